@@ -1,0 +1,66 @@
+import { appendFile, mkdir, open, readdir, readFile, realpath, rename, rm, stat, truncate } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { fail } from './errors.ts';
+import { type Files, truncated } from './files.ts';
+
+/** The real file system of Node. */
+export const nodeFiles: Files = {
+  read: (path) => guard(path, () => readFile(path)),
+  readRange: (path, start, end) =>
+    guard(path, async () => {
+      const handle = await open(path, 'r');
+      try {
+        const bytes = new Uint8Array(end - start);
+        let done = 0;
+        while (done < bytes.length) {
+          const { bytesRead } = await handle.read(bytes, done, Math.min(bytes.length - done, 2 ** 30), start + done);
+          if (bytesRead === 0) truncated(path, end, start + done);
+          done += bytesRead;
+        }
+        return bytes;
+      } finally {
+        await handle.close();
+      }
+    }),
+  size: (path) => guard(path, async () => (await stat(path)).size),
+  async kind(path) {
+    try {
+      return (await stat(path)).isDirectory() ? 'folder' : 'file';
+    } catch {
+      return 'none';
+    }
+  },
+  list: (path) => guard(path, async () => (await readdir(path)).sort()),
+  write: (path, bytes) =>
+    guard(path, async () => {
+      await mkdir(dirname(path), { recursive: true });
+      const temporary = `${path}.${process.pid}.partial`;
+      const handle = await open(temporary, 'w');
+      try {
+        await handle.writeFile(bytes);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(temporary, path);
+    }),
+  append: (path, text) =>
+    guard(path, async () => {
+      await mkdir(dirname(path), { recursive: true });
+      await appendFile(path, text);
+    }),
+  truncate: (path, length) => guard(path, () => truncate(path, length)),
+  remove: (path) => guard(path, () => rm(path, { recursive: true, force: true })),
+  realPath: (path) => guard(path, () => realpath(path)),
+};
+
+async function guard<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === undefined) throw cause;
+    if (code === 'ENOENT') fail({ code: 'file.missing', subject: path, next: 'Check the path.', cause });
+    return fail({ code: 'file.unreadable', subject: path, found: code, cause });
+  }
+}
