@@ -1,0 +1,46 @@
+import { fail } from '../base/errors.ts';
+import type { EncoderFamily, LinearName } from './config.ts';
+import { standardConfig } from './fields.ts';
+
+const LINEAR_NAMES: Readonly<Record<LinearName, string>> = {
+  query: 'attention.query',
+  key: 'attention.key',
+  value: 'attention.value',
+  attentionOutput: 'attention.dense',
+  intermediate: 'ffn',
+  output: 'ffn_output',
+};
+
+const path = (layer: number) => `encoder.albert_layer_groups.${layer}.albert_layers.0`;
+
+const DEFAULTS = { positions: 512, types: 2, vocabulary: 30000, embedding: 128, hidden: 4096, heads: 64, intermediate: 16384, activation: 'gelu_new', dropout: 0 };
+
+/** ALBERT (Lan et al. 2020): parameters tied across depth, narrow embeddings with a projection. */
+export const ALBERT: EncoderFamily = {
+  name: 'albert',
+  config(fields) {
+    const inner = fields.integer('inner_group_num', 1);
+    if (inner !== 1) fail({ code: 'encoder.config', subject: "albert: field 'inner_group_num'", found: String(inner), expected: '1' });
+    const groups = fields.integer('num_hidden_groups', 1);
+    return standardConfig('albert', fields, { ...DEFAULTS, groups });
+  },
+  prefix: 'albert.',
+  names: {
+    word: 'embeddings.word_embeddings',
+    position: 'embeddings.position_embeddings',
+    type: 'embeddings.token_type_embeddings',
+    embeddingNorm: 'embeddings.LayerNorm',
+    projection: 'encoder.embedding_hidden_mapping_in',
+    linear: (layer, name) => `${path(layer)}.${LINEAR_NAMES[name]}`,
+    norm: (layer, place) => `${path(layer)}.${place === 'attention' ? 'attention.LayerNorm' : 'full_layer_layer_norm'}`,
+    pooler: 'pooler',
+  },
+  adapterSites: {
+    attention: (layer) => `${path(layer)}.attention_adapters.adapters`,
+    output: (layer) => `${path(layer)}.output_adapters.adapters`,
+  },
+  positionsAfterPad: false,
+  pooler: true,
+  ignored: [/^predictions\./, /^sop_classifier\./],
+  python: 'Albert',
+};

@@ -1,0 +1,53 @@
+import type { EncoderFamily, LinearName } from './config.ts';
+
+const LINEAR_NAMES: Readonly<Record<LinearName, string>> = {
+  query: 'attention.q_lin',
+  key: 'attention.k_lin',
+  value: 'attention.v_lin',
+  attentionOutput: 'attention.out_lin',
+  intermediate: 'ffn.lin1',
+  output: 'ffn.lin2',
+};
+
+/** DistilBERT (Sanh et al. 2019): BERT's layers without token types and pooler; its config has names of its own. */
+export const DISTILBERT: EncoderFamily = {
+  name: 'distilbert',
+  config: (fields) => {
+    const hidden = fields.integer('dim', 768);
+    const layers = fields.integer('n_layers', 6);
+    return {
+      family: 'distilbert',
+      layers,
+      hidden,
+      heads: fields.integer('n_heads', 12),
+      intermediate: fields.integer('hidden_dim', 4 * 768),
+      vocabulary: fields.integer('vocab_size', 30522),
+      positions: fields.integer('max_position_embeddings', 512),
+      types: 0,
+      embedding: hidden,
+      epsilon: 1e-12,
+      activation: fields.text('activation', 'gelu'),
+      hiddenDropout: fields.number('dropout', 0.1),
+      attentionDropout: fields.number('attention_dropout', 0.1),
+      classifierDropout: undefined,
+      padId: fields.integer('pad_token_id', 0),
+      groups: layers,
+    };
+  },
+  prefix: 'distilbert.',
+  names: {
+    word: 'embeddings.word_embeddings',
+    position: 'embeddings.position_embeddings',
+    embeddingNorm: 'embeddings.LayerNorm',
+    linear: (layer, name) => `transformer.layer.${layer}.${LINEAR_NAMES[name]}`,
+    norm: (layer, place) => `transformer.layer.${layer}.${place === 'attention' ? 'sa_layer_norm' : 'output_layer_norm'}`,
+  },
+  adapterSites: {
+    attention: (layer) => `transformer.layer.${layer}.attention_adapters.adapters`,
+    output: (layer) => `transformer.layer.${layer}.output_adapters.adapters`,
+  },
+  positionsAfterPad: false,
+  pooler: false,
+  ignored: [/^vocab_(transform|layer_norm|projector)\./],
+  python: 'DistilBert',
+};

@@ -1,0 +1,100 @@
+import { add, type Dim, gather, input, multiplyDims, mul, reshape, scalar, slice, softmax, sub, tanh, type Value, matmul } from '../graph/index.ts';
+import { activation, attentionScores, type Dropout, linear, mergeHeads, norm, type Parameters, splitHeads } from '../nn/index.ts';
+import { type EncoderConfig, type EncoderFamily, type LinearName, layerModule, type NormPlace } from './config.ts';
+import type { Graft, Rows } from './sites.ts';
+
+/**
+ * The post-norm transformer encoder (Devlin et al. 2019) that all families share, and the only place where attention
+ * is built. Inputs: inputIds [B, S] int32, attentionMask [B, S] float32 (1 real, 0 pad), tokenTypeIds [B, S] int32
+ * where the family has types, positionIds [B, S] int32 where positions are counted over real tokens.
+ */
+export interface EncoderDrawing {
+  /** Rows of the last layer's output: [B·S, d], or [B, d] when only the first token is read. */
+  readonly output: Value;
+  readonly rows: Rows;
+  /** Embeddings and every layer's output, in order; the last may hold first tokens only. */
+  readonly hiddenStates: readonly Value[];
+}
+
+export interface DrawingOptions {
+  readonly config: EncoderConfig;
+  readonly family: EncoderFamily;
+  /** Encoder parameters by full checkpoint name. */
+  readonly parameters: Parameters;
+  readonly dropout: Dropout;
+  readonly graft: Graft;
+  /** 'first' computes the last layer for the first token only: exact for heads that read nothing else. */
+  readonly read: 'all' | 'first';
+}
+
+export const BATCH: Dim = 'B';
+export const LENGTH: Dim = 'S';
+
+export function drawEncoder(options: DrawingOptions): EncoderDrawing {
+  const { config, read } = options;
+  const all: Rows = { batch: BATCH, length: LENGTH };
+  const mask = input('attentionMask', 'float32', [BATCH, LENGTH]);
+  // The lowest float32 rather than −∞: a row of nothing but pads must stay finite.
+  const bias = mul(sub(reshape(mask, [BATCH, 1, 1, LENGTH]), scalar(1)), scalar(3.4028234663852886e38));
+  const hiddenStates = [drawEmbeddings(options)];
+  let rows = all;
+  for (let layer = 0; layer < config.layers; layer++) {
+    rows = read === 'first' && layer === config.layers - 1 ? { batch: BATCH, length: 1 } : all;
+    hiddenStates.push(drawLayer(options, layer, hiddenStates[layer] as Value, bias, rows));
+  }
+  return { output: hiddenStates[config.layers] as Value, rows, hiddenStates };
+}
+
+/** Word, position and type embeddings, summed, normalised, dropped out, projected: [B·S, hidden]. */
+function drawEmbeddings({ config, family, parameters, dropout }: DrawingOptions): Value {
+  const { names, prefix } = family;
+  const table = (name: string, size: number) => parameters(`${prefix}${name}.weight`, [size, config.embedding]);
+  const positions = table(names.position, config.positions);
+  let sum = gather(table(names.word, config.vocabulary), input('inputIds', 'int32', [BATCH, LENGTH]));
+  sum = add(sum, family.positionsAfterPad ? gather(positions, input('positionIds', 'int32', [BATCH, LENGTH])) : slice(positions, 0, 0, LENGTH));
+  if (names.type && config.types > 0) sum = add(sum, gather(table(names.type, config.types), input('tokenTypeIds', 'int32', [BATCH, LENGTH])));
+  const flat = reshape(sum, [multiplyDims(BATCH, LENGTH), config.embedding]);
+  const normed = dropout(norm(parameters, prefix + names.embeddingNorm, flat, config.epsilon), config.hiddenDropout, 'embeddings');
+  return names.projection ? linear(parameters, prefix + names.projection, normed, config.hidden) : normed;
+}
+
+/** One layer over x [B·S, hidden], for the tokens of `rows`. */
+function drawLayer(options: DrawingOptions, layer: number, x: Value, bias: Value, rows: Rows): Value {
+  const { config, family, parameters, dropout, graft } = options;
+  const { names, prefix } = family;
+  const { hidden, heads, intermediate, epsilon, hiddenDropout, attentionDropout } = config;
+  const module = layerModule(config, layer);
+  const all: Rows = { batch: BATCH, length: LENGTH };
+
+  const project = (name: LinearName, from: Value, out: number, at: Rows) => {
+    const y = linear(parameters, prefix + names.linear(module, name), from, out);
+    return graft.linear ? graft.linear({ ...at, layer, module, name, x: from, y }) : y;
+  };
+  const addAndNorm = (place: NormPlace, h: Value, residual: Value) => {
+    const normalize = (value: Value) => norm(parameters, prefix + names.norm(module, place), value, epsilon);
+    return graft.addNorm ? graft.addNorm({ ...rows, layer, module, place, h, x: residual, normalize }) : normalize(add(h, residual));
+  };
+
+  const own = rows.length === 1 ? firstTokens(x, hidden) : x;
+  const query = splitHeads(project('query', own, hidden, rows), rows.batch, rows.length, heads);
+  const key = splitHeads(project('key', x, hidden, all), BATCH, LENGTH, heads);
+  const value = splitHeads(project('value', x, hidden, all), BATCH, LENGTH, heads);
+  const probabilities = dropout(softmax(add(attentionScores(query, key), bias)), attentionDropout, `layer.${layer}.attention`);
+  const context = mergeHeads(matmul(probabilities, value), multiplyDims(rows.batch, rows.length));
+  const attended = dropout(project('attentionOutput', context, hidden, rows), hiddenDropout, `layer.${layer}.attentionOutput`);
+  const middle = addAndNorm('attention', attended, own);
+
+  const inner = activation(config.activation, 'encoder.config')(project('intermediate', middle, intermediate, rows));
+  const forward = dropout(project('output', inner, hidden, rows), hiddenDropout, `layer.${layer}.output`);
+  return addAndNorm('output', forward, middle);
+}
+
+/** The first token of every sequence: [B·S, d] → [B, d]. */
+export function firstTokens(x: Value, hidden: number): Value {
+  return reshape(slice(reshape(x, [BATCH, LENGTH, hidden]), 1, 0, 1), [BATCH, hidden]);
+}
+
+/** The family's pooled vector of first tokens [B, d]: tanh(W·x + b). */
+export function drawPooled({ config, family, parameters }: DrawingOptions, first: Value): Value {
+  return tanh(linear(parameters, family.prefix + (family.names.pooler ?? 'pooler'), first, config.hidden));
+}

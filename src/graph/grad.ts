@@ -1,0 +1,57 @@
+import { fail, invariant } from '../base/errors.ts';
+import { add } from './ops/elementwise.ts';
+import { expand } from './ops/shape.ts';
+import { type Node, scalar, topological, type Value } from './value.ts';
+
+/**
+ * Reverse-mode differentiation: the gradient of the scalar `loss` by each value of `by`, as ordinary graph.
+ * Only nodes on a path from `by` to `loss` are differentiated, so nothing is drawn below the lowest of them.
+ * @throws graph.gradient when the loss is no scalar, does not depend on a value, or the path crosses an operator without gradient.
+ */
+export function gradients(loss: Value, by: readonly Value[]): Value[] {
+  if (loss.shape.length !== 0) fail({ code: 'graph.gradient', subject: 'the loss', found: `shape [${loss.shape}]`, expected: 'a scalar' });
+  const order = topological([loss]);
+  const dependent = dependents(order, by);
+  const sums = new Map<Value, Value>([[loss, scalar(1)]]);
+  for (const node of order.toReversed()) {
+    if (!dependent.has(node) || by.some((value) => value.node === node)) continue;
+    const upstream = node.outputs.map((output) => sums.get(output));
+    if (upstream.every((gradient) => gradient === undefined)) continue;
+    for (const [i, gradient] of differentiate(node, upstream).entries()) {
+      const to = node.inputs[i] as Value;
+      if (gradient === undefined || !dependent.has(to.node)) continue;
+      const before = sums.get(to);
+      sums.set(to, before === undefined ? gradient : add(before, gradient));
+    }
+  }
+  return by.map((value) => {
+    const gradient = sums.get(value);
+    if (gradient === undefined)
+      return fail({ code: 'graph.gradient', subject: `a value of shape [${value.shape}]${describe(value)}`, found: 'no path to the loss', expected: 'a loss that depends on it' });
+    return expand(gradient, value.shape);
+  });
+}
+
+function differentiate(node: Node, upstream: readonly (Value | undefined)[]): readonly (Value | undefined)[] {
+  const { op } = node;
+  if (typeof op.gradient !== 'function')
+    return fail({ code: 'graph.gradient', subject: op.name, found: 'no gradient', expected: 'a differentiable operator', next: op.gradient.none });
+  invariant(op.name !== 'LayerNormalization' || upstream[0] !== undefined, 'the statistics of a layer norm were differentiated');
+  return op.gradient(node, upstream);
+}
+
+/** Nodes through which `by` reaches the end, `by` included. Paths end at operators that stop gradients on purpose (conditions). */
+function dependents(order: readonly Node[], by: readonly Value[]): Set<Node> {
+  const found = new Set(by.map((value) => value.node));
+  for (const node of order) if (node.inputs.some((value) => found.has(value.node) && isNumber(value))) found.add(node);
+  return found;
+}
+
+function isNumber(value: Value): boolean {
+  return value.dtype === 'float32';
+}
+
+function describe(value: Value): string {
+  const { name } = value.node.attributes;
+  return typeof name === 'string' ? ` ('${name}')` : '';
+}

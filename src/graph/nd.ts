@@ -1,0 +1,72 @@
+import { elementCount } from '../base/tensor.ts';
+import type { Nd } from './value.ts';
+
+/** Helpers of the reference kernels: short and plain rather than fast. */
+
+export function nd(shape: readonly number[], data?: ArrayLike<number>): Nd {
+  return { shape, data: data ? Float64Array.from(data) : new Float64Array(elementCount(shape)) };
+}
+
+export function strides(shape: readonly number[]): number[] {
+  const out = new Array<number>(shape.length).fill(1);
+  for (let axis = shape.length - 2; axis >= 0; axis--) out[axis] = (out[axis + 1] as number) * (shape[axis + 1] as number);
+  return out;
+}
+
+/** Calls `visit` with every multi-index of `shape` (one array, changed in place) and its row-major position. */
+export function forEachIndex(shape: readonly number[], visit: (index: readonly number[], position: number) => void): void {
+  const count = elementCount(shape);
+  const index = new Array<number>(shape.length).fill(0);
+  for (let position = 0; position < count; position++) {
+    visit(index, position);
+    for (let axis = shape.length - 1; axis >= 0; axis--) {
+      index[axis] = (index[axis] as number) + 1;
+      if ((index[axis] as number) < (shape[axis] as number)) break;
+      index[axis] = 0;
+    }
+  }
+}
+
+/** A tensor of `shape` whose elements are read by multi-index. */
+export function generate(shape: readonly number[], read: (index: readonly number[]) => number): Nd {
+  const out = nd(shape);
+  forEachIndex(shape, (index, position) => {
+    out.data[position] = read(index);
+  });
+  return out;
+}
+
+/** Reads `from` at an index of a shape it broadcasts to. */
+export function broadcastReader(from: Nd, rank: number): (index: readonly number[]) => number {
+  const step = strides(from.shape);
+  const shift = rank - from.shape.length;
+  return (index) => {
+    let position = 0;
+    for (let axis = 0; axis < from.shape.length; axis++)
+      if (from.shape[axis] !== 1) position += (step[axis] as number) * (index[axis + shift] as number);
+    return from.data[position] as number;
+  };
+}
+
+export function broadcastMap(shape: readonly number[], inputs: readonly Nd[], f: (...values: number[]) => number): Nd {
+  const readers = inputs.map((one) => broadcastReader(one, shape.length));
+  return generate(shape, (index) => f(...readers.map((read) => read(index))));
+}
+
+/** The error function, by its series for small and continued fraction for large arguments; absolute error < 1e-15. */
+export function erf(x: number): number {
+  const z = Math.abs(x);
+  if (z > 6) return Math.sign(x);
+  if (z < 2.5) {
+    let term = z;
+    let sum = z;
+    for (let n = 1; Math.abs(term) > 1e-18 * Math.abs(sum) && n < 200; n++) {
+      term *= (-z * z) / n;
+      sum += term / (2 * n + 1);
+    }
+    return (Math.sign(x) * 2 * sum) / Math.sqrt(Math.PI);
+  }
+  let fraction = 0;
+  for (let n = 120; n >= 1; n--) fraction = n / 2 / (z + fraction);
+  return Math.sign(x) * (1 - Math.exp(-z * z) / (Math.sqrt(Math.PI) * (z + fraction)));
+}

@@ -1,0 +1,108 @@
+import { broadcastShapes, type Dim, type Shape } from '../dim.ts';
+import { broadcastReader, generate } from '../nd.ts';
+import { apply1, type Nd, type Node, type Op, requireShape, type Value } from '../value.ts';
+import { reduceSum, sumTo } from './reduce.ts';
+import { reshape } from './shape.ts';
+
+/** Matrix products. */
+
+/**
+ * α·op(a)·op(b) over the last two axes, leading axes broadcast; op transposes when its flag is set.
+ * Without flags this is ONNX MatMul; with them com.microsoft FusedMatMul, which reads the operands as they lie.
+ */
+export const MATMUL: Op = {
+  name: 'MatMul',
+  infer: (inputs, { transA, transB }) => {
+    const [a, b] = inputs as [Value, Value];
+    requireShape(a.shape.length >= 2 && b.shape.length >= 2, 'MatMul', inputs, 'at least two axes each');
+    const [rows, inner] = matrix(a.shape, transA === true);
+    const [innerB, columns] = matrix(b.shape, transB === true);
+    requireShape(inner === innerB, 'MatMul', inputs, `equal inner dimensions${transA || transB ? ` (transA ${transA ?? false}, transB ${transB ?? false})` : ''}`);
+    return [{ dtype: 'float32', shape: [...broadcastShapes('MatMul', a.shape.slice(0, -2), b.shape.slice(0, -2)), rows, columns] }];
+  },
+  gradient: ({ inputs, attributes }, [dy]) => {
+    const [a, b] = inputs as [Value, Value];
+    const { transA, transB, alpha } = attributes as { transA?: boolean; transB?: boolean; alpha?: number };
+    const [ta, tb] = [transA ?? false, transB ?? false];
+    const da = ta ? matmul(b, dy as Value, { transA: tb, transB: true, alpha }) : matmul(dy as Value, b, { transB: !tb, alpha });
+    const db = tb ? matmul(dy as Value, a, { transA: true, transB: ta, alpha }) : matmul(a, dy as Value, { transA: !ta, alpha });
+    return [sumTo(da, a.shape), sumTo(db, b.shape)];
+  },
+  reference: ([a, b], { transA, transB, alpha }, [shape]) => {
+    const rank = (shape as number[]).length;
+    const readA = broadcastReader(a as Nd, rank);
+    const readB = broadcastReader(b as Nd, rank);
+    const inner = (a as Nd).shape.at(transA ? -2 : -1) as number;
+    return [
+      generate(shape as number[], (index) => {
+        const [row, column] = [index[rank - 2] as number, index[rank - 1] as number];
+        const [atA, atB] = [[...index], [...index]];
+        let sum = 0;
+        for (let k = 0; k < inner; k++) {
+          [atA[rank - 2], atA[rank - 1]] = transA ? [k, row] : [row, k];
+          [atB[rank - 2], atB[rank - 1]] = transB ? [column, k] : [k, column];
+          sum += readA(atA) * readB(atB);
+        }
+        return sum * ((alpha as number | undefined) ?? 1);
+      }),
+    ];
+  },
+  emit: ({ inputs, outputs, attributes: { transA, transB, alpha } }, emitter) => {
+    const names = inputs.map((value) => emitter.name(value));
+    const out = [emitter.name(outputs[0] as Value)];
+    if (!transA && !transB && (alpha ?? 1) === 1) emitter.node('MatMul', names, out);
+    else emitter.node('FusedMatMul', names, out, { transA: transA ? 1 : 0, transB: transB ? 1 : 0, alpha: alpha ?? 1 }, 'com.microsoft');
+  },
+};
+
+function matrix(shape: Shape, transposed: boolean): [Dim, Dim] {
+  const [rows, columns] = shape.slice(-2) as [Dim, Dim];
+  return transposed ? [columns, rows] : [rows, columns];
+}
+
+/** op(a)·op(b) + c for two-dimensional a and b and c [N] or [M, N]: a linear layer in one node. */
+export const GEMM: Op = {
+  name: 'Gemm',
+  infer: (inputs, { transA, transB }) => {
+    const [a, b, c] = inputs as [Value, Value, Value];
+    requireShape(a.shape.length === 2 && b.shape.length === 2, 'Gemm', inputs, 'two axes each');
+    const [rows, inner] = matrix(a.shape, transA === true);
+    const [innerB, columns] = matrix(b.shape, transB === true);
+    requireShape(inner === innerB, 'Gemm', inputs, 'equal inner dimensions');
+    requireShape(c.shape.at(-1) === columns && c.shape.length <= 2, 'Gemm', inputs, `a third operand of ${columns} columns`);
+    return [{ dtype: 'float32', shape: [rows, columns] }];
+  },
+  gradient: (node, [dy]) => {
+    const [a, b, c] = node.inputs as [Value, Value, Value];
+    const product = (MATMUL.gradient as (node: Node, upstream: readonly (Value | undefined)[]) => readonly Value[])({ ...node, inputs: [a, b] }, [dy]);
+    return [...product, c.shape.length === 1 ? reshape(reduceSum(dy as Value, [0]), c.shape) : sumTo(dy as Value, c.shape)];
+  },
+  reference: ([a, b, c], { transA, transB }, [shape]) => {
+    const [product] = MATMUL.reference([a as Nd, b as Nd], { transA, transB }, [shape as number[]]) as [Nd];
+    const read = broadcastReader(c as Nd, 2);
+    const width = (shape as number[])[1] as number;
+    return [generate(shape as number[], (index) => (product.data[(index[0] as number) * width + (index[1] as number)] as number) + read(index))];
+  },
+  emit: ({ inputs, outputs, attributes: { transA, transB } }, emitter) =>
+    emitter.node('Gemm', inputs.map((value) => emitter.name(value)), [emitter.name(outputs[0] as Value)], { transA: transA ? 1 : 0, transB: transB ? 1 : 0 }),
+};
+
+interface ProductOptions {
+  readonly transA?: boolean | undefined;
+  readonly transB?: boolean | undefined;
+  readonly alpha?: number | undefined;
+}
+
+export function matmul(a: Value, b: Value, { transA, transB, alpha }: ProductOptions = {}): Value {
+  return apply1(MATMUL, [a, b], {
+    ...(transA && { transA }),
+    ...(transB && { transB }),
+    ...(alpha !== undefined && alpha !== 1 && { alpha }),
+  });
+}
+
+export function gemm(a: Value, b: Value, c: Value, { transA, transB }: Omit<ProductOptions, 'alpha'> = {}): Value {
+  return apply1(GEMM, [a, b, c], { ...(transA && { transA }), ...(transB && { transB }) });
+}
+
+export const PRODUCTS = [MATMUL, GEMM];

@@ -1,0 +1,13 @@
+import type { Program } from '../program.ts';
+import { foldScale, foldTranspose } from './products.ts';
+import { type Rule, rewrite } from './rewrite.ts';
+import { SIMPLIFICATIONS } from './simplify.ts';
+
+export { type Rule, rewrite } from './rewrite.ts';
+
+const TRAINING: readonly Rule[] = [...SIMPLIFICATIONS, foldTranspose, foldScale];
+
+/** What every program goes through before it is written as ONNX. Twice: later rules open the way for earlier ones. */
+export function optimize(program: Program): Program {
+  return rewrite(rewrite(program, TRAINING), TRAINING);
+}

@@ -1,0 +1,137 @@
+import { fail } from '../base/errors.ts';
+import type { MetricName, Prediction, Row, Task, TaskKind } from '../tasks/index.ts';
+import { accuracy, binaryF1, macroF1, matthews, microF1, multilabelMacroF1, multilabelMicroF1, subsetAccuracy } from './classification.ts';
+import { pearson, spearman } from './correlation.ts';
+import type { Score } from './score.ts';
+import { spanScores } from './spans.ts';
+import { exactMatch, squadF1 } from './squad.ts';
+
+export interface Metric {
+  readonly kinds: readonly TaskKind[];
+  readonly higherIsBetter: boolean;
+  /** The lowest and the highest value there is. */
+  readonly range: readonly [number, number];
+  compute(task: Task, predictions: readonly Prediction[], references: readonly Row[]): Score;
+}
+
+/** Every metric by name. The binary F1 is of the second label of the label set. */
+export const METRICS: Readonly<Record<MetricName, Metric>> = {
+  accuracy: metric(['classification', 'choice', 'multilabel'], [0, 1], (task, predictions, rows) =>
+    task.kind === 'multilabel'
+      ? subsetAccuracy(sets(predictions), sets(answers(rows)))
+      : accuracy(singles(predictions), singles(answers(rows))),
+  ),
+  f1: metric(['classification'], [0, 1], (task, predictions, rows) =>
+    binaryF1(names(predictions), names(answers(rows)), task.labels[1] ?? ''),
+  ),
+  f1_macro: metric(['classification', 'multilabel'], [0, 1], (task, predictions, rows) =>
+    task.kind === 'multilabel'
+      ? multilabelMacroF1(sets(predictions), sets(answers(rows)), task.labels)
+      : macroF1(names(predictions), names(answers(rows))),
+  ),
+  f1_micro: metric(['classification', 'multilabel'], [0, 1], (task, predictions, rows) =>
+    task.kind === 'multilabel'
+      ? multilabelMicroF1(sets(predictions), sets(answers(rows)), task.labels)
+      : microF1(names(predictions), names(answers(rows))),
+  ),
+  matthews: metric(['classification'], [-1, 1], (_, predictions, rows) => matthews(names(predictions), names(answers(rows)))),
+  pearson: metric(['regression'], [-1, 1], (_, predictions, rows) => pearson(numbers(predictions), numbers(answers(rows)))),
+  spearman: metric(['regression'], [-1, 1], (_, predictions, rows) => spearman(numbers(predictions), numbers(answers(rows)))),
+  token_accuracy: metric(['tagging'], [0, 1], (_, predictions, rows) => accuracy(sets(predictions).flat(), sets(answers(rows)).flat())),
+  span_f1: metric(['tagging'], [0, 1], (_, predictions, rows) => spanScores(sets(predictions), sets(answers(rows))).f1),
+  span_precision: metric(['tagging'], [0, 1], (_, predictions, rows) => spanScores(sets(predictions), sets(answers(rows))).precision),
+  span_recall: metric(['tagging'], [0, 1], (_, predictions, rows) => spanScores(sets(predictions), sets(answers(rows))).recall),
+  exact_match: metric(['span'], [0, 1], (_, predictions, rows) => exactMatch(names(predictions), rows.map(rightAnswers))),
+  squad_f1: metric(['span'], [0, 1], (_, predictions, rows) => squadF1(names(predictions), rows.map(rightAnswers))),
+};
+
+export interface MetricReport {
+  readonly values: Readonly<Partial<Record<MetricName, number>>>;
+  /** For each metric that is undefined on these rows (its value is then 0): why. */
+  readonly warnings: Readonly<Partial<Record<MetricName, string>>>;
+}
+
+/**
+ * Every metric of a task, the primary one first. `predictions[i]` answers `references[i]`.
+ * Throws `usage.value` when the lists, or the tags of a row, differ in number or form.
+ */
+export function computeMetrics(task: Task, predictions: readonly Prediction[], references: readonly Row[]): MetricReport {
+  checkPredictions(task, predictions, references);
+  const values: Partial<Record<MetricName, number>> = {};
+  const warnings: Partial<Record<MetricName, string>> = {};
+  for (const name of task.metrics) {
+    const score = METRICS[name].compute(task, predictions, references);
+    values[name] = score.value;
+    if (score.undefined !== undefined) warnings[name] = score.undefined;
+  }
+  return { values, warnings };
+}
+
+export interface MajorityScore {
+  /** The most frequent answer of the training rows; of several, the first of the label set. */
+  readonly answer: string;
+  /** Share of the references it gets right (tagging: of the tokens; multilabel: of the rows with that single label). */
+  readonly accuracy: number;
+}
+
+/** What always giving the most frequent answer scores: the floor for every accuracy. `undefined` for regression and span. */
+export function majorityScore(task: Task, references: readonly Row[], training: readonly Row[] = references): MajorityScore | undefined {
+  if (task.kind === 'regression' || task.kind === 'span') return undefined;
+  const flat = (rows: readonly Row[]) =>
+    answers(rows).flatMap((answer) => (task.kind === 'tagging' ? (answer as string[]) : [keyOf(answer)]));
+  const counts = new Map<string, number>(task.kind === 'multilabel' ? [] : task.labels.map((label) => [label, 0]));
+  for (const answer of flat(training)) counts.set(answer, (counts.get(answer) ?? 0) + 1);
+  const [answer = ''] = [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best), ['', -1] as [string, number]);
+  const given = flat(references);
+  return { answer, accuracy: accuracy(new Array(given.length).fill(answer), given).value };
+}
+
+function metric(kinds: readonly TaskKind[], range: readonly [number, number], compute: Metric['compute']): Metric {
+  return { kinds, higherIsBetter: true, range, compute };
+}
+
+function checkPredictions(task: Task, predictions: readonly Prediction[], references: readonly Row[]): void {
+  const subject = `Predictions for ${task.name}`;
+  if (predictions.length !== references.length)
+    fail({ code: 'usage.value', subject, found: `${predictions.length}`, expected: `${references.length}, one for each row` });
+  for (const [i, prediction] of predictions.entries()) {
+    const row = references[i] as Row;
+    const form = FORMS[row.kind];
+    if (typeof prediction !== form.type)
+      fail({ code: 'usage.value', subject: `${subject}, row ${i}`, found: JSON.stringify(prediction), expected: form.words });
+    if (row.kind === 'tagging' && (prediction as readonly string[]).length !== row.tags.length)
+      fail({
+        code: 'usage.value',
+        subject: `${subject}, row ${i}`,
+        found: `${(prediction as readonly string[]).length} tags`,
+        expected: `${row.tags.length}`,
+      });
+  }
+}
+
+const FORMS: Record<TaskKind, { readonly type: string; readonly words: string }> = {
+  classification: { type: 'string', words: 'a label' },
+  multilabel: { type: 'object', words: 'a list of labels' },
+  regression: { type: 'number', words: 'a number' },
+  tagging: { type: 'object', words: 'a list of tags' },
+  span: { type: 'string', words: 'the text of the answer' },
+  choice: { type: 'number', words: 'the index of a choice' },
+};
+
+function answers(rows: readonly Row[]): Prediction[] {
+  return rows.map((row) => (row.kind === 'tagging' ? row.tags : row.kind === 'span' ? (row.answers[0]?.text ?? '') : row.label));
+}
+
+function rightAnswers(row: Row): string[] {
+  return row.kind === 'span' ? row.answers.map((answer) => answer.text) : [];
+}
+
+function keyOf(answer: Prediction): string {
+  return typeof answer === 'object' ? [...answer].sort().join('|') : String(answer);
+}
+
+// checkPredictions has seen the forms; these only tell the compiler.
+const singles = (values: readonly Prediction[]) => values as readonly (string | number)[];
+const names = (values: readonly Prediction[]) => values as readonly string[];
+const numbers = (values: readonly Prediction[]) => values as readonly number[];
+const sets = (values: readonly Prediction[]) => values as readonly (readonly string[])[];

@@ -1,0 +1,48 @@
+import { fail, nearest } from '../base/errors.ts';
+import { add, cast, gelu, greater, max, min, mul, relu, scalar, sigmoid, softplus, tanh, type Value } from '../graph/index.ts';
+
+type Activation = (x: Value) => Value;
+
+const tanhGelu: Activation = (x) => {
+  const inner = mul(add(x, mul(mul(mul(x, x), x), scalar(0.044715))), scalar(Math.sqrt(2 / Math.PI)));
+  return mul(mul(x, scalar(0.5)), add(tanh(inner), scalar(1)));
+};
+const silu: Activation = (x) => mul(x, sigmoid(x));
+const leaky: Activation = (x) => {
+  const positive = cast(greater(x, scalar(0)), 'float32');
+  return mul(x, add(mul(positive, scalar(0.99)), scalar(0.01)));
+};
+const squared = (x: Value) => mul(x, x);
+
+/** Activation functions under the names that Hugging Face configurations use (and the alias `leakyrelu` of `adapters`). */
+export const ACTIVATIONS: Readonly<Record<string, Activation>> = {
+  gelu,
+  gelu_python: gelu,
+  gelu_10: (x) => max(min(gelu(x), scalar(10)), scalar(-10)),
+  gelu_new: tanhGelu,
+  gelu_fast: tanhGelu,
+  gelu_accurate: tanhGelu,
+  gelu_pytorch_tanh: tanhGelu,
+  gelu_orig: gelu,
+  quick_gelu: (x) => mul(x, sigmoid(mul(x, scalar(1.702)))),
+  relu,
+  relu2: (x) => squared(relu(x)),
+  relu6: (x) => min(relu(x), scalar(6)),
+  leaky_relu: leaky,
+  leakyrelu: leaky,
+  sigmoid,
+  silu,
+  swish: silu,
+  tanh,
+  mish: (x) => mul(x, tanh(softplus(x))),
+  linear: (x) => x,
+};
+
+/** Throws `code` naming the nearest known activation. `laplace` and `prelu` (trainable) are not among them. */
+export function activation(name: string, code: 'encoder.config' | 'method.config' | 'head.config'): Activation {
+  const found = ACTIVATIONS[name.toLowerCase()];
+  if (found) return found;
+  const near = nearest(name, Object.keys(ACTIVATIONS));
+  return fail({ code, subject: 'activation function', found: `'${name}'`, expected: `one of ${Object.keys(ACTIVATIONS).join(', ')}`, ...(near && { next: `Did you mean '${near}'?` }) });
+}
+

@@ -1,0 +1,84 @@
+import { createRandom, mix } from '../base/random.ts';
+import type { Tensor } from '../base/tensor.ts';
+import { type Dim, evaluateDim, gather, input, mul, multiplyDims, reshape, slice, type Value, weight } from '../graph/index.ts';
+
+/**
+ * Dropout that is seeded, resumable and of bounded memory (Srivastava et al. 2014). Masks are not drawn anew each step:
+ * a pool of random rows holding 0 or 1/(1−p) is made once, and every row of an activation takes a pool row chosen by
+ * (seed, step, micro-batch, site). ONNX Runtime's own Dropout has a generator that cannot be set.
+ */
+export interface Dropout {
+  /** x [..., n] with elements dropped with probability p along the last axis. `site` names the place. */
+  (x: Value, p: number, site: string): Value;
+}
+
+/** The identity: evaluation, and p = 0. */
+export const noDropout: Dropout = (x) => x;
+
+const POOL_ROWS = 2048;
+
+interface Site {
+  readonly input: string;
+  readonly rows: Dim;
+}
+
+export interface DropoutPlan {
+  readonly dropout: Dropout;
+  /** The pools, to be held by the session as weights. */
+  readonly pools: Map<string, Tensor>;
+  /** Draws the row numbers of one run: one int32 vector per site. */
+  readonly feeds: (seed: number, step: number, microBatch: number, bindings: ReadonlyMap<string, number>) => Record<string, Tensor>;
+}
+
+/** A plan for programs with rows of up to `width` elements. */
+export function planDropout(width: number, seed: number): DropoutPlan {
+  const pools = new Map<string, Tensor>();
+  const sites: Site[] = [];
+  const poolOf = (p: number): Value => {
+    const name = `dropout.pool.${p}`;
+    if (!pools.has(name)) pools.set(name, drawPool(p, width, seed));
+    return weight(name, 'float32', [POOL_ROWS, width]);
+  };
+  const dropout: Dropout = (x, p, site) => {
+    if (p === 0) return x;
+    const rows = multiplyDims(...x.shape.slice(0, -1));
+    const name = `dropout.rows.${site}`;
+    if (sites.some((known) => known.input === name)) throw new Error(`two dropout sites named '${site}'`);
+    sites.push({ input: name, rows });
+    const columns = x.shape.at(-1) as Dim;
+    const pool = slice(poolOf(p), 1, 0, columns);
+    const mask = reshape(gather(pool, input(name, 'int32', [rows])), x.shape);
+    return mul(x, mask);
+  };
+  return {
+    dropout,
+    pools,
+    feeds: (runSeed, step, microBatch, bindings) =>
+      Object.fromEntries(
+        sites.map((site, i) => {
+          const data = new Int32Array(evaluateDim(site.rows, bindings));
+          fillRows(data, mix(runSeed, step, microBatch, i));
+          return [site.input, { dtype: 'int32', shape: [data.length], data }];
+        }),
+      ),
+  };
+}
+
+function drawPool(p: number, width: number, seed: number): Tensor {
+  const random = createRandom(seed, Math.round(p * 2 ** 30), 0x9001);
+  const data = new Float32Array(POOL_ROWS * width);
+  const kept = 1 / (1 - p);
+  for (let i = 0; i < data.length; i++) data[i] = random.uniform() < p ? 0 : kept;
+  return { dtype: 'float32', shape: [POOL_ROWS, width], data };
+}
+
+/** xorshift32: a full step of the better generator per row would cost more than it gives. */
+function fillRows(rows: Int32Array, seed: number): void {
+  let state = seed | 1;
+  for (let i = 0; i < rows.length; i++) {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    rows[i] = (state >>> 8) & (POOL_ROWS - 1);
+  }
+}

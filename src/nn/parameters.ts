@@ -1,0 +1,33 @@
+import { input, type Value, weight } from '../graph/index.ts';
+
+/** Hands out the value of a named parameter, frozen or trainable: layers do not know which. */
+export type Parameters = (name: string, shape: readonly number[]) => Value;
+
+/** How a fresh parameter is filled; bounds and deviations as in the libraries we interoperate with. */
+export type Initializer =
+  | { readonly kind: 'constant'; readonly value: number }
+  | { readonly kind: 'normal'; readonly deviation: number }
+  /** U(−1/√in, 1/√in): Kaiming-uniform with a = √5, PyTorch's default for linears. */
+  | { readonly kind: 'fan-in-uniform'; readonly fanIn: number }
+  /** Normal with deviation σ, redrawn beyond ±`limit`. */
+  | { readonly kind: 'truncated-normal'; readonly deviation: number; readonly limit: number };
+
+/** A parameter that a method or head brings: its name, shape, first value, and whether weight decay applies. */
+export interface ParameterSpec {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly init: Initializer;
+  readonly decay: boolean;
+}
+
+/** A resolver that makes `trainable` names inputs of the program and all others frozen weights; equal names give equal values. */
+export function parameters(trainable: (name: string) => boolean): Parameters {
+  const known = new Map<string, Value>();
+  return (name, shape) => {
+    const before = known.get(name);
+    if (before) return before;
+    const value = trainable(name) ? input(name, 'float32', shape) : weight(name, 'float32', shape);
+    known.set(name, value);
+    return value;
+  };
+}

@@ -1,0 +1,132 @@
+import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
+import { fail } from '../base/errors.ts';
+import { folderOf } from '../base/files.ts';
+import { allocate, bytesPerElement, type DType, type Tensor } from '../base/tensor.ts';
+import { bindShape, nameOf, optimize, type Program, partsOf } from '../graph/index.ts';
+import { outputName, toOnnx, type WeightPlace } from '../onnx/model.ts';
+import { type Engine, type Feeds, isFileWeight, type Session, type Weights } from './session.ts';
+
+type Ort = typeof import('onnxruntime-node');
+
+export interface NodeEngineOptions {
+  /** Threads for one operator; ONNX Runtime chooses when left out. */
+  readonly threads?: number;
+  /** Writes ONNX Runtime's profile to files that begin with this path. */
+  readonly profile?: string;
+}
+
+/** ONNX Runtime on the CPU, in this process. `run` computes on the calling thread. Throws `session.missing`. */
+export async function nodeEngine(options: NodeEngineOptions = {}): Promise<Engine> {
+  const ort = await importRuntime();
+  let compilations = 0;
+  return {
+    name: 'node',
+    get compilations() {
+      return compilations;
+    },
+    async compile(program, weights) {
+      compilations++;
+      const folder = externalFolder(program, weights);
+      const bytes = toOnnx(optimize(program), await placesOf(program, weights, folder));
+      const session = await guard('compiling a program', () => ort.InferenceSession.create(bytes, sessionOptions(options, folder)));
+      return nodeSession(ort, session, program);
+    },
+  };
+}
+
+async function importRuntime(): Promise<Ort> {
+  try {
+    return await import('onnxruntime-node');
+  } catch (cause) {
+    return fail({
+      code: 'session.missing',
+      subject: `ONNX Runtime for ${process.platform}-${process.arch}`,
+      found: cause instanceof Error ? (cause.message.split('\n')[0] as string) : String(cause),
+      expected: 'the native library of the package onnxruntime-node',
+      next: 'It exists for linux (glibc 2.28 or newer), macOS on arm64 and Windows; not for musl (Alpine) or macOS on x64. Reinstall without --omit=optional, or use a platform it has.',
+      cause,
+    });
+  }
+}
+
+function sessionOptions({ threads, profile }: NodeEngineOptions, folder: string | undefined): InferenceSession.SessionOptions {
+  return {
+    executionProviders: ['cpu'],
+    graphOptimizationLevel: 'all',
+    // Native code logs past JavaScript: errors come back as exceptions all the same.
+    logSeverityLevel: 4,
+    ...(threads !== undefined && { intraOpNumThreads: threads }),
+    ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile }),
+    ...(folder !== undefined && { extra: { session: { model_external_initializers_file_folder_path: folder } } }),
+  };
+}
+
+/** The one folder whose files are read in place: where most bytes of the program's weights lie. */
+function externalFolder(program: Program, weights: Weights): string | undefined {
+  const bytes = new Map<string, number>();
+  for (const value of partsOf(program).weights) {
+    const weight = weights.get(nameOf(value) as string);
+    if (weight && inPlace(weight)) bytes.set(folderOf(weight.file), (bytes.get(folderOf(weight.file)) ?? 0) + weight.byteLength);
+  }
+  return [...bytes].sort((a, b) => b[1] - a[1])[0]?.[0];
+}
+
+/** ONNX Runtime reads float32 at any offset that suits its type; other types are expanded to float32 first. */
+function inPlace(weight: Tensor | { file: string; dtype: DType; offset: number; byteLength: number }): weight is { file: string; dtype: DType; offset: number; byteLength: number } {
+  return 'file' in weight && weight.dtype === 'float32' && weight.offset % bytesPerElement('float32') === 0;
+}
+
+async function placesOf(program: Program, weights: Weights, folder: string | undefined): Promise<(name: string) => WeightPlace> {
+  const places = new Map<string, WeightPlace>();
+  for (const value of partsOf(program).weights) {
+    const name = nameOf(value) as string;
+    const weight = weights.get(name) ?? fail({ code: 'graph.invalid', subject: `weight '${name}'`, found: 'nothing', expected: 'a tensor' });
+    bindShape(`weight '${name}'`, value.shape, weight.shape, new Map());
+    if (inPlace(weight) && folderOf(weight.file) === folder)
+      places.set(name, { location: weight.file.slice(folder === '/' ? 1 : folder.length + 1), offset: weight.offset, byteLength: weight.byteLength });
+    else places.set(name, { tensor: isFileWeight(weight) ? await weight.read() : weight });
+  }
+  return (name) => places.get(name) as WeightPlace;
+}
+
+function nodeSession(ort: Ort, session: InferenceSession, program: Program): Session {
+  const { inputs } = partsOf(program);
+  const used = new Set(session.inputNames);
+  const names = Object.keys(program.outputs);
+  return {
+    async run(feeds: Feeds, into: Feeds = {}) {
+      const bindings = new Map<string, number>();
+      const given: Record<string, OrtTensor> = {};
+      for (const value of inputs) {
+        const name = nameOf(value) as string;
+        const fed = feeds[name] ?? fail({ code: 'session.run', subject: `input '${name}'`, found: 'nothing', expected: `${value.dtype}[${value.shape}]` });
+        if (fed.dtype !== value.dtype) fail({ code: 'session.run', subject: `input '${name}'`, found: fed.dtype, expected: value.dtype });
+        bindShape(`input '${name}'`, value.shape, fed.shape, bindings);
+        if (used.has(name)) given[name] = toOrt(ort, fed);
+      }
+      const fetches = Object.fromEntries(names.map((name) => [outputName(name), into[name] ? toOrt(ort, into[name]) : null]));
+      const results = await guard('running a program', () => session.run(given, fetches, { logSeverityLevel: 4 }));
+      return Object.fromEntries(names.map((name) => [name, into[name] ?? fromOrt(results[outputName(name)] as OrtTensor)]));
+    },
+    release: () => session.release(),
+  };
+}
+
+function toOrt(ort: Ort, { dtype, data, shape }: Tensor): OrtTensor {
+  return new ort.Tensor(dtype as 'float32', data as Float32Array, shape as number[]);
+}
+
+function fromOrt(value: OrtTensor): Tensor {
+  const dtype = value.type as DType;
+  const data = value.data as Tensor['data'];
+  return { dtype, shape: [...value.dims], data: data.length === 0 ? allocate(dtype, 0) : data };
+}
+
+async function guard<T>(what: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    return fail({ code: 'session.run', subject: what, found: message, cause });
+  }
+}

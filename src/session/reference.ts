@@ -1,0 +1,74 @@
+import { fail } from '../base/errors.ts';
+import { allocate, asFloat32, type Tensor } from '../base/tensor.ts';
+import { bindShape, evaluateShape, nameOf, type Nd, type Program, partsOf, type Shape, type Value } from '../graph/index.ts';
+import { type Engine, type Feeds, isFileWeight, type Session, type Weights } from './session.ts';
+
+/**
+ * The reference engine: every operator's plain float64 meaning, in TypeScript. It judges the others, checks gradients by
+ * finite differences, and lets unit tests run without a native binary. Slow by design. Float outputs are float64.
+ */
+export function referenceEngine(): Engine {
+  let compilations = 0;
+  return {
+    name: 'reference',
+    get compilations() {
+      return compilations;
+    },
+    async compile(program, weights) {
+      compilations++;
+      return referenceSession(program, await loadWeights(program, weights));
+    },
+  };
+}
+
+async function loadWeights(program: Program, weights: Weights): Promise<Map<Value, Nd>> {
+  const loaded = new Map<Value, Nd>();
+  for (const value of partsOf(program).weights) {
+    const name = nameOf(value) as string;
+    const weight = weights.get(name) ?? fail({ code: 'graph.invalid', subject: `weight '${name}'`, found: 'nothing', expected: 'a tensor' });
+    loaded.set(value, toNd(isFileWeight(weight) ? await weight.read() : weight));
+  }
+  return loaded;
+}
+
+function referenceSession(program: Program, weights: ReadonlyMap<Value, Nd>): Session {
+  const { nodes, inputs } = partsOf(program);
+  return {
+    async run(feeds: Feeds, into: Feeds = {}) {
+      const bindings = new Map<string, number>();
+      const values = new Map<Value, Nd>(weights);
+      for (const value of inputs) {
+        const name = nameOf(value) as string;
+        const fed = feeds[name] ?? fail({ code: 'session.run', subject: `input '${name}'`, found: 'nothing', expected: `${value.dtype}[${value.shape}]` });
+        bindShape(`input '${name}'`, value.shape, fed.shape, bindings);
+        values.set(value, toNd(fed));
+      }
+      for (const node of nodes) {
+        if (node.op.name === 'Input' || node.op.name === 'Weight') continue;
+        if (node.op.name === 'Constant') {
+          values.set(node.outputs[0] as Value, toNd(node.attributes.value as Tensor));
+          continue;
+        }
+        const shapes = node.outputs.map((output) => evaluateShape(output.shape as Shape, bindings));
+        const results = node.op.reference(node.inputs.map((value) => values.get(value) as Nd), node.attributes, shapes);
+        node.outputs.forEach((output, i) => void values.set(output, results[i] as Nd));
+      }
+      return Object.fromEntries(Object.entries(program.outputs).map(([name, value]) => [name, deliver(value, values.get(value) as Nd, into[name])]));
+    },
+    async release() {},
+  };
+}
+
+function deliver(value: Value, { shape, data }: Nd, into: Tensor | undefined): Tensor {
+  const dtype = into?.dtype ?? (value.dtype === 'float32' ? 'float64' : value.dtype);
+  const target = into?.data ?? allocate(dtype, data.length);
+  if (target instanceof BigInt64Array || target instanceof BigUint64Array) for (let i = 0; i < data.length; i++) target[i] = BigInt(data[i] as number);
+  else target.set(data);
+  return into ?? { dtype, shape, data: target };
+}
+
+function toNd(value: Tensor): Nd {
+  const { data } = value;
+  const numbers = value.dtype === 'float16' || value.dtype === 'bfloat16' ? asFloat32(value, 'a weight') : data;
+  return { shape: value.shape, data: Float64Array.from(numbers as ArrayLike<number>, Number) };
+}

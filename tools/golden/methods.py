@@ -1,0 +1,234 @@
+"""Golden values of adapter methods: bottlenecks with every BnConfig field, and LoRA, by Python's `adapters`.
+
+Writes test/golden/methods/<variant>/ (adapter_config.json, pytorch_adapter.bin, head_config.json,
+pytorch_model_head.bin, as save_adapter writes them) and test/golden/methods/methods.json. Base encoders are those of
+test/golden/encoders (run encoders.py first). All adapter parameters are random: no zero bias, no unit gain or scale.
+
+    python tools/golden/methods.py
+"""
+
+import json
+import logging
+import shutil
+
+import torch
+from adapters import AdapterPlusConfig, BertAdapterModel, DoubleSeqBnConfig, LoRAConfig, ParBnConfig, SeqBnConfig
+from adapters.configuration import ADAPTER_CONFIG_MAP
+from adapters.utils import get_adapter_config_hash
+from transformers import BertConfig
+from transformers.modeling_utils import no_init_weights
+
+from common import FAMILIES, GOLDEN, SEED, batch_json, digest, load_encoder, make_batch, numbers, provenance, randomise, relative, write_json
+
+logging.getLogger("adapters").setLevel(logging.ERROR)
+ROOT = GOLDEN / "methods"
+NAME = "golden"
+
+# Activations without parameters (prelu and xielu bring trainable tensors of their own).
+ACTIVATIONS = [
+    "gelu", "gelu_10", "gelu_fast", "gelu_new", "gelu_python", "gelu_pytorch_tanh", "gelu_python_tanh", "gelu_accurate", "laplace",
+    "leaky_relu", "leakyrelu", "linear", "mish", "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu", "swish", "tanh",
+]
+
+
+def main():
+    shutil.rmtree(ROOT, ignore_errors=True)
+    out = {}
+    for variant, (family, config) in variants().items():
+        out[variant] = write_variant(variant, family, config)
+    for activation in ACTIVATIONS:
+        # One folder holds the weights for all: only the activation's name in the config differs.
+        variant = f"nonlinearity-{activation}"
+        out[variant] = write_variant(variant, "bert", seq(non_linearity=activation), seed=SEED + 99, folder="nonlinearity", weight_std=1.0)
+        out[variant]["configChanges"] = {"non_linearity": activation}
+    batches = {family: batch_json(make_batch(family)) for family in [*FAMILIES, "albert-groups"]}
+    write_json(ROOT / "methods.json", {
+        "provenance": provenance("methods.py"),
+        "note": "logits, logits64: padded batch in float32 and float64. logitsUnpadded: every row alone, without padding "
+        "(differs only with use_gating, whose gate averages over padding too).",
+        "adapterName": NAME,
+        "batches": batches,
+        "variants": out,
+    })
+    write_json(ROOT / "configs.json", {"provenance": provenance("methods.py"), **base_shape_facts()})
+
+
+def seq(**kw):
+    return SeqBnConfig(**{"reduction_factor": 8, **kw})
+
+
+def variants():
+    presets = {
+        "seq_bn": seq(),
+        "double_seq_bn": DoubleSeqBnConfig(reduction_factor=8),
+        "par_bn": ParBnConfig(reduction_factor=8),
+        "lora": LoRAConfig(r=3, alpha=6),
+    }
+    table = {key: ("bert", config) for key, config in presets.items()}
+    for family in [*FAMILIES[1:], "albert-groups"]:
+        for key, config in presets.items():
+            table[f"{key}-{family}"] = (family, config)
+    double = lambda **kw: DoubleSeqBnConfig(**{"reduction_factor": 8, **kw})  # noqa: E731
+    parallel = lambda **kw: ParBnConfig(**{"reduction_factor": 8, **kw})  # noqa: E731
+    lora = lambda **kw: LoRAConfig(**{"r": 3, "alpha": 6, **kw})  # noqa: E731
+    for key, config in {
+        "scaled_par_bn": parallel(scaling="learned"),
+        "adapter_plus": AdapterPlusConfig(reduction_factor=8, stochastic_depth=0.0),
+        "bn-mh-only": double(output_adapter=False),
+        "bn-original-ln-before-false": seq(original_ln_before=False),
+        "bn-original-ln-after-false": seq(original_ln_after=False),
+        "bn-original-ln-none": seq(original_ln_before=False, original_ln_after=False),
+        "bn-both-sites-original-ln-before": double(original_ln_before=True),
+        "bn-ln-before": seq(ln_before=True),
+        "bn-ln-after": seq(ln_after=True),
+        "bn-ln-before-after": double(ln_before=True, ln_after=True),
+        "bn-ln-after-residual-before-ln": seq(ln_after=True, adapter_residual_before_ln=True),
+        "bn-adapter-residual-before-ln": seq(adapter_residual_before_ln=True),
+        "bn-residual-before-ln-false": seq(residual_before_ln=False),
+        "bn-residual-before-ln-post-add": seq(residual_before_ln="post_add"),
+        "bn-residual-before-ln-false-original-ln-before-false": seq(residual_before_ln=False, original_ln_before=False),
+        "bn-scaling-float": seq(scaling=0.7),
+        "bn-scaling-learned": seq(scaling="learned"),
+        "bn-scaling-channel": seq(scaling="channel"),
+        "bn-use-gating": seq(use_gating=True),
+        "bn-use-gating-double": double(use_gating=True, scaling="learned"),
+        "bn-leave-out": double(leave_out=[1]),
+        "bn-reduction-factor-map": double(reduction_factor={"1": 4, "default": 8}),
+        "bn-reduction-factor-widening": seq(reduction_factor=0.8, leave_out=[0, 1]),
+        "bn-reduction-factor-uneven": seq(reduction_factor=5),
+        "bn-reduction-factor-huge": seq(reduction_factor=64),
+        "bn-dropout": seq(dropout=0.3),
+        "bn-init-houlsby": seq(init_weights="houlsby"),
+        "bn-init-mam": seq(init_weights="mam_adapter"),
+        "bn-init-seed": seq(init_weights_seed=42),
+        "par-mh-and-output": parallel(mh_adapter=True),
+        "par-original-ln-after-false": parallel(original_ln_after=False),
+        "par-ln-before": parallel(ln_before=True),
+        "par-ln-after": parallel(ln_after=True),
+        "par-use-gating": parallel(use_gating=True),
+        "par-scaling-channel": parallel(scaling="channel"),
+        "par-leave-out": parallel(leave_out=[0, 2]),
+        "lora-all": lora(attn_matrices=["q", "k", "v"], intermediate_lora=True, output_lora=True),
+        "lora-feed-forward-only": lora(selfattn_lora=False, intermediate_lora=True, output_lora=True),
+        "lora-k": lora(attn_matrices=["k"]),
+        "lora-alpha-1": lora(alpha=1, r=4),
+        "lora-use-gating": lora(use_gating=True, intermediate_lora=True),
+        "lora-leave-out": lora(leave_out=[1]),
+        "lora-dropout": lora(dropout=0.2),
+        "lora-init-bert": lora(init_weights="bert"),
+    }.items():
+        table[key] = ("bert", config)
+    return table
+
+
+def write_variant(variant, family, config, seed=None, folder=None, weight_std=0.3):
+    index = sum(map(ord, variant))
+    model = load_encoder(family, adapter_model=True)
+    model.add_adapter(NAME, config=config)
+    model.add_classification_head(NAME, num_labels=3, layers=1, id2label={0: "alpha", 1: "beta", 2: "gamma"})
+    before = {k: v.clone() for k, v in model.state_dict().items() if f".{NAME}." not in k}
+    touched = trainable(model)
+    randomise_named(model, touched, seed or SEED + index, weight_std)
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in before.items())
+    model.set_active_adapters(NAME)
+    model.active_head = NAME
+    model.eval()
+    batch = make_batch(family)
+
+    path = ROOT / (folder or variant)
+    path.mkdir(parents=True, exist_ok=True)
+    model.save_adapter(str(path), NAME)
+    saved = torch.load(path / "pytorch_adapter.bin", weights_only=True)
+
+    with torch.no_grad():
+        single = model(**batch, output_hidden_states=True)
+        alone = torch.cat([model(**row(batch, i)).logits for i in range(len(batch["input_ids"]))])
+        model.set_active_adapters(None)
+        base = model(**batch)
+        model.set_active_adapters(NAME)
+        double = model.double()(**batch)
+    assert float((single.logits - base.logits).abs().max()) > 1e-2, f"{variant}: the adapter changes nothing"
+    if not config.use_gating:
+        assert float((single.logits - alone).abs().max()) < 1e-4, variant
+    return {
+        "folder": f"methods/{folder or variant}",
+        "encoder": family,
+        "hash": get_adapter_config_hash(config.to_dict()),
+        "keys": {k: list(v.shape) for k, v in saved.items()},
+        "trainable": sum(p.numel() for k, p in model.named_parameters() if k in touched),
+        "logits": numbers(single.logits),
+        "logits64": numbers(double.logits),
+        "logitsUnpadded": numbers(alone),
+        "lastHiddenState": {k: v for k, v in digest(single.hidden_states[-1]).items() if k != "firstToken"},
+        "float32AgainstFloat64": relative(single.logits, double.logits),
+    }
+
+
+def trainable(model):
+    """Adapter parameter names that train_adapter switches on (without the head's)."""
+    model.train_adapter(NAME)
+    return [k for k, p in model.named_parameters() if p.requires_grad and not k.startswith("heads.")]
+
+
+def randomise_named(model, names, seed, weight_std):
+    """Fills adapters and head; LayerNorm gains by module type, as in common.randomise."""
+    shell = torch.nn.Module()
+    for index, module in enumerate(adapter_modules(model)):
+        shell.add_module(str(index), module)
+    randomise(shell, seed, weight_std=weight_std)
+    filled = {id(p) for p in shell.parameters()}
+    missing = [k for k, p in model.named_parameters() if k in names and id(p) not in filled]
+    assert not missing, missing
+
+
+def adapter_modules(model):
+    found = [model.heads[NAME]]
+    for module in model.modules():
+        for attribute in ("adapters", "loras"):
+            children = getattr(module, attribute, None)
+            if isinstance(children, torch.nn.ModuleDict) and NAME in children:
+                found.append(children[NAME])
+    return found
+
+
+def row(batch, i):
+    length = int(batch["attention_mask"][i].sum())
+    return {k: v[i : i + 1, :length] for k, v in batch.items()}
+
+
+def base_shape_facts():
+    """Hashes of every preset, and for BERT-base: trainable parameter counts and statistics of fresh initial weights."""
+    presets = dict(ADAPTER_CONFIG_MAP)
+    hashes = {k: get_adapter_config_hash(c.to_dict()) for k, c in presets.items()}
+    hashes["AdapterPlusConfig"] = get_adapter_config_hash(AdapterPlusConfig().to_dict())
+    torch.manual_seed(SEED)
+    with no_init_weights():
+        model = BertAdapterModel(BertConfig())
+    counts, initial = {}, {}
+    cases = {
+        "seq_bn": SeqBnConfig(), "double_seq_bn": DoubleSeqBnConfig(), "par_bn": ParBnConfig(), "scaled_par_bn": ParBnConfig(scaling="learned"),
+        "adapter_plus": AdapterPlusConfig(stochastic_depth=0.0), "lora": LoRAConfig(),
+        "lora[attn_matrices=['q','k','v'],intermediate_lora=True,output_lora=True]": LoRAConfig(attn_matrices=["q", "k", "v"], intermediate_lora=True, output_lora=True),
+        "seq_bn[ln_before=True,ln_after=True,use_gating=True,scaling='channel']": SeqBnConfig(ln_before=True, ln_after=True, use_gating=True, scaling="channel"),
+        "seq_bn[init_weights='houlsby']": SeqBnConfig(init_weights="houlsby"),
+        "lora[init_weights='bert']": LoRAConfig(init_weights="bert"),
+    }
+    for key, config in cases.items():
+        model.add_adapter(NAME, config=config)
+        model.train_adapter(NAME)
+        parameters = {k: p for k, p in model.named_parameters() if p.requires_grad}
+        counts[key] = sum(p.numel() for p in parameters.values())
+        initial[key] = statistics({k: p for k, p in parameters.items() if ".layer.3." in k})
+        model.delete_adapter(NAME)
+    return {"hashes": hashes, "configs": {k: json.loads(json.dumps(c.to_dict())) for k, c in presets.items()}, "bertBaseTrainable": counts, "bertBaseInitialLayer3": initial}
+
+
+def statistics(parameters):
+    return {
+        k: {"shape": list(p.shape), "mean": numbers(p.mean().item()), "std": numbers(p.std(correction=0).item()), "min": numbers(p.min().item()), "max": numbers(p.max().item())}
+        for k, p in parameters.items()
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Golden values of LoRA adapters saved by `peft` on the tiny BERT.
+
+Writes test/golden/peft/<variant>/{adapter_config.json,adapter_model.safetensors | adapter_model.bin} and
+test/golden/peft/peft.json.
+
+    python tools/golden/peft_lora.py
+"""
+
+import json
+import shutil
+
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoModelForSequenceClassification
+
+from common import GOLDEN, SEED, batch_json, digest, make_batch, numbers, provenance, relative, write_json
+
+ROOT = GOLDEN / "peft"
+TARGETS = ["query", "value", "attention.output.dense"]
+
+
+def main():
+    shutil.rmtree(ROOT, ignore_errors=True)
+    batch = make_batch("bert")
+    cases = {
+        "lora-attention-output": (True, dict(r=4, lora_alpha=8, target_modules=TARGETS, task_type="SEQ_CLS"), True),
+        "lora-bin": (True, dict(r=4, lora_alpha=8, target_modules=TARGETS, task_type="SEQ_CLS"), False),
+        "lora-all-linears": (True, dict(r=3, lora_alpha=9, target_modules=["query", "key", "value", "dense"], exclude_modules=["pooler.dense"], task_type="SEQ_CLS"), True),
+        "lora-regex": (True, dict(r=4, lora_alpha=2, target_modules=r".*encoder\.layer\.[02]\.output\.dense", task_type="SEQ_CLS"), True),
+        "lora-bare": (False, dict(r=4, lora_alpha=8, target_modules=TARGETS), True),
+        "lora-rslora": (False, dict(r=4, lora_alpha=8, target_modules=["query", "value"], use_rslora=True), True),
+        "lora-patterns": (False, dict(r=4, lora_alpha=8, target_modules=["query", "value"], rank_pattern={"layer.1.attention.self.query": 2}, alpha_pattern={"layer.2.attention.self.value": 5}), True),
+        "lora-layers": (False, dict(r=4, lora_alpha=8, target_modules=["query", "value"], layers_to_transform=[0, 2], layers_pattern="layer"), True),
+        "lora-bias": (False, dict(r=4, lora_alpha=8, target_modules=["query", "value"], bias="lora_only"), True),
+    }
+    out = {}
+    for index, (variant, (classifier, options, safe)) in enumerate(cases.items()):
+        out[variant] = write_adapter(variant, classifier, options, safe, batch, SEED + 17 * index)
+    write_json(ROOT / "peft.json", {
+        "provenance": provenance("peft_lora.py"),
+        "note": "Base weights: encoders/bert. classifier: pooled output -> Linear(3), saved with the adapter under base_model.model.classifier.",
+        **batch_json(batch),
+        "variants": out,
+    })
+
+
+def write_adapter(variant, classifier, options, safe, batch, seed):
+    torch.manual_seed(seed)
+    path = str(GOLDEN / "encoders" / "bert")
+    if classifier:
+        base = AutoModelForSequenceClassification.from_pretrained(path, attn_implementation="eager", num_labels=3)
+    else:
+        base = AutoModel.from_pretrained(path, attn_implementation="eager")
+    base.config._name_or_path = base.name_or_path = "multigraft-tiny-bert"
+    model = get_peft_model(base, LoraConfig(**options))
+    for config in model.peft_config.values():
+        config.base_model_name_or_path = "multigraft-tiny-bert"
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+    folder = ROOT / variant
+    model.save_pretrained(str(folder), safe_serialization=safe)
+    # The card is the library's template, not ours.
+    (folder / "README.md").unlink(missing_ok=True)
+    sort_sets(folder / "adapter_config.json")
+    if safe:
+        keys = {k: list(v.shape) for k, v in load_file(folder / "adapter_model.safetensors").items()}
+    else:
+        keys = {k: list(v.shape) for k, v in torch.load(folder / "adapter_model.bin", weights_only=True).items()}
+    model.eval()
+    with torch.no_grad():
+        single = model(**batch, output_hidden_states=True)
+        double = model.double()(**batch, output_hidden_states=True)
+    pick = (lambda o: o.logits) if classifier else (lambda o: o.pooler_output)
+    return {
+        "folder": f"peft/{variant}",
+        "keys": keys,
+        "logits" if classifier else "pooled": numbers(pick(single)),
+        "logits64" if classifier else "pooled64": numbers(pick(double)),
+        "lastHiddenState": digest(single.hidden_states[-1]),
+        "float32AgainstFloat64": relative(pick(single), pick(double)),
+    }
+
+
+def sort_sets(path):
+    """Sets of module names are written in hash order: sorted here, so that a second run gives the same file."""
+    config = json.loads(path.read_text())
+    for key in ["target_modules", "exclude_modules", "modules_to_save"]:
+        if isinstance(config[key], list):
+            config[key].sort()
+    path.write_text(json.dumps(config, indent=2, sort_keys=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Loss trajectories of six AdamW steps with `adapters` on the tiny encoders.
+
+Writes test/golden/trajectories/<variant>.json and <variant>.safetensors (initial values of every parameter that is
+trained besides the encoder's own, i.e. adapter and head; encoders/<family> holds the rest).
+
+One step: mean cross-entropy over the whole batch of eight rows, gradients clipped to a global norm of 1, AdamW
+(lr 1e-3, or 1e-4 for full; betas 0.9, 0.999; eps 1e-8; decay 0.01 except on biases and LayerNorms), constant
+schedule, no dropout. The accumulation variant takes the same loss from two micro-batches of five and three rows.
+
+    python tools/golden/trajectories.py
+"""
+
+import logging
+import shutil
+
+import torch
+from adapters import AdapterPlusConfig, DoubleSeqBnConfig, LoRAConfig, ParBnConfig, SeqBnConfig
+from safetensors.torch import save_file
+
+from common import GOLDEN, SEED, batch_json, load_encoder, make_batch, number, numbers, provenance, write_json
+from methods import NAME, randomise_named
+
+logging.getLogger("adapters").setLevel(logging.ERROR)
+ROOT = GOLDEN / "trajectories"
+STEPS = 6
+LABELS = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
+LENGTHS = [12, 7, 9, 3, 10, 8, 5, 11]
+
+VARIANTS = {
+    "seq_bn": ("bert", SeqBnConfig(reduction_factor=8)),
+    "double_seq_bn": ("bert", DoubleSeqBnConfig(reduction_factor=8)),
+    "par_bn": ("bert", ParBnConfig(reduction_factor=8)),
+    "lora": ("bert", LoRAConfig(r=4, alpha=8)),
+    "lora-all": ("bert", LoRAConfig(r=4, alpha=8, attn_matrices=["q", "k", "v"], intermediate_lora=True, output_lora=True)),
+    "adapter_plus": ("bert", AdapterPlusConfig(reduction_factor=8, stochastic_depth=0.0)),
+    "seq_bn-norms": ("bert", SeqBnConfig(reduction_factor=8, ln_before=True, ln_after=True, scaling="learned")),
+    "full": ("bert", None),
+    "head": ("bert", None),
+    "seq_bn-roberta": ("roberta", SeqBnConfig(reduction_factor=8)),
+    "seq_bn-albert": ("albert", SeqBnConfig(reduction_factor=8)),
+    "seq_bn-accumulated": ("bert", SeqBnConfig(reduction_factor=8)),
+}
+
+# Variants that start from another one's parameters.
+SAME_START = {"seq_bn-accumulated": "seq_bn", "head": "full"}
+
+
+def main():
+    shutil.rmtree(ROOT, ignore_errors=True)
+    ROOT.mkdir(parents=True)
+    for variant, (family, config) in VARIANTS.items():
+        batch = make_batch(family, lengths=LENGTHS, seed=SEED + 5)
+        single, initial, rate = train(variant, family, config, batch, torch.float32)
+        double, _, _ = train(variant, family, config, batch, torch.float64)
+        shared = SAME_START.get(variant, variant)
+        if shared == variant:
+            save_file(initial, ROOT / f"{variant}.safetensors", metadata={"format": "pt"})
+        worst = max(abs(a - b) / max(abs(b), 1e-3) for a, b in zip(single["losses"], double["losses"]))
+        write_json(ROOT / f"{variant}.json", {
+            "provenance": provenance("trajectories.py"),
+            "encoder": family,
+            "method": variant if config is None else "adapter",
+            "adapterName": NAME,
+            "parameters": f"{shared}.safetensors",
+            "config": None if config is None else config.to_dict(),
+            "head": {"num_labels": 2, "layers": 2, "use_pooler": False, "activation_function": "tanh"},
+            "optimiser": {"learningRate": rate, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weightDecay": 0.01, "clip": 1.0, "steps": STEPS},
+            "microBatches": micro_batches(variant),
+            **batch_json(batch),
+            "labels": LABELS.tolist(),
+            **{k: convert(v) for k, v in single.items()},
+            **{f"{k}64": convert(double[k]) for k in ["losses", "gradientNorms", "logitsBefore", "logitsAfter"]},
+            # Round-off only (a key bias shifts all scores of a query alike): AdamW turns it into steps of random sign.
+            "vanishingGradient": [k for k, v in double["firstGradientNorms"].items() if v < 1e-10],
+            "float32AgainstFloat64": number(worst),
+        })
+        print(variant, [round(x, 5) for x in single["losses"]], [round(x, 3) for x in single["gradientNorms"]], f"{worst:.1e}")
+
+
+def convert(value):
+    return {k: convert(v) for k, v in value.items()} if isinstance(value, dict) else value if isinstance(value, list) and value and isinstance(value[0], str) else numbers(value)
+
+
+def micro_batches(variant):
+    return [5, 3] if variant.endswith("accumulated") else [len(LENGTHS)]
+
+
+def train(variant, family, config, batch, dtype):
+    model = load_encoder(family, adapter_model=True)
+    model.add_classification_head(NAME, num_labels=2, layers=2)
+    if config is not None:
+        model.add_adapter(NAME, config=config)
+        model.train_adapter(NAME)
+    else:
+        for k, p in model.named_parameters():
+            p.requires_grad = variant == "full" or k.startswith("heads.")
+    own = [k for k, p in model.named_parameters() if p.requires_grad and (config is not None or k.startswith("heads."))]
+    randomise_named(model, own, SEED + sum(map(ord, family)), 0.2)
+    model.active_head = NAME
+    model.to(dtype).train()  # every dropout probability is zero
+    parameters = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    initial = {k: parameters[k].detach().clone().contiguous() for k in own}
+
+    rate = 1e-4 if variant == "full" else 1e-3
+    groups = {True: [], False: []}
+    for k in parameters:
+        groups[decays(k)].append(k)
+    optimiser = torch.optim.AdamW(
+        [{"params": [parameters[k] for k in groups[flag]], "weight_decay": 0.01 if flag else 0.0} for flag in (True, False)],
+        lr=rate, betas=(0.9, 0.999), eps=1e-8,
+    )
+    losses, norms, first = [], [], {}
+    before = logits(model, batch)
+    for step in range(STEPS):
+        losses.append(backward(model, batch, micro_batches(variant)))
+        if step == 0:
+            first = {k: float(p.grad.norm()) for k, p in parameters.items() if p.grad is not None}
+            without = [k for k, p in parameters.items() if p.grad is None]
+        norms.append(float(torch.nn.utils.clip_grad_norm_(list(parameters.values()), 1.0)))
+        optimiser.step()
+        optimiser.zero_grad()
+    losses.append(float(torch.nn.functional.cross_entropy(logits(model, batch), LABELS)))
+    return {
+        "losses": losses,
+        "gradientNorms": norms,
+        "firstGradientNorms": first,
+        "withoutGradient": without,
+        "withoutDecay": groups[False],
+        "finalSums": {k: float(p.detach().double().sum()) for k, p in parameters.items()},
+        "finalAbsSums": {k: float(p.detach().double().abs().sum()) for k, p in parameters.items()},
+        "logitsBefore": before,
+        "logitsAfter": logits(model, batch),
+    }, initial, rate
+
+
+def backward(model, batch, sizes):
+    """Accumulates the gradient of the mean over all rows; each micro-batch is cut to its own longest row."""
+    total, start = 0.0, 0
+    for size in sizes:
+        rows = slice(start, start + size)
+        width = int(batch["attention_mask"][rows].sum(1).max())
+        out = model(**{k: v[rows, :width] for k, v in batch.items()})
+        loss = torch.nn.functional.cross_entropy(out.logits, LABELS[rows], reduction="sum") / len(LABELS)
+        loss.backward()
+        total += float(loss.detach())
+        start += size
+    return total
+
+
+def logits(model, batch):
+    with torch.no_grad():
+        return model(**batch).logits
+
+
+def decays(name):
+    return not (name.endswith("bias") or "LayerNorm" in name or "layer_norm" in name or "adapter_norm" in name)
+
+
+if __name__ == "__main__":
+    main()
