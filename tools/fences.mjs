@@ -24,9 +24,9 @@ const PLATFORM_FILES = /^(hub\/|cli\/|base\/files-node\.ts$|session\/node\.ts$|s
 const PLATFORM_GLOBALS = new Set(['process', 'console', 'fetch', 'Buffer']);
 
 /** Folders whose files each own their names, and the files in them that may list all names. */
-const NAMED = /^(methods|encoders)\/(?!index\.ts$|registry\.ts$)[^/]+\.ts$/;
-const REGISTRY = /^(methods|encoders)\/(index|registry)\.ts$/;
-const NAME_KEYS = new Set(['name', 'names', 'aliases', 'family', 'modelType', 'modelTypes', 'model_type']);
+const NAMED = /^(methods|encoders)\/(?!(?:index|registry|families)\.ts$)[^/]+\.ts$/;
+const REGISTRY = /^(methods|encoders)\/(index|registry|families)\.ts$/;
+const NAME_KEYS = new Set(['name', 'names', 'aliases']);
 /** Method names that are also everyday words of this code: a literal of them says nothing about who is meant. */
 const EVERYDAY = new Set(['full', 'head', 'none']);
 
@@ -254,7 +254,8 @@ function checkCycles(files) {
 }
 
 /**
- * Names owned by a method's or family's file: string values of keys such as `name`, and constants called NAME or NAMES.
+ * Names owned by a method's or family's file: the strings under `name`, `names`, `aliases` of an exported constant,
+ * and the keys under `presets`.
  * @param {Parsed[]} files
  * @returns {Map<string, Set<string>>}
  */
@@ -262,19 +263,50 @@ function findNames(files) {
   /** @type {Map<string, Set<string>>} */
   const owners = new Map();
   for (const file of files.filter((candidate) => NAMED.test(candidate.path))) {
-    walk(file.ast, (node) => {
-      const declares =
-        (ts.isPropertyAssignment(node) && ts.isIdentifier(node.name) && NAME_KEYS.has(node.name.text)) ||
-        (ts.isVariableDeclaration(node) && ts.isIdentifier(node.name) && /(^|_)NAMES?$/.test(node.name.text));
-      if (!declares || node.initializer === undefined) return;
-      const value = ts.isAsExpression(node.initializer) ? node.initializer.expression : node.initializer;
-      for (const item of ts.isArrayLiteralExpression(value) ? value.elements : [value]) {
-        if (!ts.isStringLiteral(item) || EVERYDAY.has(item.text) || !/^[a-z][\w+-]+$/.test(item.text)) continue;
-        owners.set(item.text, (owners.get(item.text) ?? new Set()).add(file.path));
+    for (const property of file.ast.statements.flatMap(exportedProperties)) {
+      for (const name of namesIn(property)) {
+        if (!EVERYDAY.has(name)) owners.set(name, (owners.get(name) ?? new Set()).add(file.path));
       }
-    });
+    }
   }
   return owners;
+}
+
+/**
+ * The properties of `export const x = { … }` and `export const x = define({ … })`.
+ * @param {ts.Statement} statement
+ * @returns {ts.PropertyAssignment[]}
+ */
+function exportedProperties(statement) {
+  if (!ts.isVariableStatement(statement) || !statement.modifiers?.some((modifier) => modifier.kind === ts.SyntaxKind.ExportKeyword))
+    return [];
+  return statement.declarationList.declarations.flatMap(({ initializer }) => {
+    const value = initializer && bare(initializer);
+    const object = value && ts.isCallExpression(value) && value.arguments[0] ? bare(value.arguments[0]) : value;
+    return object && ts.isObjectLiteralExpression(object) ? object.properties.filter(ts.isPropertyAssignment) : [];
+  });
+}
+
+/**
+ * @param {ts.PropertyAssignment} property
+ * @returns {string[]}
+ */
+function namesIn(property) {
+  const key = ts.isIdentifier(property.name) ? property.name.text : '';
+  const value = bare(property.initializer);
+  if (key === 'presets' && ts.isObjectLiteralExpression(value))
+    return value.properties.flatMap(({ name }) => (name && (ts.isIdentifier(name) || ts.isStringLiteral(name)) ? [name.text] : []));
+  if (!NAME_KEYS.has(key)) return [];
+  return (ts.isArrayLiteralExpression(value) ? [...value.elements] : [value]).filter(ts.isStringLiteral).map((item) => item.text);
+}
+
+/**
+ * Without `as` and `satisfies`.
+ * @param {ts.Expression} value
+ * @returns {ts.Expression}
+ */
+function bare(value) {
+  return ts.isAsExpression(value) || ts.isSatisfiesExpression(value) ? bare(value.expression) : value;
 }
 
 /** @param {ts.SourceFile} ast */

@@ -120,6 +120,8 @@ interface Definition {
   readonly innerType?: z.ZodType;
   readonly in?: z.ZodType;
   readonly element?: z.ZodType;
+  readonly options?: readonly z.ZodType[];
+  readonly values?: readonly unknown[];
   readonly entries?: Readonly<Record<string, string>>;
   readonly defaultValue?: unknown;
   readonly checks?: readonly { readonly _zod: { readonly def: Check } }[];
@@ -141,7 +143,6 @@ function specOf(key: string, type: z.ZodType): OptionSpec {
   const choices = Object.values(definition(item).entries ?? {}).map(String);
   const kebab = key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
   const value = typeof meta.value === 'string' ? meta.value : valueName(kind, kebab);
-  const expected = kind === 'enum' ? `one of ${choices.join(', ')}` : kind === 'number' ? numberWording(item) : `a ${value}`;
   const notes = [
     kind === 'enum' && `one of: ${choices.join(', ')}`,
     fallback !== undefined && kind !== 'boolean' && !(array && (fallback as unknown[]).length === 0) && `default: ${fallback}`,
@@ -156,7 +157,7 @@ function specOf(key: string, type: z.ZodType): OptionSpec {
     required: !optional && kind !== 'boolean',
     value,
     choices,
-    expected,
+    expected: expectation(item, value),
     help: [String(meta.description ?? ''), notes.length > 0 && kind !== 'boolean' ? `(${notes.join('; ')})` : ''].filter(Boolean).join(' '),
   };
 }
@@ -187,6 +188,14 @@ function kindOf(type: z.ZodType): OptionKind {
 
 function valueName(kind: OptionKind, kebab: string): string {
   return kind === 'number' ? 'number' : kind === 'string' ? 'text' : kebab;
+}
+
+function expectation(type: z.ZodType, value: string): string {
+  const { type: kind, entries, options, values } = definition(type);
+  if (entries) return `one of ${Object.values(entries).join(', ')}`;
+  if (options) return options.map((option) => expectation(option, value)).join(' or ');
+  if (values) return values.join(' or ');
+  return kind === 'number' ? numberWording(type) : `${/^[aeiou]/.test(value) ? 'an' : 'a'} ${value}`;
 }
 
 /** `an integer >= 1`, `a number > 0 and <= 1`. */

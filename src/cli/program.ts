@@ -39,7 +39,6 @@ async function parse(argv: readonly string[], commands: Commands, world: World, 
     const definition = load && definitions[0];
     usageError(error, definition);
   }
-  if (name === undefined) fail({ code: 'usage.flag', subject: 'multigraft', found: 'no command', expected: 'a command', next: 'See multigraft --help.' });
 }
 
 /** The commander program for some commands. */
@@ -83,7 +82,13 @@ function refuseExtra(definition: CommandDefinition, command: Command, count: num
   const extra = command.args[count];
   if (extra === undefined) return;
   const expected = count === 0 ? 'flags only' : `${count} argument${count === 1 ? '' : 's'}`;
-  fail({ code: 'usage.flag', subject: subjectOf(definition), found: `one more argument, ${JSON.stringify(extra)}`, expected, next: seeHelp(definition) });
+  fail({
+    code: 'usage.flag',
+    subject: subjectOf(definition),
+    found: `one more argument, ${JSON.stringify(extra)}`,
+    expected,
+    next: seeHelp(definition),
+  });
 }
 
 function unknownCommand(name: string, names: readonly string[]): never {
@@ -110,8 +115,22 @@ function usageError(error: CommanderError, definition: CommandDefinition | undef
       next: near ? `Did you mean ${near}?` : seeHelp(definition),
     });
   }
+  if (error.code === 'commander.help')
+    return fail({
+      code: 'usage.flag',
+      subject: subjectOf(definition),
+      found: 'no command',
+      expected: 'a command',
+      next: seeHelp(definition),
+    });
   if (error.code === 'commander.optionMissingArgument')
-    return fail({ code: 'usage.flag', subject: named.split(' ')[0] ?? '', found: 'nothing after it', expected: `a value: ${named}`, next: seeHelp(definition) });
+    return fail({
+      code: 'usage.flag',
+      subject: named.split(' ')[0] ?? '',
+      found: 'nothing after it',
+      expected: `a value: ${named}`,
+      next: seeHelp(definition),
+    });
   if (error.code === 'commander.missingArgument')
     return fail({ code: 'usage.flag', subject: subjectOf(definition), found: `no <${named}>`, expected: 'one', next: seeHelp(definition) });
   return fail({ code: 'usage.flag', subject: error.message.replace(/^error: /, ''), next: seeHelp(definition) });
@@ -130,7 +149,7 @@ function wording(error: unknown, argv: readonly string[]): string {
   const code = error instanceof MultigraftError ? error.code : 'internal.unexpected';
   const plain = error instanceof Error ? error.message : String(error);
   const message = known ? plain : `internal error: ${plain}${argv.includes('--debug') ? '' : ' (run again with --debug for the place)'}`;
-  const stack = argv.includes('--debug') ? stackOf(error) : undefined;
+  const stack = argv.includes('--debug') && !code.startsWith('usage.') ? stackOf(error) : undefined;
   if (argv.includes('--json')) return JSON.stringify({ error: { code, message, ...(stack && { stack }) } });
   return [`multigraft: ${message}`, stack].filter(Boolean).join('\n');
 }

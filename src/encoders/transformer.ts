@@ -23,48 +23,49 @@ export interface DrawingOptions {
   readonly parameters: Parameters;
   readonly dropout: Dropout;
   readonly graft: Graft;
+  /** Sequences in the batch, where that is not simply 'B' (several sequences per row). */
+  readonly batch?: Dim;
   /** 'first' computes the last layer for the first token only: exact for heads that read nothing else. */
   readonly read: 'all' | 'first';
 }
 
-export const BATCH: Dim = 'B';
-export const LENGTH: Dim = 'S';
+const LENGTH: Dim = 'S';
 
 export function drawEncoder(options: DrawingOptions): EncoderDrawing {
-  const { config, read } = options;
-  const all: Rows = { batch: BATCH, length: LENGTH };
-  const mask = input('attentionMask', 'float32', [BATCH, LENGTH]);
+  const { config, read, batch = 'B' } = options;
+  const all: Rows = { batch, length: LENGTH };
+  const mask = input('attentionMask', 'float32', [batch, LENGTH]);
   // The lowest float32 rather than −∞: a row of nothing but pads must stay finite.
-  const bias = mul(sub(reshape(mask, [BATCH, 1, 1, LENGTH]), scalar(1)), scalar(3.4028234663852886e38));
+  const bias = mul(sub(reshape(mask, [batch, 1, 1, LENGTH]), scalar(1)), scalar(3.4028234663852886e38));
   const hiddenStates = [drawEmbeddings(options)];
   let rows = all;
   for (let layer = 0; layer < config.layers; layer++) {
-    rows = read === 'first' && layer === config.layers - 1 ? { batch: BATCH, length: 1 } : all;
+    rows = read === 'first' && layer === config.layers - 1 ? { batch, length: 1 } : all;
     hiddenStates.push(drawLayer(options, layer, hiddenStates[layer] as Value, bias, rows));
   }
   return { output: hiddenStates[config.layers] as Value, rows, hiddenStates };
 }
 
 /** Word, position and type embeddings, summed, normalised, dropped out, projected: [B·S, hidden]. */
-function drawEmbeddings({ config, family, parameters, dropout }: DrawingOptions): Value {
+function drawEmbeddings({ config, family, parameters, dropout, batch = 'B' }: DrawingOptions): Value {
   const { names, prefix } = family;
   const table = (name: string, size: number) => parameters(`${prefix}${name}.weight`, [size, config.embedding]);
   const positions = table(names.position, config.positions);
-  let sum = gather(table(names.word, config.vocabulary), input('inputIds', 'int32', [BATCH, LENGTH]));
-  sum = add(sum, family.positionsAfterPad ? gather(positions, input('positionIds', 'int32', [BATCH, LENGTH])) : slice(positions, 0, 0, LENGTH));
-  if (names.type && config.types > 0) sum = add(sum, gather(table(names.type, config.types), input('tokenTypeIds', 'int32', [BATCH, LENGTH])));
-  const flat = reshape(sum, [multiplyDims(BATCH, LENGTH), config.embedding]);
+  let sum = gather(table(names.word, config.vocabulary), input('inputIds', 'int32', [batch, LENGTH]));
+  sum = add(sum, family.positionsAfterPad ? gather(positions, input('positionIds', 'int32', [batch, LENGTH])) : slice(positions, 0, 0, LENGTH));
+  if (names.type && config.types > 0) sum = add(sum, gather(table(names.type, config.types), input('tokenTypeIds', 'int32', [batch, LENGTH])));
+  const flat = reshape(sum, [multiplyDims(batch, LENGTH), config.embedding]);
   const normed = dropout(norm(parameters, prefix + names.embeddingNorm, flat, config.epsilon), config.hiddenDropout, 'embeddings');
   return names.projection ? linear(parameters, prefix + names.projection, normed, config.hidden) : normed;
 }
 
 /** One layer over x [B·S, hidden], for the tokens of `rows`. */
 function drawLayer(options: DrawingOptions, layer: number, x: Value, bias: Value, rows: Rows): Value {
-  const { config, family, parameters, dropout, graft } = options;
+  const { config, family, parameters, dropout, graft, batch = 'B' } = options;
   const { names, prefix } = family;
   const { hidden, heads, intermediate, epsilon, hiddenDropout, attentionDropout } = config;
   const module = layerModule(config, layer);
-  const all: Rows = { batch: BATCH, length: LENGTH };
+  const all: Rows = { batch: batch, length: LENGTH };
 
   const project = (name: LinearName, from: Value, out: number, at: Rows) => {
     const y = linear(parameters, prefix + names.linear(module, name), from, out);
@@ -75,10 +76,10 @@ function drawLayer(options: DrawingOptions, layer: number, x: Value, bias: Value
     return graft.addNorm ? graft.addNorm({ ...rows, layer, module, place, h, x: residual, normalize }) : normalize(add(h, residual));
   };
 
-  const own = rows.length === 1 ? firstTokens(x, hidden) : x;
+  const own = rows.length === 1 ? firstTokens(x, all) : x;
   const query = splitHeads(project('query', own, hidden, rows), rows.batch, rows.length, heads);
-  const key = splitHeads(project('key', x, hidden, all), BATCH, LENGTH, heads);
-  const value = splitHeads(project('value', x, hidden, all), BATCH, LENGTH, heads);
+  const key = splitHeads(project('key', x, hidden, all), batch, LENGTH, heads);
+  const value = splitHeads(project('value', x, hidden, all), batch, LENGTH, heads);
   const probabilities = dropout(softmax(add(attentionScores(query, key), bias)), attentionDropout, `layer.${layer}.attention`);
   const context = mergeHeads(matmul(probabilities, value), multiplyDims(rows.batch, rows.length));
   const attended = dropout(project('attentionOutput', context, hidden, rows), hiddenDropout, `layer.${layer}.attentionOutput`);
@@ -89,12 +90,13 @@ function drawLayer(options: DrawingOptions, layer: number, x: Value, bias: Value
   return addAndNorm('output', forward, middle);
 }
 
-/** The first token of every sequence: [B·S, d] → [B, d]. */
-export function firstTokens(x: Value, hidden: number): Value {
-  return reshape(slice(reshape(x, [BATCH, LENGTH, hidden]), 1, 0, 1), [BATCH, hidden]);
+/** The first token of every sequence: [batch·length, d] → [batch, d]. */
+export function firstTokens(x: Value, { batch, length }: Rows): Value {
+  const d = x.shape.at(-1) as number;
+  return length === 1 ? x : reshape(slice(reshape(x, [batch, length, d]), 1, 0, 1), [batch, d]);
 }
 
-/** The family's pooled vector of first tokens [B, d]: tanh(W·x + b). */
+/** The family's pooled vector of first tokens [batch, d]: tanh(W·x + b). */
 export function drawPooled({ config, family, parameters }: DrawingOptions, first: Value): Value {
   return tanh(linear(parameters, family.prefix + (family.names.pooler ?? 'pooler'), first, config.hidden));
 }

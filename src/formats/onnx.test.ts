@@ -72,6 +72,14 @@ describe('a model', () => {
     expect(decodeOnnx(bytes, 'm').graph.node).toHaveLength(5000);
   });
 
+  it('with large raw data is the same model', () => {
+    const rawData = new Uint8Array(400_000).map((_, i) => i % 251);
+    const large = { name: 'big', dtype: 'float32', dims: [100_000], rawData } as const;
+    const initializer = [...MODEL.graph.initializer, large];
+    const found = decodeOnnx(encodeOnnx({ ...MODEL, graph: { ...MODEL.graph, initializer } }), 'm');
+    expect(plain(found)).toEqual(plain({ ...MODEL, graph: { ...MODEL.graph, initializer } }));
+  });
+
   it.each([
     ['cut short', (bytes: Uint8Array) => bytes.slice(0, -5), 'file.truncated'],
     ['of noise', () => new Uint8Array(40).fill(7), 'file.syntax'],

@@ -105,6 +105,8 @@ const ATTRIBUTE_FIELDS = {
 } as const;
 
 const EXTERNAL = 1;
+/** Bytes of raw data from which copying matters. */
+const LARGE = 1 << 16;
 
 const SCHEMA = protobuf.Root.fromJSON({
   nested: {
@@ -172,10 +174,55 @@ const SCHEMA = protobuf.Root.fromJSON({
   },
 });
 
-/** The bytes of an ONNX file. Raw data is copied once. */
+/**
+ * The bytes of an ONNX file. The library's writer moves a message's bytes each time an enclosing one ends, so large
+ * raw data is kept from it and copied once, straight into the result. Throws `file.too-large` from 2 GB (protobuf's limit).
+ */
 export function encodeOnnx(model: OnnxModel): Uint8Array {
-  const message = { ...model, graph: graphMessage(model.graph) };
-  return SCHEMA.lookupType('ModelProto').encode(message).finish();
+  const large = model.graph.initializer.filter((tensor) => 'rawData' in tensor && tensor.rawData.length >= LARGE);
+  const small = model.graph.initializer.filter((tensor) => !large.includes(tensor));
+  const graph: Uint8Array[] = [
+    SCHEMA.lookupType('GraphProto')
+      .encode(graphMessage({ ...model.graph, initializer: small }))
+      .finish(),
+  ];
+  for (const tensor of large) {
+    if (!('rawData' in tensor)) continue;
+    const head = SCHEMA.lookupType('TensorProto')
+      .encode(tensorMessage({ ...tensor, rawData: new Uint8Array() }))
+      .finish();
+    graph.push(...field('GraphProto', 'initializer', [head, ...field('TensorProto', 'rawData', [tensor.rawData])]));
+  }
+  const { graph: _, ...rest } = model;
+  const pieces = [SCHEMA.lookupType('ModelProto').encode(rest).finish(), ...field('ModelProto', 'graph', graph)];
+  const bytes = new Uint8Array(lengthOf(pieces));
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+/** A length-delimited field around `pieces`. */
+function field(message: string, name: string, pieces: readonly Uint8Array[]): Uint8Array[] {
+  const length = lengthOf(pieces);
+  if (length >= 2 ** 31) {
+    const next = 'Keep the weights as external data.';
+    fail({ code: 'file.too-large', subject: `The ONNX ${name}`, found: `${length} bytes`, expected: 'less than 2 GB', next });
+  }
+  const id = SCHEMA.lookupType(message).fields[name]?.id as number;
+  return [
+    protobuf.Writer.create()
+      .uint32(id * 8 + 2)
+      .uint32(length)
+      .finish(),
+    ...pieces,
+  ];
+}
+
+function lengthOf(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((sum, piece) => sum + piece.length, 0);
 }
 
 function graphMessage(graph: OnnxGraph): object {

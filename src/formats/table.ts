@@ -72,7 +72,14 @@ function parseRecords(text: string, path: string, delimiter: ',' | '\t'): { line
   } catch (cause) {
     if (!(cause instanceof CsvError)) throw cause;
     const next = 'A field with quotes is written "like ""this""".';
-    return fail({ code: 'file.syntax', subject: `${path}:${line}`, found: cause.code, expected: 'fields quoted as in RFC 4180', next, cause });
+    return fail({
+      code: 'file.syntax',
+      subject: `${path}:${line}`,
+      found: cause.code,
+      expected: 'fields quoted as in RFC 4180',
+      next,
+      cause,
+    });
   }
   return records;
 }

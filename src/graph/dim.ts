@@ -82,16 +82,24 @@ export function bindShape(subject: string, declared: Shape, actual: readonly num
   if (declared.length !== actual.length) mismatch();
   declared.forEach((dim, axis) => {
     const n = actual[axis] as number;
-    if (typeof dim === 'string' && isSymbol(dim)) {
-      const known = bindings.get(dim);
-      if (known === undefined) bindings.set(dim, n);
-      else if (known !== n) mismatch();
+    const scaled = typeof dim === 'string' ? scaledSymbol(dim) : undefined;
+    if (scaled) {
+      const known = bindings.get(scaled.symbol);
+      if (n % scaled.factor !== 0) mismatch();
+      if (known === undefined) bindings.set(scaled.symbol, n / scaled.factor);
+      else if (known * scaled.factor !== n) mismatch();
     } else if (typeof dim === 'number' && dim !== n) mismatch();
   });
 }
 
 function describe(bindings: Bindings): string {
   return bindings.size ? ` with ${[...bindings].map(([symbol, n]) => `${symbol}=${n}`).join(', ')}` : '';
+}
+
+/** A symbol times a number, such as 'B' or '4*R': what the shape of an input can fix. */
+export function scaledSymbol(dim: Dim): { readonly symbol: string; readonly factor: number } | undefined {
+  const match = /^(?:(\d+)\*)?([A-Za-z]\w*)$/.exec(String(dim));
+  return match ? { symbol: match[2] as string, factor: Number(match[1] ?? 1) } : undefined;
 }
 
 /** Whether a dimension is one bare symbol. */

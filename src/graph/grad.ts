@@ -1,4 +1,4 @@
-import { fail, invariant } from '../base/errors.ts';
+import { fail } from '../base/errors.ts';
 import { add } from './ops/elementwise.ts';
 import { expand } from './ops/shape.ts';
 import { type Node, scalar, topological, type Value } from './value.ts';
@@ -14,7 +14,7 @@ export function gradients(loss: Value, by: readonly Value[]): Value[] {
   const dependent = dependents(order, by);
   const sums = new Map<Value, Value>([[loss, scalar(1)]]);
   for (const node of order.toReversed()) {
-    if (!dependent.has(node) || by.some((value) => value.node === node)) continue;
+    if (!node.inputs.some((value) => leads(value, dependent))) continue;
     const upstream = node.outputs.map((output) => sums.get(output));
     if (upstream.every((gradient) => gradient === undefined)) continue;
     for (const [i, gradient] of differentiate(node, upstream).entries()) {
@@ -36,19 +36,18 @@ function differentiate(node: Node, upstream: readonly (Value | undefined)[]): re
   const { op } = node;
   if (typeof op.gradient !== 'function')
     return fail({ code: 'graph.gradient', subject: op.name, found: 'no gradient', expected: 'a differentiable operator', next: op.gradient.none });
-  invariant(op.name !== 'LayerNormalization' || upstream[0] !== undefined, 'the statistics of a layer norm were differentiated');
   return op.gradient(node, upstream);
 }
 
 /** Nodes through which `by` reaches the end, `by` included. Paths end at operators that stop gradients on purpose (conditions). */
 function dependents(order: readonly Node[], by: readonly Value[]): Set<Node> {
   const found = new Set(by.map((value) => value.node));
-  for (const node of order) if (node.inputs.some((value) => found.has(value.node) && isNumber(value))) found.add(node);
+  for (const node of order) if (node.inputs.some((value) => leads(value, found))) found.add(node);
   return found;
 }
 
-function isNumber(value: Value): boolean {
-  return value.dtype === 'float32';
+function leads(value: Value, dependent: ReadonlySet<Node>): boolean {
+  return value.dtype === 'float32' && dependent.has(value.node);
 }
 
 function describe(value: Value): string {

@@ -1,3 +1,4 @@
+import { fail } from '../base/errors.ts';
 import { elementCount } from '../base/tensor.ts';
 import type { Nd } from './value.ts';
 
@@ -53,18 +54,25 @@ export function broadcastMap(shape: readonly number[], inputs: readonly Nd[], f:
   return generate(shape, (index) => f(...readers.map((read) => read(index))));
 }
 
-/** The error function, by its series for small and continued fraction for large arguments; absolute error < 1e-15. */
+/** The row that `index` means: negative ones count from the end. Throws `session.run` outside of `rows`. */
+export function rowAt(index: number, rows: number): number {
+  const row = index < 0 ? index + rows : index;
+  if (row < 0 || row >= rows) fail({ code: 'session.run', subject: `index ${index}`, expected: `one of ${rows} rows` });
+  return row;
+}
+
+/** The error function: a series of positive terms for small, a continued fraction for large arguments; relative error < 1e-14. */
 export function erf(x: number): number {
   const z = Math.abs(x);
   if (z > 6) return Math.sign(x);
   if (z < 2.5) {
     let term = z;
     let sum = z;
-    for (let n = 1; Math.abs(term) > 1e-18 * Math.abs(sum) && n < 200; n++) {
-      term *= (-z * z) / n;
-      sum += term / (2 * n + 1);
+    for (let n = 1; term > 1e-18 * sum; n++) {
+      term *= (2 * z * z) / (2 * n + 1);
+      sum += term;
     }
-    return (Math.sign(x) * 2 * sum) / Math.sqrt(Math.PI);
+    return (Math.sign(x) * 2 * sum * Math.exp(-z * z)) / Math.sqrt(Math.PI);
   }
   let fraction = 0;
   for (let n = 120; n >= 1; n--) fraction = n / 2 / (z + fraction);

@@ -1,5 +1,5 @@
 import { fail } from '../base/errors.ts';
-import { isSymbol } from './dim.ts';
+import { type Dim, isSymbol, scaledSymbol } from './dim.ts';
 import { INPUT, type Node, nameOf, topological, type Value } from './value.ts';
 
 /** A complete computation: named outputs; inputs and weights are found by reachability. */
@@ -31,7 +31,7 @@ export function partsOf(program: Program): ProgramParts {
  */
 export function verify(program: Program): void {
   const { nodes, inputs } = partsOf(program);
-  const symbols = new Set(inputs.flatMap((value) => value.shape.filter(isSymbol)));
+  const symbols = new Set<Dim>(inputs.flatMap((value) => value.shape.flatMap((dim) => scaledSymbol(dim)?.symbol ?? [])));
   for (const node of nodes) {
     const types = node.op.infer(node.inputs, node.attributes);
     types.forEach(({ dtype, shape }, i) => {

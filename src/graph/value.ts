@@ -49,8 +49,8 @@ export interface Op {
   infer(inputs: readonly Value[], attributes: Attributes): Type[];
   /** The gradient, or why there is none. */
   readonly gradient: GradientRule | { readonly none: string };
-  /** The plain float64 meaning; `shapes` are the output shapes with all symbols bound. */
-  reference(inputs: readonly Nd[], attributes: Attributes, shapes: readonly (readonly number[])[]): Nd[];
+  /** The plain float64 meaning; `shapes` are the output shapes with all symbols bound, `size` binds those of an attribute. */
+  reference(inputs: readonly Nd[], attributes: Attributes, shapes: readonly (readonly number[])[], size: (dim: Dim) => number): Nd[];
   /** How it is written as ONNX where that is not simply one node of the same name with the same attributes. */
   readonly emit?: (node: Node, emitter: Emitter) => void;
 }

@@ -1,7 +1,7 @@
 import { invariant } from '../base/errors.ts';
 import { bytesOf, type DType, type Tensor } from '../base/tensor.ts';
 import { encodeOnnx, ONNX_DTYPES, type OnnxAttribute, type OnnxNode, type OnnxTensor } from '../formats/onnx.ts';
-import { type Attribute, type Attributes, type Dim, type Emitter, isSymbol, nameOf, type Program, partsOf, type Shape, type Value } from '../graph/index.ts';
+import { type Attribute, type Attributes, type Dim, type Emitter, isSymbol, nameOf, type Program, partsOf, type Shape, scaledSymbol, type Value } from '../graph/index.ts';
 
 /** Where the values of a weight come from: the model's own bytes, or a file in the model's folder. */
 export type WeightPlace = { readonly tensor: Tensor } | { readonly location: string; readonly offset: number; readonly byteLength: number };
@@ -41,10 +41,12 @@ export function toOnnx(program: Program, placeOf: (name: string) => WeightPlace)
     });
   const symbol = (dim: string) =>
     once(dim, (name) => {
-      const carrier = inputs.find((value) => value.shape.includes(dim));
-      invariant(carrier, `dimension '${dim}' is carried by no input`);
-      const start = carrier.shape.indexOf(dim);
-      node('Shape', [nameOf(carrier) as string], [name], { start, end: start + 1 });
+      const carriers = inputs.flatMap((value) => value.shape.map((one, axis) => ({ value, axis, ...scaledSymbol(one) })));
+      const carrier = carriers.find((one) => one.symbol === dim && one.factor === 1) ?? carriers.find((one) => one.symbol === dim);
+      invariant(carrier?.factor, `dimension '${dim}' is carried by no input`);
+      const whole = carrier.factor === 1 ? name : fresh('dimension');
+      node('Shape', [nameOf(carrier.value) as string], [whole], { start: carrier.axis, end: carrier.axis + 1 });
+      if (carrier.factor !== 1) node('Div', [whole, integers([carrier.factor])], [name]);
     });
   /** An int64 vector of one element: products and sums of symbols, computed at run time. */
   const dimension = (dim: Dim): string => {

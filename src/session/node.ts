@@ -4,7 +4,7 @@ import { folderOf } from '../base/files.ts';
 import { allocate, bytesPerElement, type DType, type Tensor } from '../base/tensor.ts';
 import { bindShape, nameOf, optimize, type Program, partsOf } from '../graph/index.ts';
 import { outputName, toOnnx, type WeightPlace } from '../onnx/model.ts';
-import { type Engine, type Feeds, isFileWeight, type Session, type Weights } from './session.ts';
+import { type Engine, type Feeds, type FileWeight, isFileWeight, type Session, type Weights } from './session.ts';
 
 type Ort = typeof import('onnxruntime-node');
 
@@ -71,9 +71,9 @@ function externalFolder(program: Program, weights: Weights): string | undefined 
   return [...bytes].sort((a, b) => b[1] - a[1])[0]?.[0];
 }
 
-/** ONNX Runtime reads float32 at any offset that suits its type; other types are expanded to float32 first. */
-function inPlace(weight: Tensor | { file: string; dtype: DType; offset: number; byteLength: number }): weight is { file: string; dtype: DType; offset: number; byteLength: number } {
-  return 'file' in weight && weight.dtype === 'float32' && weight.offset % bytesPerElement('float32') === 0;
+/** ONNX Runtime reads external data at offsets that suit the element type. */
+function inPlace(weight: Tensor | FileWeight): weight is FileWeight {
+  return isFileWeight(weight) && weight.inPlace && weight.offset % bytesPerElement('float32') === 0;
 }
 
 async function placesOf(program: Program, weights: Weights, folder: string | undefined): Promise<(name: string) => WeightPlace> {

@@ -1,6 +1,6 @@
 import { fail } from '../base/errors.ts';
 import { allocate, asFloat32, type Tensor } from '../base/tensor.ts';
-import { bindShape, evaluateShape, nameOf, type Nd, type Program, partsOf, type Shape, type Value } from '../graph/index.ts';
+import { bindShape, evaluateDim, evaluateShape, nameOf, type Nd, type Program, partsOf, type Shape, type Value } from '../graph/index.ts';
 import { type Engine, type Feeds, isFileWeight, type Session, type Weights } from './session.ts';
 
 /**
@@ -50,7 +50,7 @@ function referenceSession(program: Program, weights: ReadonlyMap<Value, Nd>): Se
           continue;
         }
         const shapes = node.outputs.map((output) => evaluateShape(output.shape as Shape, bindings));
-        const results = node.op.reference(node.inputs.map((value) => values.get(value) as Nd), node.attributes, shapes);
+        const results = node.op.reference(node.inputs.map((value) => values.get(value) as Nd), node.attributes, shapes, (dim) => evaluateDim(dim, bindings));
         node.outputs.forEach((output, i) => void values.set(output, results[i] as Nd));
       }
       return Object.fromEntries(Object.entries(program.outputs).map(([name, value]) => [name, deliver(value, values.get(value) as Nd, into[name])]));

@@ -1,7 +1,7 @@
 import type { DType, Tensor } from '../base/tensor.ts';
 import type { Program } from '../graph/index.ts';
 
-/** A tensor that lies in a file: `byteLength` little-endian bytes at `offset`. Engines that can read it in place do. */
+/** A tensor that lies in a file: `byteLength` little-endian bytes at `offset`. */
 export interface FileWeight {
   readonly dtype: DType;
   readonly shape: readonly number[];
@@ -9,6 +9,9 @@ export interface FileWeight {
   readonly file: string;
   readonly offset: number;
   readonly byteLength: number;
+  /** Whether those bytes are float32 in row-major order, so that an engine may use them where they are. */
+  readonly inPlace: boolean;
+  /** The tensor, expanded to float32 where the file holds a narrower type. */
   read(): Promise<Tensor>;
 }
 

@@ -213,7 +213,7 @@ class RowReader {
   }
 
   private subject(column: string): string {
-    return `${this.where.file}, line ${this.where.line}, column "${column}"`;
+    return `${this.where.file}:${this.where.line}, column "${column}"`;
   }
 }
 

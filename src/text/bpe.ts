@@ -89,7 +89,7 @@ function add(symbols: Symbols, id: number, length: number): void {
 type Merges = Map<number, Map<number, readonly [rank: number, merged: number]>>;
 
 function readMerges(json: Json, vocabulary: ReadonlyMap<string, number>): Merges {
-  const list = json['merges'];
+  const list = json.merges;
   if (!Array.isArray(list)) return fail({ code: 'text.tokenizer', subject: 'tokenizer.json, model', found: 'no list of merges' });
   const prefix = optionalText(json, 'continuing_subword_prefix') ?? '';
   const merges: Merges = new Map();

@@ -41,8 +41,8 @@ export function listOf(json: Json, key: string): Json[] {
 
 /** A `{"String": …}` or `{"Regex": …}` pattern as a global regular expression. Oniguruma's syntax is translated where it differs. */
 export function patternOf(json: Json, place: string): RegExp {
-  const pattern = asObject(json['pattern'], `${place}, pattern`);
-  if (typeof pattern['String'] === 'string') return new RegExp(escapeRegExp(pattern['String']), 'gu');
+  const pattern = asObject(json.pattern, `${place}, pattern`);
+  if (typeof pattern.String === 'string') return new RegExp(escapeRegExp(pattern.String), 'gu');
   const source = text(pattern, 'Regex', place);
   try {
     return new RegExp(translate(source), 'gu');

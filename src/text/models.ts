@@ -19,7 +19,7 @@ export interface Model {
 
 /** Throws `text.tokenizer` naming a type that is not known. */
 export function createModel(json: Json, byteLevel: boolean): Model {
-  const type = optionalText(json, 'type') ?? ('merges' in json ? 'BPE' : Array.isArray(json['vocab']) ? 'Unigram' : 'WordPiece');
+  const type = optionalText(json, 'type') ?? ('merges' in json ? 'BPE' : Array.isArray(json.vocab) ? 'Unigram' : 'WordPiece');
   if (type !== 'BPE' && byteLevel) {
     fail({ code: 'text.tokenizer', subject: 'tokenizer.json, model', found: `${type} after ByteLevel`, expected: 'BPE' });
   }
@@ -41,7 +41,7 @@ export function createModel(json: Json, byteLevel: boolean): Model {
 }
 
 export function readVocabulary(json: Json): Map<string, number> {
-  const vocab = asObject(json['vocab'], 'model, vocab');
+  const vocab = asObject(json.vocab, 'model, vocab');
   return new Map(Object.keys(vocab).map((token) => [token, integer(vocab, token, 'model, vocab')]));
 }
 

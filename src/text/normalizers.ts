@@ -36,7 +36,7 @@ export function createNormalizer(json: Json | null): Normalizer | null {
   return fail({
     code: 'text.tokenizer',
     subject: 'tokenizer.json, normalizer',
-    found: `type "${json['type']}"`,
+    found: `type "${json.type}"`,
     expected: `one of ${Object.keys(NORMALIZERS).join(', ')}`,
   });
 }

@@ -78,9 +78,9 @@ function template(json: Json, key: string): TemplatePiece[] {
       const index = optionalText(sequence, 'id') === 'B' ? 1 : 0;
       return { kind: 'sequence', index, typeId: integer(sequence, 'type_id', 'post_processor') };
     }
-    const token = asObject(piece['SpecialToken'], 'post_processor, SpecialToken');
+    const token = asObject(piece.SpecialToken, 'post_processor, SpecialToken');
     const name = text(token, 'id', 'post_processor');
-    const ids = asObject(tokens[name], `post_processor, special_tokens, ${name}`)['ids'];
+    const ids = asObject(tokens[name], `post_processor, special_tokens, ${name}`).ids;
     if (!Array.isArray(ids))
       fail({ code: 'text.tokenizer', subject: `tokenizer.json, post_processor, special_tokens, ${name}`, found: 'no ids' });
     return { kind: 'special', ids: ids.map(Number), typeId: integer(token, 'type_id', 'post_processor') };

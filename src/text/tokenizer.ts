@@ -115,7 +115,7 @@ export function createTokenizer(tokenizerJson: Json, configJson: Json = {}): Tok
     append(text, sequence, null);
     return sequence;
   };
-  const side = configJson['truncation_side'] === 'left' ? 'left' : 'right';
+  const side = configJson.truncation_side === 'left' ? 'left' : 'right';
   const kept = (sequence: Sequence, length: number, processor = postProcessor) => {
     const from = side === 'left' ? sequence.ids.length - length : 0;
     return cutSequence(sequence, from, from + length, processor);
@@ -150,8 +150,8 @@ export function createTokenizer(tokenizerJson: Json, configJson: Json = {}): Tok
     idOf: (token) => ids.get(token),
     vocabularySize: [...tokens.keys()].reduce((largest, id) => Math.max(largest, id + 1), 0),
     modelMaxLength:
-      typeof configJson['model_max_length'] === 'number' && configJson['model_max_length'] < 1e9
-        ? configJson['model_max_length']
+      typeof configJson.model_max_length === 'number' && configJson.model_max_length < 1e9
+        ? configJson.model_max_length
         : Number.POSITIVE_INFINITY,
     padId: idOfSpecial('pad_token', '[PAD]', '<pad>'),
     clsId: idOfSpecial('cls_token', '[CLS]', '<s>'),
@@ -190,18 +190,18 @@ function addedTokens(tokenizerJson: Json, config: Json): AddedToken[] {
 }
 
 function withBertSettings(normalizer: Json, config: Json): Json {
-  if (normalizer['type'] !== 'BertNormalizer') return normalizer;
+  if (normalizer.type !== 'BertNormalizer') return normalizer;
   const changes: Record<string, unknown> = {};
-  if (typeof config['do_lower_case'] === 'boolean') changes['lowercase'] = config['do_lower_case'];
-  if ('strip_accents' in config) changes['strip_accents'] = config['strip_accents'];
-  if (typeof config['tokenize_chinese_chars'] === 'boolean') changes['handle_chinese_chars'] = config['tokenize_chinese_chars'];
+  if (typeof config.do_lower_case === 'boolean') changes.lowercase = config.do_lower_case;
+  if ('strip_accents' in config) changes.strip_accents = config.strip_accents;
+  if (typeof config.tokenize_chinese_chars === 'boolean') changes.handle_chinese_chars = config.tokenize_chinese_chars;
   return { ...normalizer, ...changes };
 }
 
 function withPrefixSpace(stage: Json, config: Json): Json {
-  const type = stage['type'];
-  if (typeof config['add_prefix_space'] !== 'boolean' || (type !== 'ByteLevel' && type !== 'RobertaProcessing')) return stage;
-  return { ...stage, add_prefix_space: config['add_prefix_space'] };
+  const type = stage.type;
+  if (typeof config.add_prefix_space !== 'boolean' || (type !== 'ByteLevel' && type !== 'RobertaProcessing')) return stage;
+  return { ...stage, add_prefix_space: config.add_prefix_space };
 }
 
 function specialToken(config: Json, name: string): string | undefined {

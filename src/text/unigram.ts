@@ -8,7 +8,7 @@ const UNKNOWN_PENALTY = 10;
 /** The segmentation of highest summed log-probability (Kudo 2018, section 3.2), found by dynamic programming. */
 export function createUnigram(json: Json): Model {
   const entries = readEntries(json);
-  const unknown = typeof json['unk_id'] === 'number' ? json['unk_id'] : undefined;
+  const unknown = typeof json.unk_id === 'number' ? json.unk_id : undefined;
   const byteFallback = flag(json, 'byte_fallback', false);
   const vocabulary = new Map(entries.map(([token], id) => [token, id]));
   const scores = Float64Array.from(entries, ([, score]) => score);
@@ -94,7 +94,7 @@ function put(tokens: WordTokens, id: number, start: number, end: number): void {
 }
 
 function readEntries(json: Json): [string, number][] {
-  const vocab = json['vocab'];
+  const vocab = json.vocab;
   const valid = (entry: unknown) => Array.isArray(entry) && typeof entry[0] === 'string' && typeof entry[1] === 'number';
   if (Array.isArray(vocab) && vocab.every(valid)) return vocab as [string, number][];
   return fail({ code: 'text.tokenizer', subject: 'tokenizer.json, model, vocab', expected: 'a list of [token, score]' });

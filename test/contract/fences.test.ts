@@ -134,14 +134,20 @@ describe('the checker', () => {
 
   it('literal: the name of a method or family outside its own file', () => {
     const files = {
-      'encoders/bert.ts': `export const bert = { modelType: 'bert' };\n`,
-      'methods/lora.ts': `export const lora = { name: 'lora', names: ['lora_x'] };\nexport const again = 'lora';\n`,
+      'encoders/bert.ts': `export const BERT: Family = { name: 'bert' };\n`,
+      'encoders/shared.ts': `export const site = () => ({ name: 'query' });\n`,
+      'methods/lora.ts': `export const lora = define({ name: 'lora', aliases: ['lora_x'], presets: { lora_y: {} } } as const);\nexport const again = 'lora';\n`,
       'methods/index.ts': `export const all = ['lora'];\n`,
       'methods/other.ts': `export const test = (name: string) => name === 'lora';\n`,
-      'train/plan.ts': `export const table = {\n  bert: 1,\n  lora_x: 2,\n};\n`,
+      'train/plan.ts': `export const table = {\n  bert: 1,\n  lora_x: 2,\n  'lora_y': 3,\n  query: 4,\n};\n`,
       'train/plan.test.ts': `export const a = 'lora';\n`,
     };
-    expect(violations(files)).toEqual(['literal src/methods/other.ts:1', 'literal src/train/plan.ts:2', 'literal src/train/plan.ts:3']);
+    expect(violations(files)).toEqual([
+      'literal src/methods/other.ts:1',
+      'literal src/train/plan.ts:2',
+      'literal src/train/plan.ts:3',
+      'literal src/train/plan.ts:4',
+    ]);
   });
 
   it('state: a variable of a module', () => {

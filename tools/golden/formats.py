@@ -92,10 +92,7 @@ def main():
     parameters = {"p": torch.nn.Parameter(torch.randn(2, 2)), "epoch": 3, "note": "text", "rate": 0.5, "none": None, "flag": True}
     save("parameters.pt", parameters, {"p": parameters["p"]})
 
-    for name, evil in {
-        "evil_system.pt": Evil(os.system, "true"),
-        "evil_eval.pt": Evil(eval, "1 + 1"),
-    }.items():
+    for name, evil in {"evil_system.pt": Evil(os.system, "true"), "evil_eval.pt": Evil(eval, "1 + 1")}.items():
         torch.save({"weight": torch.zeros(2), "bomb": evil}, FOLDER / name)
     torch.save({"outer": {"inner": torch.zeros(1)}}, FOLDER / "nested.pt")
     torch.save({"weight": torch.zeros(2)}, FOLDER / "legacy.pt", _use_new_zipfile_serialization=False)
@@ -107,7 +104,7 @@ def main():
     for name in ("descriptors.pt", "zip64.pt"):
         holds[name] = holds["parameters.pt"]
 
-    parquet(holds)
+    pyarrow = parquet(holds)
     provenance = {
         "generator": "tools/golden/formats.py",
         "seed": SEED,
@@ -115,6 +112,7 @@ def main():
         "torch": torch.__version__,
         "safetensors": safetensors.__version__,
         "numpy": numpy.__version__,
+        "pyarrow": pyarrow,
     }
     (FOLDER / "formats.json").write_text(json.dumps({"provenance": provenance, "files": holds}, indent=1) + "\n")
 
@@ -163,7 +161,9 @@ def parquet(holds):
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        return
+        old = json.loads((FOLDER / "formats.json").read_text())
+        holds.update({name: rows for name, rows in old["files"].items() if name.endswith(".parquet")})
+        return old["provenance"]["pyarrow"]
     rows = {
         "text": ["one", "two", None, "vier é"],
         "label": [0, 1, 2, 3],
@@ -175,7 +175,15 @@ def parquet(holds):
     table = pyarrow.table(rows)
     pyarrow.parquet.write_table(table, FOLDER / "rows.parquet", compression="snappy", row_group_size=3)
     pyarrow.parquet.write_table(table, FOLDER / "rows_zstd.parquet", compression="zstd")
+    plain = {name: table[name] for name in ("text", "label", "tags")}
+    pyarrow.parquet.write_table(pyarrow.table(plain), FOLDER / "plain.parquet", compression="none", use_dictionary=False)
+    pyarrow.parquet.write_table(pyarrow.table({"when": pyarrow.array([0], pyarrow.timestamp("ms"))}), FOLDER / "dates.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"deep": [{"a": 1}]}), FOLDER / "nested.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"wide": [2**60]}), FOLDER / "wide.parquet")
+    pyarrow.parquet.write_table(table, FOLDER / "version2.parquet", data_page_version="2.0")
     holds["rows.parquet"] = rows
+    holds["plain.parquet"] = {name: rows[name] for name in plain}
+    return pyarrow.__version__
 
 
 if __name__ == "__main__":

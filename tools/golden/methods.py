@@ -153,7 +153,7 @@ def write_variant(variant, family, config, seed=None, folder=None, weight_std=0.
     return {
         "folder": f"methods/{folder or variant}",
         "encoder": family,
-        "hash": get_adapter_config_hash(config.to_dict()),
+        "hash": get_adapter_config_hash(config),
         "keys": {k: list(v.shape) for k, v in saved.items()},
         "trainable": sum(p.numel() for k, p in model.named_parameters() if k in touched),
         "logits": numbers(single.logits),
@@ -199,8 +199,8 @@ def row(batch, i):
 def base_shape_facts():
     """Hashes of every preset, and for BERT-base: trainable parameter counts and statistics of fresh initial weights."""
     presets = dict(ADAPTER_CONFIG_MAP)
-    hashes = {k: get_adapter_config_hash(c.to_dict()) for k, c in presets.items()}
-    hashes["AdapterPlusConfig"] = get_adapter_config_hash(AdapterPlusConfig().to_dict())
+    hashes = {k: get_adapter_config_hash(c) for k, c in presets.items()}
+    hashes["AdapterPlusConfig"] = get_adapter_config_hash(AdapterPlusConfig())
     torch.manual_seed(SEED)
     with no_init_weights():
         model = BertAdapterModel(BertConfig())

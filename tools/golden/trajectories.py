@@ -5,7 +5,7 @@ trained besides the encoder's own, i.e. adapter and head; encoders/<family> hold
 
 One step: mean cross-entropy over the whole batch of eight rows, gradients clipped to a global norm of 1, AdamW
 (lr 1e-3, or 1e-4 for full; betas 0.9, 0.999; eps 1e-8; decay 0.01 except on biases and LayerNorms), constant
-schedule, no dropout. The accumulation variant takes the same loss from two micro-batches of five and three rows.
+schedule, no dropout. schedules.json holds the factors of the other schedules. The accumulation variant takes the same loss from two micro-batches of five and three rows.
 
     python tools/golden/trajectories.py
 """
@@ -16,6 +16,7 @@ import shutil
 import torch
 from adapters import AdapterPlusConfig, DoubleSeqBnConfig, LoRAConfig, ParBnConfig, SeqBnConfig
 from safetensors.torch import save_file
+from transformers import get_scheduler
 
 from common import GOLDEN, SEED, batch_json, load_encoder, make_batch, number, numbers, provenance, write_json
 from methods import NAME, randomise_named
@@ -75,6 +76,25 @@ def main():
             "float32AgainstFloat64": number(worst),
         })
         print(variant, [round(x, 5) for x in single["losses"]], [round(x, 3) for x in single["gradientNorms"]], f"{worst:.1e}")
+    write_json(ROOT / "schedules.json", {"provenance": provenance("trajectories.py"), "schedules": schedules()})
+
+
+def schedules():
+    """Learning-rate factors of the steps 0, 1, ... of transformers' schedules."""
+    out = []
+    for name in ["constant", "constant_with_warmup", "linear", "cosine"]:
+        for warmup, total in [(0, 10), (3, 10), (1, 7), (10, 10)]:
+            if name == "constant" and warmup:
+                continue
+            optimiser = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+            schedule = get_scheduler(name, optimiser, num_warmup_steps=warmup, num_training_steps=total)
+            factors = []
+            for _ in range(total + 2):
+                factors.append(schedule.get_last_lr()[0])
+                optimiser.step()
+                schedule.step()
+            out.append({"name": name, "warmup": warmup, "total": total, "factors": numbers(factors)})
+    return out
 
 
 def convert(value):

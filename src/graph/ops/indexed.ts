@@ -1,6 +1,6 @@
 import { elementCount } from '../../base/tensor.ts';
 import type { Dim, Shape } from '../dim.ts';
-import { generate, nd } from '../nd.ts';
+import { generate, nd, rowAt } from '../nd.ts';
 import { apply1, type Nd, type Op, requireDtype, requireShape, type Value } from '../value.ts';
 
 /** Operators that read or write at places given by other values. */
@@ -17,8 +17,8 @@ export const GATHER: Op = {
     const [from, at] = [table as Nd, indices as Nd];
     const width = elementCount(from.shape.slice(1));
     const out = nd(shape as number[]);
-    at.data.forEach((row, i) => {
-      const start = (row < 0 ? row + (from.shape[0] as number) : row) * width;
+    at.data.forEach((index, i) => {
+      const start = rowAt(index, from.shape[0] as number) * width;
       out.data.set(from.data.subarray(start, start + width), i * width);
     });
     return [out];
@@ -40,7 +40,8 @@ export const SCATTER_ROWS: Op = {
   reference: ([updates, indices], _, [shape]) => {
     const out = nd(shape as number[]);
     const width = elementCount((shape as number[]).slice(1));
-    (indices as Nd).data.forEach((row, i) => {
+    (indices as Nd).data.forEach((index, i) => {
+      const row = rowAt(index, (shape as number[])[0] as number);
       for (let j = 0; j < width; j++)
         out.data[row * width + j] = (out.data[row * width + j] as number) + ((updates as Nd).data[i * width + j] as number);
     });
@@ -69,7 +70,7 @@ export const PICK: Op = {
   gradient: ({ inputs: [x, indices] }, [dy]) => [apply1(UNPICK, [dy as Value, indices as Value], { width: (x as Value).shape[1] as Dim }), undefined],
   reference: ([x, indices], _, [shape]) => {
     const width = (x as Nd).shape[1] as number;
-    return [generate(shape as number[], ([row]) => (x as Nd).data[(row as number) * width + ((indices as Nd).data[row as number] as number)] as number)];
+    return [generate(shape as number[], ([row]) => (x as Nd).data[(row as number) * width + rowAt((indices as Nd).data[row as number] as number, width)] as number)];
   },
   emit: ({ inputs: [x, indices], outputs: [y] }, emitter) => {
     const [column, picked] = [emitter.fresh('column'), emitter.fresh('picked')];
@@ -86,8 +87,9 @@ const UNPICK: Op = {
   gradient: ({ inputs: [, indices] }, [dy]) => [pick(dy as Value, indices as Value), undefined],
   reference: ([x, indices], _, [shape]) => {
     const out = nd(shape as number[]);
+    const width = (shape as number[])[1] as number;
     (x as Nd).data.forEach((value, row) => {
-      out.data[row * ((shape as number[])[1] as number) + ((indices as Nd).data[row] as number)] = value;
+      out.data[row * width + rowAt((indices as Nd).data[row] as number, width)] = value;
     });
     return [out];
   },

@@ -1,3 +1,4 @@
+import { fail } from '../../base/errors.ts';
 import type { Dim } from '../dim.ts';
 import { nd } from '../nd.ts';
 import { apply, apply1, type Nd, type Op, requireShape, type Value } from '../value.ts';
@@ -58,13 +59,15 @@ export const LAYER_NORM: Op = {
     const statistics = { dtype: 'float32', shape: [...x.shape.slice(0, -1), 1] } as const;
     return [{ dtype: 'float32', shape: x.shape }, statistics, statistics];
   },
-  gradient: ({ inputs, outputs }, [dy]) => {
+  gradient: ({ inputs, outputs }, [dy, ...ofStatistics]) => {
+    if (dy === undefined || ofStatistics.some((gradient) => gradient !== undefined))
+      fail({ code: 'graph.gradient', subject: 'LayerNormalization', found: 'a second derivative', expected: 'first derivatives only' });
     const [x, gain, bias] = inputs as [Value, Value, Value];
     const [, mean, inverse] = outputs as [Value, Value, Value];
     const normalised = mul(sub(x, mean), inverse);
-    const scaled = mul(dy as Value, gain);
+    const scaled = mul(dy, gain);
     const projected = sub(sub(scaled, reduceMean(scaled, [-1])), mul(normalised, reduceMean(mul(scaled, normalised), [-1])));
-    return [mul(projected, inverse), sumTo(mul(dy as Value, normalised), gain.shape), sumTo(dy as Value, bias.shape)];
+    return [mul(projected, inverse), sumTo(mul(dy, normalised), gain.shape), sumTo(dy, bias.shape)];
   },
   reference: ([x, gain, bias], { epsilon }, [, statistics]) => {
     const from = x as Nd;

@@ -69,7 +69,8 @@ export const GEMM: Op = {
     const [rows, inner] = matrix(a.shape, transA === true);
     const [innerB, columns] = matrix(b.shape, transB === true);
     requireShape(inner === innerB, 'Gemm', inputs, 'equal inner dimensions');
-    requireShape(c.shape.at(-1) === columns && c.shape.length <= 2, 'Gemm', inputs, `a third operand of ${columns} columns`);
+    const fits = c.shape.at(-1) === columns && (c.shape.length === 1 || (c.shape.length === 2 && (c.shape[0] === 1 || c.shape[0] === rows)));
+    requireShape(fits, 'Gemm', inputs, `a third operand of [${columns}], [1,${columns}] or [${rows},${columns}]`);
     return [{ dtype: 'float32', shape: [rows, columns] }];
   },
   gradient: (node, [dy]) => {
@@ -77,8 +78,8 @@ export const GEMM: Op = {
     const product = (MATMUL.gradient as (node: Node, upstream: readonly (Value | undefined)[]) => readonly Value[])({ ...node, inputs: [a, b] }, [dy]);
     return [...product, c.shape.length === 1 ? reshape(reduceSum(dy as Value, [0]), c.shape) : sumTo(dy as Value, c.shape)];
   },
-  reference: ([a, b, c], { transA, transB }, [shape]) => {
-    const [product] = MATMUL.reference([a as Nd, b as Nd], { transA, transB }, [shape as number[]]) as [Nd];
+  reference: ([a, b, c], { transA, transB }, [shape], size) => {
+    const [product] = MATMUL.reference([a as Nd, b as Nd], { transA, transB }, [shape as number[]], size) as [Nd];
     const read = broadcastReader(c as Nd, 2);
     const width = (shape as number[])[1] as number;
     return [generate(shape as number[], (index) => (product.data[(index[0] as number) * width + (index[1] as number)] as number) + read(index))];

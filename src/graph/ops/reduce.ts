@@ -1,6 +1,6 @@
 import { type Dim, normalizeAxis, type Shape, sameShape } from '../dim.ts';
 import { forEachIndex, nd, strides } from '../nd.ts';
-import { apply1, type Attributes, type Emitter, type Node, type Op, requireDtype, scalar, type Value } from '../value.ts';
+import { apply1, type Attributes, type Emitter, type Node, type Op, requireDtype, requireShape, scalar, type Value } from '../value.ts';
 import { cast, div, equal, mul } from './elementwise.ts';
 import { expand, reshape } from './shape.ts';
 
@@ -12,6 +12,7 @@ function reduction(name: string, start: number, step: (sum: number, x: number) =
     infer: ([x], attributes) => {
       requireDtype(name, x as Value, 'float32');
       const axes = axesOf(attributes, (x as Value).shape.length);
+      requireShape(axes.length > 0, name, [x as Value], 'at least one axis to reduce');
       return [{ dtype: 'float32', shape: (x as Value).shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim)) }];
     },
     gradient: (node, [dy]) => [gradient(node, dy as Value)],

@@ -100,8 +100,10 @@ export const SLICE: Op = {
   name: 'Slice',
   infer: ([x], { axis, start, end }) => {
     const { shape, dtype } = x as Value;
-    const length = addDims(end as Dim, typeof start === 'number' ? -start : negate(start as string));
+    const length = addDims(end as Dim, negate(start as Dim));
     requireShape(typeof length !== 'number' || length >= 0, 'Slice', [x as Value], `start ${start} before end ${end}`);
+    const beyond = addDims(shape[axis as number] as Dim, negate(end as Dim));
+    requireShape(!(typeof start === 'number' && start < 0) && !(typeof beyond === 'number' && beyond < 0), 'Slice', [x as Value], `elements ${start} to ${end} on axis ${axis}`);
     return [{ dtype, shape: shape.map((dim, i) => (i === axis ? length : dim)) }];
   },
   gradient: ({ inputs: [x], attributes }, [dy]) => {
@@ -110,20 +112,19 @@ export const SLICE: Op = {
     const after = addDims(shape[axis] as Dim, negate(attributes.end as Dim));
     return [pad(dy as Value, axis, attributes.start as Dim, after)];
   },
-  reference: ([x], { axis, start }, [shape]) => {
+  reference: ([x], { axis, start, end }, [shape], size) => {
     const from = x as Nd;
     const step = strides(from.shape);
-    const shift = (typeof start === 'number' ? start : boundStart(from, axis as number, shape as number[])) * (step[axis as number] as number);
+    const length = from.shape[axis as number] as number;
+    const [first, last] = [size(start as Dim), size(end as Dim)];
+    if (first < 0 || last > length)
+      fail({ code: 'session.run', subject: 'Slice', found: `elements ${first} to ${last}`, expected: `a range within the ${length} there are` });
+    const shift = first * (step[axis as number] as number);
     return [generate(shape as number[], (index) => from.data[index.reduce((at, i, d) => at + i * (step[d] as number), shift)] as number)];
   },
   emit: ({ inputs: [x], outputs: [y], attributes: { axis, start, end } }, emitter) =>
     emitter.node('Slice', [emitter.name(x as Value), emitter.shape([start as Dim]), emitter.shape([end as Dim]), emitter.integers([axis as number])], [emitter.name(y as Value)]),
 };
-
-/** A symbolic start only ever stands in a slice that runs to the end of its axis. */
-function boundStart(from: Nd, axis: number, to: readonly number[]): number {
-  return (from.shape[axis] as number) - (to[axis] as number);
-}
 
 function negate(dim: Dim): Dim {
   return typeof dim === 'number' ? -dim : multiplyDims(-1, dim);
@@ -140,11 +141,11 @@ export const PAD: Op = {
     const before = attributes.before as Dim;
     return [slice(dy as Value, axis, before, addDims(before, (x as Value).shape[axis] as Dim))];
   },
-  reference: ([x], { axis, before, after }, [shape]) => {
+  reference: ([x], { axis, before }, [shape], size) => {
     const from = x as Nd;
     const step = strides(from.shape);
     const at = axis as number;
-    const shift = typeof before === 'number' ? before : (shape as number[])[at] as number - (from.shape[at] as number) - (after as number);
+    const shift = size(before as Dim);
     return [
       generate(shape as number[], (index) => {
         const i = (index[at] as number) - shift;

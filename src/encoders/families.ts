@@ -1,0 +1,26 @@
+import { fail, nearest } from '../base/errors.ts';
+import { ALBERT } from './albert.ts';
+import { BERT } from './bert.ts';
+import type { EncoderFamily } from './config.ts';
+import { DISTILBERT } from './distilbert.ts';
+import { ELECTRA } from './electra.ts';
+import { ROBERTA } from './roberta.ts';
+import { XLM_ROBERTA } from './xlm-roberta.ts';
+
+/** Every encoder family there is. */
+export const FAMILIES: readonly EncoderFamily[] = [BERT, ROBERTA, XLM_ROBERTA, DISTILBERT, ELECTRA, ALBERT];
+
+/** The family of a Hugging Face `model_type`. Throws `encoder.config`. */
+export function familyOf(modelType: string, subject: string): EncoderFamily {
+  const found = FAMILIES.find((family) => family.name === modelType);
+  if (found) return found;
+  const names = FAMILIES.map((family) => family.name);
+  const near = nearest(modelType, names);
+  return fail({
+    code: 'encoder.config',
+    subject: `${subject}: field 'model_type'`,
+    found: `'${modelType}'`,
+    expected: `one of ${names.join(', ')}`,
+    ...(near && { next: `Did you mean '${near}'?` }),
+  });
+}

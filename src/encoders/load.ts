@@ -1,0 +1,147 @@
+import { fail } from '../base/errors.ts';
+import { type Files, joinPath } from '../base/files.ts';
+import { asFloat32, type Tensor } from '../base/tensor.ts';
+import { readJson, isJsonObject } from '../formats/json.ts';
+import { countNonFinite, readSafetensorsIndex, readShardedIndex, readTensor, type TensorEntry, type TensorIndex } from '../formats/safetensors.ts';
+import { readShardedTorchIndex, readTorchIndex } from '../formats/torch.ts';
+import { noDropout, parameters } from '../nn/index.ts';
+import { type Value, weight } from '../graph/index.ts';
+import type { EncoderConfig, EncoderFamily } from './config.ts';
+import { familyOf } from './families.ts';
+import { configFields } from './fields.ts';
+import { drawEncoder, drawPooled } from './transformer.ts';
+
+/** A tensor of an encoder: where it lies, and how to read it as float32. */
+export interface EncoderWeight extends Omit<TensorEntry, 'strides'> {
+  /** Whether the bytes at `offset` are float32 in row-major order, so that an engine may use them where they are. */
+  readonly inPlace: boolean;
+  /** float32, whatever the file holds. */
+  read(): Promise<Tensor>;
+}
+
+export interface Encoder {
+  readonly name: string;
+  readonly folder: string;
+  readonly family: EncoderFamily;
+  readonly config: EncoderConfig;
+  /** The raw config.json. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** By full name, prefix included. The pooler is absent where the checkpoint has none. */
+  readonly weights: ReadonlyMap<string, EncoderWeight>;
+  /** What a user should know: unknown extra keys, expanded types, numbers that are not finite. */
+  readonly notes: readonly string[];
+}
+
+const WEIGHT_FILES = ['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin', 'pytorch_model.bin.index.json'] as const;
+
+/**
+ * Loads an encoder from a Hugging Face folder. Headers are read, weights stay where they are; `checkFinite` reads them
+ * all once to warn of NaN and infinities.
+ * @throws encoder.config, encoder.weights (lists the keys), file.* for damaged files
+ */
+export async function loadEncoder(files: Files, folder: string, { checkFinite = false } = {}): Promise<Encoder> {
+  const path = joinPath(folder, 'config.json');
+  if ((await files.kind(path)) !== 'file')
+    fail({ code: 'file.missing', subject: path, found: (await files.kind(folder)) === 'none' ? 'no such folder' : 'a folder without config.json', expected: 'a Hugging Face model folder (config.json, weights, tokenizer.json)', next: 'Check --model.' });
+  const fields = await readJson(files, path);
+  if (!isJsonObject(fields)) return fail({ code: 'encoder.config', subject: path, found: 'no JSON object', expected: 'an object' });
+  const reader = configFields(fields, path);
+  const family = familyOf(reader.text('model_type'), path);
+  const config = family.config(reader);
+  if (config.hidden % config.heads !== 0)
+    fail({ code: 'encoder.config', subject: path, found: `${config.hidden} hidden units and ${config.heads} heads`, expected: 'a multiple' });
+  const index = await readIndex(files, folder);
+  const { weights, notes } = await matchWeights(files, index, family, config);
+  if (checkFinite) notes.push(...(await nonFinite(weights)));
+  const name = typeof fields._name_or_path === 'string' && fields._name_or_path ? fields._name_or_path : (folder.replace(/\/+$/, '').split('/').at(-1) as string);
+  return { name, folder, family, config, fields, weights, notes };
+}
+
+async function readIndex(files: Files, folder: string): Promise<TensorIndex> {
+  const present = new Set(await files.list(folder));
+  const file = WEIGHT_FILES.find((name) => present.has(name));
+  switch (file) {
+    case 'model.safetensors':
+      return readSafetensorsIndex(files, joinPath(folder, file));
+    case 'model.safetensors.index.json':
+      return readShardedIndex(files, folder);
+    case 'pytorch_model.bin':
+      return readTorchIndex(files, joinPath(folder, file));
+    case 'pytorch_model.bin.index.json':
+      return readShardedTorchIndex(files, folder);
+    default:
+      return fail({ code: 'file.missing', subject: folder, found: 'no weights', expected: `one of ${WEIGHT_FILES.join(', ')}` });
+  }
+}
+
+/** The shapes of all weights a family needs, by full name: found by drawing the encoder, so that there is one truth. */
+export function encoderShapes(family: EncoderFamily, config: EncoderConfig): Map<string, readonly number[]> {
+  const shapes = new Map<string, readonly number[]>();
+  const resolve = parameters(() => false);
+  const record = (name: string, shape: readonly number[]): Value => {
+    shapes.set(name, shape);
+    return resolve(name, shape);
+  };
+  const options = { family, config, parameters: record, dropout: noDropout, graft: {}, read: 'all' } as const;
+  drawEncoder(options);
+  if (family.pooler) drawPooled(options, weight('first', 'float32', [1, config.hidden]));
+  return shapes;
+}
+
+async function matchWeights(files: Files, index: TensorIndex, family: EncoderFamily, config: EncoderConfig) {
+  const needed = encoderShapes(family, config);
+  const found = new Map<string, TensorEntry>();
+  const unknown: string[] = [];
+  for (const [key, entry] of index.tensors) {
+    const name = canonicalName(key, family, needed);
+    if (needed.has(name)) found.set(name, entry);
+    else if (!family.ignored.some((pattern) => pattern.test(key)) && !/\.position_ids$|\.token_type_ids$/.test(`.${key}`)) unknown.push(key);
+  }
+  const pooler = `${family.prefix}${family.names.pooler}.`;
+  const missing = [...needed.keys()].filter((name) => !found.has(name) && !name.startsWith(pooler));
+  if (missing.length)
+    fail({ code: 'encoder.weights', subject: index.path, found: `no ${list(missing)}`, expected: `the ${needed.size} tensors of a ${family.name} encoder with ${config.layers} layers`, next: 'The file is incomplete, or config.json belongs to another model.' });
+  const misshapen = [...found].filter(([name, { shape }]) => String(shape) !== String(needed.get(name)));
+  if (misshapen.length)
+    fail({ code: 'encoder.weights', subject: index.path, found: list(misshapen.map(([name, { shape }]) => `${name} [${shape}]`)), expected: list(misshapen.map(([name]) => `[${needed.get(name)}]`)), next: 'config.json belongs to another model.' });
+
+  const weights = new Map<string, EncoderWeight>();
+  const expanded = new Map<string, number>();
+  const places = new Map<string, string>();
+  for (const [name, entry] of found) {
+    const { strides: _strides, ...place } = entry;
+    if (entry.dtype !== 'float32') expanded.set(entry.dtype, (expanded.get(entry.dtype) ?? 0) + 1);
+    const file = places.get(entry.file) ?? (await files.realPath(entry.file));
+    places.set(entry.file, file);
+    weights.set(name, {
+      ...place,
+      name,
+      file,
+      inPlace: entry.dtype === 'float32' && entry.strides === undefined,
+      read: async () => ({ dtype: 'float32', shape: entry.shape, data: asFloat32(await readTensor(files, entry), `${index.path}: ${name}`) }),
+    });
+  }
+  const notes = [...expanded].map(([dtype, count]) => `${count} ${dtype} tensors are expanded to float32 at load.`);
+  if (unknown.length) notes.push(`Not part of a ${family.name} encoder, ignored: ${list(unknown)}.`);
+  return { weights, notes };
+}
+
+/** Adds the prefix to keys of bare checkpoints and renames the old names of layer norms. */
+function canonicalName(key: string, { prefix }: EncoderFamily, needed: ReadonlyMap<string, unknown>): string {
+  const renamed = key.replace(/LayerNorm\.gamma$/, 'LayerNorm.weight').replace(/LayerNorm\.beta$/, 'LayerNorm.bias');
+  return needed.has(renamed) ? renamed : prefix + renamed;
+}
+
+async function nonFinite(weights: ReadonlyMap<string, EncoderWeight>): Promise<string[]> {
+  const notes: string[] = [];
+  for (const [name, entry] of weights) {
+    const count = countNonFinite(await entry.read());
+    if (count) notes.push(`${name} holds ${count} numbers that are not finite.`);
+  }
+  return notes;
+}
+
+function list(names: readonly string[], most = 8): string {
+  const rest = names.length - most;
+  return names.slice(0, most).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
+}

@@ -1,0 +1,207 @@
+import { z } from 'zod';
+import { fail } from '../base/errors.ts';
+import type { AddNormSite, Graft, NormPlace, Rows } from '../encoders/index.ts';
+import { add, expand, gemm, layerNorm, mul, multiplyDims, reduceMean, reshape, scalar, sigmoid, type Value } from '../graph/index.ts';
+import { activation, type Dropout, type Initializer, type Parameters, type ParameterSpec } from '../nn/index.ts';
+import { adapterPath, type Method, type MethodContext, modules, PLACES } from './method.ts';
+
+/**
+ * Bottleneck adapters: Houlsby et al. 2019 (double_seq_bn), Pfeiffer et al. 2020 (seq_bn), He et al. 2022 (par_bn),
+ * Steitz & Roth 2024 (AdapterPlus). Sites: add-and-norm after attention (`mh_adapter`) and after feed-forward (`output_adapter`).
+ *
+ *   z   = h, or LN(h + x) with original_ln_before;  parallel: z = x
+ *   u   = s · (W_up f(W_down LN?(z) + b_down) + b_up)
+ *   out = LN(g · drop(u) + residual + x)            parallel: LN(u + h + x)
+ */
+const schema = z
+  .strictObject({
+    mh_adapter: z.boolean(),
+    output_adapter: z.boolean(),
+    cross_adapter: z.boolean().default(false),
+    reduction_factor: z.union([z.number().positive(), z.record(z.string(), z.number().positive())]),
+    non_linearity: z.string(),
+    original_ln_before: z.boolean().default(false),
+    original_ln_after: z.boolean().default(true),
+    ln_before: z.boolean().default(false),
+    ln_after: z.boolean().default(false),
+    residual_before_ln: z.union([z.boolean(), z.literal('post_add')]).default(true),
+    adapter_residual_before_ln: z.boolean().default(false),
+    init_weights: z.enum(['bert', 'mam_adapter', 'houlsby']).default('bert'),
+    init_weights_seed: z.number().int().nullable().default(null),
+    is_parallel: z.boolean().default(false),
+    scaling: z.union([z.number(), z.enum(['learned', 'channel'])]).default(1),
+    use_gating: z.boolean().default(false),
+    leave_out: z.array(z.number().int().nonnegative()).default([]),
+    dropout: z.number().min(0).lt(1).default(0),
+    stochastic_depth: z.number().min(0).lt(1).default(0),
+    inv_adapter: z.null().default(null),
+    inv_adapter_reduction_factor: z.number().nullable().default(null),
+    phm_layer: z.literal(false).default(false),
+    phm_dim: z.number().default(4),
+    phm_rank: z.number().default(1),
+    phm_bias: z.boolean().default(true),
+    factorized_phm_W: z.boolean().default(true),
+    shared_W_phm: z.boolean().default(false),
+    shared_phm_rule: z.boolean().default(true),
+    factorized_phm_rule: z.boolean().default(false),
+    learn_phm: z.boolean().default(true),
+    phm_c_init: z.string().default('normal'),
+    phm_init_range: z.number().default(0.0001),
+    hypercomplex_nonlinearity: z.string().default('glorot-uniform'),
+  })
+  .refine((config) => config.mh_adapter || config.output_adapter, 'mh_adapter and output_adapter are both false: the adapter would sit nowhere')
+  .refine((config) => config.residual_before_ln !== 'post_add' || config.original_ln_before, "residual_before_ln 'post_add' needs original_ln_before");
+
+type BottleneckConfig = z.infer<typeof schema>;
+
+const SEQUENTIAL = { mh_adapter: false, output_adapter: true, original_ln_before: true, non_linearity: 'relu', reduction_factor: 16 };
+const DOUBLE = { mh_adapter: true, output_adapter: true, non_linearity: 'swish', reduction_factor: 16 };
+const PARALLEL = { mh_adapter: false, output_adapter: true, is_parallel: true, non_linearity: 'relu', reduction_factor: 2, init_weights: 'mam_adapter', scaling: 4 };
+const PLUS = { ...SEQUENTIAL, original_ln_after: false, residual_before_ln: false, non_linearity: 'gelu', reduction_factor: 96, scaling: 'channel', init_weights: 'houlsby', stochastic_depth: 0.1 };
+
+export const BOTTLENECK: Method<BottleneckConfig> = {
+  name: 'bottleneck',
+  summary: 'two small linears with a non-linearity between, after a sub-block',
+  paper: 'Houlsby et al. 2019; Pfeiffer et al. 2020; He et al. 2022; Steitz & Roth 2024',
+  architecture: null,
+  schema,
+  presets: {
+    seq_bn: SEQUENTIAL,
+    pfeiffer: SEQUENTIAL,
+    double_seq_bn: DOUBLE,
+    houlsby: DOUBLE,
+    par_bn: PARALLEL,
+    parallel: PARALLEL,
+    scaled_par_bn: { ...PARALLEL, scaling: 'learned' },
+    scaled_parallel: { ...PARALLEL, scaling: 'learned' },
+    adapter_plus: PLUS,
+  },
+  floatKeys: ['scaling', 'dropout', 'stochastic_depth', 'phm_init_range'],
+  trainsEncoder: false,
+  learningRate: 1e-3,
+  mixesTokens: (config) => config.use_gating,
+  parameters: (config, context) =>
+    places(config).flatMap((place) => modules(context.encoder, config.leave_out).flatMap((module) => parametersAt(config, context, place, module))),
+  graft(config, context, parameters, dropout): Graft {
+    return {
+      addNorm(site) {
+        const absent = !places(config).includes(site.place) || config.leave_out.includes(site.module);
+        return absent ? site.normalize(add(site.h, site.x)) : adapt(config, context, parameters, dropout, site);
+      },
+    };
+  },
+};
+
+function places(config: BottleneckConfig): NormPlace[] {
+  return PLACES.filter((place) => (place === 'attention' ? config.mh_adapter : config.output_adapter));
+}
+
+/** r = ⌊d / factor⌋, at least 1; the factor may differ by layer. */
+function width({ reduction_factor: factor }: BottleneckConfig, hidden: number, module: number): number {
+  const own = typeof factor === 'number' ? factor : (factor[String(module)] ?? factor.default);
+  if (own === undefined)
+    return fail({ code: 'method.config', subject: 'reduction_factor', found: `nothing for layer ${module}`, expected: `an entry '${module}' or 'default'` });
+  return Math.max(1, Math.trunc(hidden / own));
+}
+
+function parametersAt(config: BottleneckConfig, context: MethodContext, place: NormPlace, module: number): ParameterSpec[] {
+  const d = context.encoder.hidden;
+  const r = width(config, d, module);
+  const path = adapterPath(context, place, module);
+  const [down, up] = initializers(config.init_weights, d);
+  const down0 = config.ln_before ? 'adapter_down.1' : 'adapter_down.0';
+  const norm = (name: string): ParameterSpec[] => [
+    { name: `${path}.${name}.weight`, shape: [d], init: { kind: 'constant', value: 1 }, decay: false },
+    { name: `${path}.${name}.bias`, shape: [d], init: ZERO, decay: false },
+  ];
+  return [
+    ...(config.ln_before ? norm('adapter_norm_before') : []),
+    { name: `${path}.${down0}.weight`, shape: [r, d], init: down, decay: true },
+    { name: `${path}.${down0}.bias`, shape: [r], init: ZERO, decay: false },
+    { name: `${path}.adapter_up.weight`, shape: [d, r], init: up, decay: true },
+    { name: `${path}.adapter_up.bias`, shape: [d], init: ZERO, decay: false },
+    ...(config.ln_after ? norm('adapter_norm_after') : []),
+    ...(typeof config.scaling === 'string'
+      ? [{ name: `${path}.scaling`, shape: [config.scaling === 'channel' ? d : 1], init: { kind: 'constant', value: 1 } as const, decay: true }]
+      : []),
+    ...(config.use_gating
+      ? [
+          { name: `${path}.gate.weight`, shape: [1, d], init: NORMAL, decay: true },
+          { name: `${path}.gate.bias`, shape: [1], init: ZERO, decay: false },
+        ]
+      : []),
+  ];
+}
+
+const ZERO: Initializer = { kind: 'constant', value: 0 };
+const NORMAL: Initializer = { kind: 'normal', deviation: 0.02 };
+
+function initializers(kind: BottleneckConfig['init_weights'], fanIn: number): [Initializer, Initializer] {
+  if (kind === 'mam_adapter') return [{ kind: 'fan-in-uniform', fanIn }, ZERO];
+  const both: Initializer = kind === 'houlsby' ? { kind: 'truncated-normal', deviation: 0.01, limit: 0.02 } : NORMAL;
+  return [both, both];
+}
+
+function adapt(config: BottleneckConfig, context: MethodContext, parameters: Parameters, dropout: Dropout, site: AddNormSite): Value {
+  const { h, x, place, module, layer, normalize } = site;
+  const own = resolver(config, context, parameters, place, module);
+  const where = `layer.${layer}.${place}.${context.name}`;
+  if (config.is_parallel) {
+    const o = gated(config, own, dropout(scaled(config, own, bottleneck(config, own, x)), config.dropout, where), x, site);
+    const sum = add(o, h);
+    return config.original_ln_after ? normalize(add(sum, x)) : sum;
+  }
+  const z = config.original_ln_before ? normalize(add(h, x)) : h;
+  const residual = config.residual_before_ln === 'post_add' ? add(h, x) : config.residual_before_ln ? h : undefined;
+  const u = scaled(config, own, dropPath(config, bottleneck(config, own, z), site, dropout, where));
+  let o = gated(config, own, dropout(u, config.dropout, where), z, site);
+  if (residual && config.adapter_residual_before_ln) o = add(o, residual);
+  if (config.ln_after) o = ownNorm(own, 'adapter_norm_after', o);
+  if (residual && !config.adapter_residual_before_ln) o = add(o, residual);
+  return config.original_ln_after ? normalize(add(o, x)) : o;
+
+  function bottleneck(settings: BottleneckConfig, get: Own, from: Value): Value {
+    const inner = settings.ln_before ? ownNorm(get, 'adapter_norm_before', from) : from;
+    const down = settings.ln_before ? 'adapter_down.1' : 'adapter_down.0';
+    const d = activation(settings.non_linearity, 'method.config')(gemm(inner, get(`${down}.weight`), get(`${down}.bias`), { transB: true }));
+    return gemm(d, get('adapter_up.weight'), get('adapter_up.bias'), { transB: true });
+  }
+}
+
+type Own = (tail: string) => Value;
+
+function resolver(config: BottleneckConfig, context: MethodContext, parameters: Parameters, place: NormPlace, module: number): Own {
+  const path = adapterPath(context, place, module);
+  const shapes = new Map(parametersAt(config, context, place, module).map((spec) => [spec.name, spec.shape]));
+  return (tail) => parameters(`${path}.${tail}`, shapes.get(`${path}.${tail}`) as readonly number[]);
+}
+
+/** torch's default epsilon: these norms are the adapter's own, not the encoder's. */
+function ownNorm(own: Own, name: string, x: Value): Value {
+  return layerNorm(x, own(`${name}.weight`), own(`${name}.bias`), 1e-5);
+}
+
+function scaled({ scaling }: BottleneckConfig, own: Own, u: Value): Value {
+  if (scaling === 1) return u;
+  return mul(u, typeof scaling === 'number' ? scalar(scaling) : own('scaling'));
+}
+
+/** Whole rows of the batch dropped (Huang et al. 2016, as AdapterPlus uses it). */
+function dropPath({ stochastic_depth: p }: BottleneckConfig, u: Value, rows: Rows, dropout: Dropout, where: string): Value {
+  if (p === 0) return u;
+  const kept = dropout(expand(scalar(1), [rows.batch, 1]), p, `${where}.path`);
+  return perSequence(u, reshape(kept, [rows.batch, 1, 1]), rows);
+}
+
+/** UniPELT's gate (Mao et al. 2022): one number per sequence, the mean over its tokens of σ(w·z + b). */
+function gated(config: BottleneckConfig, own: Own, u: Value, z: Value, rows: Rows): Value {
+  if (!config.use_gating) return u;
+  const scores = sigmoid(gemm(z, own('gate.weight'), own('gate.bias'), { transB: true }));
+  return perSequence(u, reduceMean(reshape(scores, [rows.batch, rows.length, 1]), [1]), rows);
+}
+
+/** u [batch·length, d] times one factor [batch, 1, 1] per sequence. */
+function perSequence(u: Value, factor: Value, { batch, length }: Rows): Value {
+  const d = u.shape.at(-1) as number;
+  return reshape(mul(reshape(u, [batch, length, d]), factor), [multiplyDims(batch, length), d]);
+}

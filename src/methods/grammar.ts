@@ -1,0 +1,63 @@
+import { fail } from '../base/errors.ts';
+
+/**
+ * The configuration strings of `adapters`: `name` or `name[key=value, …]`, values as Python literals
+ * (True, False, None, numbers, 'text', [lists], {'maps': 1}).
+ * @throws method.config with the place
+ */
+export function parseGrammar(text: string): { name: string; values: Record<string, unknown> } {
+  const match = /^\s*([\w+]+)\s*(?:\[(.*)\])?\s*$/s.exec(text);
+  if (!match) {
+    const next = text.includes('|') ? 'Unions of methods are not available yet.' : 'Write name or name[key=value, …].';
+    return fail({ code: 'method.config', subject: 'method', found: `'${text}'`, expected: 'name[key=value, …]', next });
+  }
+  const [, name, body] = match as unknown as [string, string, string | undefined];
+  return { name, values: body === undefined ? {} : parseBody(body, text) };
+}
+
+function parseBody(body: string, whole: string): Record<string, unknown> {
+  let at = 0;
+  const wrong = (expected: string): never =>
+    fail({ code: 'method.config', subject: `method '${whole}'`, found: `'${body.slice(at, at + 12)}' at character ${at}`, expected });
+  const space = () => {
+    while (/\s/.test(body[at] ?? '')) at++;
+  };
+  const take = (pattern: RegExp): string | undefined => {
+    space();
+    const found = new RegExp(pattern.source, 'y');
+    found.lastIndex = at;
+    const hit = found.exec(body)?.[0];
+    if (hit !== undefined) at += hit.length;
+    return hit;
+  };
+  const WORDS: Readonly<Record<string, unknown>> = { True: true, False: false, None: null, true: true, false: false, null: null };
+
+  const literal = (): unknown => {
+    const word = take(/(True|False|None|true|false|null)\b/);
+    if (word !== undefined) return WORDS[word];
+    const number = take(/[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?/);
+    if (number !== undefined) return Number(number);
+    const quoted = take(/'[^']*'|"[^"]*"/);
+    if (quoted !== undefined) return quoted.slice(1, -1);
+    if (take(/\[/)) return sequence(/\]/, literal);
+    if (take(/\{/)) return Object.fromEntries(sequence(/\}/, pair(/:/)));
+    return wrong('a value: True, False, None, a number, a quoted text, [list] or {map}');
+  };
+  const sequence = <T>(end: RegExp, element: () => T): T[] => {
+    const items: T[] = [];
+    while (!take(end)) {
+      items.push(element());
+      if (!take(/,/)) {
+        if (!take(end)) wrong("',' or the end of the list");
+        break;
+      }
+    }
+    return items;
+  };
+  const pair = (separator: RegExp) => (): [string, unknown] => {
+    const key = take(/\w+/) ?? take(/'[^']*'|"[^"]*"/)?.slice(1, -1) ?? wrong('a key');
+    if (!take(separator)) wrong(`'${separator.source}' after '${key}'`);
+    return [key, literal()];
+  };
+  return Object.fromEntries(sequence(/$/, pair(/=/)));
+}

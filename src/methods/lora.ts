@@ -1,0 +1,102 @@
+import { z } from 'zod';
+import type { Graft, LinearName } from '../encoders/index.ts';
+import { add, gemm, matmul, mul, multiplyDims, reduceMean, reshape, sigmoid, type Value } from '../graph/index.ts';
+import type { Initializer, ParameterSpec } from '../nn/index.ts';
+import { loraPath, type Method, type MethodContext, modules } from './method.ts';
+
+/**
+ * LoRA (Hu et al. 2022): y = W x + b + (α/r)·B A drop(x), at any of a layer's six linears.
+ * A [r, in] starts Kaiming-uniform, B [out, r] at zero. With `use_gating` (UniPELT) a gate takes the place of α/r.
+ */
+const fields = z.strictObject({
+  architecture: z.literal('lora').default('lora'),
+  selfattn_lora: z.boolean().default(true),
+  intermediate_lora: z.boolean().default(false),
+  output_lora: z.boolean().default(false),
+  leave_out: z.array(z.number().int().nonnegative()).default([]),
+  r: z.number().int().positive().default(8),
+  alpha: z.number().positive().default(8),
+  dropout: z.number().min(0).lt(1).default(0),
+  attn_matrices: z.array(z.enum(['q', 'k', 'v', 'o'])).default(['q', 'v']),
+  composition_mode: z.literal('add').default('add'),
+  init_weights: z.enum(['lora', 'bert']).default('lora'),
+  init_weights_seed: z.number().int().nullable().default(null),
+  use_gating: z.boolean().default(false),
+  use_dora: z.literal(false).default(false),
+  vera_d: z.null().default(null),
+  vera_b: z.null().default(null),
+  dtype: z.string().nullable().default(null),
+});
+
+type LoraConfig = z.infer<typeof fields>;
+
+const schema = fields.refine((config) => linears(config).length > 0, 'some linear to adapt: selfattn_lora, intermediate_lora or output_lora');
+
+export const LORA: Method<LoraConfig> = {
+  name: 'low-rank',
+  summary: 'a low-rank update beside chosen linears; can be merged into the weights',
+  paper: 'Hu et al. 2022',
+  architecture: 'lora',
+  schema,
+  presets: { lora: {} },
+  floatKeys: ['dropout', 'vera_d', 'vera_b'],
+  trainsEncoder: false,
+  learningRate: 1e-3,
+  mixesTokens: (config) => config.use_gating,
+  parameters: (config, context) =>
+    modules(context.encoder, config.leave_out).flatMap((module) => linears(config).flatMap((name) => parametersAt(config, context, name, module))),
+  graft(config, context, parameters, dropout): Graft {
+    const adapted = new Set(linears(config));
+    return {
+      linear({ name, layer, module, x, y, batch, length }) {
+        if (!adapted.has(name) || config.leave_out.includes(module)) return y;
+        const own = (tail: string) => {
+          const spec = parametersAt(config, context, name, module).find((one) => one.name.endsWith(`.${tail}`)) as ParameterSpec;
+          return parameters(spec.name, spec.shape);
+        };
+        const dropped = dropout(x, config.dropout, `layer.${layer}.${name}.${context.name}`);
+        const low = matmul(dropped, own('lora_A'), { transB: true });
+        if (!config.use_gating) return add(y, matmul(low, own('lora_B'), { transB: true, alpha: config.alpha / config.r }));
+        const scores = sigmoid(gemm(x, own('gate.weight'), own('gate.bias'), { transB: true }));
+        const gate = reduceMean(reshape(scores, [batch, length, 1]), [1]);
+        const update = matmul(low, own('lora_B'), { transB: true });
+        return add(y, perSequence(update, gate));
+
+        function perSequence(u: Value, factor: Value): Value {
+          const out = u.shape.at(-1) as number;
+          return reshape(mul(reshape(u, [batch, length, out]), factor), [multiplyDims(batch, length), out]);
+        }
+      },
+    };
+  },
+};
+
+const ATTENTION: Readonly<Record<LoraConfig['attn_matrices'][number], LinearName>> = { q: 'query', k: 'key', v: 'value', o: 'attentionOutput' };
+
+/** The adapted linears. `o`, the attention's output, has no form in `adapters`; PEFT has it. */
+function linears(config: LoraConfig): LinearName[] {
+  return [
+    ...(config.selfattn_lora ? config.attn_matrices.map((letter) => ATTENTION[letter]) : []),
+    ...(config.intermediate_lora ? (['intermediate'] as const) : []),
+    ...(config.output_lora ? (['output'] as const) : []),
+  ];
+}
+
+function parametersAt({ r, init_weights, use_gating }: LoraConfig, context: MethodContext, name: LinearName, module: number): ParameterSpec[] {
+  const { hidden, intermediate } = context.encoder;
+  const fanIn = name === 'output' ? intermediate : hidden;
+  const out = name === 'intermediate' ? intermediate : hidden;
+  const path = loraPath(context, name, module);
+  const normal: Initializer = { kind: 'normal', deviation: 0.02 };
+  const zero: Initializer = { kind: 'constant', value: 0 };
+  return [
+    { name: `${path}.lora_A`, shape: [r, fanIn], init: init_weights === 'bert' ? normal : { kind: 'fan-in-uniform', fanIn }, decay: true },
+    { name: `${path}.lora_B`, shape: [out, r], init: init_weights === 'bert' ? normal : zero, decay: true },
+    ...(use_gating
+      ? [
+          { name: `${path}.gate.weight`, shape: [1, fanIn], init: normal, decay: true },
+          { name: `${path}.gate.bias`, shape: [1], init: zero, decay: false },
+        ]
+      : []),
+  ];
+}

@@ -1,0 +1,60 @@
+import type { z } from 'zod';
+import type { EncoderConfig, EncoderFamily, Graft, LinearName, NormPlace } from '../encoders/index.ts';
+import type { Dropout, Parameters, ParameterSpec } from '../nn/index.ts';
+
+/** The configuration of a method as it stands on disk: the Python library's own keys. */
+export type MethodConfig = Readonly<Record<string, unknown>>;
+
+/** What a method is attached to, and under which name. */
+export interface MethodContext {
+  readonly encoder: EncoderConfig;
+  readonly family: EncoderFamily;
+  /** The adapter's name: part of every parameter's name. */
+  readonly name: string;
+}
+
+/**
+ * One way of adapting an encoder. Shared code never asks which method it has: everything it needs is declared here.
+ * `C` is the checked configuration.
+ */
+export interface Method<C extends MethodConfig = MethodConfig> {
+  readonly name: string;
+  /** One line for `multigraft methods`, and the paper. */
+  readonly summary: string;
+  readonly paper: string;
+  /** The `architecture` written to adapter_config.json; null for bottleneck adapters, undefined where no adapter is saved. */
+  readonly architecture: string | null | undefined;
+  readonly schema: z.ZodType<C>;
+  /** Names under which ready configurations are known (and old aliases), with what they set. */
+  readonly presets: Readonly<Record<string, MethodConfig>>;
+  /** Keys that Python insists on reading as floats: written 1.0, never 1. */
+  readonly floatKeys: readonly string[];
+  /** Whether the encoder's own weights train too. */
+  readonly trainsEncoder: boolean;
+  /** A learning rate that suits the method where none is given. */
+  readonly learningRate: number;
+  /** Parameters the method adds. Throws `method.config`, `method.site`. */
+  parameters(config: C, context: MethodContext): readonly ParameterSpec[];
+  /** What it does at its sites. */
+  graft(config: C, context: MethodContext, parameters: Parameters, dropout: Dropout): Graft;
+  /** Whether it mixes tokens after attention, so that the last layer must be computed for all of them. */
+  mixesTokens(config: C): boolean;
+}
+
+/** Full name of a module that `adapters` adds beside a sub-block: `….output.adapters.NAME`. */
+export function adapterPath({ family, name }: MethodContext, place: NormPlace, module: number): string {
+  return `${family.prefix}${family.adapterSites[place](module)}.${name}`;
+}
+
+/** Full name of a module that `adapters` adds inside a linear: `….query.loras.NAME`. */
+export function loraPath({ family, name }: MethodContext, linear: LinearName, module: number): string {
+  return `${family.prefix}${family.names.linear(module, linear)}.loras.${name}`;
+}
+
+/** The distinct layer modules of an encoder that are not left out. */
+export function modules({ groups }: EncoderConfig, leaveOut: readonly number[]): number[] {
+  return Array.from({ length: groups }, (_, i) => i).filter((i) => !leaveOut.includes(i));
+}
+
+/** The distinct places at which one adapter acts. */
+export const PLACES: readonly NormPlace[] = ['attention', 'output'];

@@ -1,0 +1,34 @@
+import { z } from 'zod';
+import type { Method } from './method.ts';
+
+/** The two ways to train without an adapter: every weight of the encoder, or the head alone. */
+const schema = z.strictObject({});
+
+const NONE = {
+  architecture: undefined,
+  schema,
+  floatKeys: [],
+  parameters: () => [],
+  graft: () => ({}),
+  mixesTokens: () => false,
+} as const;
+
+export const FULL: Method<Record<string, never>> = {
+  ...NONE,
+  name: 'full fine-tuning',
+  summary: 'all weights of the encoder train; saved as a whole encoder with its head',
+  paper: 'Devlin et al. 2019',
+  presets: { full: {} },
+  trainsEncoder: true,
+  learningRate: 5e-5,
+};
+
+export const HEAD: Method<Record<string, never>> = {
+  ...NONE,
+  name: 'head only',
+  summary: 'the encoder stays as it is; only the prediction head trains (frozen features)',
+  paper: 'the usual baseline',
+  presets: { head: {} },
+  trainsEncoder: false,
+  learningRate: 1e-3,
+};

@@ -1,0 +1,29 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { defineConfig } from 'tsdown';
+
+const { exports, bin } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8')) as {
+  exports: Record<string, string | { default: string }>;
+  bin: Record<string, string>;
+};
+
+/** One entry for each thing package.json promises: dist/graph/index.js is built from src/graph/index.ts. */
+const promised = [
+  ...Object.values(exports).flatMap((target) => (typeof target === 'string' ? [] : [target.default])),
+  ...Object.values(bin),
+];
+const entry = promised.map((path) => path.replace('./dist/', 'src/').replace(/\.js$/, '.ts')).filter((path) => existsSync(path));
+
+export default defineConfig({
+  entry,
+  root: 'src',
+  outDir: 'dist',
+  format: 'esm',
+  target: 'node20.19',
+  platform: 'node',
+  dts: true,
+  sourcemap: false,
+  unbundle: true,
+  fixedExtension: false,
+  clean: true,
+  report: false,
+});
