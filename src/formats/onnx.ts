@@ -351,24 +351,17 @@ class Decoder {
     const head = { name, dtype, dims };
     if (dims.some((size) => size < 0))
       fail({ code: 'file.shape', subject: `${this.subject}: ${name}`, found: `[${dims}]`, expected: 'sizes from 0' });
-    const count = dims.reduce((product, size) => product * size, 1);
+    const expected = dims.reduce((product, size) => product * size, bytesPerElement(dtype));
     if (message.dataLocation === EXTERNAL) {
       const entries = new Map(this.many(message.externalData, (entry) => this.property(entry)).map(({ key, value }) => [key, value]));
       const location = entries.get('location') ?? this.syntax(`tensor ${name} without a location`);
       const [offset, length] = [Number(entries.get('offset') ?? 0), Number(entries.get('length') ?? 0)];
       if (![offset, length].every((n) => Number.isSafeInteger(n) && n >= 0)) this.syntax(`tensor ${name} at [${offset}, ${length}]`);
+      if (length !== expected) this.wrongSize(name, length, expected, dims);
       return { ...head, external: { location, offset, length } };
     }
     const rawData = message.rawData as Uint8Array;
-    const expected = count * bytesPerElement(dtype);
-    if (rawData.length !== expected) {
-      fail({
-        code: 'file.shape',
-        subject: `${this.subject}: ${name}`,
-        found: `${rawData.length} raw bytes`,
-        expected: `${expected} for [${dims}]`,
-      });
-    }
+    if (rawData.length !== expected) this.wrongSize(name, rawData.length, expected, dims);
     return { ...head, rawData };
   }
 
@@ -417,6 +410,15 @@ class Decoder {
   integer(value: unknown): number {
     const result = Number(value);
     return Number.isSafeInteger(result) ? result : this.syntax(`the number ${value}`);
+  }
+
+  wrongSize(name: string, found: number, expected: number, dims: readonly number[]): never {
+    return fail({
+      code: 'file.shape',
+      subject: `${this.subject}: ${name}`,
+      found: `${found} bytes`,
+      expected: `${expected} for [${dims}]`,
+    });
   }
 
   syntax(found: string): never {

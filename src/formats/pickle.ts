@@ -251,7 +251,8 @@ export function readPickle(bytes: Uint8Array, subject: string, rules: PickleRule
     const dict = isDict(target) && values.length % 2 === 0 ? target.dict : syntax('members for something that is no dictionary');
     for (let i = 0; i < values.length; i += 2) {
       const key = values[i] as PickleValue;
-      if (dict.has(key)) fail({ code: 'file.duplicate-key', subject, found: `the key ${JSON.stringify(key)} a second time` });
+      const named = typeof key === 'object' ? 'a key' : `the key ${JSON.stringify(key)}`;
+      if (dict.has(key)) fail({ code: 'file.duplicate-key', subject, found: `${named} a second time` });
       dict.set(key, values[i + 1] as PickleValue);
     }
   }

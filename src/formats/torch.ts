@@ -27,6 +27,8 @@ const ORDERED_DICT = 'collections.OrderedDict';
 const REBUILD_TENSOR = 'torch._utils._rebuild_tensor_v2';
 const REBUILD_PARAMETER = 'torch._utils._rebuild_parameter';
 const PICKLE_LIMIT = 100_000_000;
+/** PyTorch's own limit. */
+const RANK_LIMIT = 64;
 
 interface Storage {
   readonly dtype: DType;
@@ -178,6 +180,7 @@ function tensorRules(path: string, folder: string, zip: ReadonlyMap<string, ZipE
 
   function view(args: readonly PickleValue[]): View {
     const [from, start, size, stride] = args;
+    if (isTuple(size) && size.tuple.length > RANK_LIMIT) return wrong(`a tensor of ${size.tuple.length} dimensions`);
     const shape = isTuple(size) ? size.tuple : undefined;
     const strides = isTuple(stride) ? stride.tuple : undefined;
     if (!isStorage(from) || !isSize(start) || !shape?.every(isSize) || !strides?.every(isSize) || strides.length !== shape.length) {

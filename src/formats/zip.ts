@@ -1,5 +1,5 @@
 import { fail } from '../base/errors.ts';
-import { type Files, truncated } from '../base/files.ts';
+import type { Files } from '../base/files.ts';
 
 /** One stored entry of a zip file: its bytes are the file's bytes [offset, offset + size). */
 export interface ZipEntry {
@@ -14,6 +14,7 @@ const END64_LOCATOR = 0x07064b50;
 const CENTRAL = 0x02014b50;
 const LOCAL = 0x04034b50;
 const DIRECTORY_LIMIT = 64 * 2 ** 20;
+const ENTRY_LIMIT = 65_536;
 
 /**
  * The entries of a zip file that holds them uncompressed, by name (PKWARE APPNOTE, zip64 included). Nothing is unpacked,
@@ -23,7 +24,10 @@ const DIRECTORY_LIMIT = 64 * 2 ** 20;
 export async function readStoredZip(files: Files, path: string): Promise<Map<string, ZipEntry>> {
   const size = await files.size(path);
   const { count, start, length } = await findDirectory(files, path, size);
-  if (length > DIRECTORY_LIMIT) fail({ code: 'file.too-large', subject: path, found: `a zip directory of ${length} bytes` });
+  if (length > DIRECTORY_LIMIT || count > ENTRY_LIMIT) {
+    const expected = `at most ${ENTRY_LIMIT} in ${DIRECTORY_LIMIT} bytes`;
+    fail({ code: 'file.too-large', subject: path, found: `a zip directory of ${count} entries in ${length} bytes`, expected });
+  }
   if (start + length > size) outside(path, 'the zip directory', start + length, size);
   const records = readDirectory(await files.readRange(path, start, start + length), count, path);
 
@@ -132,7 +136,7 @@ function outside(path: string, what: string, end: number, limit: number): never 
 }
 
 function safe(value: bigint, path: string): number {
-  if (value > BigInt(Number.MAX_SAFE_INTEGER)) return truncated(path, Number(value), 0);
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) fail({ code: 'file.offsets', subject: path, found: `the zip64 number ${value}` });
   return Number(value);
 }
 

@@ -126,11 +126,14 @@ export function nameOf(value: Value): string | undefined {
   return value.node.op === INPUT || value.node.op === WEIGHT ? (value.node.attributes.name as string) : undefined;
 }
 
-/** All nodes that `outputs` reach, inputs before users. Iterative: deep programs must not overflow the stack. */
-export function topological(outputs: Iterable<Value>): Node[] {
+/**
+ * All nodes that `outputs` reach, inputs before users; those that are `known`, and what only they reach, are left out.
+ * Iterative: deep programs must not overflow the stack.
+ */
+export function topological(outputs: Iterable<Value>, known: (node: Node) => boolean = () => false): Node[] {
   const order: Node[] = [];
   const state = new Map<Node, 'open' | 'done'>();
-  const stack: Node[] = [...new Set([...outputs].map((value) => value.node))].reverse();
+  const stack: Node[] = [...new Set([...outputs].map((value) => value.node))].filter((node) => !known(node)).reverse();
   while (stack.length) {
     const node = stack[stack.length - 1] as Node;
     const seen = state.get(node);
@@ -138,7 +141,7 @@ export function topological(outputs: Iterable<Value>): Node[] {
       state.set(node, 'open');
       for (let i = node.inputs.length - 1; i >= 0; i--) {
         const parent = (node.inputs[i] as Value).node;
-        if (!state.has(parent)) stack.push(parent);
+        if (!state.has(parent) && !known(parent)) stack.push(parent);
       }
     } else {
       stack.pop();

@@ -152,12 +152,12 @@ function adapt(config: BottleneckConfig, context: MethodContext, parameters: Par
     return config.original_ln_after ? normalize(add(sum, x)) : sum;
   }
   const z = config.original_ln_before ? normalize(add(h, x)) : h;
-  const residual = config.residual_before_ln === 'post_add' ? add(h, x) : config.residual_before_ln ? h : undefined;
+  const residual = config.residual_before_ln === 'post_add' ? add(h, x) : config.residual_before_ln ? h : z;
   const u = scaled(config, own, dropPath(config, bottleneck(config, own, z), site, dropout, where));
   let o = gated(config, own, dropout(u, config.dropout, where), z, site);
-  if (residual && config.adapter_residual_before_ln) o = add(o, residual);
+  if (config.adapter_residual_before_ln) o = add(o, residual);
   if (config.ln_after) o = ownNorm(own, 'adapter_norm_after', o);
-  if (residual && !config.adapter_residual_before_ln) o = add(o, residual);
+  if (!config.adapter_residual_before_ln) o = add(o, residual);
   return config.original_ln_after ? normalize(add(o, x)) : o;
 
   function bottleneck(settings: BottleneckConfig, get: Own, from: Value): Value {

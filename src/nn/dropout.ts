@@ -34,10 +34,15 @@ export interface DropoutPlan {
 export function planDropout(width: number, seed: number): DropoutPlan {
   const pools = new Map<string, Tensor>();
   const sites: Site[] = [];
+  const drawn = new Map<number, Value>();
   const poolOf = (p: number): Value => {
+    const known = drawn.get(p);
+    if (known) return known;
     const name = `dropout.pool.${p}`;
-    if (!pools.has(name)) pools.set(name, drawPool(p, width, seed));
-    return weight(name, 'float32', [POOL_ROWS, width]);
+    pools.set(name, drawPool(p, width, seed));
+    const value = weight(name, 'float32', [POOL_ROWS, width]);
+    drawn.set(p, value);
+    return value;
   };
   const dropout: Dropout = (x, p, site) => {
     if (p === 0) return x;

@@ -115,9 +115,9 @@ describe('loadRows', () => {
   });
 
   it('gives the line of the file, not the number of the row', async () => {
-    const files = folder({}, { 't/train.jsonl': `${rows}\n\n{"text":"sun","label":"wram"}` });
+    const files = memoryFiles({ 't/card.json': JSON.stringify(card), 't/train.csv': 'text,label\n"snow\nand ice",cold\nsun,wram\n' });
     const task = await loadTask(files, 't');
-    expect(await messageOf(loadRows(files, task, 'train'))).toContain('task.label t/train.jsonl:5, column "label": found "wram"');
+    expect(await messageOf(loadRows(files, task, 'train'))).toContain('task.label t/train.csv:4, column "label": found "wram"');
   });
 
   it('reads rows to predict without answers', async () => {

@@ -61,7 +61,7 @@ export function createSequencer({ addedTokens, normalizer, preTokenization, mode
       target.words.push(word ?? wordNumber);
       if (spaces === null) return;
       target.leading.push(leading);
-      target.trailing.push(trailing);
+      target.trailing.push(trailing > 0 && isPair(text, end - 2) ? trailing + 1 : trailing);
     };
     for (const { id, piece } of stretch(wellFormed(text))) {
       if (id >= 0) {
@@ -84,6 +84,11 @@ export function createSequencer({ addedTokens, normalizer, preTokenization, mode
       });
     }
   };
+}
+
+/** Trimming counts characters: the space put before an emoji stands for the emoji, two units, and gives both up. */
+function isPair(text: string, at: number): boolean {
+  return at >= 0 && (text.codePointAt(at) as number) > 0xffff;
 }
 
 function wellFormed(text: string): string {
@@ -121,10 +126,10 @@ export function cutSequence(source: Sequence, from: number, to: number, { trims,
     let start = result.starts[i] as number;
     let end = result.ends[i] as number;
     if (leading > 0) {
-      if (prefixed && (i === 0 || start === 0)) leading--;
+      if (prefixed && leading === 1 && (i === 0 || start === 0)) leading = 0;
       start = Math.min(start + leading, end);
     }
-    if (trailing > 0 && end >= trailing) end = Math.max(end - trailing, start);
+    if (trailing > 0) end = Math.max(end - trailing, start);
     result.starts[i] = start;
     result.ends[i] = end;
   }

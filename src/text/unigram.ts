@@ -11,7 +11,7 @@ export function createUnigram(json: Json): Model {
   const unknown = typeof json.unk_id === 'number' ? json.unk_id : undefined;
   const byteFallback = flag(json, 'byte_fallback', false);
   const vocabulary = new Map(entries.map(([token], id) => [token, id]));
-  const scores = Float64Array.from(entries, ([, score]) => score);
+  const scores = Float64Array.from(entries, ([, score]) => asReadByRust(score));
   const unknownScore = scores.reduce((least, score) => Math.min(least, score), Number.POSITIVE_INFINITY) - UNKNOWN_PENALTY;
   const longestFrom = new Map<number, number>();
   for (const [token] of entries) {
@@ -91,6 +91,17 @@ function put(tokens: WordTokens, id: number, start: number, end: number): void {
   tokens.ids.push(id);
   tokens.starts.push(start);
   tokens.ends.push(end);
+}
+
+/**
+ * The score as the Rust library reads it from the file: its JSON reader rounds twice, the digits and the quotient by a
+ * power of ten, which decides between segmentations of equal score.
+ */
+function asReadByRust(score: number): number {
+  const parts = /^(-?)(\d+)(?:\.(\d+))?$/.exec(String(score));
+  if (parts === null) return score;
+  const [, sign, whole, fraction = ''] = parts;
+  return (sign === '-' ? -1 : 1) * (Number(`${whole}${fraction}`) / 10 ** fraction.length);
 }
 
 function readEntries(json: Json): [string, number][] {

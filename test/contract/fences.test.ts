@@ -101,6 +101,9 @@ describe('the checker', () => {
       'tasks/d.ts': `import './a.ts';\n`,
     };
     expect(violations(files)).toEqual(['cycle src/tasks/a.ts:1']);
+    const ops = { 'graph/ops/a.ts': `import './b.ts';\n`, 'graph/ops/b.ts': `import './a.ts';\n` };
+    expect(violations(ops)).toEqual([]);
+    expect(violations({ ...ops, 'graph/ops/b.ts': `import '../c.ts';\n`, 'graph/c.ts': `import './ops/a.ts';\n` })).toHaveLength(1);
   });
 
   it('engine: a stage of the engine that knows a stage outside it, though that lies above', () => {
@@ -140,6 +143,7 @@ describe('the checker', () => {
       'methods/index.ts': `export const all = ['lora'];\n`,
       'methods/other.ts': `export const test = (name: string) => name === 'lora';\n`,
       'train/plan.ts': `export const table = {\n  bert: 1,\n  lora_x: 2,\n  'lora_y': 3,\n  query: 4,\n};\n`,
+      'train/init.ts': `export const config = { init_weights: 'bert' };\n`,
       'train/plan.test.ts': `export const a = 'lora';\n`,
     };
     expect(violations(files)).toEqual([

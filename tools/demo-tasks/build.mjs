@@ -1,10 +1,11 @@
 /**
- * Writes the demo tasks to assets/tasks: node tools/demo-tasks/build.mjs [--near ../shared/data] [--floors FILE]
+ * Writes the demo tasks to assets/tasks: node tools/demo-tasks/build.mjs [--near ../shared/data] [--floors FILE] [--output DIR]
  *
  * Every sentence comes from the templates and word lists beside this file; the same seed gives the same bytes. `--near` adds the
  * count of near-duplicates in other task folders to the cards, `--floors` the scores of tools/baselines/tfidf.py.
  */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 import { nearDuplicates } from '../near-duplicates.mjs';
 import { faqMatch } from './faq.mjs';
@@ -59,8 +60,8 @@ const TASKS = [
   },
 ];
 
-const { values: flags } = parseArgs({ options: { near: { type: 'string' }, floors: { type: 'string' } } });
-const assets = new URL('../../assets/tasks/', import.meta.url);
+const { values: flags } = parseArgs({ options: { near: { type: 'string' }, floors: { type: 'string' }, output: { type: 'string' } } });
+const assets = flags.output === undefined ? new URL('../../assets/tasks/', import.meta.url) : pathToFileURL(`${flags.output}/`);
 const floors = flags.floors === undefined ? {} : JSON.parse(readFileSync(flags.floors, 'utf8')).tasks;
 const built = TASKS.map((task) => ({ ...task, splits: task.make({ train: task.train, validation: 200, test: 400 }, dice(SEED)) }));
 const near =

@@ -94,7 +94,7 @@ const INTENTS = {
     'something went wrong with {o}',
     'help, {o} failed',
     'what to do when {o} fails',
-    'I ran into a problem with {o}',
+    '{o} makes difficulties',
     'trouble with {o}',
     'why is {o} not working',
     '{o}: what if it fails',

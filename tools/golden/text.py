@@ -1,7 +1,7 @@
 """Golden values for src/text: what Python's fast tokenizers give.
 
 Writes test/golden/text/: small tokenizers trained here (WordPiece, byte-level BPE, Unigram with a Precompiled
-normaliser), nasty.json's strings encoded in full, and hashes of encodings of real lines named by (task, split, line).
+normaliser; ALBERT's chain over the Unigram), nasty.json's strings encoded in full, and hashes of encodings of real lines named by (task, split, line).
 
     python tools/golden/text.py --shared ../shared --out test/golden/text [--train]
 
@@ -43,6 +43,55 @@ REAL = [
 ]
 
 
+SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+METASPACE = {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "first", "split": True}
+
+
+def normalize(*stages):
+    return {"normalizer": {"type": "Sequence", "normalizers": list(stages)}}
+
+
+def pre_tokenize(*stages):
+    return {"pre_tokenizer": {"type": "Sequence", "pretokenizers": list(stages)}}
+
+
+# (base, what replaces parts of its tokenizer.json, what replaces parts of its model, whether byte tokens join the vocabulary)
+VARIANTS = [
+    ("unigram", {**normalize({"type": "NFC"}, {"type": "Lowercase"}), **pre_tokenize({"type": "Whitespace"}, METASPACE)}, {}, False),
+    ("unigram", {**normalize({"type": "NFKC"}, {"type": "Strip", "strip_left": True, "strip_right": True}), **pre_tokenize(METASPACE)}, {}, False),
+    ("unigram", {**normalize({"type": "NFD"}, {"type": "StripAccents"}), **pre_tokenize({"type": "Punctuation", "behavior": "MergedWithPrevious"})}, {}, False),
+    ("unigram", {**normalize({"type": "Nmt"}, {"type": "NFKD"}), **pre_tokenize({"type": "Digits", "individual_digits": True}, METASPACE)}, {}, False),
+    ("unigram", {**normalize({"type": "Nmt"}), **pre_tokenize({"type": "Digits", "individual_digits": False}, {"type": "Punctuation", "behavior": "Contiguous"})}, {}, True),
+    (
+        "unigram",
+        {
+            **normalize({"type": "Prepend", "prepend": "\u2581"}, {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}),
+            "pre_tokenizer": None,
+        },
+        {"byte_fallback": True},
+        True,
+    ),
+    (
+        "unigram",
+        {**normalize({"type": "NFKC"}), **pre_tokenize({"type": "CharDelimiterSplit", "delimiter": "a"}, {"type": "Split", "pattern": {"Regex": "[aeiou]+"}, "behavior": "MergedWithNext", "invert": True})},
+        {},
+        False,
+    ),
+    (
+        "bbpe",
+        pre_tokenize(
+            {"type": "Split", "pattern": {"Regex": SPLIT}, "behavior": "Isolated", "invert": False},
+            {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False},
+        ),
+        {"ignore_merges": True},
+        False,
+    ),
+    ("bbpe", {**normalize({"type": "NFC"}), "post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}}, {}, False),
+    ("bbpe", {"pre_tokenizer": {"type": "WhitespaceSplit"}}, {"unk_token": "<unk>", "fuse_unk": True}, False),
+    ("wordpiece", {"normalizer": {"type": "BertNormalizer", "clean_text": False, "handle_chinese_chars": False, "strip_accents": True, "lowercase": False}}, {}, False),
+]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--shared", type=Path, required=True)
@@ -53,15 +102,16 @@ def main():
     nasty = json.loads((args.out / "nasty.json").read_text())["strings"]
     if args.train:
         train(args.shared, args.out, nasty)
+    (args.out / "variants.golden.json").write_text(dump_variants(args.out, nasty))
     for name, tokenizer, words_tokenizer in load(args.shared, args.out):
         cases = list(nasty_cases(nasty))
-        golden = {"provenance": provenance(name), "nasty": [], "real": []}
+        golden = {"provenance": provenance(name), "overrides": albert_chain() if name == "albert" else {}, "nasty": [], "real": []}
         full = []
         for case in cases:
             encodings = encode(words_tokenizer if case["kind"] == "words" else tokenizer, case)
             record = {key: value for key, value in case.items() if key != "inputs"}
             golden["nasty"].append({**record, **flatten(encodings, case), "hash": hash_of(encodings, case)})
-            full.append({**case, "encodings": [detail(e, case) for e in encodings]})
+            full.append({**case, "encodings": details(encodings, case)})
         for kind, task, split, fields, lines, options in REAL:
             rows = (args.shared / "data" / task / f"{split}.jsonl").read_text().split("\n")
             hashes, first = [], []
@@ -71,7 +121,7 @@ def main():
                 hashes.append(hash_of(encodings, case))
                 if line < 5:
                     first.append([list(e.ids) for e in encodings])
-                full.append({**case, "source": [task, split, line], "encodings": [detail(e, case) for e in encodings]})
+                full.append({**case, "source": [task, split, line], "encodings": details(encodings, case)})
             golden["real"].append(
                 {"kind": kind, "task": task, "split": split, "fields": fields, "options": options, "firstIds": first, "hashes": hashes}
             )
@@ -81,8 +131,24 @@ def main():
             (args.full / f"{name}.full.json").write_text(json.dumps(full))
 
 
+def dump_variants(out, nasty):
+    variants = []
+    for base, overrides, model_overrides, byte_tokens in VARIANTS:
+        state = json.loads((out / f"{base}.tokenizer.json").read_text())
+        state.update(overrides)
+        state["model"].update(model_overrides)
+        if byte_tokens:
+            state["model"]["vocab"] += [[f"<0x{byte:02X}>", -20.0] for byte in range(256)]
+        tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(state)))
+        cases = [{"kind": "single", "inputs": [string]} for string in nasty]
+        hashes = [hash_of(encode(tokenizer, case), case) for case in cases]
+        variants.append({"base": base, "overrides": overrides, "model": model_overrides, "byteTokens": byte_tokens, "hashes": hashes})
+    lines = ",\n".join(json.dumps(variant, separators=(",", ":")) for variant in variants)
+    return '{\n"provenance": ' + json.dumps(provenance("variants")) + ',\n"variants": [\n' + lines + "\n]\n}\n"
+
+
 def dump(golden):
-    lines = ["{", '"provenance": ' + json.dumps(golden["provenance"]) + ",", '"nasty": [']
+    lines = ["{", '"provenance": ' + json.dumps(golden["provenance"]) + ",", '"overrides": ' + json.dumps(golden["overrides"]) + ",", '"nasty": [']
     lines.append(",\n".join(json.dumps(case, separators=(",", ":")) for case in golden["nasty"]))
     lines.append('],\n"real": [')
     lines.append(",\n".join(json.dumps(part, separators=(",", ":")) for part in golden["real"]))
@@ -127,7 +193,7 @@ def real_case(kind, row, fields, options, line):
 
 
 def encode(tokenizer, case):
-    """The list of encodings; None when Python refuses (a sequence too short to cut)."""
+    """The list of encodings; empty when Python refuses (a sequence too short to cut)."""
     settings = {}
     if "maxLength" in case:
         settings = {"max_length": case["maxLength"], "truncation": case["truncation"]}
@@ -155,7 +221,7 @@ def units_of(string):
     return units
 
 
-def detail(encoding, case):
+def detail(encoding, case, first=None):
     n = len(encoding.ids)
     sequences = [-1 if s is None else s for s in encoding.sequence_ids]
     words = [-1 if w is None else w for w in encoding.word_ids]
@@ -170,12 +236,17 @@ def detail(encoding, case):
         offsets += [units[start], units[end]]
     return {
         "ids": list(encoding.ids),
-        "types": list(encoding.type_ids),
+        # Later windows keep type id 1 for the context whatever the template says (a defect there: XLM-R has no type 1).
+        "types": list(encoding.type_ids) if first is None else [0 if first.type_ids[-2] == 0 else t for t in encoding.type_ids],
         "special": list(encoding.special_tokens_mask),
         "sequences": sequences,
         "words": words,
         "offsets": offsets,
     }
+
+
+def details(encodings, case):
+    return [detail(encoding, case, None if i == 0 else encodings[0]) for i, encoding in enumerate(encodings)]
 
 
 def flatten(encodings, case):
@@ -187,8 +258,7 @@ def flatten(encodings, case):
 
 def hash_of(encodings, case):
     state = 0x811C9DC5
-    for encoding in encodings:
-        d = detail(encoding, case)
+    for d in details(encodings, case):
         for value in [len(d["ids"]), *d["ids"], *d["types"], *d["special"], *d["sequences"], *d["words"], *d["offsets"]]:
             for byte in (value & 0xFFFFFFFF).to_bytes(4, "little"):
                 state = ((state ^ byte) * 0x01000193) & 0xFFFFFFFF
@@ -209,7 +279,11 @@ def load(shared, out):
     yield "bbpe-prefixed", roberta[True], roberta[True]
     unigram = transformers.XLMRobertaTokenizerFast(tokenizer_file=str(out / "unigram.tokenizer.json"))
     yield "unigram", unigram, unigram
-    albert = transformers.PreTrainedTokenizerFast(tokenizer_file=str(out / "albert.tokenizer.json"))
+    state = json.loads((out / "unigram.tokenizer.json").read_text())
+    precompiled = next(n for n in state["normalizer"]["normalizers"] if n["type"] == "Precompiled")
+    state.update(albert_chain())
+    next(n for n in state["normalizer"]["normalizers"] if n["type"] == "Precompiled").update(precompiled)
+    albert = transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(json.dumps(state)))
     yield "albert", albert, albert
 
 
@@ -271,10 +345,13 @@ def train_unigram(lines, out):
         )
         fast = transformers.XLMRobertaTokenizerFast(vocab_file=str(folder / "sentencepiece.model"))
         save(fast.backend_tokenizer, out / "unigram.tokenizer.json")
-        # ALBERT's chain of normalisers over the same vocabulary.
-        state = json.loads((out / "unigram.tokenizer.json").read_text())
-        precompiled = next(n for n in state["normalizer"].get("normalizers", [state["normalizer"]]) if n["type"] == "Precompiled")
-        state["normalizer"] = {
+
+
+def albert_chain():
+    """ALBERT's chain of normalisers and its layout over the same vocabulary, as what differs from the Unigram's
+    tokenizer.json, whose charsmap belongs into Precompiled."""
+    return {
+        "normalizer": {
             "type": "Sequence",
             "normalizers": [
                 {"type": "Replace", "pattern": {"String": "``"}, "content": '"'},
@@ -282,21 +359,21 @@ def train_unigram(lines, out):
                 {"type": "NFKD"},
                 {"type": "StripAccents"},
                 {"type": "Lowercase"},
-                precompiled,
+                {"type": "Precompiled"},
                 {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": " "},
             ],
-        }
-        state["pre_tokenizer"] = {
+        },
+        "pre_tokenizer": {
             "type": "Sequence",
             "pretokenizers": [{"type": "WhitespaceSplit"}, {"type": "Metaspace", "replacement": "\u2581", "prepend_scheme": "always", "split": True}],
-        }
-        state["post_processor"] = {
+        },
+        "post_processor": {
             "type": "TemplateProcessing",
             "single": [special("<s>", 0), sequence("A", 0), special("</s>", 0)],
             "pair": [special("<s>", 0), sequence("A", 0), special("</s>", 0), sequence("B", 1), special("</s>", 1)],
             "special_tokens": {name: {"id": name, "ids": [i], "tokens": [name]} for name, i in (("<s>", 0), ("</s>", 2))},
-        }
-        (out / "albert.tokenizer.json").write_text(json.dumps(state, ensure_ascii=False, separators=(",", ":")) + "\n")
+        },
+    }
 
 
 def special(name, type_id):

@@ -25,6 +25,8 @@ function binary(name: string, kernel: (a: number, b: number) => number, gradient
       const [left, right] = [a as Value, b as Value];
       if (left.dtype !== right.dtype)
         fail({ code: 'graph.dtype', subject: name, found: `${left.dtype} and ${right.dtype}`, expected: 'one element type' });
+      // Integers are rounded by a division, and the rewrites that turn divisions into products would change them.
+      if (name === 'Div') requireDtype(name, left, 'float32');
       return [{ dtype: boolean ? 'bool' : left.dtype, shape: broadcastShapes(name, left.shape, right.shape) }];
     },
     gradient:

@@ -10,7 +10,13 @@ export const foldTranspose: Rule = (node) => {
   const [a, b] = node.inputs as [Value, Value];
   const [bareA, bareB] = [swapped(a), swapped(b)];
   if (!bareA && !bareB) return undefined;
-  return [matmul(bareA ?? a, bareB ?? b, { transA: (transA ?? false) !== (bareA !== undefined), transB: (transB ?? false) !== (bareB !== undefined), alpha })];
+  return [
+    matmul(bareA ?? a, bareB ?? b, {
+      transA: (transA ?? false) !== (bareA !== undefined),
+      transB: (transB ?? false) !== (bareB !== undefined),
+      alpha,
+    }),
+  ];
 };
 
 /** The value under a transpose of the last two axes only. */

@@ -30,8 +30,7 @@ export function rewrite(program: Program, rules: readonly Rule[]): Program {
     for (const rule of rules) {
       const replacement = rule(node);
       if (replacement) {
-        for (const inner of topological(replacement)) {
-          if (ids.has(inner)) continue;
+        for (const inner of topological(replacement, (known) => ids.has(known))) {
           const inputs = inner.inputs.map((value) => moved.get(value) ?? value);
           const settled = place(inputs.every((value, i) => value === inner.inputs[i]) ? inner : rebuilt(inner, inputs));
           inner.outputs.forEach((output, i) => void moved.set(output, settled[i] as Value));
@@ -64,6 +63,8 @@ function keyOf(node: Node, id: (value: Value) => string, identity: (data: object
     const { dtype, shape, data } = attributes.value as Tensor;
     return `Constant ${dtype} [${shape}] ${data.length <= COMPARED ? [...data].map((x) => (Object.is(x, -0) ? '-0' : x)).join() : `#${identity(data)}`}`;
   }
-  const settings = Object.keys(attributes).sort().map((key) => `${key}=${attributes[key]}`);
+  const settings = Object.keys(attributes)
+    .sort()
+    .map((key) => `${key}=${attributes[key]}`);
   return `${op.name} ${node.inputs.map(id).join()} ${settings.join(';')} ${node.outputs.length}`;
 }

@@ -16,7 +16,7 @@ const BINARY: Readonly<Record<string, (a: number, b: number) => number>> = {
 export const foldConstants: Rule = (node) => {
   const f = BINARY[node.op.name];
   const [a, b] = node.inputs.map(scalarOf);
-  const isScalar = node.outputs[0]?.shape.length === 0;
+  const isScalar = node.outputs[0]?.shape.length === 0 && node.outputs[0].dtype === 'float32';
   return f && a !== undefined && b !== undefined && isScalar ? [scalar(f(a, b))] : undefined;
 };
 
@@ -33,7 +33,8 @@ export const dropNeutral: Rule = ({ op, inputs, outputs }) => {
   if (op.name === 'Mul' && left !== undefined && right === undefined) return [mul(b, a)];
   if (op.name === 'Mul' && right !== undefined && a.node.op.name === 'Mul') {
     const inner = scalarOf(a.node.inputs[1] as Value);
-    if (inner !== undefined && keeps(a.node.inputs[0] as Value) && b.shape.length === 0) return [mul(a.node.inputs[0] as Value, scalar(inner * right))];
+    if (inner !== undefined && keeps(a.node.inputs[0] as Value) && b.shape.length === 0)
+      return [mul(a.node.inputs[0] as Value, scalar(inner * right))];
   }
   return undefined;
 };
@@ -45,7 +46,7 @@ export const foldNegation: Rule = ({ op, inputs }) => {
   const inner = b?.node.op.name === 'Neg' ? (b.node.inputs[0] as Value) : undefined;
   if (op.name === 'Add' && inner) return [sub(a, inner)];
   if (op.name === 'Sub' && inner) return [add(a, inner)];
-  if (op.name === 'Mul' && scalarOf(b) === -1) return [neg(a)];
+  if (op.name === 'Mul' && a.dtype === 'float32' && b.shape.length === 0 && scalarOf(b) === -1) return [neg(a)];
   return undefined;
 };
 
@@ -56,7 +57,8 @@ export const foldExpand: Rule = (node) => {
   const { shape } = node.outputs[0] as Value;
   for (const candidate of [bare, [bare[0], node.inputs[1]], [node.inputs[0], bare[1]]] as [Value, Value][]) {
     const changed = candidate.some((value, i) => value !== node.inputs[i]);
-    if (changed && sameShape(broadcastShapes('foldExpand', candidate[0].shape, candidate[1].shape), shape)) return [apply1(node.op, candidate)];
+    if (changed && sameShape(broadcastShapes('foldExpand', candidate[0].shape, candidate[1].shape), shape))
+      return [apply1(node.op, candidate)];
   }
   return undefined;
 };
@@ -64,8 +66,9 @@ export const foldExpand: Rule = (node) => {
 /** 1/x·y and y/c for a constant c become products. */
 export const divideByConstant: Rule = ({ op, inputs }) => {
   const divisor = op === DIV ? scalarOf(inputs[1] as Value) : undefined;
-  return divisor !== undefined && divisor !== 0 ? [mul(inputs[0] as Value, scalar(1 / divisor))] : undefined;
+  return divisor !== undefined && divisor !== 0 && inputs[1]?.shape.length === 0
+    ? [mul(inputs[0] as Value, scalar(1 / divisor))]
+    : undefined;
 };
 
 export const SIMPLIFICATIONS: readonly Rule[] = [foldConstants, divideByConstant, foldNegation, dropNeutral, foldExpand];
-

@@ -1,0 +1,1 @@
+export { checkGradient, type GradientCase, type GradientReport, projection, type Tolerance } from './gradient-check.ts';

@@ -1,0 +1,160 @@
+import { fail } from '../base/errors.ts';
+import { float32, type Tensor } from '../base/tensor.ts';
+import { add, gradients, input, type Program, type Value } from '../graph/index.ts';
+import { planDropout } from '../nn/index.ts';
+import { drawLoss } from '../objectives/index.ts';
+import type { Engine, Feeds, Session } from '../session/session.ts';
+import { type AdamW, corrections, drawAdamW, type ParameterStore } from '../update/index.ts';
+import { drawModel, type Model, weightsOf } from './model.ts';
+
+export interface StepOptions {
+  readonly adamw: AdamW;
+  readonly seed: number;
+  /** Whether a batch comes in parts: then a gradient program runs for each part and an update program once. */
+  readonly accumulate: boolean;
+}
+
+export interface StepResult {
+  readonly loss: number;
+  /** Global norm of the gradients before clipping. */
+  readonly gradientNorm: number;
+}
+
+export interface TrainingStep {
+  /**
+   * One step of AdamW over a batch given in one or more parts (one when not accumulating). `t` counts from 1.
+   * The store advances only when loss and norm are finite. Throws `train.non-finite`.
+   */
+  run(parts: readonly Feeds[], learningRate: number, t: number): Promise<StepResult>;
+  release(): Promise<void>;
+}
+
+/** Compiles the training step of a model: forward, backward, clipping and AdamW. */
+export async function createTrainingStep(engine: Engine, model: Model, store: ParameterStore, options: StepOptions): Promise<TrainingStep> {
+  const { adamw, seed, accumulate } = options;
+  const { config } = model.encoder;
+  const names = store.specs.map((spec) => spec.name);
+  const trained = new Set(names);
+  const plan = planDropout(Math.max(config.hidden, config.intermediate, config.positions), seed);
+  const { logits, trainable } = drawModel(model, plan.dropout, (name) => trained.has(name));
+  const loss = drawLoss(model.head, logits);
+  const values = names.map((name) => trainable.get(name) ?? fail({ code: 'internal.invariant', subject: `parameter '${name}' is not used` }));
+  const slopes = gradients(loss, values);
+  const weights = weightsOf(model.encoder, plan.pools);
+
+  const whole = accumulate ? undefined : await engine.compile(updateProgram(store, values, slopes, adamw, { loss }), weights);
+  const forward = accumulate ? await engine.compile(gradientProgram(names, values, slopes, loss), weights) : undefined;
+  const update = accumulate ? await engine.compile(updateProgram(store, values, gradientInputs(names, values), adamw, {}), weights) : undefined;
+  const sums = accumulate ? ([gradientBuffers(store), gradientBuffers(store)] as const) : undefined;
+
+  return { run, release };
+
+  async function run(parts: readonly Feeds[], learningRate: number, t: number): Promise<StepResult> {
+    const rates = scalars({ learningRate, ...corrections(adamw, t) });
+    const state = { ...store.views('current', 'moment1', 'moment1/'), ...store.views('current', 'moment2', 'moment2/') };
+    const current = store.views('current', 'value', '');
+    const next = {
+      ...store.views('next', 'value', 'value/'),
+      ...store.views('next', 'moment1', 'moment1/'),
+      ...store.views('next', 'moment2', 'moment2/'),
+    };
+    let total = 0;
+    let results: Record<string, Tensor>;
+    if (whole) {
+      results = await whole.run({ ...(parts[0] as Feeds), ...dropoutFeeds(parts[0] as Feeds, t, 0), ...current, ...state, ...rates }, next);
+      total = numberOf(results.loss);
+    } else {
+      let [before, after] = sums as readonly [Buffers, Buffers];
+      before.data.fill(0);
+      for (const [i, part] of parts.entries()) {
+        const { loss: one } = await (forward as Session).run({ ...part, ...dropoutFeeds(part, t, i), ...current, ...before.accumulated }, after.gradients);
+        total += numberOf(one);
+        [before, after] = [after, before];
+      }
+      results = await (update as Session).run({ ...before.gradients, ...current, ...state, ...rates }, next);
+    }
+    const gradientNorm = numberOf(results.norm);
+    if (!Number.isFinite(total) || !Number.isFinite(gradientNorm)) explainNonFinite(total, gradientNorm, learningRate, t);
+    store.advance();
+    return { loss: total, gradientNorm };
+  }
+
+  function dropoutFeeds(part: Feeds, t: number, microBatch: number): Feeds {
+    const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
+    const choices = model.head.config.num_choices ?? 1;
+    return plan.feeds(seed, t, microBatch, new Map([['B', batch], ['R', batch / choices], ['S', length]]));
+  }
+
+  async function release(): Promise<void> {
+    for (const session of [whole, forward, update]) await session?.release();
+  }
+}
+
+function updateProgram(store: ParameterStore, values: readonly Value[], slopes: readonly Value[], adamw: AdamW, more: Record<string, Value>): Program {
+  const { norm, updated } = drawAdamW(
+    store.specs.map((spec, i) => ({
+      value: values[i] as Value,
+      gradient: slopes[i] as Value,
+      moment1: input(`moment1/${spec.name}`, 'float32', spec.shape),
+      moment2: input(`moment2/${spec.name}`, 'float32', spec.shape),
+      decay: spec.decay,
+    })),
+    adamw,
+  );
+  const outputs: Record<string, Value> = { ...more, norm };
+  store.specs.forEach(({ name }, i) => {
+    for (const part of ['value', 'moment1', 'moment2'] as const) outputs[`${part}/${name}`] = (updated[i] as (typeof updated)[number])[part];
+  });
+  return { outputs };
+}
+
+function gradientProgram(names: readonly string[], values: readonly Value[], slopes: readonly Value[], loss: Value): Program {
+  const outputs: Record<string, Value> = { loss };
+  names.forEach((name, i) => {
+    const accumulated = input(`accumulated/${name}`, 'float32', (values[i] as Value).shape);
+    outputs[`gradient/${name}`] = add(accumulated, slopes[i] as Value);
+  });
+  return { outputs };
+}
+
+function gradientInputs(names: readonly string[], values: readonly Value[]): Value[] {
+  return names.map((name, i) => input(`gradient/${name}`, 'float32', (values[i] as Value).shape));
+}
+
+interface Buffers {
+  readonly data: Float32Array;
+  /** The same memory under the two names it goes by: summed so far, and summed with this part. */
+  readonly accumulated: Record<string, Tensor>;
+  readonly gradients: Record<string, Tensor>;
+}
+
+function gradientBuffers(store: ParameterStore): Buffers {
+  const data = new Float32Array(store.size);
+  const [accumulated, gradients]: Record<string, Tensor>[] = [{}, {}] as const;
+  let start = 0;
+  for (const [name, { shape, data: like }] of store.values()) {
+    const view: Tensor = { dtype: 'float32', shape, data: data.subarray(start, start + like.length) };
+    start += like.length;
+    (accumulated as Record<string, Tensor>)[`accumulated/${name}`] = view;
+    (gradients as Record<string, Tensor>)[`gradient/${name}`] = view;
+  }
+  return { data, accumulated: accumulated as Record<string, Tensor>, gradients: gradients as Record<string, Tensor> };
+}
+
+function scalars(values: Record<string, number>): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, float32([], [value])]));
+}
+
+function numberOf(value: Tensor | undefined): number {
+  return Number(value?.data[0]);
+}
+
+function explainNonFinite(loss: number, norm: number, learningRate: number, t: number): never {
+  return fail({
+    code: 'train.non-finite',
+    subject: `step ${t}`,
+    found: `loss ${loss}, gradient norm ${norm}`,
+    expected: 'finite numbers',
+    next: `The parameters are those after step ${t - 1}. Usual causes: a learning rate too high (now ${learningRate}), clipping switched off, or weights that hold NaN (multigraft inspect tells).`,
+  });
+}
