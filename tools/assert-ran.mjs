@@ -1,8 +1,8 @@
 // @ts-check
 /**
  * Adds up vitest's JSON reports and holds them to what a complete run is: `node tools/assert-ran.mjs report.json…`.
- * Prints "N passed, N failed, N skipped"; exits with 1 when a test failed, when nothing ran, or when `../shared` is there
- * and the tests that need it (test/real/) did not all run.
+ * Prints "N passed, N failed, N skipped"; exits with 1 when nothing ran, when a file could not be loaded, or when `../shared`
+ * is there and the tests that need it (test/real/) did not all run. A failed test is vitest's own to refuse.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -42,5 +42,5 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   );
   for (const problem of problems) console.error(problem);
   console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
-  process.exitCode = failed > 0 || problems.length > 0 ? 1 : 0;
+  process.exitCode = problems.length > 0 ? 1 : 0;
 }

@@ -37,7 +37,7 @@ def parse():
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-4)
     parser.add_argument("--schedule", choices=["linear", "constant", "cosine"], default="linear")
-    parser.add_argument("--warmup", type=float, default=0, help="steps, or a share of all steps when below 1")
+    parser.add_argument("--warmup", type=float, default=0.06, help="steps, or a share of all steps when below 1")
     parser.add_argument("--weight-decay", type=float, default=0.01)
     parser.add_argument("--clip", type=float, default=1.0, help="largest global gradient norm; 0: no clipping")
     parser.add_argument("--dropout", type=float, default=0.1)
@@ -67,7 +67,9 @@ def train(options):
     total = options.epochs * -(-len(rows) // options.batch_size)
     total = min(total, options.max_steps or total)
     warmup = options.warmup if options.warmup >= 1 else options.warmup * total
-    schedule = get_scheduler(options.schedule, optimizer, int(warmup), total)
+    # Ours warms up whatever comes after; the plain "constant" of the library does not.
+    name = "constant_with_warmup" if options.schedule == "constant" else options.schedule
+    schedule = get_scheduler(name, optimizer, int(warmup + 0.5), total)
     order = random.Random(options.seed)
     seconds = {"setup": time.perf_counter() - began, "train": 0.0, "evaluate": 0.0}
     losses, validation, best = [], [], None
@@ -135,7 +137,8 @@ def load_task(options):
     if card["kind"] not in ("classification", "regression"):
         raise SystemExit(f"{folder / 'card.json'}: kind '{card['kind']}'; expected classification or regression")
     labels = card.get("labels") or []
-    metric = card.get("suggestedMetric") or card.get("metric") or ("accuracy" if labels else "pearson")
+    metric = card.get("metric") or card.get("suggestedMetric") or ("accuracy" if labels else "pearson")
+    metric = {"matthews correlation": "matthews"}.get(metric, metric)
     tokenizer = AutoTokenizer.from_pretrained(options.model)
     splits = {}
     for split in ("train", "validation", "test"):

@@ -1,5 +1,6 @@
 """What the peers share: a model with one trainable method as users of `adapters` build it, its optimiser, memory."""
 
+import logging
 import os
 import platform
 import re
@@ -13,6 +14,8 @@ import transformers  # noqa: E402
 from adapters import AutoAdapterModel, DoubleSeqBnConfig, LoRAConfig, ParBnConfig, SeqBnConfig  # noqa: E402
 
 transformers.logging.set_verbosity_error()
+# add_adapter runs the model once before the new adapter is active, and warns of just that.
+logging.getLogger("adapters").setLevel(logging.ERROR)
 
 METHODS = {
     "seq_bn": SeqBnConfig,

@@ -2,5 +2,6 @@ import type { Commands } from './program.ts';
 
 /** Every command, in the order of the help; its file exports `command`. */
 export const commands: Commands = {
+  train: async () => (await import('./train.ts')).command,
   tasks: async () => (await import('./tasks.ts')).command,
 };

@@ -36,7 +36,7 @@ export const ALBERT: EncoderFamily = {
     pooler: 'pooler',
   },
   adapterSites: {
-    attention: (layer) => `${path(layer)}.attention_adapters.adapters`,
+    attention: (layer) => `${path(layer)}.attention.attention_adapters.adapters`,
     output: (layer) => `${path(layer)}.output_adapters.adapters`,
   },
   positionsAfterPad: false,

@@ -43,8 +43,7 @@ export function parseJson(text: string, subject: string, { depth = 128, length =
 
   function object(nesting: number): Json {
     deeper(nesting);
-    const result: { [key: string]: Json } = {};
-    const seen = new Set<string>();
+    const members = new Map<string, Json>();
     at++;
     blank();
     if (text[at] === '}') at++;
@@ -54,22 +53,18 @@ export function parseJson(text: string, subject: string, { depth = 128, length =
         if (text[at] !== '"') syntax('a key in double quotes');
         const keyAt = at;
         const key = string();
-        if (seen.has(key)) {
+        if (members.has(key)) {
           fail({ code: 'file.duplicate-key', subject: place(keyAt), found: `the key ${JSON.stringify(key)} a second time` });
         }
-        seen.add(key);
         blank();
         if (text[at++] !== ':') syntax('":"', at - 1);
-        const member = value(nesting);
-        // A plain assignment to this one name would change the prototype.
-        if (key === '__proto__')
-          Object.defineProperty(result, key, { value: member, enumerable: true, writable: true, configurable: true });
-        else result[key] = member;
+        members.set(key, value(nesting));
         blank();
       } while (text[at] === ',' && at++ >= 0);
       if (text[at++] !== '}') syntax('"," or "}"', at - 1);
     }
-    return result;
+    // Unlike assignment, this makes a key named __proto__ a plain property.
+    return Object.fromEntries(members);
   }
 
   function array(nesting: number): Json {

@@ -1,6 +1,5 @@
 import type { ColumnMetaData, FileMetaData, SchemaTree } from 'hyparquet';
 import { parquetMetadata, parquetReadObjects, parquetSchema } from 'hyparquet';
-import { getPhysicalColumns, getTreePath } from 'hyparquet/src/schema.js';
 import { fail, MultigraftError } from '../base/errors.ts';
 import { type Files, truncated } from '../base/files.ts';
 import { checkPages, checkThrift } from './parquet-pages.ts';
@@ -12,7 +11,8 @@ const FOOTER_LIMIT = 64 * 2 ** 20;
  * The rows of a Parquet file whose columns hold text, numbers, booleans or lists of these (64-bit integers become numbers),
  * uncompressed or with snappy. hyparquet does the decoding and trusts the file, so metadata, page headers and run lengths
  * are checked before it sees them.
- * Throws `file.truncated`, `file.too-large`, `file.syntax`, `file.offsets`, `file.dtype`.
+ * Throws `file.truncated`, `file.too-large`, `file.syntax`, `file.offsets`, `file.dtype`, `file.duplicate-key` (columns),
+ * `file.unsafe` (data in another file).
  */
 export async function readParquet(files: Files, path: string): Promise<{ line: number; value: Record<string, unknown> }[]> {
   const size = await files.size(path);
@@ -56,14 +56,18 @@ function checkSchema(metadata: FileMetaData, path: string): Map<string, SchemaTr
   const columns = new Map<string, SchemaTree[]>();
   for (const child of root.children) {
     const name = child.element.name;
-    const leaves = getPhysicalColumns(child);
-    const deep = leaves.length !== 1 || (child.children.length > 0 && child.element.converted_type !== 'LIST' && !isListType(child));
-    const leafPath = (leaves[0] ?? '').split('.');
-    if (deep || leafPath.length > 3) {
+    if (columns.has(name)) fail({ code: 'file.duplicate-key', subject: path, found: `the column ${name} a second time` });
+    const chain = [root, child];
+    for (let node = child; node.children.length === 1; ) {
+      node = node.children[0] as SchemaTree;
+      chain.push(node);
+    }
+    const isList = child.element.converted_type === 'LIST' || child.element.logical_type?.type === 'LIST';
+    const leaf = chain.at(-1) as SchemaTree;
+    if (leaf.children.length > 0 || chain.length > 4 || (chain.length > 2 && !isList)) {
       fail({ code: 'file.dtype', subject: `${path}: ${name}`, found: 'a nested column', expected: 'values or lists of values' });
     }
-    const chain = getTreePath(root, leafPath.length === 1 ? [name] : [name, ...leafPath.slice(1)]);
-    const { type, converted_type: converted, logical_type: logical } = (chain.at(-1) as SchemaTree).element;
+    const { type, converted_type: converted, logical_type: logical } = leaf.element;
     const kind = logical?.type ?? converted ?? '';
     const fine =
       (type === 'BOOLEAN' && kind === '') ||
@@ -74,7 +78,6 @@ function checkSchema(metadata: FileMetaData, path: string): Map<string, SchemaTr
       const found = [type ?? 'no type', kind].filter(Boolean).join(' as ');
       fail({ code: 'file.dtype', subject: `${path}: ${name}`, found, expected: 'text, numbers or booleans', next: 'Convert the column.' });
     }
-    if (columns.has(name)) fail({ code: 'file.duplicate-key', subject: path, found: `the column ${name} a second time` });
     columns.set(name, chain);
   }
   return columns;
@@ -130,7 +133,14 @@ function checkCodec({ codec }: ColumnMetaData, subject: string): void {
 }
 
 function convertRow(row: Record<string, unknown>, columns: ReadonlyMap<string, SchemaTree[]>, subject: string): Record<string, unknown> {
-  return Object.fromEntries([...columns.keys()].map((name) => [name, convertCell(row[name], `${subject}, ${name}`)]));
+  return Object.fromEntries(
+    [...columns].map(([name, chain]) => {
+      const isList = chain.length > 2;
+      // The decoder gives undefined for a list that is null.
+      const cell = isList && row[name] === undefined ? null : row[name];
+      return [name, convertCell(cell, `${subject}, ${name}`)];
+    }),
+  );
 }
 
 function convertCell(cell: unknown, subject: string): unknown {
@@ -147,10 +157,6 @@ function convertCell(cell: unknown, subject: string): unknown {
     found: cell === undefined ? 'no value' : typeof cell,
     expected: 'a value of the column’s type',
   });
-}
-
-function isListType({ element }: SchemaTree): boolean {
-  return element.logical_type?.type === 'LIST';
 }
 
 function whole(value: bigint | number | undefined, path: string, what: string): number {

@@ -39,7 +39,7 @@ export function addDims(a: Dim, b: Dim): Dim {
 }
 
 export function multiplyDims(...dims: readonly Dim[]): Dim {
-  if (dims.every((dim) => typeof dim === 'number')) return (dims as number[]).reduce((a, b) => a * b, 1);
+  if (dims.every((dim) => typeof dim === 'number')) return (dims as number[]).reduce((a, b) => a * b, 1) + 0;
   let product: Terms = new Map([['', 1]]);
   for (const dim of dims) {
     const next: Terms = new Map();
@@ -75,7 +75,10 @@ export function evaluateShape(shape: Shape, bindings: Bindings): number[] {
   return shape.map((dim) => evaluateDim(dim, bindings));
 }
 
-/** Learns symbols from an actual shape; throws `graph.shape` when it contradicts the declared one or an earlier binding. */
+/**
+ * Learns symbols from an actual shape; throws `graph.shape` when it contradicts the declared one or an earlier binding.
+ * A composed dimension is checked once all of its symbols are known.
+ */
 export function bindShape(subject: string, declared: Shape, actual: readonly number[], bindings: Map<string, number>): void {
   const mismatch = (): never =>
     fail({ code: 'graph.shape', subject, found: `shape [${actual}]`, expected: `[${declared}]${describe(bindings)}` });
@@ -88,8 +91,13 @@ export function bindShape(subject: string, declared: Shape, actual: readonly num
       if (n % scaled.factor !== 0) mismatch();
       if (known === undefined) bindings.set(scaled.symbol, n / scaled.factor);
       else if (known * scaled.factor !== n) mismatch();
-    } else if (typeof dim === 'number' && dim !== n) mismatch();
+    } else if (symbolsOf(dim).every((symbol) => bindings.has(symbol)) && evaluateDim(dim, bindings) !== n) mismatch();
   });
+}
+
+/** The symbols that a dimension is made of. */
+export function symbolsOf(dim: Dim): string[] {
+  return typeof dim === 'number' ? [] : dim.split(/[*+]/).filter(isSymbol);
 }
 
 function describe(bindings: Bindings): string {

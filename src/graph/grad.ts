@@ -27,7 +27,12 @@ export function gradients(loss: Value, by: readonly Value[]): Value[] {
   return by.map((value) => {
     const gradient = sums.get(value);
     if (gradient === undefined)
-      return fail({ code: 'graph.gradient', subject: `a value of shape [${value.shape}]${describe(value)}`, found: 'no path to the loss', expected: 'a loss that depends on it' });
+      return fail({
+        code: 'graph.gradient',
+        subject: `a value of shape [${value.shape}]${describe(value)}`,
+        found: 'no path to the loss',
+        expected: 'a loss that depends on it',
+      });
     return expand(gradient, value.shape);
   });
 }
@@ -35,7 +40,13 @@ export function gradients(loss: Value, by: readonly Value[]): Value[] {
 function differentiate(node: Node, upstream: readonly (Value | undefined)[]): readonly (Value | undefined)[] {
   const { op } = node;
   if (typeof op.gradient !== 'function')
-    return fail({ code: 'graph.gradient', subject: op.name, found: 'no gradient', expected: 'a differentiable operator', next: op.gradient.none });
+    return fail({
+      code: 'graph.gradient',
+      subject: op.name,
+      found: 'no gradient',
+      expected: 'a differentiable operator',
+      next: op.gradient.none,
+    });
   return op.gradient(node, upstream);
 }
 

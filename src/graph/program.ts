@@ -1,5 +1,5 @@
 import { fail } from '../base/errors.ts';
-import { type Dim, isSymbol, scaledSymbol } from './dim.ts';
+import { type Dim, scaledSymbol, symbolsOf } from './dim.ts';
 import { INPUT, type Node, nameOf, topological, type Value } from './value.ts';
 
 /** A complete computation: named outputs; inputs and weights are found by reachability. */
@@ -20,7 +20,8 @@ export function partsOf(program: Program): ProgramParts {
   const parts = { nodes, inputs: leaves('Input'), weights: leaves('Weight') };
   const names = [...parts.inputs, ...parts.weights].map((value) => nameOf(value) as string);
   const twice = names.find((name, i) => names.indexOf(name) !== i);
-  if (twice !== undefined) fail({ code: 'graph.invalid', subject: `input or weight '${twice}'`, found: 'two of that name', expected: 'one' });
+  if (twice !== undefined)
+    fail({ code: 'graph.invalid', subject: `input or weight '${twice}'`, found: 'two of that name', expected: 'one' });
   return parts;
 }
 
@@ -37,12 +38,18 @@ export function verify(program: Program): void {
     types.forEach(({ dtype, shape }, i) => {
       const output = node.outputs[i];
       if (output === undefined || output.dtype !== dtype || String(output.shape) !== String(shape))
-        fail({ code: 'graph.invalid', subject: `output ${i} of ${node.op.name}`, found: output ? `${output.dtype}[${output.shape}]` : 'none', expected: `${dtype}[${shape}]` });
+        fail({
+          code: 'graph.invalid',
+          subject: `output ${i} of ${node.op.name}`,
+          found: output ? `${output.dtype}[${output.shape}]` : 'none',
+          expected: `${dtype}[${shape}]`,
+        });
     });
     for (const output of node.outputs)
       for (const dim of output.shape)
-        for (const symbol of typeof dim === 'string' ? dim.split(/[*+]/).filter(isSymbol) : [])
-          if (!symbols.has(symbol)) fail({ code: 'graph.invalid', subject: `dimension '${symbol}' of ${node.op.name}`, found: 'no input that fixes it' });
+        for (const symbol of symbolsOf(dim))
+          if (!symbols.has(symbol))
+            fail({ code: 'graph.invalid', subject: `dimension '${symbol}' of ${node.op.name}`, found: 'no input that fixes it' });
   }
   if (inputs.some((value) => value.node.op !== INPUT)) fail({ code: 'graph.invalid', subject: 'inputs' });
 }

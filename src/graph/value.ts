@@ -155,11 +155,9 @@ export function topological(outputs: Iterable<Value>, known: (node: Node) => boo
 }
 
 export function requireDtype(op: string, value: Value, ...allowed: DType[]): void {
-  if (!allowed.includes(value.dtype))
-    fail({ code: 'graph.dtype', subject: op, found: value.dtype, expected: allowed.join(' or ') });
+  if (!allowed.includes(value.dtype)) fail({ code: 'graph.dtype', subject: op, found: value.dtype, expected: allowed.join(' or ') });
 }
 
 export function requireShape(condition: boolean, op: string, inputs: readonly Value[], expected: string): void {
-  if (!condition)
-    fail({ code: 'graph.shape', subject: op, found: inputs.map((value) => `[${value.shape}]`).join(', '), expected });
+  if (!condition) fail({ code: 'graph.shape', subject: op, found: inputs.map((value) => `[${value.shape}]`).join(', '), expected });
 }

@@ -11,7 +11,7 @@ import { adapterPath, type Method, type MethodContext, modules, PLACES } from '.
  *
  *   z   = h, or LN(h + x) with original_ln_before;  parallel: z = x
  *   u   = s · (W_up f(W_down LN?(z) + b_down) + b_up)
- *   out = LN(g · drop(u) + residual + x)            parallel: LN(u + h + x)
+ *   out = LN(g · drop(u) + residual + x)            parallel: LN(g · drop(u) + h + x)
  */
 const schema = z
   .strictObject({
@@ -96,12 +96,12 @@ function places(config: BottleneckConfig): NormPlace[] {
   return PLACES.filter((place) => (place === 'attention' ? config.mh_adapter : config.output_adapter));
 }
 
-/** r = ⌊d / factor⌋, at least 1; the factor may differ by layer. */
+/** r = ⌊d / factor⌋, at least 1, of the exact quotient (32 / 0.8 is 39: 0.8 is a little more than 4/5); the factor may differ by layer. */
 function width({ reduction_factor: factor }: BottleneckConfig, hidden: number, module: number): number {
   const own = typeof factor === 'number' ? factor : (factor[String(module)] ?? factor.default);
   if (own === undefined)
     return fail({ code: 'method.config', subject: 'reduction_factor', found: `nothing for layer ${module}`, expected: `an entry '${module}' or 'default'` });
-  return Math.max(1, Math.trunc(hidden / own));
+  return Math.max(1, Math.round((hidden - (hidden % own)) / own));
 }
 
 function parametersAt(config: BottleneckConfig, context: MethodContext, place: NormPlace, module: number): ParameterSpec[] {
@@ -110,12 +110,20 @@ function parametersAt(config: BottleneckConfig, context: MethodContext, place: N
   const path = adapterPath(context, place, module);
   const [down, up] = initializers(config.init_weights, d);
   const down0 = config.ln_before ? 'adapter_down.1' : 'adapter_down.0';
-  const norm = (name: string): ParameterSpec[] => [
-    { name: `${path}.${name}.weight`, shape: [d], init: { kind: 'constant', value: 1 }, decay: false },
-    { name: `${path}.${name}.bias`, shape: [d], init: ZERO, decay: false },
-  ];
+  const norm = (name: string, alias?: string): ParameterSpec[] =>
+    [
+      { part: 'weight', value: 1 },
+      { part: 'bias', value: 0 },
+    ].map(({ part, value }) => ({
+      name: `${path}.${name}.${part}`,
+      shape: [d],
+      init: { kind: 'constant', value },
+      decay: false,
+      ...(alias !== undefined && { aliases: [`${path}.${alias}.${part}`] }),
+    }));
   return [
-    ...(config.ln_before ? norm('adapter_norm_before') : []),
+    // Python keeps this norm as an attribute and as the first member of the down-projection.
+    ...(config.ln_before ? norm('adapter_norm_before', 'adapter_down.0') : []),
     { name: `${path}.${down0}.weight`, shape: [r, d], init: down, decay: true },
     { name: `${path}.${down0}.bias`, shape: [r], init: ZERO, decay: false },
     { name: `${path}.adapter_up.weight`, shape: [d, r], init: up, decay: true },
@@ -147,8 +155,8 @@ function adapt(config: BottleneckConfig, context: MethodContext, parameters: Par
   const own = resolver(config, context, parameters, place, module);
   const where = `layer.${layer}.${place}.${context.name}`;
   if (config.is_parallel) {
-    const o = gated(config, own, dropout(scaled(config, own, bottleneck(config, own, x)), config.dropout, where), x, site);
-    const sum = add(o, h);
+    const u = gated(config, own, dropout(scaled(config, own, bottleneck(config, own, x)), config.dropout, where), x, site);
+    const sum = add(config.ln_after ? ownNorm(own, 'adapter_norm_after', u) : u, h);
     return config.original_ln_after ? normalize(add(sum, x)) : sum;
   }
   const z = config.original_ln_before ? normalize(add(h, x)) : h;

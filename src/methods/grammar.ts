@@ -39,16 +39,16 @@ function parseBody(body: string, whole: string): Record<string, unknown> {
     if (number !== undefined) return Number(number);
     const quoted = take(/'[^']*'|"[^"]*"/);
     if (quoted !== undefined) return quoted.slice(1, -1);
-    if (take(/\[/)) return sequence(/\]/, literal);
-    if (take(/\{/)) return Object.fromEntries(sequence(/\}/, pair(/:/)));
+    if (take(/\[/) !== undefined) return sequence(/\]/, literal);
+    if (take(/\{/) !== undefined) return Object.fromEntries(sequence(/\}/, pair(/:/)));
     return wrong('a value: True, False, None, a number, a quoted text, [list] or {map}');
   };
   const sequence = <T>(end: RegExp, element: () => T): T[] => {
     const items: T[] = [];
-    while (!take(end)) {
+    while (take(end) === undefined) {
       items.push(element());
-      if (!take(/,/)) {
-        if (!take(end)) wrong("',' or the end of the list");
+      if (take(/,/) === undefined) {
+        if (take(end) === undefined) wrong("',' or the end of the list");
         break;
       }
     }
@@ -56,7 +56,7 @@ function parseBody(body: string, whole: string): Record<string, unknown> {
   };
   const pair = (separator: RegExp) => (): [string, unknown] => {
     const key = take(/\w+/) ?? take(/'[^']*'|"[^"]*"/)?.slice(1, -1) ?? wrong('a key');
-    if (!take(separator)) wrong(`'${separator.source}' after '${key}'`);
+    if (take(separator) === undefined) wrong(`'${separator.source}' after '${key}'`);
     return [key, literal()];
   };
   return Object.fromEntries(sequence(/$/, pair(/=/)));

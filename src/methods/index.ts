@@ -1,3 +1,3 @@
 export { parseGrammar } from './grammar.ts';
-export { type Method, type MethodConfig, type MethodContext, adapterPath, loraPath } from './method.ts';
+export { type AdapterLayout, type Method, type MethodConfig, type MethodContext, adapterPath, loraPath } from './method.ts';
 export { type ConfiguredMethod, configureMethod, METHODS, methodNames, methodOfConfig } from './registry.ts';

@@ -43,6 +43,8 @@ export const LORA: Method<LoraConfig> = {
   trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
+  // `adapters` never wraps the attention's output; PEFT knows no gates.
+  layouts: (config) => (linears(config).includes('attentionOutput') ? ['peft'] : config.use_gating ? ['adapters'] : ['adapters', 'peft']),
   parameters: (config, context) =>
     modules(context.encoder, config.leave_out).flatMap((module) => linears(config).flatMap((name) => parametersAt(config, context, name, module))),
   graft(config, context, parameters, dropout): Graft {

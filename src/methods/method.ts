@@ -5,6 +5,9 @@ import type { Dropout, Parameters, ParameterSpec } from '../nn/index.ts';
 /** The configuration of a method as it stands on disk: the Python library's own keys. */
 export type MethodConfig = Readonly<Record<string, unknown>>;
 
+/** A way to keep an adapter in a folder: that of `adapters`, or that of PEFT. */
+export type AdapterLayout = 'adapters' | 'peft';
+
 /** What a method is attached to, and under which name. */
 export interface MethodContext {
   readonly encoder: EncoderConfig;
@@ -33,6 +36,8 @@ export interface Method<C extends MethodConfig = MethodConfig> {
   readonly trainsEncoder: boolean;
   /** A learning rate that suits the method where none is given. */
   readonly learningRate: number;
+  /** Layouts of folders that can hold it, the usual one first; `adapters` alone where this is left out. */
+  layouts?(config: C): readonly AdapterLayout[];
   /** Parameters the method adds. Throws `method.config`, `method.site`. */
   parameters(config: C, context: MethodContext): readonly ParameterSpec[];
   /** What it does at its sites. */

@@ -17,31 +17,49 @@ export interface ConfiguredMethod {
 }
 
 /** Every name that `--method` takes. */
-export function methodNames(): string[] {
-  return METHODS.flatMap((method) => Object.keys(method.presets));
+export function methodNames(methods: readonly Method[] = METHODS): string[] {
+  return methods.flatMap((method) => Object.keys(method.presets));
 }
 
 /**
  * Reads `name` or `name[key=value, …]` (values as Python literals, keys in snake_case or camelCase).
+ * `methods` may hold more than this package's own.
  * @throws method.config naming the nearest method or key
  */
-export function configureMethod(text: string, overrides: MethodConfig = {}): ConfiguredMethod {
+export function configureMethod(text: string, overrides: MethodConfig = {}, methods: readonly Method[] = METHODS): ConfiguredMethod {
   const { name, values } = parseGrammar(text);
-  const method = METHODS.find((one) => Object.hasOwn(one.presets, name));
+  const method = methods.find((one) => Object.hasOwn(one.presets, name));
   if (!method) {
-    const near = nearest(name, methodNames());
-    return fail({ code: 'method.config', subject: 'method', found: `'${name}'`, expected: `one of ${methodNames().join(', ')}`, ...(near && { next: `Did you mean '${near}'?` }) });
+    const near = nearest(name, methodNames(methods));
+    return fail({ code: 'method.config', subject: 'method', found: `'${name}'`, expected: `one of ${methodNames(methods).join(', ')}`, ...(near && { next: `Did you mean '${near}'?` }) });
   }
   return { method, config: checkConfig(method, { ...method.presets[name], ...values, ...overrides }, `method ${name}`), text };
 }
 
+export interface ReadingOptions {
+  readonly methods?: readonly Method[];
+  /** Told of every key that the method does not have; such a key is an error where this is left out. */
+  readonly onUnknownKey?: (key: string) => void;
+}
+
 /** The method that wrote a configuration, by its `architecture`. @throws method.config */
-export function methodOfConfig(config: MethodConfig, subject: string): ConfiguredMethod {
+export function methodOfConfig(config: MethodConfig, subject: string, { methods = METHODS, onUnknownKey }: ReadingOptions = {}): ConfiguredMethod {
   const architecture = config.architecture ?? null;
-  const method = METHODS.find((one) => one.architecture === architecture);
+  const method = methods.find((one) => one.architecture === architecture);
   if (!method)
-    return fail({ code: 'method.config', subject, found: `architecture '${architecture}'`, expected: METHODS.flatMap((one) => (one.architecture === undefined ? [] : [one.architecture ?? 'none (bottleneck)'])).join(', ') });
-  return { method, config: checkConfig(method, config, subject), text: method.name };
+    return fail({
+      code: 'method.config',
+      subject,
+      found: `architecture ${JSON.stringify(architecture)}`,
+      expected: methods.flatMap((one) => (one.architecture === undefined ? [] : [one.architecture ?? 'none (bottleneck)'])).join(', '),
+    });
+  const known = onUnknownKey && new Set(knownKeys(method));
+  const kept = Object.entries(config).filter(([key]) => {
+    if (!known || known.has(key)) return true;
+    onUnknownKey?.(key);
+    return false;
+  });
+  return { method, config: checkConfig(method, Object.fromEntries(kept), subject), text: method.name };
 }
 
 function checkConfig(method: Method, values: MethodConfig, subject: string): MethodConfig {
@@ -55,7 +73,14 @@ function checkConfig(method: Method, values: MethodConfig, subject: string): Met
     const near = nearest(unknown, known);
     return fail({ code: 'method.config', subject: `${subject}: key '${unknown}'`, found: 'no such key', expected: known.join(', '), ...(near && { next: `Did you mean '${near}'?` }) });
   }
-  return fail({ code: 'method.config', subject: key ? `${subject}: key '${key}'` : subject, found: JSON.stringify(values[key] ?? null), expected: issue?.message ?? 'another value' });
+  return fail({ code: 'method.config', subject: key ? `${subject}: key '${key}'` : subject, found: shown(issue?.path ?? [], values), expected: issue?.message ?? 'another value' });
+}
+
+/** The value at a path, cut to what fits in a message. */
+function shown(path: readonly PropertyKey[], values: MethodConfig): string {
+  const value = path.reduce<unknown>((inner, key) => (inner as Record<PropertyKey, unknown> | null | undefined)?.[key], values);
+  const text = JSON.stringify(value) ?? 'nothing';
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
 function knownKeys(method: Method): string[] {

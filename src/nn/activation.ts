@@ -1,5 +1,5 @@
 import { fail, nearest } from '../base/errors.ts';
-import { add, cast, gelu, greater, max, min, mul, relu, scalar, sigmoid, softplus, tanh, type Value } from '../graph/index.ts';
+import { add, cast, erf, gelu, greater, max, min, mul, relu, scalar, sigmoid, softplus, sub, tanh, type Value } from '../graph/index.ts';
 
 type Activation = (x: Value) => Value;
 
@@ -12,6 +12,8 @@ const leaky: Activation = (x) => {
   const positive = cast(greater(x, scalar(0)), 'float32');
   return mul(x, add(mul(positive, scalar(0.99)), scalar(0.01)));
 };
+/** The normal distribution function with the mean and deviation that make it close to relu² (Ma et al. 2022). */
+const laplace: Activation = (x) => mul(add(erf(mul(sub(x, scalar(0.707107)), scalar(1 / (0.282095 * Math.SQRT2)))), scalar(1)), scalar(0.5));
 const squared = (x: Value) => mul(x, x);
 
 /** Activation functions under the names that Hugging Face configurations use (and the alias `leakyrelu` of `adapters`). */
@@ -23,6 +25,7 @@ export const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   gelu_fast: tanhGelu,
   gelu_accurate: tanhGelu,
   gelu_pytorch_tanh: tanhGelu,
+  gelu_python_tanh: tanhGelu,
   gelu_orig: gelu,
   quick_gelu: (x) => mul(x, sigmoid(mul(x, scalar(1.702)))),
   relu,
@@ -36,9 +39,10 @@ export const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   tanh,
   mish: (x) => mul(x, tanh(softplus(x))),
   linear: (x) => x,
+  laplace,
 };
 
-/** Throws `code` naming the nearest known activation. `laplace` and `prelu` (trainable) are not among them. */
+/** Throws `code` naming the nearest known activation. `prelu` and `xielu`, which are trainable, are not among them. */
 export function activation(name: string, code: 'encoder.config' | 'method.config' | 'head.config'): Activation {
   const found = ACTIVATIONS[name.toLowerCase()];
   if (found) return found;

@@ -18,6 +18,8 @@ export interface ParameterSpec {
   readonly shape: readonly number[];
   readonly init: Initializer;
   readonly decay: boolean;
+  /** Other full names under which the Python library stores the same tensor: written beside it, and dropped when read. */
+  readonly aliases?: readonly string[];
 }
 
 /** A resolver that makes `trainable` names inputs of the program and all others frozen weights; equal names give equal values. */

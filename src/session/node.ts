@@ -4,7 +4,7 @@ import { folderOf } from '../base/files.ts';
 import { allocate, bytesPerElement, type DType, type Tensor } from '../base/tensor.ts';
 import { bindShape, nameOf, optimize, type Program, partsOf } from '../graph/index.ts';
 import { outputName, toOnnx, type WeightPlace } from '../onnx/model.ts';
-import { type Engine, type Feeds, type FileWeight, isFileWeight, type Session, type Weights } from './session.ts';
+import { bindFeeds, checkInto, type Engine, type Feeds, type FileWeight, isFileWeight, type Session, type Weights } from './session.ts';
 
 type Ort = typeof import('onnxruntime-node');
 
@@ -80,10 +80,15 @@ async function placesOf(program: Program, weights: Weights, folder: string | und
   const places = new Map<string, WeightPlace>();
   for (const value of partsOf(program).weights) {
     const name = nameOf(value) as string;
-    const weight = weights.get(name) ?? fail({ code: 'graph.invalid', subject: `weight '${name}'`, found: 'nothing', expected: 'a tensor' });
+    const weight =
+      weights.get(name) ?? fail({ code: 'graph.invalid', subject: `weight '${name}'`, found: 'nothing', expected: 'a tensor' });
     bindShape(`weight '${name}'`, value.shape, weight.shape, new Map());
     if (inPlace(weight) && folderOf(weight.file) === folder)
-      places.set(name, { location: weight.file.slice(folder === '/' ? 1 : folder.length + 1), offset: weight.offset, byteLength: weight.byteLength });
+      places.set(name, {
+        location: weight.file.slice(folder === '/' ? 1 : folder.length + 1),
+        offset: weight.offset,
+        byteLength: weight.byteLength,
+      });
     else places.set(name, { tensor: isFileWeight(weight) ? await weight.read() : weight });
   }
   return (name) => places.get(name) as WeightPlace;
@@ -95,14 +100,11 @@ function nodeSession(ort: Ort, session: InferenceSession, program: Program): Ses
   const names = Object.keys(program.outputs);
   return {
     async run(feeds: Feeds, into: Feeds = {}) {
-      const bindings = new Map<string, number>();
+      checkInto(program, into, bindFeeds(inputs, feeds));
       const given: Record<string, OrtTensor> = {};
       for (const value of inputs) {
         const name = nameOf(value) as string;
-        const fed = feeds[name] ?? fail({ code: 'session.run', subject: `input '${name}'`, found: 'nothing', expected: `${value.dtype}[${value.shape}]` });
-        if (fed.dtype !== value.dtype) fail({ code: 'session.run', subject: `input '${name}'`, found: fed.dtype, expected: value.dtype });
-        bindShape(`input '${name}'`, value.shape, fed.shape, bindings);
-        if (used.has(name)) given[name] = toOrt(ort, fed);
+        if (used.has(name)) given[name] = toOrt(ort, feeds[name] as Tensor);
       }
       const fetches = Object.fromEntries(names.map((name) => [outputName(name), into[name] ? toOrt(ort, into[name]) : null]));
       const results = await guard('running a program', () => session.run(given, fetches, { logSeverityLevel: 4 }));

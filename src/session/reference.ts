@@ -1,7 +1,7 @@
 import { fail } from '../base/errors.ts';
 import { allocate, asFloat32, type Tensor } from '../base/tensor.ts';
-import { bindShape, evaluateDim, evaluateShape, nameOf, type Nd, type Program, partsOf, type Shape, type Value } from '../graph/index.ts';
-import { type Engine, type Feeds, isFileWeight, type Session, type Weights } from './session.ts';
+import { bindShape, evaluateDim, evaluateShape, type Nd, nameOf, type Program, partsOf, type Shape, type Value } from '../graph/index.ts';
+import { bindFeeds, checkInto, type Engine, type Feeds, isFileWeight, type Session, type Weights } from './session.ts';
 
 /**
  * The reference engine: every operator's plain float64 meaning, in TypeScript. It judges the others, checks gradients by
@@ -25,7 +25,9 @@ async function loadWeights(program: Program, weights: Weights): Promise<Map<Valu
   const loaded = new Map<Value, Nd>();
   for (const value of partsOf(program).weights) {
     const name = nameOf(value) as string;
-    const weight = weights.get(name) ?? fail({ code: 'graph.invalid', subject: `weight '${name}'`, found: 'nothing', expected: 'a tensor' });
+    const weight =
+      weights.get(name) ?? fail({ code: 'graph.invalid', subject: `weight '${name}'`, found: 'nothing', expected: 'a tensor' });
+    bindShape(`weight '${name}'`, value.shape, weight.shape, new Map());
     loaded.set(value, toNd(isFileWeight(weight) ? await weight.read() : weight));
   }
   return loaded;
@@ -35,14 +37,10 @@ function referenceSession(program: Program, weights: ReadonlyMap<Value, Nd>): Se
   const { nodes, inputs } = partsOf(program);
   return {
     async run(feeds: Feeds, into: Feeds = {}) {
-      const bindings = new Map<string, number>();
+      const bindings = bindFeeds(inputs, feeds, true);
+      checkInto(program, into, bindings, true);
       const values = new Map<Value, Nd>(weights);
-      for (const value of inputs) {
-        const name = nameOf(value) as string;
-        const fed = feeds[name] ?? fail({ code: 'session.run', subject: `input '${name}'`, found: 'nothing', expected: `${value.dtype}[${value.shape}]` });
-        bindShape(`input '${name}'`, value.shape, fed.shape, bindings);
-        values.set(value, toNd(fed));
-      }
+      for (const value of inputs) values.set(value, toNd(feeds[nameOf(value) as string] as Tensor));
       for (const node of nodes) {
         if (node.op.name === 'Input' || node.op.name === 'Weight') continue;
         if (node.op.name === 'Constant') {
@@ -50,10 +48,17 @@ function referenceSession(program: Program, weights: ReadonlyMap<Value, Nd>): Se
           continue;
         }
         const shapes = node.outputs.map((output) => evaluateShape(output.shape as Shape, bindings));
-        const results = node.op.reference(node.inputs.map((value) => values.get(value) as Nd), node.attributes, shapes, (dim) => evaluateDim(dim, bindings));
+        const results = node.op.reference(
+          node.inputs.map((value) => values.get(value) as Nd),
+          node.attributes,
+          shapes,
+          (dim) => evaluateDim(dim, bindings),
+        );
         node.outputs.forEach((output, i) => void values.set(output, results[i] as Nd));
       }
-      return Object.fromEntries(Object.entries(program.outputs).map(([name, value]) => [name, deliver(value, values.get(value) as Nd, into[name])]));
+      return Object.fromEntries(
+        Object.entries(program.outputs).map(([name, value]) => [name, deliver(value, values.get(value) as Nd, into[name])]),
+      );
     },
     async release() {},
   };
@@ -62,7 +67,8 @@ function referenceSession(program: Program, weights: ReadonlyMap<Value, Nd>): Se
 function deliver(value: Value, { shape, data }: Nd, into: Tensor | undefined): Tensor {
   const dtype = into?.dtype ?? (value.dtype === 'float32' ? 'float64' : value.dtype);
   const target = into?.data ?? allocate(dtype, data.length);
-  if (target instanceof BigInt64Array || target instanceof BigUint64Array) for (let i = 0; i < data.length; i++) target[i] = BigInt(data[i] as number);
+  if (target instanceof BigInt64Array || target instanceof BigUint64Array)
+    for (let i = 0; i < data.length; i++) target[i] = BigInt(data[i] as number);
   else target.set(data);
   return into ?? { dtype, shape, data: target };
 }

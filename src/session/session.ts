@@ -1,5 +1,6 @@
+import { fail } from '../base/errors.ts';
 import type { DType, Tensor } from '../base/tensor.ts';
-import type { Program } from '../graph/index.ts';
+import { type Bindings, bindShape, evaluateShape, nameOf, type Program, sameShape, type Value } from '../graph/index.ts';
 
 /** A tensor that lies in a file: `byteLength` little-endian bytes at `offset`. */
 export interface FileWeight {
@@ -35,6 +36,46 @@ export interface Engine {
   /** How many programs were compiled so far: a steady state compiles nothing. */
   readonly compilations: number;
   compile(program: Program, weights: Weights): Promise<Session>;
+}
+
+/**
+ * Holds feeds against the inputs of a program and returns what its symbols stand for; `wide` lets float64 stand for float32.
+ * Throws `session.run` for a missing input or another element type, `graph.shape` for a shape that does not fit.
+ */
+export function bindFeeds(inputs: readonly Value[], feeds: Feeds, wide = false): Map<string, number> {
+  const bindings = new Map<string, number>();
+  for (const value of inputs) {
+    const subject = `input '${nameOf(value)}'`;
+    const fed = feeds[nameOf(value) as string];
+    if (fed === undefined) return fail({ code: 'session.run', subject, found: 'nothing', expected: `${value.dtype}[${value.shape}]` });
+    if (fed.dtype !== value.dtype && !(wide && value.dtype === 'float32' && fed.dtype === 'float64'))
+      fail({ code: 'session.run', subject, found: fed.dtype, expected: value.dtype });
+    bindShape(subject, value.shape, fed.shape, bindings);
+  }
+  // Once more: an input may come before the one that fixes its symbols.
+  for (const value of inputs)
+    bindShape(`input '${nameOf(value)}'`, value.shape, (feeds[nameOf(value) as string] as Tensor).shape, bindings);
+  return bindings;
+}
+
+/** Holds the tensors to fill against the outputs of a program. Throws `session.run` for another name or type, `graph.shape` for another shape. */
+export function checkInto(program: Program, into: Feeds, bindings: Bindings, wide = false): void {
+  for (const [name, { dtype, shape }] of Object.entries(into)) {
+    const subject = `output '${name}'`;
+    const value =
+      program.outputs[name] ??
+      fail({
+        code: 'session.run',
+        subject,
+        found: 'no output of that name',
+        expected: `one of ${Object.keys(program.outputs).join(', ')}`,
+      });
+    if (dtype !== value.dtype && !(wide && value.dtype === 'float32' && dtype === 'float64'))
+      fail({ code: 'session.run', subject, found: dtype, expected: value.dtype });
+    const exact = evaluateShape(value.shape, bindings);
+    if (!sameShape(shape, exact))
+      fail({ code: 'graph.shape', subject, found: `a tensor of shape [${shape}] to fill`, expected: `[${exact}]` });
+  }
 }
 
 export function isFileWeight(weight: Tensor | FileWeight): weight is FileWeight {

@@ -1,6 +1,6 @@
-import { type Piece, plainPiece, slicePiece } from './aligned.ts';
+import { type Normalizer, type Piece, plainPiece, slicePiece } from './aligned.ts';
 import { escapeRegExp, flag, integer, type Json, text } from './json.ts';
-import { type Normalizer, normalize } from './normalizers.ts';
+import { normalize } from './normalizers.ts';
 import { WHITE_SPACE } from './unicode.ts';
 
 export interface AddedToken {

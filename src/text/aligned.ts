@@ -24,6 +24,13 @@ export interface Characters {
   readonly origin: number;
 }
 
+/** A stage that rewrites text before it is split. */
+export interface Normalizer {
+  /** The result for text that keeps every unit in its place (most ASCII); null when the slow way is needed. */
+  quick(text: string): string | null;
+  apply(characters: Characters): Characters;
+}
+
 export function plainPiece(text: string, origin: number): Piece {
   return { text, origin, lead: 0, leadEnd: origin, starts: null, ends: null };
 }
@@ -91,7 +98,7 @@ export function toPiece({ values, starts, ends, origin }: Characters): Piece {
       unitEnds[unit++] = ends[i] as number;
     }
   }
-  return { text, origin, lead: 0, leadEnd: origin, starts: unitStarts, ends: unitEnds };
+  return { text, origin: starts[0] ?? origin, lead: 0, leadEnd: origin, starts: unitStarts, ends: unitEnds };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { fail } from '../base/errors.ts';
+import { createHeap } from './heap.ts';
 import { flag, type Json, optionalText } from './json.ts';
-import { type Model, readVocabulary, type WordTokens } from './models.ts';
+import { type Model, readVocabulary, type WordTokens } from './model.ts';
 
 /**
  * Byte-pair encoding (Sennrich et al. 2016): of all adjacent pairs the one learnt first is merged, the leftmost of equals,
@@ -93,13 +94,13 @@ function readMerges(json: Json, vocabulary: ReadonlyMap<string, number>): Merges
   if (!Array.isArray(list)) return fail({ code: 'text.tokenizer', subject: 'tokenizer.json, model', found: 'no list of merges' });
   const prefix = optionalText(json, 'continuing_subword_prefix') ?? '';
   const merges: Merges = new Map();
-  list.forEach((entry: unknown, rank) => {
-    const [left, right] = typeof entry === 'string' ? entry.split(' ') : (entry as string[]);
+  for (const [rank, entry] of list.entries()) {
+    const [left, right]: unknown[] = typeof entry === 'string' ? entry.split(' ') : Array.isArray(entry) ? entry : [];
     const a = vocabulary.get(left as string);
     const b = vocabulary.get(right as string);
-    const merged = vocabulary.get(`${left}${(right ?? '').slice(prefix.length)}`);
+    const merged = vocabulary.get(`${left}${String(right).slice(prefix.length)}`);
     if (a === undefined || b === undefined || merged === undefined) {
-      return fail({
+      fail({
         code: 'text.tokenizer',
         subject: `tokenizer.json, merge ${rank}`,
         found: JSON.stringify(entry),
@@ -109,7 +110,7 @@ function readMerges(json: Json, vocabulary: ReadonlyMap<string, number>): Merges
     const row = merges.get(a) ?? new Map();
     merges.set(a, row);
     row.set(b, [rank, merged]);
-  });
+  }
   return merges;
 }
 
@@ -117,7 +118,7 @@ function merge(symbols: Symbols, merges: Merges): Symbols {
   const { ids, lengths } = symbols;
   const next = ids.map((_, i) => i + 1);
   const before = ids.map((_, i) => i - 1);
-  const queue = createQueue();
+  const queue = createHeap<Candidate>((a, b) => a.rank < b.rank || (a.rank === b.rank && a.left < b.left));
   const offer = (left: number) => {
     const right = next[left] as number;
     if (left < 0 || right >= ids.length) return;
@@ -149,41 +150,6 @@ interface Candidate {
   readonly right: number;
   readonly a: number;
   readonly b: number;
-}
-
-/** A binary heap by rank, then position. */
-function createQueue() {
-  const heap: Candidate[] = [];
-  const precedes = (a: Candidate, b: Candidate) => a.rank < b.rank || (a.rank === b.rank && a.left < b.left);
-  return {
-    push(item: Candidate): void {
-      let at = heap.length;
-      heap.push(item);
-      while (at > 0) {
-        const parent = (at - 1) >> 1;
-        if (!precedes(item, heap[parent] as Candidate)) break;
-        heap[at] = heap[parent] as Candidate;
-        at = parent;
-      }
-      heap[at] = item;
-    },
-    pop(): Candidate | undefined {
-      const top = heap[0];
-      const last = heap.pop();
-      if (top === undefined || last === undefined || heap.length === 0) return top;
-      let at = 0;
-      for (;;) {
-        let child = 2 * at + 1;
-        if (child >= heap.length) break;
-        if (child + 1 < heap.length && precedes(heap[child + 1] as Candidate, heap[child] as Candidate)) child++;
-        if (!precedes(heap[child] as Candidate, last)) break;
-        heap[at] = heap[child] as Candidate;
-        at = child;
-      }
-      heap[at] = last;
-      return top;
-    },
-  };
 }
 
 /** Byte lengths → ranges in UTF-16 units; a token that holds part of a character gets the whole of it. */

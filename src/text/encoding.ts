@@ -1,8 +1,7 @@
 import { type AddedToken, createStretcher } from './added-tokens.ts';
-import { originalEnd, originalStart } from './aligned.ts';
+import { type Normalizer, originalEnd, originalStart } from './aligned.ts';
 import { byteAlphabet } from './bpe.ts';
-import type { Model } from './models.ts';
-import type { Normalizer } from './normalizers.ts';
+import type { Model } from './model.ts';
 import type { PostProcessor, TemplatePiece } from './post-processor.ts';
 import type { PreTokenization } from './pre-tokenizers.ts';
 import { createClasses } from './unicode.ts';

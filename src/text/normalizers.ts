@@ -4,6 +4,7 @@ import {
   copyCharacter,
   filterCharacters,
   mapCharacters,
+  type Normalizer,
   type Piece,
   plainPiece,
   toCharacters,
@@ -12,14 +13,7 @@ import {
 } from './aligned.ts';
 import { flag, type Json, listOf, patternOf, text } from './json.ts';
 import { createPrecompiled } from './precompiled.ts';
-import { createClasses, createUndecomposed, WHITE_SPACE } from './unicode.ts';
-
-/** A stage that rewrites text before it is split. */
-export interface Normalizer {
-  /** The result for text that keeps every unit in its place (most ASCII); null when the slow way is needed. */
-  quick(text: string): string | null;
-  apply(characters: Characters): Characters;
-}
+import { characterClass, createClasses, createNormalFormGaps, WHITE_SPACE } from './unicode.ts';
 
 /** The normalised form of `text`, which stands at `origin` in the original. */
 export function normalize(normalizer: Normalizer | null, value: string, origin: number): Piece {
@@ -162,14 +156,14 @@ function prepend(json: Json): Normalizer {
 
 /** The control and space rules of Google's neural translation normalisation. */
 function nmt(): Normalizer {
-  const dropped = /[\u0001-\u0008\u000b\u000e-\u001f\u007f\u008f\u009f]/u;
-  const spaces = /[\u0009\u000a\u000c\u000d\u1680\u200b-\u200f\u2028\u2029\u2581\ufeff\ufffd]/u;
+  const isDropped = characterClass('1-8 b e-1f 7f 8f 9f');
+  const isSpace = characterClass('9-a c-d 1680 200b-200f 2028-2029 2581 feff fffd');
   return {
     quick: (value) => (isPrintable(value) ? value : null),
     apply: (old) =>
       mapCharacters(
-        filterCharacters(old, (c) => !dropped.test(c)),
-        (c) => (spaces.test(c) ? ' ' : c),
+        filterCharacters(old, (c) => !isDropped(c)),
+        (c) => (isSpace(c) ? ' ' : c),
       ),
   };
 }
@@ -178,7 +172,19 @@ function nmt(): Normalizer {
 function unicodeForm(form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): Normalizer {
   const decomposed = form === 'NFC' || form === 'NFD' ? 'NFD' : 'NFKD';
   const composes = form === 'NFC' || form === 'NFKC';
-  const isUndecomposed = createUndecomposed();
+  const { isUndecomposed, isUnknownMark } = createNormalFormGaps();
+
+  /** Whether canonical order puts `b`, found after `a`, before it: both are marks, and b's combining class is smaller. */
+  const comesBefore = (b: string, a: string) =>
+    b > LAST_BEFORE_MARKS &&
+    a > LAST_BEFORE_MARKS &&
+    (a + b).normalize('NFD') === b + a &&
+    a !== b &&
+    !isUnknownMark(a) &&
+    !isUnknownMark(b);
+  const isMark = (character: string) =>
+    character > LAST_BEFORE_MARKS && (comesBefore(MARK_OF_CLASS_1, character) || comesBefore(character, MARK_OF_CLASS_10));
+
   return {
     quick: asciiOnly,
     apply(old) {
@@ -186,9 +192,8 @@ function unicodeForm(form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): Normalizer {
       if (whole.normalize(form) === whole) return old;
       const parts: Part[] = [];
       for (const value of old.values) {
-        const pieces = isUndecomposed(value) ? value : value.normalize(decomposed);
         let change = 0;
-        for (const character of pieces) {
+        for (const character of isUndecomposed(value) ? value : value.normalize(decomposed)) {
           parts.push([character, change]);
           change = 1;
           for (let k = parts.length - 1; k > 0 && comesBefore(character, (parts[k - 1] as Part)[0]); k--) {
@@ -196,7 +201,7 @@ function unicodeForm(form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): Normalizer {
           }
         }
       }
-      const result = composes ? compose(parts) : parts;
+      const result = composes ? compose(parts, isMark, comesBefore) : parts;
       return transform(
         old,
         result.map(([character]) => character),
@@ -208,33 +213,28 @@ function unicodeForm(form: 'NFC' | 'NFD' | 'NFKC' | 'NFKD'): Normalizer {
 
 type Part = [character: string, change: number];
 
-/** Whether canonical order puts mark `b`, found after `a`, before it: its combining class is smaller and not 0. */
-function comesBefore(b: string, a: string): boolean {
-  return b > '\u02ff' && a > '\u02ff' && (a + b).normalize('NFD') === b + a && a !== b;
-}
-
-function isNonStarter(character: string): boolean {
-  return character > '\u02ff' && (comesBefore('\u0334', character) || comesBefore(character, '\u05b0'));
-}
+const LAST_BEFORE_MARKS = '\u02ff';
+const MARK_OF_CLASS_1 = '\u0334';
+const MARK_OF_CLASS_10 = '\u05b0';
 
 /** Canonical composition; a composed character carries the summed changes of its parts. */
-function compose(parts: Part[]): Part[] {
+function compose(parts: Part[], isMark: (character: string) => boolean, comesBefore: (b: string, a: string) => boolean): Part[] {
   const result: Part[] = [];
   let base: Part | null = null;
   let marks: Part[] = [];
   for (const part of parts) {
     const [character, change] = part;
     if (base === null) {
-      if (isNonStarter(character)) result.push(part);
+      if (isMark(character)) result.push(part);
       else base = part;
       continue;
     }
     const last = marks.at(-1);
-    const blocked = last !== undefined && !comesBefore(last[0], character);
-    const joined: string = blocked ? '' : (base[0] + character).normalize('NFC');
-    if (!blocked && joined !== base[0] + character && joined.length <= 2 && Array.from(joined).length === 1) {
+    const apart: string = base[0] + character;
+    const joined: string = last !== undefined && !comesBefore(last[0], character) ? apart : apart.normalize('NFC');
+    if (joined !== apart && Array.from(joined).length === 1) {
       base = [joined, base[1] + change - 1];
-    } else if (isNonStarter(character)) {
+    } else if (isMark(character)) {
       marks.push(part);
     } else {
       result.push(base, ...marks);
@@ -251,7 +251,8 @@ function asciiOnly(value: string): string | null {
 }
 
 function isAscii(value: string): boolean {
-  return !/[^\0-\x7f]/.test(value);
+  for (let i = 0; i < value.length; i++) if (value.charCodeAt(i) > 127) return false;
+  return true;
 }
 
 function isPrintable(value: string): boolean {

@@ -1,6 +1,5 @@
 import { fail } from '../base/errors.ts';
-import { type Characters, transform } from './aligned.ts';
-import type { Normalizer } from './normalizers.ts';
+import { type Normalizer, transform } from './aligned.ts';
 
 /**
  * SentencePiece's precompiled normalisation: a double-array trie from UTF-8 prefixes to replacements. Follows the Rust
@@ -44,7 +43,7 @@ export function createPrecompiled(base64: string): Normalizer {
           }
         }
       }
-      return modified ? transform(old, values, changes) : (old as Characters);
+      return modified ? transform(old, values, changes) : old;
     },
   };
 }

@@ -17,7 +17,7 @@ import { createNormalizer } from './normalizers.ts';
 import { createPostProcessor } from './post-processor.ts';
 import { createPreTokenization } from './pre-tokenizers.ts';
 import { type Truncation, truncatedLengths, windows } from './truncate.ts';
-import { vocabularyTokenizerJson } from './wordpiece-trainer.ts';
+import { wordPieceTokenizerJson } from './wordpiece-trainer.ts';
 
 export type { Encoding } from './encoding.ts';
 export type { Truncation } from './truncate.ts';
@@ -83,7 +83,7 @@ export async function loadTokenizer(files: Files, folder: string): Promise<Token
   const vocabulary = joinPath(folder, 'vocab.txt');
   if ((await files.kind(vocabulary)) === 'file') {
     const tokens = (await readText(files, vocabulary)).replace(/\r?\n$/, '').split(/\r?\n/);
-    return createTokenizer(vocabularyTokenizerJson(tokens, { lowercase: flag(config, 'do_lower_case', true) }), config);
+    return createTokenizer(wordPieceTokenizerJson(tokens, { lowercase: flag(config, 'do_lower_case', true) }).tokenizer, config);
   }
   return fail({
     code: 'text.tokenizer',
@@ -157,7 +157,7 @@ export function createTokenizer(tokenizerJson: Json, configJson: Json = {}): Tok
     clsId: idOfSpecial('cls_token', '[CLS]', '<s>'),
     sepId: idOfSpecial('sep_token', '[SEP]', '</s>'),
     maskId: idOfSpecial('mask_token', '[MASK]', '<mask>'),
-    unkId: idOfSpecial('unk_token', model.unknownToken ?? '[UNK]'),
+    unkId: idOfSpecial('unk_token', ...(model.unknownToken === null ? [] : [model.unknownToken]), '[UNK]', '<unk>'),
     padToken: special('pad_token') ?? ['[PAD]', '<pad>'].find((token) => ids.has(token)),
     specialTokens: counts,
   };

@@ -30,13 +30,18 @@ export function createClasses(): Classes {
     isMark: classOf('\\p{M}', NOT_MARK, '1cf2-1cf3'),
     isDropped: classOf('\\0\\ufffd\\p{Cc}\\p{Cf}\\p{Co}', '9-a d 890-891 8e2 110cd 13430-1343f', ''),
     isPunctuation: classOf('\\p{P}$+<=>^`|~', NOT_PUNCTUATION, '166d 111c9'),
-    isCjk: classOf('', '', CJK),
+    isCjk: characterClass(CJK),
   };
 }
 
-/** Characters that newer Unicode versions decompose and the Rust tables do not. */
-export function createUndecomposed(): CharacterTest {
-  return classOf('', '', UNDECOMPOSED);
+/** What newer Unicode versions treat in normal forms and the Rust tables do not: decompositions, and marks with a combining class. */
+export function createNormalFormGaps(): { readonly isUndecomposed: CharacterTest; readonly isUnknownMark: CharacterTest } {
+  return { isUndecomposed: characterClass(UNDECOMPOSED), isUnknownMark: characterClass(NOT_MARK) };
+}
+
+/** A test for ranges of hexadecimal code points: '1-8 b e-1f'. */
+export function characterClass(ranges: string): CharacterTest {
+  return classOf('', '', ranges);
 }
 
 function classOf(property: string, minus: string, plus: string): CharacterTest {

@@ -1,7 +1,7 @@
 import { fail } from '../base/errors.ts';
 import { byteToken } from './bpe.ts';
 import { flag, type Json } from './json.ts';
-import type { Model, WordTokens } from './models.ts';
+import type { Model, WordTokens } from './model.ts';
 
 const UNKNOWN_PENALTY = 10;
 

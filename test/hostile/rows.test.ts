@@ -4,7 +4,7 @@ import { parseJson } from '../../src/formats/json.ts';
 import { readJsonLines } from '../../src/formats/jsonl.ts';
 import { readTable } from '../../src/formats/table.ts';
 import { goldenBytes } from '../golden/formats.ts';
-import { attack, patch, refuseAll } from './mutate.ts';
+import { attack, patch, refuseAll, splice } from './mutate.ts';
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array) => new TextDecoder('utf-8', { fatal: true }).decode(bytes);
@@ -156,6 +156,14 @@ it('500 broken Parquet files', async () => {
   const read = (bytes: Uint8Array) => () => readTable(memoryFiles({ 'x.parquet': bytes }), 'x.parquet');
   const end = golden.length;
   const footer = new DataView(golden.buffer).getUint32(end - 8, true);
+  const inFooter = (from: ArrayLike<number>, to: ArrayLike<number>) => {
+    const wanted = Array.from(from).join();
+    const at = golden.findIndex((_, i) => i >= end - 8 - footer && golden.slice(i, i + from.length).join() === wanted);
+    expect(at).toBeGreaterThan(0);
+    const changed = splice(golden, at, from.length, Uint8Array.from(to));
+    const length = footer + to.length - from.length;
+    return patch(changed, changed.length - 8, [length & 255, length >> 8]);
+  };
   const codes = await refuseAll([
     ['short', 'file.truncated', read(golden.slice(0, 10))],
     ['cut', 'file.truncated', read(golden.slice(0, -1))],
@@ -167,6 +175,9 @@ it('500 broken Parquet files', async () => {
     ['an absurd list', 'file.too-large', read(patch(golden, end - 8 - footer, [0x19, 0xfc, 0x80, 0x80, 0x80, 0x80, 0x01]))],
     ['deep structures', 'file.too-large', read(patch(golden, end - 8 - footer, new Array(40).fill(0x1c)))],
     ['dates', 'file.dtype', read(goldenBytes('dates.parquet'))],
+    ['two columns of one name', 'file.duplicate-key', read(inFooter(utf8('tags'), utf8('text')))],
+    // The field file_path put before file_offset and meta_data of the first column chunk.
+    ['data elsewhere', 'file.unsafe', read(inFooter([0x26, 0, 0x1c], [0x18, 1, 0x78, 0x16, 0, 0x1c]))],
   ]);
   expect(new Set([...codes, ...tally.codes])).toEqual(codes);
 });

@@ -170,19 +170,19 @@ def parquet(holds):
         "score": [0.5, 1.5, -2.0, 1e10],
         "good": [True, False, True, None],
         "tokens": [["a", "b"], [], ["c"], ["d", "e", "f"]],
-        "tags": [[1, 2], [], [3], [4, 5, 6]],
+        "tags": [[1, 2], [], None, [4, None, 6]],
     }
     table = pyarrow.table(rows)
     pyarrow.parquet.write_table(table, FOLDER / "rows.parquet", compression="snappy", row_group_size=3)
     pyarrow.parquet.write_table(table, FOLDER / "rows_zstd.parquet", compression="zstd")
-    plain = {name: table[name] for name in ("text", "label", "tags")}
+    plain = {"text": rows["text"], "label.id": rows["label"], "tags": rows["tags"]}
     pyarrow.parquet.write_table(pyarrow.table(plain), FOLDER / "plain.parquet", compression="none", use_dictionary=False)
     pyarrow.parquet.write_table(pyarrow.table({"when": pyarrow.array([0], pyarrow.timestamp("ms"))}), FOLDER / "dates.parquet")
     pyarrow.parquet.write_table(pyarrow.table({"deep": [{"a": 1}]}), FOLDER / "nested.parquet")
     pyarrow.parquet.write_table(pyarrow.table({"wide": [2**60]}), FOLDER / "wide.parquet")
     pyarrow.parquet.write_table(table, FOLDER / "version2.parquet", data_page_version="2.0")
     holds["rows.parquet"] = rows
-    holds["plain.parquet"] = {name: rows[name] for name in plain}
+    holds["plain.parquet"] = plain
     return pyarrow.__version__
 
 

@@ -1,7 +1,7 @@
 """Checks that Python reads what src/formats writes.
 
-By hand: npx vite-node tools/golden/write_ours.ts FOLDER (or plain node from version 22), then
-python tools/golden/read_ours.py FOLDER (torch, safetensors, numpy; onnxruntime or onnx only for the ONNX file).
+By hand: npx rolldown tools/golden/write_ours.ts --platform node -o W.mjs && node W.mjs FOLDER, then
+python tools/golden/read_ours.py FOLDER (torch, safetensors, numpy; onnxruntime only for the ONNX file).
 """
 
 import json

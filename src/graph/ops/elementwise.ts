@@ -40,17 +40,33 @@ function binary(name: string, kernel: (a: number, b: number) => number, gradient
 type Two = readonly [Value, Value];
 const STEP = { none: 'a comparison is constant almost everywhere' };
 
-export const ADD = binary('Add', (a, b) => a + b, (_, [dy]) => [dy, dy]);
-export const SUB = binary('Sub', (a, b) => a - b, (_, [dy]) => [dy, neg(dy as Value)]);
-export const MUL = binary('Mul', (a, b) => a * b, ({ inputs }, [dy]) => {
-  const [a, b] = inputs as Two;
-  return [mul(dy as Value, b), mul(dy as Value, a)];
-});
-export const DIV = binary('Div', (a, b) => a / b, ({ inputs, outputs: [y] }, [dy]) => {
-  const [, b] = inputs as Two;
-  const da = div(dy as Value, b);
-  return [da, neg(mul(da, y as Value))];
-});
+export const ADD = binary(
+  'Add',
+  (a, b) => a + b,
+  (_, [dy]) => [dy, dy],
+);
+export const SUB = binary(
+  'Sub',
+  (a, b) => a - b,
+  (_, [dy]) => [dy, neg(dy as Value)],
+);
+export const MUL = binary(
+  'Mul',
+  (a, b) => a * b,
+  ({ inputs }, [dy]) => {
+    const [a, b] = inputs as Two;
+    return [mul(dy as Value, b), mul(dy as Value, a)];
+  },
+);
+export const DIV = binary(
+  'Div',
+  (a, b) => a / b,
+  ({ inputs, outputs: [y] }, [dy]) => {
+    const [, b] = inputs as Two;
+    const da = div(dy as Value, b);
+    return [da, neg(mul(da, y as Value))];
+  },
+);
 /** Ties send the gradient to the first operand. */
 export const MAX = binary('Max', Math.max, ({ inputs }, [dy]) => {
   const [a, b] = inputs as Two;
@@ -66,19 +82,39 @@ export const EQUAL = binary('Equal', (a, b) => Number(a === b), STEP, true);
 export const LESS = binary('Less', (a, b) => Number(a < b), STEP, true);
 export const GREATER = binary('Greater', (a, b) => Number(a > b), STEP, true);
 
-export const NEG = unary('Neg', (x) => -x, (_x, _y, dy) => neg(dy));
+export const NEG = unary(
+  'Neg',
+  (x) => -x,
+  (_x, _y, dy) => neg(dy),
+);
 export const EXP = unary('Exp', Math.exp, (_x, y, dy) => mul(dy, y));
 export const LOG = unary('Log', Math.log, (x, _y, dy) => div(dy, x));
 export const SQRT = unary('Sqrt', Math.sqrt, (_x, y, dy) => div(mul(dy, scalar(0.5)), y));
 export const TANH = unary('Tanh', Math.tanh, (_x, y, dy) => mul(dy, sub(scalar(1), mul(y, y))));
-export const SIGMOID = unary('Sigmoid', (x) => 1 / (1 + Math.exp(-x)), (_x, y, dy) => mul(dy, mul(y, sub(scalar(1), y))));
-export const RELU = unary('Relu', (x) => Math.max(x, 0), (_x, y, dy) => mul(dy, cast(greater(y, scalar(0)), 'float32')));
-export const SOFTPLUS = unary('Softplus', (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))), (x, _y, dy) => mul(dy, sigmoid(x)));
+export const SIGMOID = unary(
+  'Sigmoid',
+  (x) => 1 / (1 + Math.exp(-x)),
+  (_x, y, dy) => mul(dy, mul(y, sub(scalar(1), y))),
+);
+export const RELU = unary(
+  'Relu',
+  (x) => Math.max(x, 0),
+  (_x, y, dy) => mul(dy, cast(greater(y, scalar(0)), 'float32')),
+);
+export const SOFTPLUS = unary(
+  'Softplus',
+  (x) => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x))),
+  (x, _y, dy) => mul(dy, sigmoid(x)),
+);
 export const ERF = unary('Erf', erfOf, (x, _y, dy) => mul(dy, mul(scalar(2 / Math.sqrt(Math.PI)), exp(neg(mul(x, x))))));
 
 /** x·Φ(x) (Hendrycks & Gimpel 2016, exact form); derivative Φ(x) + x·φ(x). */
 export const GELU: Op = {
-  ...unary('Gelu', (x) => 0.5 * x * (1 + erfOf(x * Math.SQRT1_2)), (x, _y, dy) => mul(dy, geluDerivative(x))),
+  ...unary(
+    'Gelu',
+    (x) => 0.5 * x * (1 + erfOf(x * Math.SQRT1_2)),
+    (x, _y, dy) => mul(dy, geluDerivative(x)),
+  ),
   domain: 'com.microsoft',
 };
 
@@ -94,7 +130,8 @@ export const WHERE: Op = {
   infer: (inputs) => {
     const [condition, a, b] = inputs as readonly [Value, Value, Value];
     requireDtype('Where', condition, 'bool');
-    if (a.dtype !== b.dtype) fail({ code: 'graph.dtype', subject: 'Where', found: `${a.dtype} and ${b.dtype}`, expected: 'one element type' });
+    if (a.dtype !== b.dtype)
+      fail({ code: 'graph.dtype', subject: 'Where', found: `${a.dtype} and ${b.dtype}`, expected: 'one element type' });
     const shape = broadcastShapes('Where', condition.shape, broadcastShapes('Where', a.shape, b.shape));
     return [{ dtype: a.dtype, shape }];
   },
@@ -111,7 +148,10 @@ export const CAST: Op = {
   infer: ([x], { to }) => [{ dtype: to as 'float32', shape: (x as Value).shape }],
   gradient: { none: 'casts here are between conditions, indices and numbers, which are not differentiable' },
   reference: ([x], { to }, [shape]) => [
-    nd(shape as number[], (x as { data: Float64Array }).data.map((v) => (to === 'bool' ? Number(v !== 0) : to === 'float32' ? v : Math.trunc(v)))),
+    nd(
+      shape as number[],
+      (x as { data: Float64Array }).data.map((v) => (to === 'bool' ? Number(v !== 0) : to === 'float32' ? v : Math.trunc(v))),
+    ),
   ],
 };
 
@@ -138,6 +178,25 @@ export const where = (condition: Value, a: Value, b: Value) => apply1(WHERE, [co
 export const cast = (x: Value, to: 'float32' | 'int32' | 'int64' | 'bool') => (x.dtype === to ? x : apply1(CAST, [x], { to }));
 
 export const ELEMENTWISE = [
-  ADD, SUB, MUL, DIV, MAX, MIN, EQUAL, LESS, GREATER,
-  NEG, EXP, LOG, SQRT, TANH, SIGMOID, RELU, SOFTPLUS, ERF, GELU, WHERE, CAST,
+  ADD,
+  SUB,
+  MUL,
+  DIV,
+  MAX,
+  MIN,
+  EQUAL,
+  LESS,
+  GREATER,
+  NEG,
+  EXP,
+  LOG,
+  SQRT,
+  TANH,
+  SIGMOID,
+  RELU,
+  SOFTPLUS,
+  ERF,
+  GELU,
+  WHERE,
+  CAST,
 ];

@@ -33,7 +33,12 @@ export const SCATTER_ROWS: Op = {
   name: 'ScatterElements',
   infer: ([updates, indices], { shape }) => {
     const rank = (indices as Value).shape.length;
-    requireShape((updates as Value).shape.length === rank + (shape as Shape).length - 1, 'ScatterElements', [updates as Value, indices as Value], `rows of [${shape}]`);
+    requireShape(
+      (updates as Value).shape.length === rank + (shape as Shape).length - 1,
+      'ScatterElements',
+      [updates as Value, indices as Value],
+      `rows of [${shape}]`,
+    );
     return [{ dtype: 'float32', shape: shape as Shape }];
   },
   gradient: ({ inputs: [, indices] }, [dy]) => [gather(dy as Value, indices as Value), undefined],
@@ -49,7 +54,13 @@ export const SCATTER_ROWS: Op = {
   },
   emit: ({ inputs: [updates, indices], outputs: [y], attributes }, emitter) => {
     const shape = attributes.shape as Shape;
-    const [zeros, flat, wide, at, spread] = ['zeros', 'rows', 'wide', 'at', 'spread'].map((hint) => emitter.fresh(hint)) as [string, string, string, string, string];
+    const [zeros, flat, wide, at, spread] = ['zeros', 'rows', 'wide', 'at', 'spread'].map((hint) => emitter.fresh(hint)) as [
+      string,
+      string,
+      string,
+      string,
+      string,
+    ];
     emitter.node('ConstantOfShape', [emitter.shape(shape)], [zeros]);
     emitter.node('Reshape', [emitter.name(updates as Value), emitter.shape([-1, ...shape.slice(1)])], [flat]);
     emitter.node('Reshape', [emitter.name(indices as Value), emitter.integers([-1, ...shape.slice(1).map(() => 1)])], [at]);
@@ -64,13 +75,26 @@ export const PICK: Op = {
   name: 'GatherElements',
   infer: ([x, indices]) => {
     requireDtype('GatherElements', indices as Value, 'int32', 'int64');
-    requireShape((x as Value).shape.length === 2 && (indices as Value).shape.length === 1, 'GatherElements', [x as Value, indices as Value], '[N, C] and [N]');
+    requireShape(
+      (x as Value).shape.length === 2 && (indices as Value).shape.length === 1,
+      'GatherElements',
+      [x as Value, indices as Value],
+      '[N, C] and [N]',
+    );
     return [{ dtype: (x as Value).dtype, shape: [(x as Value).shape[0] as Dim] }];
   },
-  gradient: ({ inputs: [x, indices] }, [dy]) => [apply1(UNPICK, [dy as Value, indices as Value], { width: (x as Value).shape[1] as Dim }), undefined],
+  gradient: ({ inputs: [x, indices] }, [dy]) => [
+    apply1(UNPICK, [dy as Value, indices as Value], { width: (x as Value).shape[1] as Dim }),
+    undefined,
+  ],
   reference: ([x, indices], _, [shape]) => {
     const width = (x as Nd).shape[1] as number;
-    return [generate(shape as number[], ([row]) => (x as Nd).data[(row as number) * width + rowAt((indices as Nd).data[row as number] as number, width)] as number)];
+    return [
+      generate(
+        shape as number[],
+        ([row]) => (x as Nd).data[(row as number) * width + rowAt((indices as Nd).data[row as number] as number, width)] as number,
+      ),
+    ];
   },
   emit: ({ inputs: [x, indices], outputs: [y] }, emitter) => {
     const [column, picked] = [emitter.fresh('column'), emitter.fresh('picked')];

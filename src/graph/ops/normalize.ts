@@ -29,7 +29,8 @@ export const SOFTMAX: Op = {
       return powers.map((v) => v / total);
     }),
   ],
-  emit: ({ inputs: [x], outputs: [y] }, emitter) => emitter.node('Softmax', [emitter.name(x as Value)], [emitter.name(y as Value)], { axis: -1 }),
+  emit: ({ inputs: [x], outputs: [y] }, emitter) =>
+    emitter.node('Softmax', [emitter.name(x as Value)], [emitter.name(y as Value)], { axis: -1 }),
 };
 
 export const LOG_SOFTMAX: Op = {
@@ -43,7 +44,8 @@ export const LOG_SOFTMAX: Op = {
       return row.map((v) => v - total);
     }),
   ],
-  emit: ({ inputs: [x], outputs: [y] }, emitter) => emitter.node('LogSoftmax', [emitter.name(x as Value)], [emitter.name(y as Value)], { axis: -1 }),
+  emit: ({ inputs: [x], outputs: [y] }, emitter) =>
+    emitter.node('LogSoftmax', [emitter.name(x as Value)], [emitter.name(y as Value)], { axis: -1 }),
 };
 
 /**
@@ -55,7 +57,12 @@ export const LAYER_NORM: Op = {
   infer: (inputs) => {
     const [x, gain, bias] = inputs as [Value, Value, Value];
     const width = x.shape.at(-1) as Dim;
-    requireShape(gain.shape.length === 1 && gain.shape[0] === width && bias.shape.length === 1 && bias.shape[0] === width, 'LayerNormalization', inputs, `gain and bias of [${width}]`);
+    requireShape(
+      gain.shape.length === 1 && gain.shape[0] === width && bias.shape.length === 1 && bias.shape[0] === width,
+      'LayerNormalization',
+      inputs,
+      `gain and bias of [${width}]`,
+    );
     const statistics = { dtype: 'float32', shape: [...x.shape.slice(0, -1), 1] } as const;
     return [{ dtype: 'float32', shape: x.shape }, statistics, statistics];
   },
@@ -84,11 +91,17 @@ export const LAYER_NORM: Op = {
     return [y, mean, inverse];
   },
   emit: ({ inputs, outputs, attributes }, emitter) =>
-    emitter.node('LayerNormalization', inputs.map((value) => emitter.name(value)), outputs.map((value) => emitter.name(value)), { axis: -1, epsilon: attributes.epsilon }),
+    emitter.node(
+      'LayerNormalization',
+      inputs.map((value) => emitter.name(value)),
+      outputs.map((value) => emitter.name(value)),
+      { axis: -1, epsilon: attributes.epsilon },
+    ),
 };
 
 export const softmax = (x: Value) => apply1(SOFTMAX, [x]);
 export const logSoftmax = (x: Value) => apply1(LOG_SOFTMAX, [x]);
-export const layerNorm = (x: Value, gain: Value, bias: Value, epsilon: number) => apply(LAYER_NORM, [x, gain, bias], { epsilon })[0] as Value;
+export const layerNorm = (x: Value, gain: Value, bias: Value, epsilon: number) =>
+  apply(LAYER_NORM, [x, gain, bias], { epsilon })[0] as Value;
 
 export const NORMALIZERS = [SOFTMAX, LOG_SOFTMAX, LAYER_NORM];

@@ -17,7 +17,12 @@ export const MATMUL: Op = {
     requireShape(a.shape.length >= 2 && b.shape.length >= 2, 'MatMul', inputs, 'at least two axes each');
     const [rows, inner] = matrix(a.shape, transA === true);
     const [innerB, columns] = matrix(b.shape, transB === true);
-    requireShape(inner === innerB, 'MatMul', inputs, `equal inner dimensions${transA || transB ? ` (transA ${transA ?? false}, transB ${transB ?? false})` : ''}`);
+    requireShape(
+      inner === innerB,
+      'MatMul',
+      inputs,
+      `equal inner dimensions${transA || transB ? ` (transA ${transA ?? false}, transB ${transB ?? false})` : ''}`,
+    );
     return [{ dtype: 'float32', shape: [...broadcastShapes('MatMul', a.shape.slice(0, -2), b.shape.slice(0, -2)), rows, columns] }];
   },
   gradient: ({ inputs, attributes }, [dy]) => {
@@ -69,23 +74,34 @@ export const GEMM: Op = {
     const [rows, inner] = matrix(a.shape, transA === true);
     const [innerB, columns] = matrix(b.shape, transB === true);
     requireShape(inner === innerB, 'Gemm', inputs, 'equal inner dimensions');
-    const fits = c.shape.at(-1) === columns && (c.shape.length === 1 || (c.shape.length === 2 && (c.shape[0] === 1 || c.shape[0] === rows)));
+    const fits =
+      c.shape.at(-1) === columns && (c.shape.length === 1 || (c.shape.length === 2 && (c.shape[0] === 1 || c.shape[0] === rows)));
     requireShape(fits, 'Gemm', inputs, `a third operand of [${columns}], [1,${columns}] or [${rows},${columns}]`);
     return [{ dtype: 'float32', shape: [rows, columns] }];
   },
   gradient: (node, [dy]) => {
     const [a, b, c] = node.inputs as [Value, Value, Value];
-    const product = (MATMUL.gradient as (node: Node, upstream: readonly (Value | undefined)[]) => readonly Value[])({ ...node, inputs: [a, b] }, [dy]);
+    const product = (MATMUL.gradient as (node: Node, upstream: readonly (Value | undefined)[]) => readonly Value[])(
+      { ...node, inputs: [a, b] },
+      [dy],
+    );
     return [...product, c.shape.length === 1 ? reshape(reduceSum(dy as Value, [0]), c.shape) : sumTo(dy as Value, c.shape)];
   },
   reference: ([a, b, c], { transA, transB }, [shape], size) => {
     const [product] = MATMUL.reference([a as Nd, b as Nd], { transA, transB }, [shape as number[]], size) as [Nd];
     const read = broadcastReader(c as Nd, 2);
     const width = (shape as number[])[1] as number;
-    return [generate(shape as number[], (index) => (product.data[(index[0] as number) * width + (index[1] as number)] as number) + read(index))];
+    return [
+      generate(shape as number[], (index) => (product.data[(index[0] as number) * width + (index[1] as number)] as number) + read(index)),
+    ];
   },
   emit: ({ inputs, outputs, attributes: { transA, transB } }, emitter) =>
-    emitter.node('Gemm', inputs.map((value) => emitter.name(value)), [emitter.name(outputs[0] as Value)], { transA: transA ? 1 : 0, transB: transB ? 1 : 0 }),
+    emitter.node(
+      'Gemm',
+      inputs.map((value) => emitter.name(value)),
+      [emitter.name(outputs[0] as Value)],
+      { transA: transA ? 1 : 0, transB: transB ? 1 : 0 },
+    ),
 };
 
 interface ProductOptions {

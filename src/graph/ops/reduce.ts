@@ -1,12 +1,18 @@
 import { type Dim, normalizeAxis, type Shape, sameShape } from '../dim.ts';
 import { forEachIndex, nd, strides } from '../nd.ts';
-import { apply1, type Attributes, type Emitter, type Node, type Op, requireDtype, requireShape, scalar, type Value } from '../value.ts';
+import { type Attributes, apply1, type Emitter, type Node, type Op, requireDtype, requireShape, scalar, type Value } from '../value.ts';
 import { cast, div, equal, mul } from './elementwise.ts';
 import { expand, reshape } from './shape.ts';
 
 /** Reductions over `axes`, kept as dimensions of 1 (`keepdims` is always 1; reshape drops them where needed). */
 
-function reduction(name: string, start: number, step: (sum: number, x: number) => number, end: (sum: number, n: number) => number, gradient: (node: Node, dy: Value) => Value): Op {
+function reduction(
+  name: string,
+  start: number,
+  step: (sum: number, x: number) => number,
+  end: (sum: number, n: number) => number,
+  gradient: (node: Node, dy: Value) => Value,
+): Op {
   return {
     name,
     infer: ([x], attributes) => {
@@ -27,7 +33,12 @@ function reduction(name: string, start: number, step: (sum: number, x: number) =
         out.data[at] = step(out.data[at] as number, from.data[position] as number);
       });
       const n = from.data.length / out.data.length;
-      return [nd(to, out.data.map((sum) => end(sum, n)))];
+      return [
+        nd(
+          to,
+          out.data.map((sum) => end(sum, n)),
+        ),
+      ];
     },
     emit: (node, emitter) => emitReduction(name, node, emitter),
   };
@@ -46,22 +57,38 @@ function emitReduction(name: string, node: Node, emitter: Emitter): void {
 const same = (sum: number) => sum;
 const shapeOf = (node: Node) => (node.inputs[0] as Value).shape;
 
-export const REDUCE_SUM = reduction('ReduceSum', 0, (sum, x) => sum + x, same, (node, dy) => expand(dy, shapeOf(node)));
-export const REDUCE_MEAN = reduction('ReduceMean', 0, (sum, x) => sum + x, (sum, n) => sum / n, (node, dy) => {
-  const shape = shapeOf(node);
-  const counts = axesOf(node.attributes, shape.length).map((axis) => shape[axis] as Dim);
-  if (counts.every((n) => typeof n === 'number'))
-    return expand(mul(dy, scalar(1 / (counts as number[]).reduce((a, b) => a * b, 1))), shape);
-  const n = reduceSum(expand(scalar(1), shape), node.attributes.axes as number[]);
-  return expand(div(dy, n), shape);
-});
+export const REDUCE_SUM = reduction(
+  'ReduceSum',
+  0,
+  (sum, x) => sum + x,
+  same,
+  (node, dy) => expand(dy, shapeOf(node)),
+);
+export const REDUCE_MEAN = reduction(
+  'ReduceMean',
+  0,
+  (sum, x) => sum + x,
+  (sum, n) => sum / n,
+  (node, dy) => {
+    const shape = shapeOf(node);
+    const counts = axesOf(node.attributes, shape.length).map((axis) => shape[axis] as Dim);
+    if (counts.every((n) => typeof n === 'number'))
+      return expand(mul(dy, scalar(1 / (counts as number[]).reduce((a, b) => a * b, 1))), shape);
+    const n = reduceSum(expand(scalar(1), shape), node.attributes.axes as number[]);
+    return expand(div(dy, n), shape);
+  },
+);
 /** Ties share the gradient equally. */
 export const REDUCE_MAX = reduction('ReduceMax', Number.NEGATIVE_INFINITY, Math.max, same, (node, dy) => {
   const hit = cast(equal(node.inputs[0] as Value, node.outputs[0] as Value), 'float32');
   return mul(hit, div(dy, reduceSum(hit, node.attributes.axes as number[])));
 });
-export const REDUCE_SUM_SQUARE = reduction('ReduceSumSquare', 0, (sum, x) => sum + x * x, same, (node, dy) =>
-  mul(mul(node.inputs[0] as Value, scalar(2)), dy),
+export const REDUCE_SUM_SQUARE = reduction(
+  'ReduceSumSquare',
+  0,
+  (sum, x) => sum + x * x,
+  same,
+  (node, dy) => mul(mul(node.inputs[0] as Value, scalar(2)), dy),
 );
 
 export const reduceSum = (x: Value, axes: readonly number[]) => apply1(REDUCE_SUM, [x], { axes });

@@ -33,18 +33,30 @@ export const TRANSPOSE: Op = {
   name: 'Transpose',
   infer: ([x], { perm }) => {
     const order = perm as readonly number[];
-    requireShape([...order].sort((a, b) => a - b).every((axis, i) => axis === i) && order.length === (x as Value).shape.length, 'Transpose', [x as Value], `a permutation of its axes, not [${order}]`);
+    requireShape(
+      [...order].sort((a, b) => a - b).every((axis, i) => axis === i) && order.length === (x as Value).shape.length,
+      'Transpose',
+      [x as Value],
+      `a permutation of its axes, not [${order}]`,
+    );
     return [{ dtype: (x as Value).dtype, shape: order.map((axis) => (x as Value).shape[axis] as Dim) }];
   },
   gradient: ({ attributes }, [dy]) => {
     const perm = attributes.perm as readonly number[];
-    return [transpose(dy as Value, perm.map((_, axis) => perm.indexOf(axis)))];
+    return [
+      transpose(
+        dy as Value,
+        perm.map((_, axis) => perm.indexOf(axis)),
+      ),
+    ];
   },
   reference: ([x], { perm }, [shape]) => {
     const from = x as Nd;
     const step = strides(from.shape);
     const moved = (perm as readonly number[]).map((axis) => step[axis] as number);
-    return [generate(shape as number[], (index) => from.data[index.reduce((at, i, axis) => at + i * (moved[axis] as number), 0)] as number)];
+    return [
+      generate(shape as number[], (index) => from.data[index.reduce((at, i, axis) => at + i * (moved[axis] as number), 0)] as number),
+    ];
   },
 };
 
@@ -52,7 +64,12 @@ export const EXPAND: Op = {
   name: 'Expand',
   infer: ([x], { shape }) => {
     const to = shape as Shape;
-    requireShape(sameShape(broadcastShapes('Expand', (x as Value).shape, to), to), 'Expand', [x as Value], `something that broadcasts to [${to}]`);
+    requireShape(
+      sameShape(broadcastShapes('Expand', (x as Value).shape, to), to),
+      'Expand',
+      [x as Value],
+      `something that broadcasts to [${to}]`,
+    );
     return [{ dtype: (x as Value).dtype, shape: to }];
   },
   gradient: ({ inputs: [x] }, [dy]) => [sumTo(dy as Value, (x as Value).shape)],
@@ -89,7 +106,9 @@ export const CONCAT: Op = {
         const which = starts.findLastIndex((start, i) => start <= (index[at] as number) && (inputs[i] as Nd).shape[at] !== 0);
         const from = inputs[which] as Nd;
         const step = strides(from.shape);
-        return from.data[index.reduce((sum, i, d) => sum + (d === at ? i - (starts[which] as number) : i) * (step[d] as number), 0)] as number;
+        return from.data[
+          index.reduce((sum, i, d) => sum + (d === at ? i - (starts[which] as number) : i) * (step[d] as number), 0)
+        ] as number;
       }),
     ];
   },
@@ -103,7 +122,12 @@ export const SLICE: Op = {
     const length = addDims(end as Dim, negate(start as Dim));
     requireShape(typeof length !== 'number' || length >= 0, 'Slice', [x as Value], `start ${start} before end ${end}`);
     const beyond = addDims(shape[axis as number] as Dim, negate(end as Dim));
-    requireShape(!(typeof start === 'number' && start < 0) && !(typeof beyond === 'number' && beyond < 0), 'Slice', [x as Value], `elements ${start} to ${end} on axis ${axis}`);
+    requireShape(
+      !(typeof start === 'number' && start < 0) && !(typeof beyond === 'number' && beyond < 0),
+      'Slice',
+      [x as Value],
+      `elements ${start} to ${end} on axis ${axis}`,
+    );
     return [{ dtype, shape: shape.map((dim, i) => (i === axis ? length : dim)) }];
   },
   gradient: ({ inputs: [x], attributes }, [dy]) => {
@@ -118,12 +142,21 @@ export const SLICE: Op = {
     const length = from.shape[axis as number] as number;
     const [first, last] = [size(start as Dim), size(end as Dim)];
     if (first < 0 || last > length)
-      fail({ code: 'session.run', subject: 'Slice', found: `elements ${first} to ${last}`, expected: `a range within the ${length} there are` });
+      fail({
+        code: 'session.run',
+        subject: 'Slice',
+        found: `elements ${first} to ${last}`,
+        expected: `a range within the ${length} there are`,
+      });
     const shift = first * (step[axis as number] as number);
     return [generate(shape as number[], (index) => from.data[index.reduce((at, i, d) => at + i * (step[d] as number), shift)] as number)];
   },
   emit: ({ inputs: [x], outputs: [y], attributes: { axis, start, end } }, emitter) =>
-    emitter.node('Slice', [emitter.name(x as Value), emitter.shape([start as Dim]), emitter.shape([end as Dim]), emitter.integers([axis as number])], [emitter.name(y as Value)]),
+    emitter.node(
+      'Slice',
+      [emitter.name(x as Value), emitter.shape([start as Dim]), emitter.shape([end as Dim]), emitter.integers([axis as number])],
+      [emitter.name(y as Value)],
+    ),
 };
 
 function negate(dim: Dim): Dim {
@@ -134,7 +167,10 @@ function negate(dim: Dim): Dim {
 export const PAD: Op = {
   name: 'Pad',
   infer: ([x], { axis, before, after }) => [
-    { dtype: (x as Value).dtype, shape: (x as Value).shape.map((dim, i) => (i === axis ? addDims(addDims(dim, before as Dim), after as Dim) : dim)) },
+    {
+      dtype: (x as Value).dtype,
+      shape: (x as Value).shape.map((dim, i) => (i === axis ? addDims(addDims(dim, before as Dim), after as Dim) : dim)),
+    },
   ],
   gradient: ({ inputs: [x], attributes }, [dy]) => {
     const axis = attributes.axis as number;
@@ -155,7 +191,11 @@ export const PAD: Op = {
     ];
   },
   emit: ({ inputs: [x], outputs: [y], attributes: { axis, before, after } }, emitter) =>
-    emitter.node('Pad', [emitter.name(x as Value), emitter.shape([before as Dim, after as Dim]), '', emitter.integers([axis as number])], [emitter.name(y as Value)]),
+    emitter.node(
+      'Pad',
+      [emitter.name(x as Value), emitter.shape([before as Dim, after as Dim]), '', emitter.integers([axis as number])],
+      [emitter.name(y as Value)],
+    ),
 };
 
 export function reshape(x: Value, shape: Shape): Value {

@@ -5,9 +5,10 @@ import { SIMPLIFICATIONS } from './simplify.ts';
 
 export { type Rule, rewrite } from './rewrite.ts';
 
-const TRAINING: readonly Rule[] = [...SIMPLIFICATIONS, foldTranspose, foldScale];
+/** Every rule; each has a test with its program before and after. */
+export const RULES: readonly Rule[] = [...SIMPLIFICATIONS, foldTranspose, foldScale];
 
 /** What every program goes through before it is written as ONNX. Twice: later rules open the way for earlier ones. */
 export function optimize(program: Program): Program {
-  return rewrite(rewrite(program, TRAINING), TRAINING);
+  return rewrite(rewrite(program, RULES), RULES);
 }

@@ -3,7 +3,7 @@ import { add, DIV, mul, neg, sub } from '../ops/elementwise.ts';
 import { apply1, scalar, scalarOf, type Value } from '../value.ts';
 import type { Rule } from './rewrite.ts';
 
-/** Algebra that holds exactly: constants folded, neutral elements dropped, widenings that broadcasting does anyway removed. */
+/** Algebra that holds but for rounding: constants folded, neutral elements dropped, widenings that broadcasting does anyway removed. */
 
 const BINARY: Readonly<Record<string, (a: number, b: number) => number>> = {
   Add: (a, b) => a + b,
@@ -22,7 +22,7 @@ export const foldConstants: Rule = (node) => {
 
 /** x+0, x−0, x·1, x/1, −(−x), (x·a)·b, a·x → x·a. */
 export const dropNeutral: Rule = ({ op, inputs, outputs }) => {
-  if (!(op.name in BINARY) && op.name !== 'Neg') return undefined;
+  if ((!(op.name in BINARY) && op.name !== 'Neg') || outputs[0]?.dtype !== 'float32') return undefined;
   const [a, b] = inputs as [Value, Value];
   const keeps = (x: Value) => sameShape(x.shape, (outputs[0] as Value).shape);
   const [left, right] = [scalarOf(a), b && scalarOf(b)];

@@ -1,0 +1,64 @@
+import { fail } from '../base/errors.ts';
+import type { Encoder } from '../encoders/index.ts';
+import type { Json } from '../formats/json.ts';
+
+/** The encoder that an adapter or head belongs to; an {@link Encoder} is one. */
+export type ModelFacts = Pick<Encoder, 'name' | 'family' | 'config'>;
+
+/** The version that goes into files: from 1.1.0 on Python takes LoRA's alpha as it stands. */
+export const VERSION = 'adapters.1.3.0';
+
+/**
+ * A name that Python's module tree and a file system both take.
+ * @throws adapter.format
+ */
+export function checkName(name: unknown, subject: string, next: string): string {
+  const expected = "1 to 128 characters without dots, slashes and control characters, and not '__base__'";
+  if (typeof name !== 'string') return fail({ code: 'adapter.format', subject: `${subject}: field 'name'`, found: shown(name), expected, next });
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  if (name === '' || name.length > 128 || name === '__base__' || /[./\\\u0000-\u001f\u007f]/.test(name))
+    return fail({ code: 'adapter.format', subject: `${subject}: field 'name'`, found: shown(name), expected, next });
+  return name;
+}
+
+export interface StoredFacts {
+  readonly type: string | undefined;
+  readonly name: string | undefined;
+}
+
+/**
+ * Holds what a config file says of its encoder against `encoder`. Old files lack some of it: what is absent is not checked.
+ * @throws adapter.mismatch, adapter.format
+ */
+export function checkModel(raw: Readonly<Record<string, Json>>, encoder: ModelFacts, subject: string): StoredFacts {
+  const type = optional(raw, 'model_type', 'string', subject);
+  const hidden = optional(raw, 'hidden_size', 'number', subject);
+  const name = optional(raw, 'model_name', 'string', subject);
+  const made = `made for ${name === undefined ? 'an encoder' : `'${name}'`}`;
+  const next = `It was ${made}: load that encoder, or train an adapter for this one.`;
+  if (type !== undefined && type !== encoder.family.name)
+    fail({ code: 'adapter.mismatch', subject: `${subject}: field 'model_type'`, found: `'${type}'`, expected: `'${encoder.family.name}', the type of ${encoder.name}`, next });
+  if (hidden !== undefined && hidden !== encoder.config.hidden)
+    fail({ code: 'adapter.mismatch', subject: `${subject}: field 'hidden_size'`, found: String(hidden), expected: `${encoder.config.hidden}, the hidden size of ${encoder.name}`, next });
+  return { type, name };
+}
+
+function optional(raw: Readonly<Record<string, Json>>, key: string, type: 'string', subject: string): string | undefined;
+function optional(raw: Readonly<Record<string, Json>>, key: string, type: 'number', subject: string): number | undefined;
+function optional(raw: Readonly<Record<string, Json>>, key: string, type: 'string' | 'number', subject: string): string | number | undefined {
+  const value = raw[key] ?? undefined;
+  if (value === undefined) return undefined;
+  if ((typeof value === 'string' || typeof value === 'number') && typeof value === type) return value;
+  return fail({ code: 'adapter.format', subject: `${subject}: field '${key}'`, found: shown(value), expected: type === 'string' ? 'text' : 'a number' });
+}
+
+/** A value as JSON, cut to what fits in a message. */
+export function shown(value: unknown): string {
+  const text = JSON.stringify(value) ?? 'nothing';
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}
+
+export function list(names: readonly string[], most = 8): string {
+  const rest = names.length - most;
+  return names.slice(0, most).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
+}

@@ -1,0 +1,42 @@
+import { pythonJson } from '../formats/json.ts';
+import { isJsonObject } from '../formats/json.ts';
+import type { MethodConfig } from '../methods/index.ts';
+
+/** Keys that are left out of the hash at these values: Python added them after hashes were in use. */
+const SILENT: Readonly<Record<string, unknown>> = {
+  phm_layer: true,
+  phm_dim: 4,
+  factorized_phm_W: true,
+  shared_W_phm: false,
+  shared_phm_rule: true,
+  factorized_phm_rule: false,
+  phm_c_init: 'normal',
+  phm_init_range: 0.0001,
+  learn_phm: true,
+  hypercomplex_nonlinearity: 'glorot-uniform',
+  phm_rank: 1,
+  phm_bias: true,
+  init_weights: 'bert',
+  scaling: 1,
+};
+
+/**
+ * The 16 hexadecimal digits by which `adapters` and its hub know a configuration. `floatKeys` as in `Method`: 1 and 1.0
+ * have different hashes.
+ */
+export async function configHash(config: MethodConfig, floatKeys: readonly string[]): Promise<string> {
+  const kept = Object.entries(withoutFalsy(config)).filter(([key, value]) => !Object.hasOwn(SILENT, key) || SILENT[key] !== value);
+  const text = pythonJson(Object.fromEntries(kept), { floatKeys, indent: null });
+  const digest = await crypto.subtle.digest('SHA-1', new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(digest, 0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function withoutFalsy(config: MethodConfig): MethodConfig {
+  const entries = Object.entries(config).filter(([, value]) => !isFalsy(value));
+  return Object.fromEntries(entries.map(([key, value]) => [key, isJsonObject(value) ? withoutFalsy(value) : value]));
+}
+
+/** What Python counts as false. */
+function isFalsy(value: unknown): boolean {
+  return !value || (Array.isArray(value) && value.length === 0) || (isJsonObject(value) && Object.keys(value).length === 0);
+}

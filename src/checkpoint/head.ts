@@ -1,0 +1,71 @@
+import { fail } from '../base/errors.ts';
+import { type Files, joinPath } from '../base/files.ts';
+import type { Tensor } from '../base/tensor.ts';
+import { isJsonObject, pythonJson, readJson } from '../formats/json.ts';
+import { checkHeadConfig, type Head, type HeadConfig, headParameters } from '../objectives/index.ts';
+import { checkModel, checkName, type ModelFacts, shown, VERSION } from './facts.ts';
+import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
+
+/** A prediction head with its weights, by full name (`heads.NAME.1.weight`). */
+export interface HeadPackage extends Head {
+  readonly tensors: ReadonlyMap<string, Tensor>;
+}
+
+export interface LoadedHead extends HeadPackage {
+  /** What a user should know. */
+  readonly notes: readonly string[];
+}
+
+export const HEAD_CONFIG = 'head_config.json';
+const HEAD_WEIGHTS = { bin: 'pytorch_model_head.bin', safetensors: 'model_head.safetensors' };
+
+/** The keys that Python's head classes take besides those that all have; it refuses others. */
+const KEYS: Readonly<Record<HeadConfig['head_type'], readonly (keyof HeadConfig)[]>> = {
+  classification: ['num_labels', 'use_pooler', 'bias'],
+  multilabel_classification: ['num_labels', 'use_pooler', 'bias'],
+  multiple_choice: ['num_choices', 'use_pooler'],
+  tagging: ['num_labels'],
+  question_answering: ['num_labels'],
+};
+const COMMON: readonly (keyof HeadConfig)[] = ['head_type', 'layers', 'activation_function', 'label2id', 'dropout_prob'];
+
+/** Writes head_config.json and the head's weights as `adapters` does, the config last. @throws adapter.format, file.unreadable */
+export async function saveHead(files: Files, folder: string, head: HeadPackage, model: ModelFacts, { format = 'bin' }: { format?: WeightFormat } = {}): Promise<void> {
+  checkName(head.name, 'the head to save', 'Give it another name.');
+  await writeWeights(files, folder, HEAD_WEIGHTS, format, tensorsToWrite(head.tensors, headParameters(head, model.config.hidden), `head '${head.name}'`));
+  const keys = [...COMMON, ...KEYS[head.config.head_type]];
+  const config = Object.fromEntries(keys.map((key) => [key, head.config[key]]));
+  await files.write(joinPath(folder, HEAD_CONFIG), pythonJson({ config, ...modelFields(model, head.name) }, { floatKeys: ['dropout_prob'] }));
+}
+
+/** The fields that every config file of `adapters` ends with. */
+export function modelFields(model: ModelFacts, name: string): Record<string, unknown> {
+  const { family, config } = model;
+  return { hidden_size: config.hidden, model_class: `${family.python}AdapterModel`, model_name: model.name, model_type: family.name, name, version: VERSION };
+}
+
+/** Removes a head's files, so that none of an earlier save is taken for that of a later one. */
+export async function removeHead(files: Files, folder: string): Promise<void> {
+  for (const name of [HEAD_CONFIG, HEAD_WEIGHTS.bin, HEAD_WEIGHTS.safetensors]) await files.remove(joinPath(folder, name));
+}
+
+/**
+ * Reads a head that `adapters` or this package saved; `as` gives it another name.
+ * @throws adapter.mismatch, adapter.format, head.config, and file.* for damaged files
+ */
+export async function loadHead(files: Files, folder: string, { encoder, as }: { encoder: ModelFacts; as?: string | undefined }): Promise<LoadedHead> {
+  const path = joinPath(folder, HEAD_CONFIG);
+  const raw = await readJson(files, path);
+  if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
+  if (raw.config === null)
+    return fail({ code: 'head.config', subject: path, found: `the fixed head of a ${shown(raw.model_class)}`, expected: 'a head of an AdapterModel class', next: 'In Python, load it into an AutoAdapterModel, which converts it, and save it again.' });
+  checkModel(raw, encoder, path);
+  const config = checkHeadConfig(raw.config, path);
+  const stored = typeof raw.name === 'string' ? raw.name : '';
+  const name = checkName(as ?? raw.name, path, 'Load it under another name.');
+  const head: Head = { name, config };
+  const weights = await readWeights(files, folder, HEAD_WEIGHTS);
+  const found = new Map([...weights.tensors].map(([key, value]) => [key.startsWith(`heads.${stored}.`) ? `heads.${name}.${key.slice(`heads.${stored}.`.length)}` : key, value]));
+  const { tensors, notes } = matchTensors(found, headParameters(head, encoder.config.hidden), { path: weights.path, prefix: '', owner: `the head '${name}'` });
+  return { ...head, tensors, notes };
+}

@@ -1,0 +1,47 @@
+import { SingleBar } from 'cli-progress';
+import type { TrainEvent } from '../train/index.ts';
+import type { CommandContext } from './command.ts';
+
+const LINE_MILLISECONDS = 10_000;
+
+/** Shows a training run: a bar on a terminal, a line now and then elsewhere, nothing with --json. */
+export function trainingProgress({ isTTY, json, stderr }: CommandContext): { onEvent(event: TrainEvent): void; stop(): void } {
+  if (json) return { onEvent() {}, stop() {} };
+  const bar = isTTY
+    ? new SingleBar({ format: '{bar} {value}/{total} | loss {loss} | {speed} rows/s | {left} left{best}', hideCursor: true, clearOnComplete: true, linewrap: false })
+    : undefined;
+  let best = '';
+  let mean: number | undefined;
+  let lastLine = performance.now();
+  const say = (text: string) => {
+    bar?.stop();
+    stderr(text);
+  };
+  return {
+    onEvent(event) {
+      if (event.type === 'note') say(event.text);
+      else if (event.type === 'evaluation') {
+        const value = event.metrics[event.metric] as number;
+        if (event.best) best = ` | best ${event.metric} ${value.toFixed(4)}`;
+        say(`step ${event.step}: ${Object.entries(event.metrics).map(([name, score]) => `${name} ${score.toFixed(4)}`).join(', ')}${event.best ? ' (best so far)' : ''}`);
+      } else {
+        mean = mean === undefined ? event.loss : 0.95 * mean + 0.05 * event.loss;
+        const facts = { loss: mean.toFixed(4), speed: event.examplesPerSecond.toFixed(0), left: duration(event.secondsLeft), best };
+        if (bar?.isActive) bar.update(event.step, facts);
+        else bar?.start(event.steps, event.step, facts);
+        if (!bar && performance.now() - lastLine > LINE_MILLISECONDS) {
+          lastLine = performance.now();
+          stderr(`step ${event.step}/${event.steps}, loss ${facts.loss}, ${facts.speed} rows/s, ${facts.left} left${best}`);
+        }
+      }
+    },
+    stop: () => bar?.stop(),
+  };
+}
+
+export function duration(seconds: number): string {
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}

@@ -1,0 +1,71 @@
+import { z } from 'zod';
+import { configureMethod } from '../methods/index.ts';
+import { nodeEngine } from '../session/node.ts';
+import { loadTask } from '../tasks/index.ts';
+import { type TrainTaskResult, trainSettings, trainTask } from '../train/index.ts';
+import { defineCommand } from './command.ts';
+import { duration, trainingProgress } from './progress.ts';
+import { taskOptions, taskShape } from './task-options.ts';
+
+const schema = z.object({
+  model: z.string().optional().meta({ value: 'folder', description: 'encoder, a Hugging Face folder (default: the embedded seedling)' }),
+  task: z.string().meta({ value: 'path', description: 'task folder with card.json, or one file of rows' }),
+  method: z.string().default('seq_bn').meta({ description: 'what to train: multigraft methods lists them; settings in brackets, seq_bn[reduction_factor=8]' }),
+  output: z.string().optional().meta({ value: 'folder', description: 'where adapter, head, card and metrics go' }),
+  name: z.string().optional().meta({ description: 'name of adapter and head (default: the task)' }),
+  init: z.string().optional().meta({ value: 'folder', description: 'a saved adapter to start from' }),
+  resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
+  headLayers: z.number().int().min(1).max(8).optional().meta({ description: 'linears in the head (default: 2; 1 for tagging and spans)' }),
+  limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split' }),
+  format: z.enum(['bin', 'safetensors']).optional().meta({ description: 'weight file; Python reads bin by default' }),
+  threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
+  log: z.string().optional().meta({ value: 'file', description: 'log of steps and evaluations, a JSON object a line (default: log.jsonl in --output)' }),
+  ...trainSettings.shape,
+  ...taskShape,
+});
+
+export const command = defineCommand({
+  name: 'train',
+  summary: 'train an adapter (or the whole encoder, or only a head) on one task',
+  schema,
+  async run(context, options) {
+    const settings = trainSettings.parse(options);
+    const method = configureMethod(options.method);
+    const task = await loadTask(context.files, options.task, taskOptions(options));
+    const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+    const progress = trainingProgress(context);
+    const { name, output, init, headLayers, limit, log, format } = options;
+    try {
+      const result = await trainTask({
+        files: context.files,
+        engine,
+        model: options.model ?? '',
+        task,
+        method,
+        settings,
+        resume: options.resume,
+        ...Object.fromEntries(Object.entries({ name, output, init, headLayers, limit, log, format }).filter(([, value]) => value !== undefined)),
+        onEvent: progress.onEvent,
+        signal: context.signal,
+      });
+      progress.stop();
+      context.stdout(context.json ? JSON.stringify(result) : render(result, output));
+    } finally {
+      progress.stop();
+    }
+  },
+});
+
+function render(result: TrainTaskResult, output: string | undefined): string {
+  const { name, method, parameters, steps, seconds, metrics, majority } = result;
+  const lines = Object.entries(metrics).map(([split, values]) => {
+    const scores = Object.entries(values).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
+    return `  ${split.padEnd(10)} ${scores.join(', ')}`;
+  });
+  return [
+    `${name}: ${method}, ${parameters.toLocaleString('en')} trained numbers, ${steps} steps in ${duration(seconds)}`,
+    ...lines,
+    ...(majority === undefined ? [] : [`  the most frequent answer alone scores ${majority.toFixed(4)} accuracy`]),
+    output === undefined ? 'Nothing was saved: give --output FOLDER to keep it.' : `Saved in ${output}`,
+  ].join('\n');
+}

@@ -1,0 +1,3 @@
+export { type NodeEngineOptions, nodeEngine } from './node.ts';
+export { referenceEngine } from './reference.ts';
+export { type Engine, type Feeds, type FileWeight, isFileWeight, type Session, type Weights } from './session.ts';

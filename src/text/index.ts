@@ -1,0 +1,10 @@
+export {
+  createTokenizer,
+  type EncodeOptions,
+  type Encoding,
+  loadTokenizer,
+  type Tokenizer,
+  type Truncation,
+  type WindowOptions,
+} from './tokenizer.ts';
+export { trainWordPiece, type WordPieceTraining, wordPieceTokenizerJson } from './wordpiece-trainer.ts';

@@ -1,0 +1,38 @@
+import type { Encoder } from '../encoders/index.ts';
+import type { Task } from '../tasks/index.ts';
+import type { TrainSettings } from './settings.ts';
+import type { TrainTaskResult } from './train-task.ts';
+
+/** The README.md of an output folder: what it is, how good, how made, how to use it. */
+export function modelCard(result: TrainTaskResult, task: Task, encoder: Encoder, settings: TrainSettings): string {
+  const rows = Object.entries(result.metrics).flatMap(([split, values]) => Object.entries(values).map(([metric, value]) => `| ${split} | ${metric} | ${value.toFixed(4)} |`));
+  const majority = result.majority === undefined ? '' : `\nAlways giving the most frequent answer scores ${result.majority.toFixed(4)} accuracy.\n`;
+  const licence = typeof task.card.licence === 'string' ? task.card.licence : typeof task.card.license === 'string' ? task.card.license : 'not stated';
+  return `---
+library_name: multigraft
+base_model: ${encoder.name}
+tags: [adapters, ${task.kind}]
+---
+# ${result.name}
+
+A \`${result.method}\` module for the task ${task.name} (${task.kind}) on the encoder ${encoder.name}: ${result.parameters.toLocaleString('en')} trained numbers.
+
+| split | metric | value |
+| --- | --- | --- |
+${rows.join('\n')}
+${majority}
+Trained for ${result.steps} steps in ${result.seconds.toFixed(0)} s${result.best ? `; these are the weights of step ${result.best.step}, the best by ${task.metric} on the validation rows` : ''}.
+Licence of the training data: ${licence}.
+
+## Use
+\`\`\`
+multigraft predict --model ENCODER --adapter . --input rows.jsonl --output answers.jsonl
+\`\`\`
+The files are those of the Python library \`adapters\`: \`model.load_adapter(".")\`.
+
+## Settings
+\`\`\`json
+${JSON.stringify(settings, null, 1)}
+\`\`\`
+`;
+}

@@ -1,0 +1,187 @@
+import { fail } from '../base/errors.ts';
+import { float32, int32, type Tensor } from '../base/tensor.ts';
+import { collate } from '../batch/index.ts';
+import type { Encoder } from '../encoders/index.ts';
+import type { Head } from '../objectives/index.ts';
+import type { ChoiceRow, PredictionRow, SpanRow, Task } from '../tasks/index.ts';
+import type { Encoding, Tokenizer } from '../text/index.ts';
+
+/** What one unit of a batch should answer; absent in rows that are only predicted. */
+export type Target =
+  | { readonly kind: 'class'; readonly label: number }
+  | { readonly kind: 'number'; readonly value: number }
+  | { readonly kind: 'classes'; readonly values: Float32Array }
+  /** One label per token, −1 where none is asked. */
+  | { readonly kind: 'tokens'; readonly labels: Int32Array }
+  | { readonly kind: 'span'; readonly start: number; readonly end: number };
+
+/** What a batch is made of: a row, or one window of a row whose context is longer than the encoder takes. */
+export interface Unit {
+  readonly row: number;
+  /** One sequence, or one per choice. */
+  readonly encodings: readonly Encoding[];
+  /** Tokens of the longest sequence. */
+  readonly length: number;
+  readonly target: Target | undefined;
+}
+
+export interface PrepareOptions {
+  readonly task: Task;
+  readonly tokenizer: Tokenizer;
+  /** Tokens per sequence at most, special tokens included. */
+  readonly maxLength: number;
+  /** Tokens that windows over a long context share. */
+  readonly stride?: number;
+}
+
+export interface Prepared {
+  readonly units: readonly Unit[];
+  readonly rows: number;
+  /** Rows that lost tokens at `maxLength`. */
+  readonly truncated: number;
+}
+
+/** Tokenises rows into units, in order. */
+export function prepare(rows: readonly PredictionRow[], options: PrepareOptions): Prepared {
+  const units = rows.flatMap((row, index) => unitsOf(row, index, options));
+  const truncated = new Set(units.filter((unit) => unit.encodings.some((one) => one.truncated > 0)).map((unit) => unit.row)).size;
+  return { units, rows: rows.length, truncated };
+}
+
+function unitsOf(row: PredictionRow, index: number, { task, tokenizer, maxLength, stride = Math.floor(maxLength / 3) }: PrepareOptions): Unit[] {
+  const unit = (encodings: readonly Encoding[], target: Target | undefined): Unit => ({
+    row: index,
+    encodings,
+    length: Math.max(...encodings.map((one) => one.inputIds.length)),
+    target,
+  });
+  switch (row.kind) {
+    case 'tagging': {
+      const encoding = tokenizer.encodeWords(row.tokens, { maxLength });
+      return [unit([encoding], row.tags && { kind: 'tokens', labels: tokenLabels(encoding, row.tags, task.labels) })];
+    }
+    case 'choice':
+      return [unit(choiceEncodings(row as ChoiceRow, tokenizer, maxLength), row.label === undefined ? undefined : { kind: 'class', label: row.label })];
+    case 'span': {
+      const windows = tokenizer.encodeWindows(row.question, row.context, { maxLength, stride });
+      return windows.map((window) => unit([window], row.answers?.[0] && spanTarget(window, row as SpanRow)));
+    }
+    default: {
+      const encoding = row.inputIds ? givenEncoding(row.inputIds, row.tokenTypeIds, index, maxLength) : tokenizer.encode(row.text, row.textPair, { maxLength });
+      return [unit([encoding], textTarget(row.label, task))];
+    }
+  }
+}
+
+function textTarget(label: string | number | readonly string[] | undefined, task: Task): Target | undefined {
+  if (label === undefined) return undefined;
+  if (typeof label === 'number') return { kind: 'number', value: label };
+  if (typeof label === 'string') return { kind: 'class', label: task.labels.indexOf(label) };
+  return { kind: 'classes', values: Float32Array.from(task.labels, (name) => Number(label.includes(name))) };
+}
+
+/** The label of each word stands at its first token. */
+function tokenLabels({ wordIds }: Encoding, tags: readonly string[], labels: readonly string[]): Int32Array {
+  return wordIds.map((word, i) => (word >= 0 && word !== wordIds[i - 1] ? labels.indexOf(tags[word] as string) : -1));
+}
+
+function choiceEncodings({ text, choices }: ChoiceRow, tokenizer: Tokenizer, maxLength: number): Encoding[] {
+  return choices.map((choice) => tokenizer.encode(text, choice, { maxLength }));
+}
+
+/** Token positions of the first answer, or 0 where the window does not hold it. */
+function spanTarget({ sequenceIds, offsets }: Encoding, { answers }: SpanRow): Target {
+  const { text, start } = answers[0] as { text: string; start: number };
+  const end = start + text.length;
+  let [first, last] = [-1, -1];
+  for (let i = 0; i < sequenceIds.length; i++) {
+    if (sequenceIds[i] !== 1) continue;
+    const [from, to] = [offsets[2 * i] as number, offsets[2 * i + 1] as number];
+    if (from <= start && start < to) first = i;
+    if (from < end && end <= to) last = i;
+  }
+  return first >= 0 && last >= first ? { kind: 'span', start: first, end: last } : { kind: 'span', start: 0, end: 0 };
+}
+
+function givenEncoding(ids: readonly number[], types: readonly number[] | undefined, index: number, maxLength: number): Encoding {
+  if (ids.length > maxLength)
+    fail({ code: 'text.too-long', subject: `row ${index + 1}`, found: `${ids.length} input ids`, expected: `at most ${maxLength}`, next: 'Shorten the row: given ids are never cut.' });
+  const none = new Int32Array(ids.length);
+  return {
+    inputIds: Int32Array.from(ids),
+    tokenTypeIds: types ? Int32Array.from(types) : none,
+    specialTokensMask: new Uint8Array(ids.length),
+    sequenceIds: new Int8Array(ids.length),
+    wordIds: none,
+    offsets: new Int32Array(2 * ids.length),
+    truncated: 0,
+  };
+}
+
+/** How many terms a unit adds to the mean loss. */
+export function lossTerms({ target }: Unit): number {
+  return target?.kind === 'tokens' ? target.labels.reduce((count, label) => count + Number(label >= 0), 0) : 1;
+}
+
+/**
+ * The feeds of one run over `units`. `terms` is the number of loss terms of the whole batch, of which these units may be
+ * a part. Labels are left out where units have no target.
+ */
+export function feedsOf(units: readonly Unit[], head: Head, encoder: Encoder, terms: number): Record<string, Tensor> {
+  const encodings = units.flatMap((unit) => unit.encodings);
+  const { padId } = encoder.config;
+  const batch = collate(encodings, { padId, maxLength: maxTokens(encoder) });
+  const ids = batch.inputIds;
+  return {
+    inputIds: ids,
+    tokenTypeIds: batch.tokenTypeIds,
+    attentionMask: float32(ids.shape, Float32Array.from(batch.attentionMask.data as Int32Array)),
+    positionIds: positionIds(ids, padId),
+    ...(units[0]?.target && targetFeeds(units, head, ids.shape as [number, number], terms)),
+  };
+}
+
+/** Positions counted over real tokens from padId + 1, as RoBERTa counts them; families that count from 0 do not read this. */
+function positionIds({ shape, data }: Tensor, padId: number): Tensor {
+  const width = shape[1] as number;
+  const positions = new Int32Array(data.length);
+  let count = 0;
+  for (let i = 0; i < data.length; i++) {
+    if (i % width === 0) count = 0;
+    positions[i] = data[i] === padId ? padId : padId + ++count;
+  }
+  return int32(shape, positions);
+}
+
+/** The longest sequence an encoder takes: its position table, less what lies before the first real position. */
+export function maxTokens({ family, config }: Pick<Encoder, 'family' | 'config'>): number {
+  return family.positionsAfterPad ? config.positions - config.padId - 1 : config.positions;
+}
+
+function targetFeeds(units: readonly Unit[], head: Head, [, width]: [number, number], terms: number): Record<string, Tensor> {
+  const weights = (n: number, counts: (i: number) => boolean = () => true) => float32([n], Float32Array.from({ length: n }, (_, i) => (counts(i) ? 1 / terms : 0)));
+  const n = units.length;
+  const targets = units.map((unit) => unit.target as Target);
+  switch (targets[0]?.kind) {
+    case 'number':
+      return { labels: float32([n], targets.map((target) => (target as { value: number }).value)), lossWeights: weights(n) };
+    case 'classes': {
+      const count = head.config.num_labels as number;
+      const labels = new Float32Array(n * count);
+      targets.forEach((target, i) => labels.set((target as { values: Float32Array }).values, i * count));
+      return { labels: float32([n, count], labels), lossWeights: weights(n) };
+    }
+    case 'tokens': {
+      const labels = new Int32Array(n * width).fill(-1);
+      targets.forEach((target, i) => labels.set((target as { labels: Int32Array }).labels, i * width));
+      return { labels: int32([n * width], labels.map((label) => Math.max(0, label))), lossWeights: weights(n * width, (i) => (labels[i] as number) >= 0) };
+    }
+    case 'span': {
+      const half = float32([n], new Float32Array(n).fill(0.5 / terms));
+      const at = (which: 'start' | 'end') => int32([n], targets.map((target) => (target as { start: number; end: number })[which]));
+      return { startPositions: at('start'), endPositions: at('end'), startWeights: half, endWeights: half };
+    }
+    default:
+      return { labels: int32([n], targets.map((target) => (target as { label: number }).label)), lossWeights: weights(n) };
+  }
+}

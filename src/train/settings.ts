@@ -1,0 +1,39 @@
+import { z } from 'zod';
+import { SCHEDULES } from '../update/index.ts';
+
+/** Everything that decides how a run goes. One declaration gives type, default, check, flag and help. */
+export const trainSettings = z.object({
+  learningRate: z.number().positive().optional().meta({ description: 'step size at the end of warm-up (default: what suits the method)' }),
+  epochs: z.number().positive().default(10).meta({ description: 'passes over the training rows' }),
+  maxSteps: z.number().int().positive().optional().meta({ description: 'stop after this many steps, whatever --epochs says' }),
+  batchSize: z.number().int().positive().default(16).meta({ description: 'rows per step' }),
+  microBatch: z.number().int().positive().optional().meta({ description: 'rows computed at once; the rest of a batch is accumulated (default: by memory)' }),
+  schedule: z.enum(SCHEDULES).default('linear').meta({ description: 'how the learning rate moves after warm-up' }),
+  warmup: z.number().min(0).default(0.06).meta({ description: 'warm-up: a share of all steps when below 1, else a number of steps' }),
+  weightDecay: z.number().min(0).default(0.01).meta({ description: 'decoupled weight decay; never on biases and norms' }),
+  clip: z.number().min(0).default(1).meta({ description: 'largest gradient norm; 0 switches clipping off' }),
+  seed: z.number().int().default(1).meta({ description: 'fixes initial values, order of rows and dropout' }),
+  dropout: z.number().min(0).lt(1).optional().meta({ description: 'dropout everywhere (default: what the encoder says)' }),
+  shuffle: z.boolean().default(true).meta({ description: 'rows in random order, by similar length; --no-shuffle keeps file order' }),
+  maxLength: z.number().int().min(3).optional().meta({ description: 'tokens per sequence; longer inputs are cut (default: 128, or what the encoder takes)' }),
+  evalEvery: z.number().int().positive().optional().meta({ description: 'steps between evaluations (default: once an epoch)' }),
+  patience: z.number().int().positive().optional().meta({ description: 'stop after this many evaluations without a better one' }),
+});
+
+export type TrainSettings = z.infer<typeof trainSettings>;
+
+/** Things a run tells while it goes on. `train/` never prints: the caller shows or logs them. */
+export type TrainEvent =
+  | {
+      readonly type: 'step';
+      readonly step: number;
+      readonly epoch: number;
+      readonly loss: number;
+      readonly learningRate: number;
+      readonly gradientNorm: number;
+      readonly examplesPerSecond: number;
+      readonly steps: number;
+      readonly secondsLeft: number;
+    }
+  | { readonly type: 'evaluation'; readonly step: number; readonly epoch: number; readonly metrics: Readonly<Record<string, number>>; readonly metric: string; readonly best: boolean }
+  | { readonly type: 'note'; readonly text: string };

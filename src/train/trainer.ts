@@ -1,0 +1,167 @@
+import { fail } from '../base/errors.ts';
+import type { Tensor } from '../base/tensor.ts';
+import { createSampler, type SamplerState } from '../batch/index.ts';
+import { computeMetrics, METRICS } from '../metrics/index.ts';
+import type { Engine, Feeds } from '../session/session.ts';
+import type { Row, Task } from '../tasks/index.ts';
+import { ADAMW, ParameterStore, scheduleFactor } from '../update/index.ts';
+import { feedsOf, lossTerms, type Prepared, type Unit } from './data.ts';
+import { type Model, trainableParameters } from './model.ts';
+import { createPredictor, type Predictor } from './predictor.ts';
+import type { TrainEvent, TrainSettings } from './settings.ts';
+import { createTrainingStep } from './step.ts';
+
+/** Everything beside the parameters that a run needs to go on as if it had never stopped. */
+export interface Progress {
+  readonly step: number;
+  readonly sampler: SamplerState;
+  /** Evaluations since the best one. */
+  readonly stale: number;
+  readonly best: { readonly step: number; readonly metric: number } | undefined;
+}
+
+export interface Saved {
+  readonly progress: Progress;
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  readonly best: ReadonlyMap<string, Tensor> | undefined;
+}
+
+export interface Split {
+  readonly rows: readonly Row[];
+  readonly prepared: Prepared;
+}
+
+export interface TrainOptions {
+  readonly engine: Engine;
+  readonly model: Model;
+  readonly task: Task;
+  readonly train: Split;
+  readonly validation: Split | undefined;
+  readonly settings: TrainSettings;
+  /** First values that are not drawn: a saved adapter, the encoder's own weights. */
+  readonly initial?: ReadonlyMap<string, Tensor>;
+  readonly resume?: Saved;
+  readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
+  /** Called when the state is worth keeping: after each evaluation, and every so often between. */
+  readonly save?: (saved: Saved) => Promise<void>;
+  readonly signal?: AbortSignal;
+}
+
+export interface TrainResult {
+  /** The parameters of the best evaluation, or the last ones where nothing was evaluated. */
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  readonly steps: number;
+  readonly best: Progress['best'];
+  readonly stoppedEarly: boolean;
+}
+
+const SAVE_MILLISECONDS = 30_000;
+
+/**
+ * Trains a model on one task. The same options give the same parameters, bit by bit, also through any number of resumes.
+ * @throws train.non-finite; train.stopped when `signal` aborts (the state is saved first)
+ */
+export async function trainModel(options: TrainOptions): Promise<TrainResult> {
+  const { engine, model, task, train, settings, resume, onEvent, save, signal } = options;
+  const { units } = train.prepared;
+  const store = createStore(model, settings.seed, options.initial);
+  const sampler = createSampler({ lengths: Int32Array.from(units, (unit) => unit.length), batchSize: settings.batchSize, shuffle: settings.shuffle, seed: settings.seed }, resume?.progress.sampler);
+  const total = settings.maxSteps ?? Math.max(1, Math.round(settings.epochs * sampler.batchesPerEpoch));
+  const warmup = settings.warmup < 1 ? Math.round(settings.warmup * total) : settings.warmup;
+  const evalEvery = settings.evalEvery ?? sampler.batchesPerEpoch;
+  const peak = settings.learningRate ?? model.method.method.learningRate;
+  const split = partition(units, settings);
+  const step = await createTrainingStep(engine, model, store, { adamw: { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip }, seed: settings.seed, accumulate: split.accumulate });
+  const evaluator = options.validation && (await createPredictor(engine, model, { current: () => store.values() }));
+
+  let { step: done, stale, best }: Pick<Progress, 'step' | 'stale' | 'best'> = resume?.progress ?? { step: 0, stale: 0, best: undefined };
+  let bestValues = resume?.best;
+  if (resume) store.restore(resume.parameters);
+  let savedAt = performance.now();
+  const clock = stopwatch();
+  const exhausted = () => done >= total || (settings.patience !== undefined && stale >= settings.patience);
+
+  try {
+    while (!exhausted()) {
+      const { rows, epoch } = sampler.next();
+      const batch = Array.from(rows, (row) => units[row] as Unit);
+      const terms = batch.reduce((sum, unit) => sum + lossTerms(unit), 0);
+      const parts: Feeds[] = split.parts(batch).map((part) => feedsOf(part, model.head, model.encoder, Math.max(1, terms)));
+      const learningRate = peak * scheduleFactor(settings.schedule, done, total, warmup);
+      const { loss, gradientNorm } = await step.run(parts, learningRate, done + 1);
+      done++;
+      const speed = clock(batch.length);
+      await onEvent?.({ type: 'step', step: done, epoch, loss, learningRate, gradientNorm, examplesPerSecond: speed.perSecond, steps: total, secondsLeft: speed.secondsPerStep * (total - done) });
+      const evaluate = options.validation && evaluator && (done % evalEvery === 0 || done === total);
+      if (evaluate) await judge(options.validation as Split, evaluator, epoch);
+      if (save && (evaluate || performance.now() - savedAt > SAVE_MILLISECONDS || signal?.aborted)) {
+        await save({ progress: { step: done, sampler: sampler.state(), stale, best }, parameters: store.state(), best: bestValues });
+        savedAt = performance.now();
+      }
+      // A run computes on this thread: without a pause no signal would ever be heard.
+      await new Promise((resolve) => setImmediate(resolve));
+      if (signal?.aborted && !exhausted())
+        fail({ code: 'train.stopped', subject: `Stopped after step ${done} of ${total}`, next: save ? 'Run the same command with --resume to go on.' : '' });
+    }
+  } finally {
+    await step.release();
+    await evaluator?.release();
+  }
+  return { parameters: bestValues ?? copies(store.values()), steps: done, best, stoppedEarly: done < total };
+
+  async function judge({ rows, prepared }: Split, predictor: Predictor, epoch: number): Promise<void> {
+    const answers = await predictor.answers(rows, prepared);
+    const { values } = computeMetrics(task, answers.map((answer) => answer.prediction), rows);
+    const metric = values[task.metric] as number;
+    const sign = METRICS[task.metric].higherIsBetter ? 1 : -1;
+    const better = best === undefined || sign * metric > sign * best.metric;
+    if (better) {
+      best = { step: done, metric };
+      bestValues = copies(store.values());
+    }
+    stale = better ? 0 : stale + 1;
+    await onEvent?.({ type: 'evaluation', step: done, epoch, metrics: values as Record<string, number>, metric: task.metric, best: better });
+  }
+}
+
+function createStore(model: Model, seed: number, initial: ReadonlyMap<string, Tensor> = new Map()): ParameterStore {
+  const store = new ParameterStore(trainableParameters(model));
+  store.initialize(seed);
+  for (const { name } of store.specs) {
+    const start = initial.get(name);
+    if (start) store.set(name, start.data as Float32Array);
+  }
+  return store;
+}
+
+/** Tokens computed at once: activations of about this many fit the cache, and cost no more per row than larger runs. */
+const RUN_TOKENS = 512;
+
+/** How batches are cut into runs: by `microBatch` rows, or by tokens. */
+function partition(units: readonly Unit[], { microBatch, batchSize }: TrainSettings) {
+  const tokens = (unit: Unit) => unit.length * unit.encodings.length;
+  const largest = units.reduce((most, unit) => Math.max(most, tokens(unit)), 1);
+  const accumulate = microBatch === undefined ? largest * batchSize > RUN_TOKENS : microBatch < batchSize;
+  const rowsFor = (batch: readonly Unit[]) => microBatch ?? Math.max(1, Math.floor(RUN_TOKENS / Math.max(...batch.map(tokens))));
+  const parts = (batch: readonly Unit[]): Unit[][] => {
+    const size = accumulate ? rowsFor(batch) : batch.length;
+    return Array.from({ length: Math.ceil(batch.length / size) }, (_, i) => batch.slice(i * size, (i + 1) * size));
+  };
+  return { accumulate, parts };
+}
+
+function copies(values: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  return new Map([...values].map(([name, value]) => [name, { ...value, data: (value.data as Float32Array).slice() }]));
+}
+
+/** Rows per second and seconds per step over the last steps, so that a pause is soon forgotten. */
+function stopwatch(): (rows: number) => { perSecond: number; secondsPerStep: number } {
+  const window: { at: number; rows: number }[] = [{ at: performance.now(), rows: 0 }];
+  return (rows) => {
+    window.push({ at: performance.now(), rows });
+    if (window.length > 21) window.shift();
+    const seconds = ((window.at(-1)?.at ?? 0) - (window[0]?.at ?? 0)) / 1000;
+    const count = window.slice(1).reduce((sum, one) => sum + one.rows, 0);
+    return { perSecond: count / Math.max(seconds, 1e-9), secondsPerStep: seconds / (window.length - 1) };
+  };
+}

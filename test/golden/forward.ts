@@ -1,0 +1,73 @@
+import { readFileSync } from 'node:fs';
+import { expect } from 'vitest';
+import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
+import { type Encoder, drawEncoder, drawPooled, firstTokens } from '../../src/encoders/index.ts';
+import type { Value } from '../../src/graph/index.ts';
+import type { ConfiguredMethod } from '../../src/methods/index.ts';
+import { noDropout, parameters } from '../../src/nn/index.ts';
+import { batchOf, drawLogits, drawLoss, type Head, readsOf } from '../../src/objectives/index.ts';
+import type { Engine, FileWeight } from '../../src/session/session.ts';
+
+export interface Batch {
+  readonly inputIds: number[][];
+  readonly attentionMask: number[][];
+  readonly tokenTypeIds?: number[][];
+}
+
+export interface Forward {
+  readonly encoder: Encoder;
+  readonly method?: ConfiguredMethod;
+  readonly name: string;
+  readonly head?: Head;
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly read?: 'all' | 'first';
+  /** Feeds of the loss; without them no loss is drawn. */
+  readonly targets?: Readonly<Record<string, Tensor>>;
+}
+
+export function readCases<T>(path: string): T {
+  return JSON.parse(readFileSync(`test/golden/${path}`, 'utf8'));
+}
+
+/** Hidden states of the last layer, logits, pooled vector and loss of one padded batch, without dropout. */
+export async function forward(engine: Engine, { encoder, method, name, head, tensors, read = 'all', targets }: Forward, batch: Batch): Promise<Record<string, Tensor>> {
+  const { family, config } = encoder;
+  const resolve = parameters(() => false);
+  const graft = method ? method.method.graft(method.config, { encoder: config, family, name }, resolve, noDropout) : {};
+  const options = { family, config, parameters: resolve, dropout: noDropout, graft, read, batch: head ? batchOf(head) : 'B' } as const;
+  const { output, rows } = drawEncoder(options);
+  const outputs: Record<string, Value> = { hidden: output };
+  if (family.pooler) outputs.pooled = drawPooled(options, firstTokens(output, rows));
+  if (head) {
+    const first = head.config.use_pooler ? (outputs.pooled as Value) : firstTokens(output, rows);
+    outputs.logits = drawLogits(head, readsOf(head) === 'all' ? output : first, resolve, noDropout, 0);
+    if (targets) outputs.loss = drawLoss(head, outputs.logits);
+  }
+  const session = await engine.compile({ outputs }, new Map<string, Tensor | FileWeight>([...encoder.weights, ...tensors]));
+  const results = await session.run({ ...feedsOf(batch, encoder), ...targets });
+  await session.release();
+  return results;
+}
+
+export function feedsOf(batch: Batch, { config }: Encoder): Record<string, Tensor> {
+  const shape = [batch.inputIds.length, (batch.inputIds[0] as number[]).length];
+  const positions = batch.attentionMask.map((row) => row.map((real, i) => (real ? config.padId + 1 + i : config.padId)));
+  return {
+    inputIds: int32(shape, batch.inputIds.flat()),
+    attentionMask: float32(shape, batch.attentionMask.flat()),
+    tokenTypeIds: int32(shape, (batch.tokenTypeIds ?? batch.inputIds.map((row) => row.map(() => 0))).flat()),
+    positionIds: int32(shape, positions.flat()),
+  };
+}
+
+/** Largest difference over largest value. */
+export function relativeError(got: Tensor | undefined, expected: readonly number[]): number {
+  let [difference, largest] = [0, 0];
+  expect(got?.data.length).toBe(expected.length);
+  expected.forEach((value, i) => {
+    difference = Math.max(difference, Math.abs(value - Number(got?.data[i])));
+    largest = Math.max(largest, Math.abs(value));
+  });
+  expect(largest).toBeGreaterThan(0.01);
+  return difference / largest;
+}

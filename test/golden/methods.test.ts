@@ -1,0 +1,135 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, test } from 'vitest';
+import { nodeFiles } from '../../src/base/files-node.ts';
+import { memoryFiles } from '../../src/base/files.ts';
+import { ADAPTER_CONFIG, configHash, loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
+import { isJsonObject, parseJson } from '../../src/formats/json.ts';
+import { readTorch } from '../../src/formats/torch.ts';
+import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
+import { configureMethod } from '../../src/methods/index.ts';
+import { nodeEngine } from '../../src/session/node.ts';
+import { referenceEngine } from '../../src/session/reference.ts';
+import { type Batch, forward, readCases, relativeError } from './forward.ts';
+
+interface Variant {
+  readonly folder: string;
+  readonly encoder: string;
+  readonly hash: string;
+  readonly keys: Record<string, number[]>;
+  readonly trainable: number;
+  readonly logits: number[][];
+  readonly logits64: number[][];
+  readonly configChanges?: Record<string, unknown>;
+}
+
+const golden = readCases<{ batches: Record<string, Batch>; variants: Record<string, Variant> }>('methods/methods.json');
+const VARIANTS = Object.entries(golden.variants);
+const encoders = new Map<string, Promise<Encoder>>();
+const encoderOf = (name: string) => {
+  // The folders of the encoders have no name of their own; the adapters know what they were made for.
+  const load = async () => ({ ...(await loadEncoder(nodeFiles, `test/golden/encoders/${name}`)), name: `multigraft-tiny-${name}` });
+  const known = encoders.get(name) ?? load();
+  encoders.set(name, known);
+  return known;
+};
+
+async function load({ folder, encoder, configChanges }: Variant) {
+  const loaded = await loadAdapter(nodeFiles, `test/golden/${folder}`, { encoder: await encoderOf(encoder) });
+  const changed = configChanges && { ...loaded.method, config: { ...loaded.method.config, ...configChanges } };
+  return { ...loaded, method: changed ?? loaded.method };
+}
+
+test('there are 93 variants over all families', () => {
+  expect(VARIANTS).toHaveLength(93);
+  expect(new Set(VARIANTS.map(([, { encoder }]) => encoder)).size).toBe(7);
+});
+
+describe.each(VARIANTS)('%s', (name, variant) => {
+  test('loads without notes and gives the logits of Python, reading all tokens or the first', async () => {
+    const adapter = await load(variant);
+    expect(adapter.notes).toEqual([]);
+    expect(adapter.layout).toBe('adapters');
+    expect([...adapter.tensors.values()].reduce((sum, { data }) => sum + data.length, 0)).toBe(variant.trainable);
+    expect(await configHash(adapter.method.config, adapter.method.method.floatKeys)).toBe(variant.hash);
+    const encoder = await encoderOf(variant.encoder);
+    const batch = golden.batches[variant.encoder] as Batch;
+    const tensors = new Map([...adapter.tensors, ...(adapter.head?.tensors ?? [])]);
+    const mixes = adapter.method.method.mixesTokens(adapter.method.config);
+    for (const read of mixes ? (['all'] as const) : (['all', 'first'] as const)) {
+      const { logits } = await forward(await nodeEngine({ threads: 1 }), { ...adapter, encoder, tensors, read }, batch);
+      expect(relativeError(logits, variant.logits64.flat())).toBeLessThan(1e-5);
+    }
+    if (!name.startsWith('nonlinearity') && name.includes('bert')) return;
+    const { logits } = await forward(referenceEngine(), { ...adapter, encoder, tensors }, batch);
+    expect(relativeError(logits, variant.logits64.flat())).toBeLessThan(1e-6);
+  });
+});
+
+const FOLDERS = [...new Map(VARIANTS.map(([, variant]) => [variant.folder, variant])).values()];
+
+test('what is loaded and saved again is what Python wrote', async () => {
+  expect(FOLDERS).toHaveLength(73);
+  for (const variant of FOLDERS) {
+    const source = `test/golden/${variant.folder}`;
+    const adapter = await loadAdapter(nodeFiles, source, { encoder: await encoderOf(variant.encoder) });
+    for (const format of ['bin', 'safetensors'] as const) {
+      const files = memoryFiles();
+      await saveAdapter(files, 'out', adapter, { format });
+      for (const name of [ADAPTER_CONFIG, 'head_config.json'])
+        expect(new TextDecoder().decode(await files.read(`out/${name}`)), `${variant.folder}/${name}`).toBe(readFileSync(`${source}/${name}`, 'utf8'));
+      const again = await loadAdapter(files, 'out', { encoder: await encoderOf(variant.encoder) });
+      expect(again.tensors).toEqual(adapter.tensors);
+      expect(again.head?.tensors).toEqual(adapter.head?.tensors);
+      if (format === 'safetensors') continue;
+      for (const name of ['pytorch_adapter.bin', 'pytorch_model_head.bin']) {
+        const python = (await readTorch(nodeFiles, `${source}/${name}`)).tensors;
+        const ours = (await readTorch(files, `out/${name}`)).tensors;
+        expect([...ours.keys()].sort()).toEqual([...python.keys()].sort());
+        expect(ours).toEqual(python);
+      }
+    }
+  }
+});
+
+test('renaming changes every key and nothing else', async () => {
+  const variant = golden.variants['bn-ln-before'] as Variant;
+  const encoder = await encoderOf('bert');
+  const loaded = await load(variant);
+  const renamed = await loadAdapter(nodeFiles, `test/golden/${variant.folder}`, { encoder, as: 'other' });
+  expect(renamed.name).toBe('other');
+  expect(renamed.head?.name).toBe('other');
+  expect([...renamed.tensors.keys()]).toEqual([...loaded.tensors.keys()].map((key) => key.replace('.golden.', '.other.')));
+  expect([...renamed.tensors.values()]).toEqual([...loaded.tensors.values()]);
+});
+
+const configs = readCases<{ hashes: Record<string, string>; configs: Record<string, Record<string, unknown>>; bertBaseTrainable: Record<string, number> }>('methods/configs.json');
+
+test('configuration hashes are those of Python for all its presets', async () => {
+  const floats = ['scaling', 'vera_d', 'vera_b', 'dropout', 'phm_init_range', 'weights_sharpness', 'stochastic_depth'];
+  const names = Object.keys(configs.configs);
+  expect(names).toHaveLength(28);
+  for (const name of names) {
+    const config = configs.configs[name];
+    expect(isJsonObject(config)).toBe(true);
+    expect(await configHash(config as Record<string, unknown>, floats), name).toBe(configs.hashes[name]);
+  }
+});
+
+test('presets are those of Python, key by key', () => {
+  const ours = ['seq_bn', 'pfeiffer', 'double_seq_bn', 'houlsby', 'par_bn', 'parallel', 'scaled_par_bn', 'scaled_parallel', 'lora'];
+  for (const name of ours) expect(configureMethod(name).config, name).toEqual(configs.configs[name]);
+});
+
+test('a preset has as many parameters on BERT-base as in Python', async () => {
+  const { family } = await encoderOf('bert');
+  const fields = parseJson('{"model_type":"bert","vocab_size":30522}', 'bert-base');
+  expect(isJsonObject(fields)).toBe(true);
+  const encoder = { ...(await encoderOf('bert')).config, layers: 12, groups: 12, hidden: 768, intermediate: 3072 };
+  const cases = Object.entries(configs.bertBaseTrainable);
+  expect(cases).toHaveLength(10);
+  for (const [text, count] of cases) {
+    const { method, config } = configureMethod(text.replace('adapter_plus', 'adapter_plus[stochastic_depth=0.0]'));
+    const specs = method.parameters(config, { encoder, family, name: 'x' });
+    expect(specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0), text).toBe(count);
+  }
+});
