@@ -1,6 +1,8 @@
 // @ts-check
 /** What a measurement depends on beside the code: kept in every result. */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { arch, cpus, loadavg, platform, release, totalmem } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
@@ -18,6 +20,17 @@ export function environment() {
       system: `${platform()} ${release()} ${arch()}`,
     },
     loadBefore: load(),
+  };
+}
+
+/** Of our side. */
+export function versions() {
+  const require = createRequire(import.meta.url);
+  const versionOf = (/** @type {string} */ path) => JSON.parse(readFileSync(path, 'utf8')).version;
+  return {
+    multigraft: versionOf(require.resolve('../package.json')),
+    node: process.versions.node,
+    'onnxruntime-node': versionOf(require.resolve('onnxruntime-node/package.json')),
   };
 }
 

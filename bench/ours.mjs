@@ -6,7 +6,6 @@
  *     node bench/ours.mjs --model DIR --method seq_bn --batch 16 --length 128 --threads 2 --micro-batch 4
  */
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 
@@ -18,7 +17,7 @@ import { parseArgs } from 'node:util';
 
 const settings = readSettings();
 const { commands, release } = await createWorkload(settings);
-answer({ ready: true, startupMs: round(performance.now()), versions: versions() });
+answer({ ready: true, startupMs: round(performance.now()) });
 for await (const line of createInterface({ input: process.stdin })) {
   const command = line.trim();
   if (command === 'quit') break;
@@ -173,16 +172,6 @@ async function importLibrary(dist) {
   ];
   const modules = await Promise.all(names.map((name) => import(new URL(`../${dist}/${name}.js`, import.meta.url).href)));
   return Object.assign({}, ...modules);
-}
-
-function versions() {
-  const require = createRequire(import.meta.url);
-  const versionOf = (/** @type {string} */ path) => JSON.parse(readFileSync(path, 'utf8')).version;
-  return {
-    multigraft: versionOf(require.resolve('../package.json')),
-    node: process.versions.node,
-    'onnxruntime-node': versionOf(require.resolve('onnxruntime-node/package.json')),
-  };
 }
 
 /** Highest resident memory of this process so far; null where the system does not say. */

@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { environment, load, ROOT, warnWhenBusy } from './environment.mjs';
+import { environment, load, ROOT, versions, warnWhenBusy } from './environment.mjs';
 import { runProcess, startWorker } from './processes.mjs';
 import { median, renderTable, summarize } from './report.mjs';
 
@@ -32,20 +32,26 @@ else await main();
 
 async function main() {
   const print = (/** @type {string} */ text) => process.stderr.write(`${text}\n`);
-  const report = { ...environment(), settings: settingsOf(), versions: {}, results: /** @type {Result[]} */ ([]), loadAfter: 0 };
-  warnWhenBusy(print);
-  const workers = options.only.filter((name) => ['step', 'memory', 'forward'].includes(name));
-  if (workers.length > 0) {
-    const { results, versions } = await measureWorkers(workers);
-    report.results.push(...results);
-    report.versions = versions;
-  }
-  if (options.only.includes('task')) report.results.push(...(await measureTask()));
-  if (options.only.includes('cold')) report.results.push(await measureColdStart());
-  report.loadAfter = load();
+  const report = {
+    ...environment(),
+    settings: settingsOf(),
+    versions: await allVersions(),
+    results: /** @type {Result[]} */ ([]),
+    loadAfter: 0,
+  };
   const path = options.out ?? join(ROOT, 'results', 'bench', `${report.date.slice(0, 16).replace(/[:T]/g, '-')}.json`);
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, `${JSON.stringify(report, null, 1)}\n`);
+  // After each part, so that a later failure does not cost what was measured.
+  const keep = (/** @type {Result[]} */ results) => {
+    report.results.push(...results);
+    report.loadAfter = load();
+    writeFileSync(path, `${JSON.stringify(report, null, 1)}\n`);
+  };
+  warnWhenBusy(print);
+  const workers = options.only.filter((name) => ['step', 'memory', 'forward'].includes(name));
+  if (workers.length > 0) keep(await measureWorkers(workers));
+  if (options.only.includes('task')) keep(await measureTask());
+  if (options.only.includes('cold')) keep([await measureColdStart()]);
   console.log(renderTable(report.results));
   console.log(`\nWritten to ${relative(process.cwd(), path)}`);
 }
@@ -86,6 +92,11 @@ function whatIsMissing() {
   return undefined;
 }
 
+async function allVersions() {
+  const theirs = options.python === undefined ? undefined : JSON.parse((await runProcess(options.python, [PEER, '--versions'])).stdout);
+  return { ours: versions(), ...(theirs && { theirs }) };
+}
+
 /** All but the places of things. */
 function settingsOf() {
   const { python, model, task, out, only, ...settings } = options;
@@ -121,7 +132,7 @@ async function measureWorkers(what) {
   } finally {
     await Promise.all([ours.quit(), theirs?.quit()]);
   }
-  return { results, versions: { ours: ours.ready.versions, theirs: theirs?.ready.versions } };
+  return results;
 }
 
 /**
@@ -151,7 +162,10 @@ async function turn(worker, command) {
   return median(values);
 }
 
-/** A real task from text to test scores, whole processes: loading, training, an evaluation each epoch and of the test split. */
+/**
+ * A real task from text to test scores: loading, training, an evaluation each epoch and of the test split. Each side says
+ * how long that took; what Node and Python need to start is left out, which favours the peer.
+ */
 async function measureTask() {
   if (!existsSync(join(options.task, 'card.json'))) {
     process.stderr.write('task: skipped, there is no task folder; give one with --task DIR\n');
@@ -164,8 +178,8 @@ async function measureTask() {
     for (let round = 0; round < options.taskRounds; round++) {
       for (const side of sides) {
         await sleep(PAUSE_MS);
-        const { ms, peakMB } = await (side === 'ours' ? trainOurs(join(folder, `${round}`)) : trainTheirs(side, join(folder, 'peer.json')));
-        measured[side]?.seconds.push(ms / 1000);
+        const { seconds, peakMB } = await (side === 'ours' ? trainOurs(join(folder, `${round}`)) : trainTheirs(side));
+        measured[side]?.seconds.push(seconds);
         measured[side]?.peaks.push(peakMB);
       }
     }
@@ -188,16 +202,16 @@ function trainingFlags() {
 }
 
 /** @param {string} output */
-function trainOurs(output) {
-  return runProcess(process.execPath, [CLI, 'train', ...trainingFlags(), '--output', output, '--json']);
+async function trainOurs(output) {
+  const { stdout, peakMB } = await runProcess(process.execPath, [CLI, 'train', ...trainingFlags(), '--output', output, '--json']);
+  return { seconds: /** @type {number} */ (JSON.parse(stdout).seconds), peakMB };
 }
 
-/**
- * @param {string} padding
- * @param {string} output
- */
-function trainTheirs(padding, output) {
-  return runProcess(/** @type {string} */ (options.python), [PEER_TRAINING, ...trainingFlags(), '--padding', padding, '--output', output]);
+/** @param {string} padding */
+async function trainTheirs(padding) {
+  const python = /** @type {string} */ (options.python);
+  const { stdout, peakMB } = await runProcess(python, [PEER_TRAINING, ...trainingFlags(), '--padding', padding]);
+  return { seconds: /** @type {number} */ (JSON.parse(stdout).seconds.total), peakMB };
 }
 
 /**

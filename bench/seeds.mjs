@@ -10,7 +10,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { isDeepStrictEqual, parseArgs } from 'node:util';
-import { environment, ROOT } from './environment.mjs';
+import { environment, ROOT, versions } from './environment.mjs';
 import { runProcess } from './processes.mjs';
 import { align } from './report.mjs';
 
@@ -101,7 +101,12 @@ function whatIsMissing() {
  * @param {number} seed
  */
 function pathOf(task, side, seed) {
-  return join(options.out, `${task}-${side}-${seed}.json`);
+  return join(options.out, nameOf({ task, side, seed }));
+}
+
+/** @param {Pick<Run, 'task' | 'side' | 'seed'>} run */
+function nameOf({ task, side, seed }) {
+  return `${task}-${side}-${seed}.json`;
 }
 
 /** @param {string} path */
@@ -150,11 +155,10 @@ async function trainOurs(task, seed, folder) {
   const output = join(folder, 'run');
   const { ms } = await runProcess(process.execPath, [CLI, 'train', ...flagsFor(task, seed), '--output', output, '--json']);
   const metrics = JSON.parse(readFileSync(join(output, 'metrics.json'), 'utf8'));
-  const { version } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
   // The primary metric stands first.
   const { validation, test } = metrics.metrics;
   const metric = /** @type {string} */ (Object.keys(test)[0]);
-  return { metric, validation, test, seconds: seconds(ms), versions: { multigraft: version, node: process.versions.node } };
+  return { metric, validation, test, seconds: seconds(ms), versions: versions() };
 }
 
 /**
@@ -205,7 +209,13 @@ function printTable() {
 function readRuns() {
   if (!existsSync(options.out)) return [];
   const names = readdirSync(options.out).filter((name) => /-(ours|adapters)-\d+\.json$/.test(name));
-  return names.map((name) => JSON.parse(readFileSync(join(options.out, name), 'utf8')));
+  const runs = names.map((name) => /** @type {Run} */ (JSON.parse(readFileSync(join(options.out, name), 'utf8'))));
+  for (const run of runs) {
+    const other = runs.find((one) => one.task === run.task && !isDeepStrictEqual(one.settings, run.settings));
+    if (other)
+      throw new Error(`${options.out}: runs of ${run.task} with different settings (${nameOf(run)} and ${nameOf(other)}); remove one kind`);
+  }
+  return runs;
 }
 
 /** @param {readonly number[]} values */

@@ -1,5 +1,4 @@
-import { pythonJson } from '../formats/json.ts';
-import { isJsonObject } from '../formats/json.ts';
+import { isJsonObject, pythonJson } from '../formats/json.ts';
 import type { MethodConfig } from '../methods/index.ts';
 
 /** Keys that are left out of the hash at these values: Python added them after hashes were in use. */
@@ -24,11 +23,23 @@ const SILENT: Readonly<Record<string, unknown>> = {
  * The 16 hexadecimal digits by which `adapters` and its hub know a configuration. `floatKeys` as in `Method`: 1 and 1.0
  * have different hashes.
  */
-export async function configHash(config: MethodConfig, floatKeys: readonly string[]): Promise<string> {
+export function configHash(config: MethodConfig, floatKeys: readonly string[]): Promise<string> {
+  const { configs, ...own } = config;
+  if (Array.isArray(configs)) return unionHash(configs, floatKeys);
+  return digest(own, floatKeys);
+}
+
+/** Of a union, the keys of all members count, each with its member's number before it. */
+function unionHash(configs: readonly MethodConfig[], floatKeys: readonly string[]): Promise<string> {
+  const numbered = configs.flatMap((config, i) => Object.entries(config).map(([key, value]) => [`${i}.${key}`, value]));
+  return digest(Object.fromEntries(numbered), floatKeys.flatMap((key) => configs.map((_, i) => `${i}.${key}`)));
+}
+
+async function digest(config: MethodConfig, floatKeys: readonly string[]): Promise<string> {
   const kept = Object.entries(withoutFalsy(config)).filter(([key, value]) => !Object.hasOwn(SILENT, key) || SILENT[key] !== value);
   const text = pythonJson(Object.fromEntries(kept), { floatKeys, indent: null });
-  const digest = await crypto.subtle.digest('SHA-1', new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest, 0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  const sha1 = await crypto.subtle.digest('SHA-1', new TextEncoder().encode(text));
+  return Array.from(new Uint8Array(sha1, 0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 function withoutFalsy(config: MethodConfig): MethodConfig {

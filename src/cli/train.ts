@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { configureMethod } from '../methods/index.ts';
+import { configureMethod, DEFAULT_METHOD } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask } from '../tasks/index.ts';
 import { type TrainTaskResult, trainSettings, trainTask } from '../train/index.ts';
+import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { duration, trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
@@ -10,7 +11,7 @@ import { taskOptions, taskShape } from './task-options.ts';
 const schema = z.object({
   model: z.string().optional().meta({ value: 'folder', description: 'encoder, a Hugging Face folder (default: the embedded seedling)' }),
   task: z.string().meta({ value: 'path', description: 'task folder with card.json, or one file of rows' }),
-  method: z.string().default('seq_bn').meta({ description: 'what to train: multigraft methods lists them; settings in brackets, seq_bn[reduction_factor=8]' }),
+  method: z.string().default(DEFAULT_METHOD).meta({ description: `what to train: multigraft methods lists them; settings in brackets, ${DEFAULT_METHOD}[reduction_factor=8]` }),
   output: z.string().optional().meta({ value: 'folder', description: 'where adapter, head, card and metrics go' }),
   name: z.string().optional().meta({ description: 'name of adapter and head (default: the task)' }),
   init: z.string().optional().meta({ value: 'folder', description: 'a saved adapter to start from' }),
@@ -39,7 +40,7 @@ export const command = defineCommand({
       const result = await trainTask({
         files: context.files,
         engine,
-        model: options.model ?? '',
+        model: await modelFolder(context.files, options.model),
         task,
         method,
         settings,

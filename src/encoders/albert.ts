@@ -39,8 +39,10 @@ export const ALBERT: EncoderFamily = {
     attention: (layer) => `${path(layer)}.attention.attention_adapters.adapters`,
     output: (layer) => `${path(layer)}.output_adapters.adapters`,
   },
+  swapsAttentionResidual: true,
   positionsAfterPad: false,
   pooler: true,
+  classifier: { linears: ['classifier'], activation: null, pooled: true },
   ignored: [/^predictions\./, /^sop_classifier\./],
   python: 'Albert',
 };

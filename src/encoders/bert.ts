@@ -30,6 +30,7 @@ export const BERT: EncoderFamily = {
   },
   positionsAfterPad: false,
   pooler: true,
+  classifier: { linears: ['classifier'], activation: null, pooled: true },
   ignored: [/^cls\./],
   python: 'Bert',
 };

@@ -43,14 +43,30 @@ export interface EncoderFamily {
   readonly names: WeightNames;
   /** Where `adapters` puts modules: `layer` is a module index. */
   readonly adapterSites: Readonly<Record<NormPlace, (layer: number) => string>>;
+  /**
+   * The Python library hands adapters after attention the sub-block's input as its output and the other way round: what
+   * trained there only works so.
+   */
+  readonly swapsAttentionResidual?: true;
   /** Positions are counted over real tokens from padId+1 (RoBERTa) instead of from 0. */
   readonly positionsAfterPad: boolean;
   /** How a pooled vector is made: 'tanh' of a linear over the first token, or not at all. */
   readonly pooler: boolean;
   /** Keys of checkpoints that belong to no encoder part and are ignored: pretraining heads and buffers. */
   readonly ignored: readonly RegExp[];
+  /** The head of transformers' sequence classifier for this family, in the vocabulary of flexible heads. */
+  readonly classifier: FixedClassifier;
   /** Class names of the Python library: `${python}AdapterModel`. */
   readonly python: string;
+}
+
+export interface FixedClassifier {
+  /** Its linears, first to last. */
+  readonly linears: readonly string[];
+  /** Between the linears. */
+  readonly activation: string | null;
+  /** Whether it reads the pooled vector rather than the first token. */
+  readonly pooled: boolean;
 }
 
 /** Names of weights relative to the prefix, without `.weight`/`.bias`. */

@@ -48,6 +48,7 @@ export const DISTILBERT: EncoderFamily = {
   },
   positionsAfterPad: false,
   pooler: false,
+  classifier: { linears: ['pre_classifier', 'classifier'], activation: 'relu', pooled: false },
   ignored: [/^vocab_(transform|layer_norm|projector)\./],
   python: 'DistilBert',
 };

@@ -12,6 +12,7 @@ export const ELECTRA: EncoderFamily = {
   prefix: 'electra.',
   names: { ...names, projection: 'embeddings_project' },
   pooler: false,
+  classifier: { linears: ['classifier.dense', 'classifier.out_proj'], activation: 'gelu', pooled: false },
   ignored: [/^discriminator_predictions\./, /^generator_(predictions|lm_head)\./],
   python: 'Electra',
 };

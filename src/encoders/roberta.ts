@@ -9,6 +9,7 @@ export const ROBERTA: EncoderFamily = {
   config: (fields) => standardConfig('roberta', fields, { positions: 512, types: 2, padId: 1, vocabulary: 50265 }),
   prefix: 'roberta.',
   positionsAfterPad: true,
+  classifier: { linears: ['classifier.dense', 'classifier.out_proj'], activation: 'tanh', pooled: false },
   ignored: [/^lm_head\./],
   python: 'Roberta',
 };

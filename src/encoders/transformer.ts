@@ -73,7 +73,9 @@ function drawLayer(options: DrawingOptions, layer: number, x: Value, bias: Value
   };
   const addAndNorm = (place: NormPlace, h: Value, residual: Value) => {
     const normalize = (value: Value) => norm(parameters, prefix + names.norm(module, place), value, epsilon);
-    return graft.addNorm ? graft.addNorm({ ...rows, layer, module, place, h, x: residual, normalize }) : normalize(add(h, residual));
+    if (!graft.addNorm) return normalize(add(h, residual));
+    const swapped = place === 'attention' && family.swapsAttentionResidual;
+    return graft.addNorm({ ...rows, layer, module, place, normalize, ...(swapped ? { h: residual, x: h } : { h, x: residual }) });
   };
 
   const own = rows.length === 1 ? firstTokens(x, all) : x;

@@ -8,6 +8,9 @@ import { FULL, HEAD } from './none.ts';
 /** Every method there is. A new one: its own file, and a line here. */
 export const METHODS: readonly Method[] = [BOTTLENECK, LORA, FULL, HEAD] as unknown as readonly Method[];
 
+/** What trains where no method is named. */
+export const DEFAULT_METHOD = 'seq_bn';
+
 /** A method with a complete, checked configuration. */
 export interface ConfiguredMethod {
   readonly method: Method;

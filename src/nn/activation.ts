@@ -13,7 +13,9 @@ const leaky: Activation = (x) => {
   return mul(x, add(mul(positive, scalar(0.99)), scalar(0.01)));
 };
 /** The normal distribution function with the mean and deviation that make it close to relu² (Ma et al. 2022). */
-const laplace: Activation = (x) => mul(add(erf(mul(sub(x, scalar(0.707107)), scalar(1 / (0.282095 * Math.SQRT2)))), scalar(1)), scalar(0.5));
+const laplace: Activation = (x) =>
+  // biome-ignore lint/suspicious/noApproximativeNumericConstant: the mean as published and as Python has it, to six digits
+  mul(add(erf(mul(sub(x, scalar(0.707107)), scalar(1 / (0.282095 * Math.SQRT2)))), scalar(1)), scalar(0.5));
 const squared = (x: Value) => mul(x, x);
 
 /** Activation functions under the names that Hugging Face configurations use (and the alias `leakyrelu` of `adapters`). */
@@ -26,7 +28,6 @@ export const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   gelu_accurate: tanhGelu,
   gelu_pytorch_tanh: tanhGelu,
   gelu_python_tanh: tanhGelu,
-  gelu_orig: gelu,
   quick_gelu: (x) => mul(x, sigmoid(mul(x, scalar(1.702)))),
   relu,
   relu2: (x) => squared(relu(x)),
@@ -44,9 +45,14 @@ export const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 
 /** Throws `code` naming the nearest known activation. `prelu` and `xielu`, which are trainable, are not among them. */
 export function activation(name: string, code: 'encoder.config' | 'method.config' | 'head.config'): Activation {
-  const found = ACTIVATIONS[name.toLowerCase()];
+  const found = Object.hasOwn(ACTIVATIONS, name.toLowerCase()) ? ACTIVATIONS[name.toLowerCase()] : undefined;
   if (found) return found;
   const near = nearest(name, Object.keys(ACTIVATIONS));
-  return fail({ code, subject: 'activation function', found: `'${name}'`, expected: `one of ${Object.keys(ACTIVATIONS).join(', ')}`, ...(near && { next: `Did you mean '${near}'?` }) });
+  return fail({
+    code,
+    subject: 'activation function',
+    found: `'${name}'`,
+    expected: `one of ${Object.keys(ACTIVATIONS).join(', ')}`,
+    ...(near && { next: `Did you mean '${near}'?` }),
+  });
 }
-

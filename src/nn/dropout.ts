@@ -1,3 +1,4 @@
+import { invariant } from '../base/errors.ts';
 import { createRandom, mix } from '../base/random.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { type Dim, evaluateDim, gather, input, mul, multiplyDims, reshape, slice, type Value, weight } from '../graph/index.ts';
@@ -6,11 +7,10 @@ import { type Dim, evaluateDim, gather, input, mul, multiplyDims, reshape, slice
  * Dropout that is seeded, resumable and of bounded memory (Srivastava et al. 2014). Masks are not drawn anew each step:
  * a pool of random rows holding 0 or 1/(1−p) is made once, and every row of an activation takes a pool row chosen by
  * (seed, step, micro-batch, site). ONNX Runtime's own Dropout has a generator that cannot be set.
+ *
+ * Takes x [..., n] and returns it with elements dropped with probability p along the last axis; `site` names the place.
  */
-export interface Dropout {
-  /** x [..., n] with elements dropped with probability p along the last axis. `site` names the place. */
-  (x: Value, p: number, site: string): Value;
-}
+export type Dropout = (x: Value, p: number, site: string) => Value;
 
 /** The identity: evaluation, and p = 0. */
 export const noDropout: Dropout = (x) => x;
@@ -48,7 +48,7 @@ export function planDropout(width: number, seed: number): DropoutPlan {
     if (p === 0) return x;
     const rows = multiplyDims(...x.shape.slice(0, -1));
     const name = `dropout.rows.${site}`;
-    if (sites.some((known) => known.input === name)) throw new Error(`two dropout sites named '${site}'`);
+    invariant(!sites.some((known) => known.input === name), `two dropout sites named '${site}'`);
     sites.push({ input: name, rows });
     const columns = x.shape.at(-1) as Dim;
     const pool = slice(poolOf(p), 1, 0, columns);
@@ -79,7 +79,7 @@ function drawPool(p: number, width: number, seed: number): Tensor {
 
 /** xorshift32: a full step of the better generator per row would cost more than it gives. */
 function fillRows(rows: Int32Array, seed: number): void {
-  let state = seed | 1;
+  let state = seed || 1;
   for (let i = 0; i < rows.length; i++) {
     state ^= state << 13;
     state ^= state >>> 17;

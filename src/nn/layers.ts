@@ -32,4 +32,3 @@ export function attentionScores(query: Value, key: Value): Value {
   const each = query.shape.at(-1) as number;
   return matmul(query, key, { transB: true, alpha: 1 / Math.sqrt(each) });
 }
-

@@ -31,6 +31,8 @@ export interface Sequence {
   /** Spaces at either end of the token, for trimming offsets; empty when there is no trimming. */
   readonly leading: number[];
   readonly trailing: number[];
+  /** Trimming counts characters, offsets count units: 1 when the token's first character is a pair of units, 2 its last, 3 both. */
+  readonly pairs: number[];
 }
 
 export interface Pipeline {
@@ -42,7 +44,7 @@ export interface Pipeline {
 }
 
 export function emptySequence(): Sequence {
-  return { ids: [], starts: [], ends: [], words: [], leading: [], trailing: [] };
+  return { ids: [], starts: [], ends: [], words: [], leading: [], trailing: [], pairs: [] };
 }
 
 /** Appends the tokens of `text` to `target`; `word` is the word number of all of them, or null to count words. */
@@ -60,7 +62,8 @@ export function createSequencer({ addedTokens, normalizer, preTokenization, mode
       target.words.push(word ?? wordNumber);
       if (spaces === null) return;
       target.leading.push(leading);
-      target.trailing.push(trailing > 0 && isPair(text, end - 2) ? trailing + 1 : trailing);
+      target.trailing.push(trailing);
+      target.pairs.push(leading + trailing === 0 ? 0 : (isPair(text, start) ? 1 : 0) + (isPair(text, end - 2) ? 2 : 0));
     };
     for (const { id, piece } of stretch(wellFormed(text))) {
       if (id >= 0) {
@@ -85,7 +88,6 @@ export function createSequencer({ addedTokens, normalizer, preTokenization, mode
   };
 }
 
-/** Trimming counts characters: the space put before an emoji stands for the emoji, two units, and gives both up. */
 function isPair(text: string, at: number): boolean {
   return at >= 0 && (text.codePointAt(at) as number) > 0xffff;
 }
@@ -117,18 +119,18 @@ export function cutSequence(source: Sequence, from: number, to: number, { trims,
     words: source.words.slice(from, to),
     leading: [],
     trailing: [],
+    pairs: [],
   };
   if (!trims) return result;
   for (let i = 0; i < result.ids.length; i++) {
-    let leading = source.leading[from + i] as number;
+    const leading = source.leading[from + i] as number;
     const trailing = source.trailing[from + i] as number;
+    const pairs = source.pairs[from + i] as number;
     let start = result.starts[i] as number;
     let end = result.ends[i] as number;
-    if (leading > 0) {
-      if (prefixed && leading === 1 && (i === 0 || start === 0)) leading = 0;
-      start = Math.min(start + leading, end);
-    }
-    if (trailing > 0) end = Math.max(end - trailing, start);
+    const keepsPrefix = prefixed && leading === 1 && (i === 0 || start === 0);
+    if (leading > 0 && !keepsPrefix) start = Math.min(start + leading + (pairs & 1), end);
+    if (trailing > 0) end = Math.max(end - trailing - (pairs >> 1), start);
     result.starts[i] = start;
     result.ends[i] = end;
   }

@@ -30,6 +30,12 @@ describe('createTokenizer', () => {
     expect(pieces).toEqual(['', '😀', 'CAF', 'É', 's', '']);
   });
 
+  it('trims the space put before an emoji by the whole emoji, as Python trims characters', () => {
+    const prefixed = createTokenizer(readGolden('bbpe.tokenizer'), { add_prefix_space: true });
+    const pieces = prefixed.encode('<mask>😀').offsets.subarray(2, 6);
+    expect([...pieces]).toEqual([0, 6, 8, 8]);
+  });
+
   it('takes a lone surrogate for an unknown character', () => {
     expect(tokenizer.encode('the \ud800 cat').inputIds).toEqual(tokenizer.encode('the \ufffd cat').inputIds);
   });

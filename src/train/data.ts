@@ -89,18 +89,24 @@ function choiceEncodings({ text, choices }: ChoiceRow, tokenizer: Tokenizer, max
   return choices.map((choice) => tokenizer.encode(text, choice, { maxLength }));
 }
 
-/** Token positions of the first answer, or 0 where the window does not hold it. */
-function spanTarget({ sequenceIds, offsets }: Encoding, { answers }: SpanRow): Target {
-  const { text, start } = answers[0] as { text: string; start: number };
-  const end = start + text.length;
-  let [first, last] = [-1, -1];
+/** Token positions of the first answer: every token that shares a character with it; 0 where the window does not hold all of it. */
+function spanTarget({ sequenceIds, offsets }: Encoding, { context, answers }: SpanRow): Target {
+  const { text, start: given } = answers[0] as { text: string; start: number };
+  // Spaces belong to no token: at the edge of an answer they would make it fall out of the window.
+  const start = given + text.length - text.trimStart().length;
+  const end = given + text.trimEnd().length;
+  let [first, last, covered] = [-1, -1, 0];
   for (let i = 0; i < sequenceIds.length; i++) {
     if (sequenceIds[i] !== 1) continue;
     const [from, to] = [offsets[2 * i] as number, offsets[2 * i + 1] as number];
-    if (from <= start && start < to) first = i;
-    if (from < end && end <= to) last = i;
+    if (to <= start || from >= end) continue;
+    if (first < 0 && context.slice(start, from).trim() !== '') break;
+    if (first < 0) first = i;
+    last = i;
+    covered = to;
   }
-  return first >= 0 && last >= first ? { kind: 'span', start: first, end: last } : { kind: 'span', start: 0, end: 0 };
+  const whole = first >= 0 && context.slice(covered, end).trim() === '';
+  return whole ? { kind: 'span', start: first, end: last } : { kind: 'span', start: 0, end: 0 };
 }
 
 function givenEncoding(ids: readonly number[], types: readonly number[] | undefined, index: number, maxLength: number): Encoding {
@@ -132,6 +138,7 @@ export function feedsOf(units: readonly Unit[], head: Head, encoder: Encoder, te
   const { padId } = encoder.config;
   const batch = collate(encodings, { padId, maxLength: maxTokens(encoder) });
   const ids = batch.inputIds;
+  checkIds(ids.data as Int32Array, encoder);
   return {
     inputIds: ids,
     tokenTypeIds: batch.tokenTypeIds,
@@ -139,6 +146,12 @@ export function feedsOf(units: readonly Unit[], head: Head, encoder: Encoder, te
     positionIds: positionIds(ids, padId),
     ...(units[0]?.target && targetFeeds(units, head, ids.shape as [number, number], terms)),
   };
+}
+
+function checkIds(ids: Int32Array, { name, config: { vocabulary } }: Encoder): void {
+  const wrong = ids.find((id) => id < 0 || id >= vocabulary);
+  if (wrong !== undefined)
+    fail({ code: 'text.tokenizer', subject: `token id ${wrong}`, found: `${vocabulary} ids in the encoder ${name}`, expected: 'an id below that', next: 'Use the tokenizer that belongs to the encoder; given inputIds must come from it too.' });
 }
 
 /** Positions counted over real tokens from padId + 1, as RoBERTa counts them; families that count from 0 do not read this. */

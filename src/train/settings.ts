@@ -18,6 +18,7 @@ export const trainSettings = z.object({
   maxLength: z.number().int().min(3).optional().meta({ description: 'tokens per sequence; longer inputs are cut (default: 128, or what the encoder takes)' }),
   evalEvery: z.number().int().positive().optional().meta({ description: 'steps between evaluations (default: once an epoch)' }),
   patience: z.number().int().positive().optional().meta({ description: 'stop after this many evaluations without a better one' }),
+  saveEvery: z.number().int().positive().optional().meta({ description: 'steps between saves of the state to resume from (it is always saved at evaluations and twice a minute)' }),
 });
 
 export type TrainSettings = z.infer<typeof trainSettings>;

@@ -1,68 +1,125 @@
+import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import type { Tensor } from '../base/tensor.ts';
-import { isJsonObject, readJson } from '../formats/json.ts';
+import { readJson } from '../formats/json.ts';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
-import type { Progress, Saved } from './trainer.ts';
+import type { Saved } from './trainer.ts';
+
+const count = z.number().int().nonnegative();
 
 /**
  * What a run keeps on disk so that it can be killed at any moment: `state/state.json` names the files that belong to it.
  * Files are written first and state.json last, each atomically, so state.json always speaks of complete files.
  */
-interface StateFile {
-  readonly version: 1;
-  readonly progress: Progress;
-  readonly parameters: string;
-  readonly best: string | null;
+const stateSchema = z.object({
+  version: z.literal(1),
+  /** Null until the first save: a run killed before it starts over. */
+  saved: z
+    .object({
+      progress: z.object({
+        step: count,
+        sampler: z.object({ epoch: count, batch: count, rowCount: count, batchSize: count, shuffle: z.boolean(), seed: z.number() }),
+        stale: count,
+        best: z.object({ step: count, metric: z.number() }).nullable(),
+      }),
+      parameters: z.string().regex(/^parameters-\d+\.safetensors$/),
+      best: z.string().regex(/^best-\d+\.safetensors$/).nullable(),
+    })
+    .nullable(),
   /** Bytes of the log that belong to this state; what was logged later is cut off at resume. */
-  readonly logLength: number;
-  /** The settings the run was started with. */
-  readonly settings: Readonly<Record<string, unknown>>;
-}
+  logLength: count,
+  /** What the run was started with. */
+  settings: z.record(z.string(), z.unknown()),
+});
+
+type StateFile = z.infer<typeof stateSchema>;
 
 const FOLDER = 'state';
+const ANEW = 'Start anew without --resume.';
 
 export interface RunState {
+  /** Starts a run: an earlier unfinished one is removed. Returns whether there was one. */
+  begin(): Promise<boolean>;
   save(saved: Saved, logLength: number): Promise<void>;
-  /** Throws `train.resume` when there is nothing to resume or the settings differ. */
-  load(): Promise<Saved & { logLength: number }>;
-  exists(): Promise<boolean>;
+  /** `saved` is absent where the run was ended before its first save. Throws `train.resume` when nothing can be resumed or the settings differ. */
+  load(): Promise<{ readonly saved: Saved | undefined; readonly logLength: number }>;
   remove(): Promise<void>;
 }
 
+/** The state of the run that goes to `output`. `settings` is everything that decides the result: a run resumes with the same only. */
 export function runState(files: Files, output: string, settings: Readonly<Record<string, unknown>>): RunState {
   const folder = joinPath(output, FOLDER);
   const path = joinPath(folder, 'state.json');
+  const write = (saved: StateFile['saved'], logLength: number) => files.write(path, `${JSON.stringify({ version: 1, saved, logLength, settings } satisfies StateFile, null, 1)}\n`);
+
   return {
+    async begin() {
+      const unfinished = (await files.kind(path)) === 'file';
+      await remove();
+      await write(null, 0);
+      return unfinished;
+    },
     async save({ progress, parameters, best }, logLength) {
       const names = { parameters: `parameters-${progress.step}.safetensors`, best: best && progress.best ? `best-${progress.best.step}.safetensors` : null };
       await files.write(joinPath(folder, names.parameters), writeSafetensors(parameters));
       if (best && names.best && (await files.kind(joinPath(folder, names.best))) === 'none') await files.write(joinPath(folder, names.best), writeSafetensors(best));
-      const state: StateFile = { version: 1, progress, ...names, logLength, settings };
-      await files.write(path, `${JSON.stringify(state, null, 1)}\n`);
-      const kept = new Set<string | null>(['state.json', names.parameters, names.best]);
-      for (const name of await files.list(folder)) if (!kept.has(name)) await files.remove(joinPath(folder, name));
+      await write({ progress: { ...progress, best: progress.best ?? null }, ...names }, logLength);
+      await keepOnly(['state.json', names.parameters, ...(names.best ? [names.best] : [])]);
     },
     async load() {
-      if ((await files.kind(path)) === 'none')
-        return fail({ code: 'train.resume', subject: output, found: 'no unfinished run', expected: `${FOLDER}/state.json`, next: 'Start without --resume.' });
-      const state = await readJson(files, path);
-      if (!isJsonObject(state) || state.version !== 1) return fail({ code: 'train.resume', subject: path, found: 'another format', expected: 'version 1', next: 'Start anew without --resume.' });
-      const typed = state as unknown as StateFile;
-      compareSettings(typed.settings, settings, path);
-      const { tensors } = await readSafetensors(files, joinPath(folder, typed.parameters));
-      const best = typed.best === null ? undefined : (await readSafetensors(files, joinPath(folder, typed.best))).tensors;
-      return { progress: typed.progress, parameters: tensors as ReadonlyMap<string, Tensor>, best, logLength: typed.logLength };
+      const { saved, logLength, settings: before } = await readState();
+      compareSettings(before, settings, path);
+      if (saved === null) return { saved: undefined, logLength };
+      const { progress } = saved;
+      const parameters = await readTensors(saved.parameters);
+      const best = saved.best === null ? undefined : await readTensors(saved.best);
+      return { saved: { progress: { ...progress, best: progress.best ?? undefined }, parameters, best }, logLength };
     },
-    exists: async () => (await files.kind(path)) === 'file',
-    remove: () => files.remove(folder),
+    remove,
   };
+
+  async function readState(): Promise<StateFile> {
+    if ((await files.kind(path)) === 'none') {
+      const finished = (await files.kind(joinPath(output, 'metrics.json'))) === 'file';
+      return fail({ code: 'train.resume', subject: output, found: finished ? 'a run that is finished' : 'no unfinished run', expected: `${FOLDER}/state.json`, next: finished ? 'There is nothing left to do; without --resume it is trained anew.' : 'Start without --resume.' });
+    }
+    const raw = await damagedUnless(path, () => readJson(files, path));
+    const state = stateSchema.safeParse(raw);
+    if (state.success) return state.data;
+    const issue = state.error.issues[0];
+    return fail({ code: 'train.resume', subject: `${path}: ${issue?.path.join('.') || 'the whole'}`, found: issue?.message ?? 'another form', expected: 'a state as this version writes it', next: ANEW });
+  }
+
+  async function readTensors(name: string): Promise<ReadonlyMap<string, Tensor>> {
+    const file = joinPath(folder, name);
+    return (await damagedUnless(file, () => readSafetensors(files, file))).tensors;
+  }
+
+  /** state.json goes first: without it nothing else counts, so a removal may be cut short. */
+  async function remove(): Promise<void> {
+    await files.remove(path);
+    await files.remove(folder);
+  }
+
+  async function keepOnly(names: readonly string[]): Promise<void> {
+    for (const name of await files.list(folder)) if (!names.includes(name)) await files.remove(joinPath(folder, name));
+  }
+}
+
+/** Reads; whatever is wrong with the file is a reason why nothing can be resumed. */
+async function damagedUnless<T>(path: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (cause) {
+    return fail({ code: 'train.resume', subject: path, found: `a damaged file (${cause instanceof Error ? cause.message : String(cause)})`, next: ANEW, cause });
+  }
 }
 
 function compareSettings(saved: Readonly<Record<string, unknown>>, now: Readonly<Record<string, unknown>>, path: string): void {
   for (const key of new Set([...Object.keys(saved), ...Object.keys(now)])) {
     const [before, after] = [JSON.stringify(saved[key]), JSON.stringify(now[key])];
     if (before !== after)
-      fail({ code: 'train.resume', subject: `${path}: ${key}`, found: `${after} now`, expected: `${before}, as in the run that is resumed`, next: 'Resume with the settings of the first command, or start anew without --resume.' });
+      fail({ code: 'train.resume', subject: `${path}: ${key}`, found: `${after ?? 'nothing'} now`, expected: `${before ?? 'nothing'}, as in the run that is resumed`, next: 'Resume with the settings and data of the first command, or start anew without --resume.' });
   }
 }

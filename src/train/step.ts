@@ -3,13 +3,12 @@ import { float32, type Tensor } from '../base/tensor.ts';
 import { add, gradients, input, type Program, type Value } from '../graph/index.ts';
 import { planDropout } from '../nn/index.ts';
 import { drawLoss } from '../objectives/index.ts';
-import type { Engine, Feeds, Session } from '../session/session.ts';
+import type { Engine, Feeds, Session, Weights } from '../session/session.ts';
 import { type AdamW, corrections, drawAdamW, type ParameterStore } from '../update/index.ts';
 import { drawModel, type Model, weightsOf } from './model.ts';
 
 export interface StepOptions {
   readonly adamw: AdamW;
-  readonly seed: number;
   /** Whether a batch comes in parts: then a gradient program runs for each part and an update program once. */
   readonly accumulate: boolean;
 }
@@ -29,18 +28,36 @@ export interface TrainingStep {
   release(): Promise<void>;
 }
 
-/** Compiles the training step of a model: forward, backward, clipping and AdamW. */
-export async function createTrainingStep(engine: Engine, model: Model, store: ParameterStore, options: StepOptions): Promise<TrainingStep> {
-  const { adamw, seed, accumulate } = options;
+/** What is to be made small, and what that reads. */
+export interface Goal {
+  /** A scalar; parts of a batch add up. */
+  readonly loss: Value;
+  /** The values of trainable parameters by name. */
+  readonly trainable: ReadonlyMap<string, Value>;
+  readonly weights: Weights;
+  /** Draws the dropout masks of one run. */
+  readonly masks: (part: Feeds, t: number, microBatch: number) => Feeds;
+}
+
+/** The training step of a model with its head. */
+export async function createTrainingStep(engine: Engine, model: Model, store: ParameterStore, options: StepOptions & { readonly seed: number }): Promise<TrainingStep> {
   const { config } = model.encoder;
-  const names = store.specs.map((spec) => spec.name);
-  const trained = new Set(names);
-  const plan = planDropout(Math.max(config.hidden, config.intermediate, config.positions), seed);
+  const trained = new Set(store.specs.map((spec) => spec.name));
+  const plan = planDropout(Math.max(config.hidden, config.intermediate, config.positions), options.seed);
   const { logits, trainable } = drawModel(model, plan.dropout, (name) => trained.has(name));
-  const loss = drawLoss(model.head, logits);
+  const masks = (part: Feeds, t: number, microBatch: number) => {
+    const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
+    const choices = model.head.config.num_choices ?? 1;
+    return plan.feeds(options.seed, t, microBatch, new Map([['B', batch], ['R', batch / choices], ['S', length]]));
+  };
+  return compileStep(engine, { loss: drawLoss(model.head, logits), trainable, weights: weightsOf(model.encoder, plan.pools), masks }, store, options);
+}
+
+/** Compiles forward, backward, clipping and AdamW: one program, or two when batches come in parts. */
+export async function compileStep(engine: Engine, { loss, trainable, weights, masks }: Goal, store: ParameterStore, { adamw, accumulate }: StepOptions): Promise<TrainingStep> {
+  const names = store.specs.map((spec) => spec.name);
   const values = names.map((name) => trainable.get(name) ?? fail({ code: 'internal.invariant', subject: `parameter '${name}' is not used` }));
   const slopes = gradients(loss, values);
-  const weights = weightsOf(model.encoder, plan.pools);
 
   const whole = accumulate ? undefined : await engine.compile(updateProgram(store, values, slopes, adamw, { loss }), weights);
   const forward = accumulate ? await engine.compile(gradientProgram(names, values, slopes, loss), weights) : undefined;
@@ -61,13 +78,13 @@ export async function createTrainingStep(engine: Engine, model: Model, store: Pa
     let total = 0;
     let results: Record<string, Tensor>;
     if (whole) {
-      results = await whole.run({ ...(parts[0] as Feeds), ...dropoutFeeds(parts[0] as Feeds, t, 0), ...current, ...state, ...rates }, next);
+      results = await whole.run({ ...(parts[0] as Feeds), ...masks(parts[0] as Feeds, t, 0), ...current, ...state, ...rates }, next);
       total = numberOf(results.loss);
     } else {
       let [before, after] = sums as readonly [Buffers, Buffers];
       before.data.fill(0);
       for (const [i, part] of parts.entries()) {
-        const { loss: one } = await (forward as Session).run({ ...part, ...dropoutFeeds(part, t, i), ...current, ...before.accumulated }, after.gradients);
+        const { loss: one } = await (forward as Session).run({ ...part, ...masks(part, t, i), ...current, ...before.accumulated }, after.gradients);
         total += numberOf(one);
         [before, after] = [after, before];
       }
@@ -77,12 +94,6 @@ export async function createTrainingStep(engine: Engine, model: Model, store: Pa
     if (!Number.isFinite(total) || !Number.isFinite(gradientNorm)) explainNonFinite(total, gradientNorm, learningRate, t);
     store.advance();
     return { loss: total, gradientNorm };
-  }
-
-  function dropoutFeeds(part: Feeds, t: number, microBatch: number): Feeds {
-    const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
-    const choices = model.head.config.num_choices ?? 1;
-    return plan.feeds(seed, t, microBatch, new Map([['B', batch], ['R', batch / choices], ['S', length]]));
   }
 
   async function release(): Promise<void> {

@@ -11,6 +11,8 @@ import { classBalance, loadRows, type Row, type Task, type TaskKind } from '../t
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { modelCard } from './card.ts';
 import { maxTokens, prepare } from './data.ts';
+import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
+import { openLog } from './log.ts';
 import { type Model, trainableParameters } from './model.ts';
 import { createPredictor } from './predictor.ts';
 import type { TrainEvent, TrainSettings } from './settings.ts';
@@ -77,16 +79,31 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
   };
   const train = await load('train');
   const validation = task.files.validation ? await load('validation') : undefined;
+  const test = task.files.test ? await load('test') : undefined;
   for (const text of describeClasses(task, train.rows)) note(text);
 
   const name = options.name ?? task.name;
   const head = headFor(task, name, train.rows, options.headLayers);
   const model: Model = { encoder: withDropout(encoder, settings.dropout), method, adapter: name, head };
   const initial = await initialValues(options, model);
-  const fingerprint = { model: encoder.name, task: task.name, method: method.text, name, rows: train.rows.length, ...settings };
+  const { saveEvery: _, ...decisive } = settings;
+  const run = { model: encoder.name, task: task.name, method: method.text, name, rows: train.rows.length, ...decisive };
+  const logPath = options.log ?? (output === undefined ? undefined : joinPath(output, 'log.jsonl'));
+  const fingerprint = {
+    ...run,
+    head: head.config,
+    init: options.init ?? null,
+    log: options.log ?? null,
+    encoder: await digestOfEncoder(encoder),
+    trainingRows: await digestOfRows(train.prepared),
+    validationRows: validation ? await digestOfRows(validation.prepared) : null,
+  };
   const state = output === undefined ? undefined : runState(files, output, fingerprint);
-  const resume = options.resume ? await (state ?? fail({ code: 'usage.value', subject: '--resume', found: 'no --output', expected: 'the folder of the run to resume' })).load() : undefined;
-  const log = await openLog(files, options.log ?? (output === undefined ? undefined : joinPath(output, 'log.jsonl')), resume?.logLength ?? 0);
+  if (options.resume && !state) fail({ code: 'usage.value', subject: '--resume', found: 'no --output', expected: 'the folder of the run to resume' });
+  const before = options.resume ? await state?.load() : undefined;
+  const resume = before?.saved;
+  if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced; --resume would have gone on with it.`);
+  const log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
 
   const result = await trainModel({
     engine, model, task, train, validation, settings, initial,
@@ -100,7 +117,6 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
   });
 
   const metrics: { validation?: Record<string, number>; test?: Record<string, number> } = {};
-  const test = task.files.test ? await load('test') : undefined;
   const judged = { validation, test };
   const predictor = await createPredictor(engine, model, { current: () => result.parameters });
   for (const split of ['validation', 'test'] as const) {
@@ -125,11 +141,17 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
   };
   if (output !== undefined) {
     await saveResult(options, output, model, result.parameters);
-    await files.write(joinPath(output, 'metrics.json'), `${JSON.stringify({ ...summary, settings: fingerprint }, null, 1)}\n`);
+    await files.write(joinPath(output, 'metrics.json'), `${JSON.stringify({ ...summary, settings: run }, null, 1)}\n`);
     await files.write(joinPath(output, 'README.md'), modelCard(summary, task, encoder, settings));
     await state?.remove();
+    await removePartial(files, output);
   }
   return summary;
+}
+
+/** Files that a kill left half-written under a name of their own. */
+async function removePartial(files: Files, folder: string): Promise<void> {
+  for (const name of await files.list(folder)) if (/\.\d+\.partial$/.test(name)) await files.remove(joinPath(folder, name));
 }
 
 /** The head that suits a kind of task, with the Python library's defaults. Throws `task.row` when choices differ in number. */
@@ -167,7 +189,7 @@ export function sequenceLength(encoder: Encoder, tokenizer: Tokenizer, asked: nu
   return asked ?? Math.min(kind === 'span' ? 384 : 128, most);
 }
 
-function withDropout(encoder: Encoder, p: number | undefined): Encoder {
+export function withDropout(encoder: Encoder, p: number | undefined): Encoder {
   return p === undefined ? encoder : { ...encoder, config: { ...encoder.config, hiddenDropout: p, attentionDropout: p, classifierDropout: p } };
 }
 
@@ -205,19 +227,4 @@ async function saveResult({ files, model: folder, method, format = 'bin' }: Trai
   await saveEncoder(files, output, encoder, pick((name) => !isHead(name)));
   for (const name of ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'vocab.txt'])
     if ((await files.kind(joinPath(folder, name))) === 'file') await files.write(joinPath(output, name), await files.read(joinPath(folder, name)));
-}
-
-/** Appends events to a log whose length is known, after cutting it to the length of the resumed state. */
-async function openLog(files: Files, path: string | undefined, length: number) {
-  if (path === undefined) return undefined;
-  if ((await files.kind(path)) === 'file') await files.truncate(path, length);
-  else await files.write(path, '');
-  return {
-    async write({ type, ...event }: TrainEvent) {
-      if (type === 'note') return;
-      const { steps: _steps, secondsLeft: _left, ...kept } = event as Record<string, unknown>;
-      await files.append(path, `${JSON.stringify(kept)}\n`);
-    },
-    length: () => files.size(path),
-  };
 }

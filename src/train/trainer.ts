@@ -42,7 +42,7 @@ export interface TrainOptions {
   readonly initial?: ReadonlyMap<string, Tensor>;
   readonly resume?: Saved;
   readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
-  /** Called when the state is worth keeping: after each evaluation, and every so often between. */
+  /** Called when the state is worth keeping: after each evaluation, and every so often between. The tensors are views: they change once the promise is kept. */
   readonly save?: (saved: Saved) => Promise<void>;
   readonly signal?: AbortSignal;
 }
@@ -76,7 +76,7 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
 
   let { step: done, stale, best }: Pick<Progress, 'step' | 'stale' | 'best'> = resume?.progress ?? { step: 0, stale: 0, best: undefined };
   let bestValues = resume?.best;
-  if (resume) store.restore(resume.parameters);
+  if (resume) restore(store, resume);
   let savedAt = performance.now();
   const clock = stopwatch();
   const exhausted = () => done >= total || (settings.patience !== undefined && stale >= settings.patience);
@@ -94,14 +94,15 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
       await onEvent?.({ type: 'step', step: done, epoch, loss, learningRate, gradientNorm, examplesPerSecond: speed.perSecond, steps: total, secondsLeft: speed.secondsPerStep * (total - done) });
       const evaluate = options.validation && evaluator && (done % evalEvery === 0 || done === total);
       if (evaluate) await judge(options.validation as Split, evaluator, epoch);
-      if (save && (evaluate || performance.now() - savedAt > SAVE_MILLISECONDS || signal?.aborted)) {
+      // A run computes on this thread: without a pause no signal would ever be heard.
+      await new Promise((resolve) => setImmediate(resolve));
+      const stop = signal?.aborted && !exhausted();
+      const due = done % (settings.saveEvery ?? Number.POSITIVE_INFINITY) === 0 || performance.now() - savedAt > SAVE_MILLISECONDS;
+      if (save && (evaluate || due || stop || exhausted())) {
         await save({ progress: { step: done, sampler: sampler.state(), stale, best }, parameters: store.state(), best: bestValues });
         savedAt = performance.now();
       }
-      // A run computes on this thread: without a pause no signal would ever be heard.
-      await new Promise((resolve) => setImmediate(resolve));
-      if (signal?.aborted && !exhausted())
-        fail({ code: 'train.stopped', subject: `Stopped after step ${done} of ${total}`, next: save ? 'Run the same command with --resume to go on.' : '' });
+      if (stop) fail({ code: 'train.stopped', subject: `Stopped after step ${done} of ${total}`, next: save ? 'Run the same command with --resume to go on.' : '' });
     }
   } finally {
     await step.release();
@@ -132,6 +133,15 @@ function createStore(model: Model, seed: number, initial: ReadonlyMap<string, Te
     if (start) store.set(name, start.data as Float32Array);
   }
   return store;
+}
+
+/** Throws `train.resume` when the saved tensors are not those of this model. */
+function restore(store: ParameterStore, { parameters, best }: Saved): void {
+  const sizes = ['value', 'moment1', 'moment2'].map((part) => parameters.get(part)?.data.length ?? 0);
+  const fits = sizes.every((size) => size === store.size) && (!best || store.specs.every(({ name }) => best.get(name)?.data.length === store.get(name).data.length));
+  if (!fits)
+    fail({ code: 'train.resume', subject: 'the saved parameters', found: `${sizes.join(', ')} numbers (values and two moments), or other tensors of the best step`, expected: `${store.size} each`, next: 'Start anew without --resume.' });
+  store.restore(parameters);
 }
 
 /** Tokens computed at once: activations of about this many fit the cache, and cost no more per row than larger runs. */

@@ -48,7 +48,7 @@ export class ParameterStore {
 
   /** All current values by name: views. */
   values(): Map<string, Tensor> {
-    return new Map(this.specs.map((spec) => [spec.name, this.get(spec.name)]));
+    return new Map(this.specs.map((spec) => [spec.name, this.#view(this.#current, 'value', spec)]));
   }
 
   /** Views of one part of the current or the next generation, under `prefix` + name. */
@@ -62,7 +62,7 @@ export class ParameterStore {
     this.#current = (1 - this.#current) as 0 | 1;
   }
 
-  /** Everything needed to continue, as three flat tensors. */
+  /** Everything needed to continue, as three flat tensors: views. */
   state(): Map<string, Tensor> {
     return new Map(PARTS.map((part) => [part, { dtype: 'float32', shape: [this.size], data: this.#generations[this.#current][part] }]));
   }

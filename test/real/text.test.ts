@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { createTokenizer, type Encoding, type Tokenizer } from '../../src/text/tokenizer.ts';
-import { GOLDEN_TOKENIZERS, golden, goldenTokenizer, hashOf } from '../golden/text/cases.ts';
+import { encodeNasty, GOLDEN_TOKENIZERS, golden, goldenTokenizer, hashOf, type NastyCase } from '../golden/text/cases.ts';
 
 type Json = Record<string, unknown>;
 
@@ -40,6 +40,14 @@ describe.skipIf(!present)(
         });
       }
       expect(counts).toEqual({ single: 2201, pair: 1037, words: 1000, windows: 120 });
+    });
+
+    it('minilm on strings that tokenizers get wrong', () => {
+      const tokenizer = loadMinilm();
+      const cases: NastyCase[] = golden('minilm.golden').nasty.filter(({ refused }: NastyCase) => !refused);
+      expect(cases.length).toBeGreaterThan(500);
+      for (const item of cases)
+        expect(hashOf([encodeNasty(tokenizer, golden('nasty').strings, item)]), `${item.kind} ${item.strings}`).toBe(item.hash);
     });
 
     it('encodes at least 200,000 tokens a second', () => {

@@ -19,7 +19,6 @@ INPUTS = [-30.0, -10.25, -6.5, -3.0, -1.5, -0.75, -0.25, -0.01171875, 0.01171875
 # The name that only adapters knows.
 ADAPTERS_ONLY = ["leakyrelu"]
 LEFT_OUT = {
-    "laplace": "belongs to MEGA, which is not supported",
     "prelu": "has a trainable parameter",
     "xielu": "has trainable parameters",
 }

@@ -37,3 +37,22 @@ export function hashOf(encodings: readonly Encoding[]): number {
   }
   return state >>> 0;
 }
+
+/** An encoding of strings of nasty.json, as the golden files list them. */
+export interface NastyCase {
+  kind: 'single' | 'pair' | 'words';
+  strings: number[];
+  maxLength?: number;
+  truncation?: 'longest_first' | 'only_first' | 'only_second';
+  refused?: boolean;
+  ids: number[];
+  words?: number[];
+  offsets?: number[];
+  hash: number;
+}
+
+export function encodeNasty(tokenizer: Tokenizer, nasty: readonly string[], { kind, strings, maxLength, truncation }: NastyCase): Encoding {
+  const texts = strings.map((i) => nasty[i] as string);
+  const options = { ...(maxLength ? { maxLength } : {}), ...(truncation ? { truncation } : {}) };
+  return kind === 'words' ? tokenizer.encodeWords(texts, options) : tokenizer.encode(texts[0] as string, texts[1], options);
+}

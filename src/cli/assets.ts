@@ -1,0 +1,16 @@
+import { fileURLToPath } from 'node:url';
+import { fail } from '../base/errors.ts';
+import { type Files, joinPath } from '../base/files.ts';
+
+/** What comes with the package beside its code: `assets/` lies two folders above this file, in the source and when built. */
+export function assetPath(name: string): string {
+  return fileURLToPath(new URL(`../../assets/${name}`, import.meta.url));
+}
+
+/** The encoder's folder: the one given, or the small encoder that comes with the package. @throws file.missing */
+export async function modelFolder(files: Files, given: string | undefined): Promise<string> {
+  if (given !== undefined) return given;
+  const embedded = assetPath('seedling');
+  if ((await files.kind(joinPath(embedded, 'config.json'))) === 'file') return embedded;
+  return fail({ code: 'file.missing', subject: '--model', found: 'nothing, and no encoder comes with this copy of multigraft', expected: 'the folder of an encoder', next: 'Give --model FOLDER: config.json, weights and tokenizer.json as downloaded from Hugging Face.' });
+}

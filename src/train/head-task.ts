@@ -1,0 +1,76 @@
+import { fail } from '../base/errors.ts';
+import type { HeadPackage } from '../checkpoint/index.ts';
+import { type Head, labelsOf } from '../objectives/index.ts';
+import { metricsFor } from '../tasks/card.ts';
+import type { MetricName, PredictionRow, Task, TaskKind } from '../tasks/index.ts';
+
+/** The kind of task that a head answers. */
+export function kindOf({ config }: Head): TaskKind {
+  switch (config.head_type) {
+    case 'classification':
+      return config.num_labels === 1 ? 'regression' : 'classification';
+    case 'multilabel_classification':
+      return 'multilabel';
+    case 'tagging':
+      return 'tagging';
+    case 'multiple_choice':
+      return 'choice';
+    case 'question_answering':
+      return 'span';
+  }
+}
+
+/** The task that a head stands for, by what its configuration says; it has no files. */
+export function taskOfHead(head: Head): Task {
+  const kind = kindOf(head);
+  const labels = hasLabels(kind) ? labelsOf(head) : [];
+  const metrics = metricsFor(kind, labels);
+  return { name: head.name, kind, labels, metric: metrics[0] as MetricName, metrics, columns: {}, files: {}, card: {} };
+}
+
+/**
+ * A head whose outputs all have a name: where Python saved none, they are called by their index.
+ * @throws head.config when names and outputs differ in number
+ */
+export function withLabels<H extends Head | HeadPackage>(head: H): H {
+  const { config } = head;
+  if (!hasLabels(kindOf(head))) return head;
+  const count = config.num_labels as number;
+  const names = labelsOf(head);
+  if (names.length === 0) return { ...head, config: { ...config, label2id: Object.fromEntries(Array.from({ length: count }, (_, i) => [`${i}`, i])) } };
+  const ids = new Set(Object.values(config.label2id ?? {}));
+  if (names.length !== count || ids.size !== count || Math.max(...ids) !== count - 1)
+    fail({ code: 'head.config', subject: `head '${head.name}': key 'label2id'`, found: `${names.length} names`, expected: `one name for each of the ${count} outputs`, next: 'The head was saved with a wrong label map: correct head_config.json.' });
+  return head;
+}
+
+/**
+ * The task with the label order of the head, for judging it.
+ * @throws task.card for another kind, task.label for labels that the head does not have
+ */
+export function taskForHead(task: Task, head: Head): Task {
+  const own = taskOfHead(head);
+  if (own.kind !== task.kind)
+    fail({ code: 'task.card', subject: `task ${task.name}`, found: `the kind ${task.kind}`, expected: `${own.kind}, which the head '${head.name}' answers`, next: 'Give the task that the head was trained for.' });
+  const unknown = task.labels.filter((label) => !own.labels.includes(label));
+  if (unknown.length > 0)
+    fail({ code: 'task.label', subject: `task ${task.name}`, found: `the labels ${shortList(unknown)}`, expected: `labels of the head '${head.name}': ${shortList(own.labels)}`, next: 'Give the task that the head was trained for.' });
+  return task.labels.length === own.labels.length ? task : { ...task, labels: own.labels };
+}
+
+/** Checks what a row must have to go through this encoder and head. @throws task.row naming the row */
+export function checkForHead(row: PredictionRow, head: Head, vocabulary: number, subject: string): void {
+  if (row.kind === 'choice' && row.choices.length !== head.config.num_choices)
+    fail({ code: 'task.row', subject: `${subject}, column "choices"`, found: `${row.choices.length} choices`, expected: `${head.config.num_choices}, as the head '${head.name}' was trained with` });
+  const ids = 'inputIds' in row ? [row.inputIds ?? [], row.tokenTypeIds ?? []].flat() : [];
+  const outside = ids.find((id) => id >= vocabulary);
+  if (outside !== undefined) fail({ code: 'task.row', subject: `${subject}, column "inputIds"`, found: `the id ${outside}`, expected: `0 to ${vocabulary - 1}, the vocabulary of the encoder` });
+}
+
+function hasLabels(kind: TaskKind): boolean {
+  return kind === 'classification' || kind === 'multilabel' || kind === 'tagging';
+}
+
+function shortList(names: readonly string[]): string {
+  return names.slice(0, 12).join(', ') + (names.length > 12 ? `, and ${names.length - 12} more` : '');
+}

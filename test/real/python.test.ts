@@ -1,0 +1,177 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { nodeFiles } from '../../src/base/files-node.ts';
+import { createRandom, type Random } from '../../src/base/random.ts';
+import { float32, type Tensor } from '../../src/base/tensor.ts';
+import { type HeadPackage, saveAdapter, saveEncoder, saveHead } from '../../src/checkpoint/index.ts';
+import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
+import { configureMethod, METHODS } from '../../src/methods/index.ts';
+import type { ParameterSpec } from '../../src/nn/index.ts';
+import { checkHeadConfig, type Head, headParameters } from '../../src/objectives/index.ts';
+import { nodeEngine } from '../../src/session/node.ts';
+import { type Batch, forward, readCases } from '../golden/forward.ts';
+
+/**
+ * Adapters, heads and encoders that this package writes, loaded by Python's adapters, peft and transformers. Runs where the
+ * environment variable MULTIGRAFT_PYTHON names a Python that has them; MULTIGRAFT_RECORD names a file for the numbers.
+ */
+const python = process.env.MULTIGRAFT_PYTHON;
+const ENCODERS = ['bert', 'roberta', 'xlm-roberta', 'distilbert', 'electra', 'albert', 'albert-groups'];
+const HEADS: readonly Record<string, unknown>[] = [
+  { head_type: 'classification', num_labels: 3, layers: 1 },
+  { head_type: 'classification', num_labels: 2, layers: 2 },
+  { head_type: 'classification', num_labels: 1, layers: 2 },
+  { head_type: 'multilabel_classification', num_labels: 4, layers: 1 },
+  { head_type: 'tagging', num_labels: 5, layers: 1 },
+  { head_type: 'question_answering', num_labels: 2, layers: 1 },
+  { head_type: 'multiple_choice', num_choices: 2, layers: 2 },
+];
+/** Every preset once, aliases left out; row drop path needs torchvision in Python even where it does nothing. */
+const PRESETS = METHODS.flatMap(({ presets }) => [...new Map(Object.entries(presets).map(([name, preset]) => [JSON.stringify(preset), name])).values()])
+  .filter((name) => configureMethod(name).method.architecture !== undefined)
+  .map((name) => (name === 'adapter_plus' ? 'adapter_plus[stochastic_depth=0.0]' : name));
+const EXTRA = ["lora[attn_matrices=['q','k','v'],intermediate_lora=True,output_lora=True,alpha=12]", 'double_seq_bn[ln_before=True,ln_after=True,scaling="channel"]'];
+
+interface Case {
+  name: string;
+  [key: string]: unknown;
+}
+interface Result {
+  readonly name: string;
+  readonly ok: boolean;
+  readonly relative: number | null;
+  readonly weights: string | null;
+  readonly error: string | null;
+}
+
+describe.skipIf(!python)('what this package writes, read by Python (skipped: MULTIGRAFT_PYTHON names no Python with adapters and peft)', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'multigraft-python-'));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  test('adapters, heads and encoders give the same outputs', async () => {
+    const cases: Case[] = [];
+    for (const name of ENCODERS) {
+      const encoder = await loadEncoder(nodeFiles, `test/golden/encoders/${name}`);
+      for (const [i, text] of [...PRESETS, ...EXTRA].entries()) cases.push(await adapterCase(folder, encoder, text, HEADS[(i + ENCODERS.indexOf(name)) % HEADS.length] as object));
+      cases.push(await peftCase(folder, encoder, HEADS[4] as object));
+      cases.push(await fullCase(folder, encoder));
+    }
+    const bert = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
+    for (const [i, head] of HEADS.entries()) cases.push(await adapterCase(folder, bert, 'seq_bn', head, i % 2 ? 'safetensors' : 'bin', `all heads ${i}`));
+    cases.push(await peftCase(folder, bert, { head_type: 'classification', num_labels: 3, layers: 1, use_pooler: true }));
+    expect(PRESETS).toHaveLength(6);
+    expect(cases).toHaveLength(7 * (6 + 2 + 2) + 7 + 1);
+
+    await writeFile(join(folder, 'manifest.json'), JSON.stringify({ tolerance: 1e-5, cases }));
+    const results = await check(join(folder, 'manifest.json'));
+    expect(results.filter(({ ok }) => !ok)).toEqual([]);
+    expect(results).toHaveLength(cases.length);
+    if (process.env.MULTIGRAFT_RECORD) await record(process.env.MULTIGRAFT_RECORD, results);
+  });
+});
+
+async function check(manifest: string): Promise<Result[]> {
+  const run = promisify(execFile)(python as string, ['tools/golden/check_ours.py', manifest], { env: { ...process.env, OMP_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1' }, maxBuffer: 2 ** 26 });
+  // Exit code 1 means that a case differs: its line says which.
+  const { stdout, stderr } = await run.catch((error: { stdout: string; stderr: string }) => error);
+  const lines = stdout.split('\n').filter((line) => line.startsWith('{"name"'));
+  if (lines.length === 0) throw new Error(stderr);
+  return lines.map((line) => JSON.parse(line));
+}
+
+function batchOf({ family }: Encoder, name: string): Batch {
+  const batch = readCases<{ batches: Record<string, Batch> }>('methods/methods.json').batches[name] as Batch;
+  return family.names.type ? batch : { inputIds: batch.inputIds, attentionMask: batch.attentionMask };
+}
+
+/** No zeros, no unit gains: every tensor must arrive to give the right output. */
+function randomTensors(specs: readonly ParameterSpec[], random: Random): Map<string, Tensor> {
+  return new Map(specs.map(({ name, shape }) => [name, float32(shape, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.normal() * 0.2 + (shape.length === 1 ? 0.3 : 0)))]));
+}
+
+function makeHead(config: object, name: string, hidden: number, random: Random): HeadPackage {
+  const count = (config as { num_labels?: number; num_choices?: number }).num_labels ?? 2;
+  const label2id = Object.fromEntries(Array.from({ length: count }, (_, i) => [`label ${i}`, i]));
+  const head: Head = { name, config: checkHeadConfig({ ...config, label2id }, name) };
+  return { ...head, tensors: randomTensors(headParameters(head, hidden), random) };
+}
+
+async function adapterCase(folder: string, encoder: Encoder, text: string, headConfig: object, format: 'bin' | 'safetensors' = 'bin', title = ''): Promise<Case> {
+  const name = `${text.replace(/\W+/g, '_')}_${title.replaceAll(' ', '_')}`;
+  const random = createRandom(7, name.length, encoder.name.length);
+  const method = configureMethod(text, encoder.config.hidden === 32 && !text.startsWith('lora') ? { reduction_factor: 8 } : {});
+  const specs = method.method.parameters(method.config, { encoder: encoder.config, family: encoder.family, name });
+  const head = makeHead(headConfig, name, encoder.config.hidden, random);
+  const tensors = randomTensors(specs, random);
+  const where = join(folder, `${encoder.name}-${name}`);
+  await saveAdapter(nodeFiles, where, { name, method, tensors, head, model: encoder }, { format });
+  const outputs = await outputsOf(encoder, head, new Map([...tensors, ...head.tensors]), method);
+  return { name: `${text}${title && `, ${title}`} on ${encoder.name} with ${head.config.head_type}`, format: 'adapters', encoder: resolve(encoder.folder), adapter: where, ...outputs };
+}
+
+async function peftCase(folder: string, encoder: Encoder, headConfig: object): Promise<Case> {
+  const name = `peft_${(headConfig as { head_type: string }).head_type}`;
+  const random = createRandom(11, encoder.name.length);
+  const method = configureMethod("lora[attn_matrices=['q','o'],intermediate_lora=True,output_lora=True,r=4,alpha=6]");
+  const specs = method.method.parameters(method.config, { encoder: encoder.config, family: encoder.family, name });
+  const head = makeHead(headConfig, name, encoder.config.hidden, random);
+  const tensors = randomTensors(specs, random);
+  const where = join(folder, `${encoder.name}-${name}`);
+  await saveAdapter(nodeFiles, where, { name, method, tensors, head, model: encoder });
+  const outputs = await outputsOf(encoder, head, new Map([...tensors, ...head.tensors]), method);
+  return { name: `PEFT LoRA with attention output on ${encoder.name} with ${head.config.head_type}`, format: 'peft', encoder: resolve(encoder.folder), adapter: where, ...outputs };
+}
+
+/** A whole encoder whose layer norms and words have moved, with a head beside it. */
+async function fullCase(folder: string, encoder: Encoder): Promise<Case> {
+  const random = createRandom(13, encoder.name.length);
+  const moved = new Map<string, Tensor>();
+  for (const [name, weight] of encoder.weights) {
+    const value = await weight.read();
+    moved.set(name, float32(value.shape, (value.data as Float32Array).map((x) => x + 0.05 * random.normal())));
+  }
+  const where = join(folder, `${encoder.name}-full`);
+  const head = makeHead(HEADS[1] as object, 'full', encoder.config.hidden, random);
+  await saveEncoder(nodeFiles, where, encoder, moved);
+  await saveHead(nodeFiles, where, head, encoder);
+  const outputs = await outputsOf(await loadEncoder(nodeFiles, where), head, head.tensors, undefined, encoder.name);
+  return { name: `full fine-tuning of ${encoder.name}`, format: 'adapters', encoder: where, head: where, ...outputs };
+}
+
+async function outputsOf(encoder: Encoder, head: Head, tensors: ReadonlyMap<string, Tensor>, method?: ReturnType<typeof configureMethod>, batchName = encoder.name) {
+  const whole = batchOf(encoder, batchName);
+  const rows = head.config.head_type === 'multiple_choice' ? 4 : whole.inputIds.length;
+  const batch = Object.fromEntries(Object.entries(whole).map(([key, value]) => [key, value.slice(0, rows)])) as unknown as Batch;
+  const { logits } = await forward(await nodeEngine({ threads: 1 }), { encoder, ...(method && { method }), name: head.name, head, tensors }, batch);
+  const values = Array.from(logits?.data as Float32Array);
+  const width = (batch.inputIds[0] as number[]).length;
+  const grouped = (flat: readonly number[], size: number) => Array.from({ length: flat.length / size }, (_, i) => flat.slice(i * size, (i + 1) * size));
+  if (head.config.head_type === 'multiple_choice') return { ...batch, choices: 2, logits: grouped(values, 2) };
+  if (head.config.head_type === 'question_answering')
+    return { ...batch, startLogits: grouped(values.filter((_, i) => i % 2 === 0), width), endLogits: grouped(values.filter((_, i) => i % 2 === 1), width) };
+  const labels = head.config.num_labels as number;
+  return { ...batch, logits: head.config.head_type === 'tagging' ? grouped(grouped(values, labels) as never, width) : grouped(values, labels) };
+}
+
+async function record(file: string, results: readonly Result[]): Promise<void> {
+  const script = 'import json,platform,torch,transformers,adapters,peft;print(json.dumps({"python":platform.python_version(),**{m.__name__:m.__version__ for m in (torch,transformers,adapters,peft)}}))';
+  const { stdout } = await promisify(execFile)(python as string, ['-c', script], { env: { ...process.env, OMP_NUM_THREADS: '1' } });
+  const worst = Math.max(...results.map(({ relative }) => relative ?? Number.POSITIVE_INFINITY));
+  const report = {
+    what: 'adapters, heads and encoders written by this package, loaded by Python: largest difference of the outputs over their largest value',
+    script: 'test/real/python.test.ts',
+    versions: { node: process.versions.node, ...JSON.parse(stdout.trim().split('\n').at(-1) as string) },
+    cases: results.length,
+    ok: results.filter(({ ok }) => ok).length,
+    worst,
+    results: results.map(({ name, relative, weights }) => ({ name, relative, weights })),
+  };
+  await nodeFiles.write(file, `${JSON.stringify(report, null, 1)}\n`);
+}

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Makes the embedded encoder: bash tools/seedling/make.sh DATA TEACHER OUTPUT [--resume]
+# DATA holds the task folders named below (texts under licences that allow it; assets/seedling/README.md lists them),
+# TEACHER a BERT whose hidden states are the targets. Stop it with Ctrl-C and go on with --resume.
+set -euo pipefail
+data=$1 teacher=$2 output=$3
+shift 3
+learn=(argument_stance banking77 boolq clinc150 ewt_pos hellaswag mnli openbookqa sms_spam snips_intent squad winogrande wnut17)
+flags=()
+for task in "${learn[@]}"; do flags+=(--data "$data/$task"); done
+for task in "$data"/*/; do flags+=(--unseen "${task%/}"); done
+node "$(dirname "$0")/../../dist/cli/main.js" pretrain "${flags[@]}" --teacher "$teacher" --output "$output" \
+  --vocabulary 8000 --hidden 192 --heads 6 --layers 5 --intermediate 768 --max-length 48 --positions 256 \
+  --steps 7000 --batch-size 32 --learning-rate 0.0008 --warmup 400 --masking 0.1 --seed 1 "$@"
