@@ -86,6 +86,11 @@ function wording({ subject, found, expected, next }: Problem): string {
   return next ? `${sentence} ${next}` : sentence;
 }
 
+/** What a zod message says it expected: "Too small: expected number to be >0" → "number to be >0". */
+export function expectationIn(message: string): string {
+  return /expected (.*?)(?:, received .*)?$/.exec(message)?.[1] ?? message;
+}
+
 /** The candidate nearest to `word` by edit distance, when it is near enough to be a slip of the hand. */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;

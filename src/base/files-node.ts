@@ -60,7 +60,23 @@ async function guard<T>(path: string, action: () => Promise<T>): Promise<T> {
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === undefined) throw cause;
-    if (code === 'ENOENT') fail({ code: 'file.missing', subject: path, next: 'Check the path.', cause });
-    return fail({ code: 'file.unreadable', subject: path, found: code, cause });
+    if (code === 'ENOENT')
+      fail({ code: 'file.missing', subject: path, found: 'nothing', expected: 'a file or folder', next: 'Check the path.', cause });
+    const [found, expected, next] = REFUSALS[code] ?? [code, 'a file that can be read and written', 'Check the path and its permissions.'];
+    return fail({ code: 'file.unreadable', subject: path, found, expected, next, cause });
   }
 }
+
+const NOT_A_FOLDER = ['a file on the way', 'folders only', 'Choose a path that does not lead through a file.'] as const;
+const NO_PERMISSION = ['no permission', 'the right to read or write it', 'Change its permissions, or choose another place.'] as const;
+
+/** What the usual refusals of a file system mean. */
+const REFUSALS: Readonly<Record<string, readonly [found: string, expected: string, next: string]>> = {
+  EISDIR: ['a folder', 'a file', 'Give the path of a file.'],
+  ENOTDIR: NOT_A_FOLDER,
+  EEXIST: NOT_A_FOLDER,
+  EACCES: NO_PERMISSION,
+  EPERM: NO_PERMISSION,
+  EROFS: ['a file system that cannot be written', 'one that can', 'Choose another place.'],
+  ENOSPC: ['no space left', 'room for the file', 'Free some space, or choose another place.'],
+};

@@ -17,7 +17,12 @@ const ADAPTER_WEIGHTS = { bin: 'pytorch_adapter.bin', safetensors: 'adapter.safe
  * config is whole. Adapter and head files of an earlier save are replaced.
  * @throws adapter.format for what the layout cannot hold, file.unreadable
  */
-export async function saveAdapter(files: Files, folder: string, adapter: AdapterPackage, { format, layout }: SavingOptions = {}): Promise<void> {
+export async function saveAdapter(
+  files: Files,
+  folder: string,
+  adapter: AdapterPackage,
+  { format, layout }: SavingOptions = {},
+): Promise<void> {
   const { method, config } = adapter.method;
   checkName(adapter.name, 'the adapter to save', 'Give it another name.');
   const chosen = layoutOf(adapter.method, layout);
@@ -31,7 +36,10 @@ export async function saveAdapter(files: Files, folder: string, adapter: Adapter
   await removePeft(files, folder);
   await writeWeights(files, folder, ADAPTER_WEIGHTS, format ?? 'bin', tensors);
   await saveHeadOf(files, folder, adapter, format);
-  await files.write(joinPath(folder, ADAPTER_CONFIG), pythonJson({ config, ...modelFields(adapter.model, adapter.name) }, { floatKeys: method.floatKeys }));
+  await files.write(
+    joinPath(folder, ADAPTER_CONFIG),
+    pythonJson({ config, ...modelFields(adapter.model, adapter.name) }, { floatKeys: method.floatKeys }),
+  );
 }
 
 async function saveHeadOf(files: Files, folder: string, { head, model }: AdapterPackage, format: WeightFormat = 'bin'): Promise<void> {
@@ -52,7 +60,11 @@ function layoutOf({ method, config }: ConfiguredMethod, wanted: AdapterLayout | 
   });
 }
 
-function parametersOf({ method, config }: ConfiguredMethod, { config: encoder, family }: ModelFacts, name: string): readonly ParameterSpec[] {
+function parametersOf(
+  { method, config }: ConfiguredMethod,
+  { config: encoder, family }: ModelFacts,
+  name: string,
+): readonly ParameterSpec[] {
   return method.parameters(config, { encoder, family, name });
 }
 
@@ -72,21 +84,38 @@ export async function loadAdapter(files: Files, folder: string, options: Loading
   return { ...loaded, head, notes: [...loaded.notes, ...notes] };
 }
 
-async function loadAdapters(files: Files, folder: string, raw: { [key: string]: Json }, { encoder, as, methods }: LoadingOptions): Promise<LoadedAdapter> {
+async function loadAdapters(
+  files: Files,
+  folder: string,
+  raw: { [key: string]: Json },
+  { encoder, as, methods }: LoadingOptions,
+): Promise<LoadedAdapter> {
   const path = joinPath(folder, ADAPTER_CONFIG);
   const made = checkModel(raw, encoder, path);
-  const notes = made.name === undefined || baseModel(made.name) === baseModel(encoder.name) ? [] : [`It was trained with '${made.name}' and is loaded into '${encoder.name}': they must have the same weights.`];
-  if (typeof raw.name !== 'string' || raw.name === '') return fail({ code: 'adapter.format', subject: `${path}: field 'name'`, found: shown(raw.name), expected: 'text' });
+  const notes =
+    made.name === undefined || baseModel(made.name) === baseModel(encoder.name)
+      ? []
+      : [`It was trained with '${made.name}' and is loaded into '${encoder.name}': they must have the same weights.`];
+  if (typeof raw.name !== 'string' || raw.name === '')
+    return fail({ code: 'adapter.format', subject: `${path}: field 'name'`, found: shown(raw.name), expected: 'text' });
   const name = checkName(as ?? raw.name, path, 'Load it under another name.');
   const unknown: string[] = [];
-  const method = methodOfConfig(currentConfig(raw, path, notes), path, { ...(methods && { methods }), onUnknownKey: (key) => unknown.push(key) });
+  const method = methodOfConfig(currentConfig(raw, path, notes), path, {
+    ...(methods && { methods }),
+    onUnknownKey: (key) => unknown.push(key),
+  });
   if (unknown.length) notes.push(`Keys of ${path} that this method does not have, ignored: ${list(unknown)}.`);
 
   const weights = await readWeights(files, folder, ADAPTER_WEIGHTS);
   const stored = raw.name;
   const found = new Map([...weights.tensors].map(([key, value]) => [renamed(key, stored, name), value]));
   const specs = parametersOf(method, encoder, name);
-  const matched = matchTensors(found, specs, { path: weights.path, prefix: encoder.family.prefix, owner: `the adapter '${name}'`, groups: encoder.config.groups });
+  const matched = matchTensors(found, specs, {
+    path: weights.path,
+    prefix: encoder.family.prefix,
+    owner: `the adapter '${name}'`,
+    groups: encoder.config.groups,
+  });
   return { name, method, tensors: matched.tensors, model: encoder, layout: 'adapters', notes: [...notes, ...matched.notes] };
 }
 
@@ -98,9 +127,11 @@ function baseModel(name: string): string {
 /** Activation names before files had a version, and LoRA's α before 1.1.0, which Python did not apply. */
 function currentConfig(raw: { [key: string]: Json }, path: string, notes: string[]): MethodConfig {
   const { config, version } = raw;
-  if (!isJsonObject(config)) return fail({ code: 'adapter.format', subject: `${path}: field 'config'`, found: shown(config), expected: 'an object' });
+  if (!isJsonObject(config))
+    return fail({ code: 'adapter.format', subject: `${path}: field 'config'`, found: shown(config), expected: 'an object' });
   const { invertible_adapter: invertible, ...rest } = config;
-  if (isJsonObject(invertible)) Object.assign(rest, { inv_adapter: invertible.block_type ?? null, inv_adapter_reduction_factor: invertible.reduction_factor ?? null });
+  if (isJsonObject(invertible))
+    Object.assign(rest, { inv_adapter: invertible.block_type ?? null, inv_adapter_reduction_factor: invertible.reduction_factor ?? null });
   if (version === undefined || version === null) {
     const old = { gelu: 'gelu_new', gelu_orig: 'gelu' }[String(rest.non_linearity)];
     if (old !== undefined) notes.push(`The file is older than versions: its '${rest.non_linearity}' is today's '${old}'.`);
@@ -117,7 +148,16 @@ const LEGACY: readonly [RegExp, string][] = [
   [/\b(?:attention|layer)_text_(?:task|lang)_adapters\./, 'adapters.'],
   [/\binvertible_lang_adapters\./, 'invertible_adapters.'],
 ];
-const CONTAINERS = ['adapters', 'invertible_adapters', 'loras', 'refts', 'prefix_tunings', 'prefix_gates', 'prompt_tunings', 'shared_parameters'];
+const CONTAINERS = [
+  'adapters',
+  'invertible_adapters',
+  'loras',
+  'refts',
+  'prefix_tunings',
+  'prefix_gates',
+  'prompt_tunings',
+  'shared_parameters',
+];
 
 /** A key as `adapters` writes it today, with the new name of the adapter. */
 function renamed(key: string, from: string, to: string): string {
@@ -128,4 +168,3 @@ function renamed(key: string, from: string, to: string): string {
   }
   return current;
 }
-

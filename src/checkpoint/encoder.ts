@@ -6,7 +6,18 @@ import { pythonJson } from '../formats/json.ts';
 import { writeSafetensors } from '../formats/safetensors.ts';
 
 /** Numbers of encoder configs that Python keeps as floats. */
-const FLOATS = ['hidden_dropout_prob', 'attention_probs_dropout_prob', 'classifier_dropout', 'classifier_dropout_prob', 'dropout', 'attention_dropout', 'qa_dropout', 'seq_classif_dropout', 'initializer_range', 'layer_norm_eps'];
+const FLOATS = [
+  'hidden_dropout_prob',
+  'attention_probs_dropout_prob',
+  'classifier_dropout',
+  'classifier_dropout_prob',
+  'dropout',
+  'attention_dropout',
+  'qa_dropout',
+  'seq_classif_dropout',
+  'initializer_range',
+  'layer_norm_eps',
+];
 
 /**
  * Writes a whole encoder that transformers loads: config.json last, and model.safetensors with `tensors` in place of the
@@ -16,7 +27,13 @@ const FLOATS = ['hidden_dropout_prob', 'attention_probs_dropout_prob', 'classifi
 export async function saveEncoder(files: Files, folder: string, encoder: Encoder, tensors: ReadonlyMap<string, Tensor>): Promise<void> {
   for (const [name, { shape }] of tensors) {
     const own = encoder.weights.get(name)?.shape;
-    if (String(own) !== String(shape)) fail({ code: 'encoder.weights', subject: `${name} of ${encoder.name}`, found: `[${shape}]`, expected: own ? `[${own}]` : 'a tensor of the encoder' });
+    if (String(own) !== String(shape))
+      fail({
+        code: 'encoder.weights',
+        subject: `${name} of ${encoder.name}`,
+        found: `[${shape}]`,
+        expected: own ? `[${own}]` : 'a tensor of the encoder',
+      });
   }
   const all: [string, Tensor][] = [];
   for (const [name, weight] of encoder.weights) all.push([name, tensors.get(name) ?? (await weight.read())]);

@@ -14,7 +14,8 @@ export const VERSION = 'adapters.1.3.0';
  */
 export function checkName(name: unknown, subject: string, next: string): string {
   const expected = "1 to 128 characters without dots, slashes and control characters, and not '__base__'";
-  if (typeof name !== 'string') return fail({ code: 'adapter.format', subject: `${subject}: field 'name'`, found: shown(name), expected, next });
+  if (typeof name !== 'string')
+    return fail({ code: 'adapter.format', subject: `${subject}: field 'name'`, found: shown(name), expected, next });
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   if (name === '' || name.length > 128 || name === '__base__' || /[./\\\u0000-\u001f\u007f]/.test(name))
     return fail({ code: 'adapter.format', subject: `${subject}: field 'name'`, found: shown(name), expected, next });
@@ -37,19 +38,41 @@ export function checkModel(raw: Readonly<Record<string, Json>>, encoder: ModelFa
   const made = `made for ${name === undefined ? 'an encoder' : `'${name}'`}`;
   const next = `It was ${made}: load that encoder, or train an adapter for this one.`;
   if (type !== undefined && type !== encoder.family.name)
-    fail({ code: 'adapter.mismatch', subject: `${subject}: field 'model_type'`, found: `'${type}'`, expected: `'${encoder.family.name}', the type of ${encoder.name}`, next });
+    fail({
+      code: 'adapter.mismatch',
+      subject: `${subject}: field 'model_type'`,
+      found: `'${type}'`,
+      expected: `'${encoder.family.name}', the type of ${encoder.name}`,
+      next,
+    });
   if (hidden !== undefined && hidden !== encoder.config.hidden)
-    fail({ code: 'adapter.mismatch', subject: `${subject}: field 'hidden_size'`, found: String(hidden), expected: `${encoder.config.hidden}, the hidden size of ${encoder.name}`, next });
+    fail({
+      code: 'adapter.mismatch',
+      subject: `${subject}: field 'hidden_size'`,
+      found: String(hidden),
+      expected: `${encoder.config.hidden}, the hidden size of ${encoder.name}`,
+      next,
+    });
   return { type, name };
 }
 
 function optional(raw: Readonly<Record<string, Json>>, key: string, type: 'string', subject: string): string | undefined;
 function optional(raw: Readonly<Record<string, Json>>, key: string, type: 'number', subject: string): number | undefined;
-function optional(raw: Readonly<Record<string, Json>>, key: string, type: 'string' | 'number', subject: string): string | number | undefined {
+function optional(
+  raw: Readonly<Record<string, Json>>,
+  key: string,
+  type: 'string' | 'number',
+  subject: string,
+): string | number | undefined {
   const value = raw[key] ?? undefined;
   if (value === undefined) return undefined;
   if ((typeof value === 'string' || typeof value === 'number') && typeof value === type) return value;
-  return fail({ code: 'adapter.format', subject: `${subject}: field '${key}'`, found: shown(value), expected: type === 'string' ? 'text' : 'a number' });
+  return fail({
+    code: 'adapter.format',
+    subject: `${subject}: field '${key}'`,
+    found: shown(value),
+    expected: type === 'string' ? 'text' : 'a number',
+  });
 }
 
 /** A value as JSON, cut to what fits in a message. */

@@ -32,7 +32,10 @@ export function configHash(config: MethodConfig, floatKeys: readonly string[]): 
 /** Of a union, the keys of all members count, each with its member's number before it. */
 function unionHash(configs: readonly MethodConfig[], floatKeys: readonly string[]): Promise<string> {
   const numbered = configs.flatMap((config, i) => Object.entries(config).map(([key, value]) => [`${i}.${key}`, value]));
-  return digest(Object.fromEntries(numbered), floatKeys.flatMap((key) => configs.map((_, i) => `${i}.${key}`)));
+  return digest(
+    Object.fromEntries(numbered),
+    floatKeys.flatMap((key) => configs.map((_, i) => `${i}.${key}`)),
+  );
 }
 
 async function digest(config: MethodConfig, floatKeys: readonly string[]): Promise<string> {

@@ -30,18 +30,40 @@ const KEYS: Readonly<Record<HeadConfig['head_type'], readonly (keyof HeadConfig)
 const COMMON: readonly (keyof HeadConfig)[] = ['head_type', 'layers', 'activation_function', 'label2id', 'dropout_prob'];
 
 /** Writes head_config.json and the head's weights as `adapters` does, the config last. @throws adapter.format, file.unreadable */
-export async function saveHead(files: Files, folder: string, head: HeadPackage, model: ModelFacts, { format = 'bin' }: { format?: WeightFormat } = {}): Promise<void> {
+export async function saveHead(
+  files: Files,
+  folder: string,
+  head: HeadPackage,
+  model: ModelFacts,
+  { format = 'bin' }: { format?: WeightFormat } = {},
+): Promise<void> {
   checkName(head.name, 'the head to save', 'Give it another name.');
-  await writeWeights(files, folder, HEAD_WEIGHTS, format, tensorsToWrite(head.tensors, headParameters(head, model.config.hidden), `head '${head.name}'`));
+  await writeWeights(
+    files,
+    folder,
+    HEAD_WEIGHTS,
+    format,
+    tensorsToWrite(head.tensors, headParameters(head, model.config.hidden), `head '${head.name}'`),
+  );
   const keys = [...COMMON, ...KEYS[head.config.head_type]];
   const config = Object.fromEntries(keys.map((key) => [key, head.config[key]]));
-  await files.write(joinPath(folder, HEAD_CONFIG), pythonJson({ config, ...modelFields(model, head.name) }, { floatKeys: ['dropout_prob'] }));
+  await files.write(
+    joinPath(folder, HEAD_CONFIG),
+    pythonJson({ config, ...modelFields(model, head.name) }, { floatKeys: ['dropout_prob'] }),
+  );
 }
 
 /** The fields that every config file of `adapters` ends with. */
 export function modelFields(model: ModelFacts, name: string): Record<string, unknown> {
   const { family, config } = model;
-  return { hidden_size: config.hidden, model_class: `${family.python}AdapterModel`, model_name: model.name, model_type: family.name, name, version: VERSION };
+  return {
+    hidden_size: config.hidden,
+    model_class: `${family.python}AdapterModel`,
+    model_name: model.name,
+    model_type: family.name,
+    name,
+    version: VERSION,
+  };
 }
 
 /** Removes a head's files, so that none of an earlier save is taken for that of a later one. */
@@ -53,19 +75,38 @@ export async function removeHead(files: Files, folder: string): Promise<void> {
  * Reads a head that `adapters` or this package saved; `as` gives it another name.
  * @throws adapter.mismatch, adapter.format, head.config, and file.* for damaged files
  */
-export async function loadHead(files: Files, folder: string, { encoder, as }: { encoder: ModelFacts; as?: string | undefined }): Promise<LoadedHead> {
+export async function loadHead(
+  files: Files,
+  folder: string,
+  { encoder, as }: { encoder: ModelFacts; as?: string | undefined },
+): Promise<LoadedHead> {
   const path = joinPath(folder, HEAD_CONFIG);
   const raw = await readJson(files, path);
   if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
   if (raw.config === null)
-    return fail({ code: 'head.config', subject: path, found: `the fixed head of a ${shown(raw.model_class)}`, expected: 'a head of an AdapterModel class', next: 'In Python, load it into an AutoAdapterModel, which converts it, and save it again.' });
+    return fail({
+      code: 'head.config',
+      subject: path,
+      found: `the fixed head of a ${shown(raw.model_class)}`,
+      expected: 'a head of an AdapterModel class',
+      next: 'In Python, load it into an AutoAdapterModel, which converts it, and save it again.',
+    });
   checkModel(raw, encoder, path);
   const config = checkHeadConfig(raw.config, path);
   const stored = typeof raw.name === 'string' ? raw.name : '';
   const name = checkName(as ?? raw.name, path, 'Load it under another name.');
   const head: Head = { name, config };
   const weights = await readWeights(files, folder, HEAD_WEIGHTS);
-  const found = new Map([...weights.tensors].map(([key, value]) => [key.startsWith(`heads.${stored}.`) ? `heads.${name}.${key.slice(`heads.${stored}.`.length)}` : key, value]));
-  const { tensors, notes } = matchTensors(found, headParameters(head, encoder.config.hidden), { path: weights.path, prefix: '', owner: `the head '${name}'` });
+  const found = new Map(
+    [...weights.tensors].map(([key, value]) => [
+      key.startsWith(`heads.${stored}.`) ? `heads.${name}.${key.slice(`heads.${stored}.`.length)}` : key,
+      value,
+    ]),
+  );
+  const { tensors, notes } = matchTensors(found, headParameters(head, encoder.config.hidden), {
+    path: weights.path,
+    prefix: '',
+    owner: `the head '${name}'`,
+  });
   return { ...head, tensors, notes };
 }

@@ -3,5 +3,5 @@ export { saveEncoder } from './encoder.ts';
 export type { ModelFacts } from './facts.ts';
 export { configHash } from './hash.ts';
 export { HEAD_CONFIG, type HeadPackage, type LoadedHead, loadHead, saveHead } from './head.ts';
-export type { WeightFormat } from './weights.ts';
 export type { AdapterPackage, LoadedAdapter, LoadingOptions, SavingOptions } from './package.ts';
+export type { WeightFormat } from './weights.ts';

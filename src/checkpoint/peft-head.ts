@@ -21,11 +21,18 @@ function fixedHeads({ family }: ModelFacts): FixedHead[] {
 }
 
 /** The head among the tensors of a PEFT file, and the keys it took; undefined where there is none that is known. */
-export function readPeftHead(tensors: ReadonlyMap<string, Tensor>, task: string | undefined, encoder: ModelFacts, name: string, path: string): { head: HeadPackage; used: string[] } | undefined {
+export function readPeftHead(
+  tensors: ReadonlyMap<string, Tensor>,
+  task: string | undefined,
+  encoder: ModelFacts,
+  name: string,
+  path: string,
+): { head: HeadPackage; used: string[] } | undefined {
   const fixed = fixedHeads(encoder).find((one) => one.task === task);
   const last = fixed && tensors.get(`${fixed.linears.at(-1)}.weight`);
-  const outputs = last?.shape[0];
-  if (!fixed || outputs === undefined) return undefined;
+  if (!fixed || last?.shape.length !== 2 || last.shape[1] !== encoder.config.hidden) return undefined;
+  const outputs = last.shape[0] as number;
+  if (outputs === 0) return undefined;
   const config = configOf(fixed, outputs);
   const head = { name, config };
   const used: string[] = [];
@@ -43,13 +50,27 @@ export function readPeftHead(tensors: ReadonlyMap<string, Tensor>, task: string 
 
 function configOf({ type, linears, activation, pooled }: FixedHead, outputs: number): HeadConfig {
   const label2id = Object.fromEntries(Array.from({ length: outputs }, (_, i) => [`LABEL_${i}`, i]));
-  return { head_type: type, num_labels: outputs, layers: linears.length, activation_function: activation, label2id, use_pooler: pooled, bias: true, dropout_prob: null };
+  return {
+    head_type: type,
+    num_labels: outputs,
+    layers: linears.length,
+    activation_function: activation,
+    label2id,
+    use_pooler: pooled,
+    bias: true,
+    dropout_prob: null,
+  };
 }
 
 /** How transformers would hold this head, where it has its like. */
-export function peftHead(head: HeadPackage, model: ModelFacts): { task: string; modules: string[]; tensors: Map<string, Tensor> } | undefined {
+export function peftHead(
+  head: HeadPackage,
+  model: ModelFacts,
+): { task: string; modules: string[]; tensors: Map<string, Tensor> } | undefined {
   const { head_type: type, layers, activation_function: activation, use_pooler: pooled, bias } = head.config;
-  const fixed = fixedHeads(model).find((one) => one.type === type && one.linears.length === layers && one.pooled === pooled && (layers === 1 || one.activation === activation));
+  const fixed = fixedHeads(model).find(
+    (one) => one.type === type && one.linears.length === layers && one.pooled === pooled && (layers === 1 || one.activation === activation),
+  );
   if (!fixed || !bias) return undefined;
   const tensors = new Map<string, Tensor>();
   for (const [i, spec] of headParameters(head, model.config.hidden).entries())

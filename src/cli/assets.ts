@@ -12,5 +12,11 @@ export async function modelFolder(files: Files, given: string | undefined): Prom
   if (given !== undefined) return given;
   const embedded = assetPath('seedling');
   if ((await files.kind(joinPath(embedded, 'config.json'))) === 'file') return embedded;
-  return fail({ code: 'file.missing', subject: '--model', found: 'nothing, and no encoder comes with this copy of multigraft', expected: 'the folder of an encoder', next: 'Give --model FOLDER: config.json, weights and tokenizer.json as downloaded from Hugging Face.' });
+  return fail({
+    code: 'file.missing',
+    subject: '--model',
+    found: 'nothing, and no encoder comes with this copy of multigraft',
+    expected: 'the folder of an encoder',
+    next: 'Give --model FOLDER: config.json, weights and tokenizer.json as downloaded from Hugging Face.',
+  });
 }

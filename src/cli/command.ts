@@ -8,6 +8,8 @@ export interface CommandContext {
   readonly stdout: (text: string) => void;
   /** Writes notes and progress, a line each. */
   readonly stderr: (text: string) => void;
+  /** Everything that comes in on standard input, read to its end. */
+  readonly stdin: () => Promise<Uint8Array>;
   /** `--json`: the result is wanted as JSON, and nothing else may go to stdout. */
   readonly json: boolean;
   /** Whether stderr is a terminal, so that a line may be redrawn. */

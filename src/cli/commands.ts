@@ -2,7 +2,14 @@ import type { Commands } from './program.ts';
 
 /** Every command, in the order of the help; its file exports `command`. */
 export const commands: Commands = {
-  pretrain: async () => (await import('./pretrain.ts')).command,
+  demo: async () => (await import('./demo.ts')).command,
   train: async () => (await import('./train.ts')).command,
+  predict: async () => (await import('./predict.ts')).command,
+  evaluate: async () => (await import('./evaluate.ts')).command,
+  inspect: async () => (await import('./inspect.ts')).command,
+  summary: async () => (await import('./summary.ts')).command,
   tasks: async () => (await import('./tasks.ts')).command,
+  methods: async () => (await import('./methods.ts')).command,
+  encoders: async () => (await import('./encoders.ts')).command,
+  pretrain: async () => (await import('./pretrain.ts')).command,
 };

@@ -18,12 +18,19 @@ function createWorld(): World {
     files: nodeFiles,
     stdout: (text) => void process.stdout.write(`${text}\n`),
     stderr: (text) => void process.stderr.write(`${text}\n`),
+    stdin: readStdin,
     isTTY: process.stderr.isTTY === true,
     get signal() {
       signal ??= onInterrupt();
       return signal;
     },
   };
+}
+
+async function readStdin(): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Uint8Array);
+  return Buffer.concat(chunks);
 }
 
 /** Aborts at the first SIGINT or SIGTERM and then gives both back to the system, so that a second one ends the process. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
 import { toFloat16, type Tensor } from '../base/tensor.ts';
-import { familyOf, loadEncoder } from '../encoders/index.ts';
+import { FAMILIES, familyOf, loadEncoder } from '../encoders/index.ts';
 import { configFields } from '../encoders/fields.ts';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import { nodeEngine } from '../session/node.ts';
@@ -49,7 +49,7 @@ export const command = defineCommand({
     const fields = configOf(options, tokenizer.vocabularySize);
     const path = joinPath(options.output, 'config.json');
     await files.write(path, `${JSON.stringify(fields, null, 2)}\n`);
-    const family = familyOf(fields.model_type, path);
+    const family = familyOf(String(fields.model_type), path);
     const statePath = joinPath(options.output, 'state.safetensors');
     const progress = trainingProgress(context);
     const log = joinPath(options.output, 'log.jsonl');
@@ -100,8 +100,9 @@ async function ownTokenizer({ files, stderr }: CommandContext, { output, vocabul
 
 function configOf({ hidden, layers, heads, intermediate, positions }: Options, vocabulary: number) {
   return {
-    model_type: 'bert',
-    architectures: ['BertModel'],
+    // The plain family: the first of the list.
+    model_type: FAMILIES[0]?.name,
+    architectures: [`${FAMILIES[0]?.python}Model`],
     hidden_size: hidden,
     num_hidden_layers: layers,
     num_attention_heads: heads,
@@ -126,5 +127,5 @@ async function loadState({ files }: CommandContext, output: string): Promise<Pre
 
 function narrow(weights: ReadonlyMap<string, Tensor>, precision: Options['precision']): Map<string, Tensor> {
   if (precision === 'float32') return new Map(weights);
-  return new Map([...weights].map(([name, { shape, data }]) => [name.replace(/^bert\./, ''), { dtype: 'float16', shape, data: toFloat16(data as Float32Array) }]));
+  return new Map([...weights].map(([name, { shape, data }]) => [name, { dtype: 'float16', shape, data: toFloat16(data as Float32Array) }]));
 }

@@ -40,6 +40,7 @@ async function run(line: string, more: Partial<CommandContext> = {}) {
     files: memoryFiles(),
     stdout: (text: string) => void out.push(text),
     stderr: (text: string) => void err.push(text),
+    stdin: async () => new Uint8Array(),
     isTTY: false,
     signal: new AbortController().signal,
   };

@@ -8,7 +8,12 @@ const LINE_MILLISECONDS = 10_000;
 export function trainingProgress({ isTTY, json, stderr }: CommandContext): { onEvent(event: TrainEvent): void; stop(): void } {
   if (json) return { onEvent() {}, stop() {} };
   const bar = isTTY
-    ? new SingleBar({ format: '{bar} {value}/{total} | loss {loss} | {speed} rows/s | {left} left{best}', hideCursor: true, clearOnComplete: true, linewrap: false })
+    ? new SingleBar({
+        format: '{bar} {value}/{total} | loss {loss} | {speed} rows/s | {left} left{best}',
+        hideCursor: true,
+        clearOnComplete: true,
+        linewrap: false,
+      })
     : undefined;
   let best = '';
   let mean: number | undefined;
@@ -23,7 +28,11 @@ export function trainingProgress({ isTTY, json, stderr }: CommandContext): { onE
       else if (event.type === 'evaluation') {
         const value = event.metrics[event.metric] as number;
         if (event.best) best = ` | best ${event.metric} ${value.toFixed(4)}`;
-        say(`step ${event.step}: ${Object.entries(event.metrics).map(([name, score]) => `${name} ${score.toFixed(4)}`).join(', ')}${event.best ? ' (best so far)' : ''}`);
+        say(
+          `step ${event.step}: ${Object.entries(event.metrics)
+            .map(([name, score]) => `${name} ${score.toFixed(4)}`)
+            .join(', ')}${event.best ? ' (best so far)' : ''}`,
+        );
       } else {
         mean = mean === undefined ? event.loss : 0.95 * mean + 0.05 * event.loss;
         const facts = { loss: mean.toFixed(4), speed: event.examplesPerSecond.toFixed(0), left: duration(event.secondsLeft), best };
@@ -36,6 +45,19 @@ export function trainingProgress({ isTTY, json, stderr }: CommandContext): { onE
       }
     },
     stop: () => bar?.stop(),
+  };
+}
+
+/** Counts rows on a terminal; silent elsewhere and with --json. */
+export function countProgress({ isTTY, json }: CommandContext, unit: string): { onProgress(done: number, of: number): void; stop(): void } {
+  if (json || !isTTY) return { onProgress() {}, stop() {} };
+  const bar = new SingleBar({ format: `{bar} {value}/{total} ${unit}`, hideCursor: true, clearOnComplete: true, linewrap: false });
+  return {
+    onProgress(done, of) {
+      if (bar.isActive) bar.update(done);
+      else bar.start(of, done);
+    },
+    stop: () => bar.stop(),
   };
 }
 

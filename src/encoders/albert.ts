@@ -13,7 +13,17 @@ const LINEAR_NAMES: Readonly<Record<LinearName, string>> = {
 
 const path = (layer: number) => `encoder.albert_layer_groups.${layer}.albert_layers.0`;
 
-const DEFAULTS = { positions: 512, types: 2, vocabulary: 30000, embedding: 128, hidden: 4096, heads: 64, intermediate: 16384, activation: 'gelu_new', dropout: 0 };
+const DEFAULTS = {
+  positions: 512,
+  types: 2,
+  vocabulary: 30000,
+  embedding: 128,
+  hidden: 4096,
+  heads: 64,
+  intermediate: 16384,
+  activation: 'gelu_new',
+  dropout: 0,
+};
 
 /** ALBERT (Lan et al. 2020): parameters tied across depth, narrow embeddings with a projection. */
 export const ALBERT: EncoderFamily = {

@@ -8,7 +8,8 @@ const { pooler: _none, ...names } = BERT.names;
 export const ELECTRA: EncoderFamily = {
   ...BERT,
   name: 'electra',
-  config: (fields) => standardConfig('electra', fields, { positions: 512, types: 2, embedding: 128, hidden: 256, heads: 4, intermediate: 1024 }),
+  config: (fields) =>
+    standardConfig('electra', fields, { positions: 512, types: 2, embedding: 128, hidden: 256, heads: 4, intermediate: 1024 }),
   prefix: 'electra.',
   names: { ...names, projection: 'embeddings_project' },
   pooler: false,

@@ -33,7 +33,11 @@ export function standardConfig(family: string, fields: ConfigFields, defaults: D
     activation: fields.text('hidden_act', defaults.activation ?? 'gelu'),
     hiddenDropout: fields.number('hidden_dropout_prob', defaults.dropout ?? 0.1),
     attentionDropout: fields.number('attention_probs_dropout_prob', defaults.dropout ?? 0.1),
-    classifierDropout: fields.has('classifier_dropout') ? fields.number('classifier_dropout') : fields.has('classifier_dropout_prob') ? fields.number('classifier_dropout_prob') : undefined,
+    classifierDropout: fields.has('classifier_dropout')
+      ? fields.number('classifier_dropout')
+      : fields.has('classifier_dropout_prob')
+        ? fields.number('classifier_dropout_prob')
+        : undefined,
     padId: fields.integer('pad_token_id', defaults.padId ?? 0),
     groups: defaults.groups ?? layers,
   };
@@ -45,13 +49,18 @@ export function configFields(raw: Readonly<Record<string, unknown>>, subject: st
     const value = raw[name];
     if (value === undefined || value === null)
       return fallback ?? fail({ code: 'encoder.config', subject: `${subject}: field '${name}'`, found: 'nothing', expected });
-    if (!fits(value)) return fail({ code: 'encoder.config', subject: `${subject}: field '${name}'`, found: JSON.stringify(value), expected });
+    if (!fits(value))
+      return fail({ code: 'encoder.config', subject: `${subject}: field '${name}'`, found: JSON.stringify(value), expected });
     return value;
   };
-  const positive = (limit: number) => (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= limit;
+  const positive =
+    (limit: number) =>
+    (value: unknown): value is number =>
+      Number.isSafeInteger(value) && (value as number) >= 0 && (value as number) <= limit;
   return {
     integer: (name, fallback) => read(name, fallback, 'an integer from 0 to 10,000,000', positive(1e7)),
-    number: (name, fallback) => read(name, fallback, 'a number', (value): value is number => typeof value === 'number' && Number.isFinite(value)),
+    number: (name, fallback) =>
+      read(name, fallback, 'a number', (value): value is number => typeof value === 'number' && Number.isFinite(value)),
     text: (name, fallback) => read(name, fallback, 'a string', (value): value is string => typeof value === 'string'),
     has: (name) => raw[name] !== undefined && raw[name] !== null,
   };

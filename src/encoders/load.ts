@@ -1,11 +1,18 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { asFloat32, type Tensor } from '../base/tensor.ts';
-import { readJson, isJsonObject } from '../formats/json.ts';
-import { countNonFinite, readSafetensorsIndex, readShardedIndex, readTensor, type TensorEntry, type TensorIndex } from '../formats/safetensors.ts';
+import { isJsonObject, readJson } from '../formats/json.ts';
+import {
+  countNonFinite,
+  readSafetensorsIndex,
+  readShardedIndex,
+  readTensor,
+  type TensorEntry,
+  type TensorIndex,
+} from '../formats/safetensors.ts';
 import { readShardedTorchIndex, readTorchIndex } from '../formats/torch.ts';
-import { noDropout, parameters } from '../nn/index.ts';
 import { type Value, weight } from '../graph/index.ts';
+import { noDropout, parameters } from '../nn/index.ts';
 import type { EncoderConfig, EncoderFamily } from './config.ts';
 import { familyOf } from './families.ts';
 import { configFields } from './fields.ts';
@@ -42,18 +49,32 @@ const WEIGHT_FILES = ['model.safetensors', 'model.safetensors.index.json', 'pyto
 export async function loadEncoder(files: Files, folder: string, { checkFinite = false } = {}): Promise<Encoder> {
   const path = joinPath(folder, 'config.json');
   if ((await files.kind(path)) !== 'file')
-    fail({ code: 'file.missing', subject: path, found: (await files.kind(folder)) === 'none' ? 'no such folder' : 'a folder without config.json', expected: 'a Hugging Face model folder (config.json, weights, tokenizer.json)', next: 'Check --model.' });
+    fail({
+      code: 'file.missing',
+      subject: path,
+      found: { none: 'no such folder', file: 'a file where a folder is needed', folder: 'a folder without config.json' }[await files.kind(folder)],
+      expected: 'a Hugging Face model folder (config.json, weights, tokenizer.json)',
+      next: 'Check --model.',
+    });
   const fields = await readJson(files, path);
   if (!isJsonObject(fields)) return fail({ code: 'encoder.config', subject: path, found: 'no JSON object', expected: 'an object' });
   const reader = configFields(fields, path);
   const family = familyOf(reader.text('model_type'), path);
   const config = family.config(reader);
   if (config.hidden % config.heads !== 0)
-    fail({ code: 'encoder.config', subject: path, found: `${config.hidden} hidden units and ${config.heads} heads`, expected: 'a multiple' });
+    fail({
+      code: 'encoder.config',
+      subject: path,
+      found: `${config.hidden} hidden units and ${config.heads} heads`,
+      expected: 'a multiple',
+    });
   const index = await readIndex(files, folder);
   const { weights, notes } = await matchWeights(files, index, family, config);
   if (checkFinite) notes.push(...(await nonFinite(weights)));
-  const name = typeof fields._name_or_path === 'string' && fields._name_or_path ? fields._name_or_path : (folder.replace(/\/+$/, '').split('/').at(-1) as string);
+  const name =
+    typeof fields._name_or_path === 'string' && fields._name_or_path
+      ? fields._name_or_path
+      : (folder.replace(/\/+$/, '').split('/').at(-1) as string);
   return { name, folder, family, config, fields, weights, notes };
 }
 
@@ -95,15 +116,28 @@ async function matchWeights(files: Files, index: TensorIndex, family: EncoderFam
   for (const [key, entry] of index.tensors) {
     const name = canonicalName(key, family, needed);
     if (needed.has(name)) found.set(name, entry);
-    else if (!family.ignored.some((pattern) => pattern.test(key)) && !/\.position_ids$|\.token_type_ids$/.test(`.${key}`)) unknown.push(key);
+    else if (!family.ignored.some((pattern) => pattern.test(key)) && !/\.position_ids$|\.token_type_ids$/.test(`.${key}`))
+      unknown.push(key);
   }
   const pooler = `${family.prefix}${family.names.pooler}.`;
   const missing = [...needed.keys()].filter((name) => !found.has(name) && !name.startsWith(pooler));
   if (missing.length)
-    fail({ code: 'encoder.weights', subject: index.path, found: `no ${list(missing)}`, expected: `the ${needed.size} tensors of a ${family.name} encoder with ${config.layers} layers`, next: 'The file is incomplete, or config.json belongs to another model.' });
+    fail({
+      code: 'encoder.weights',
+      subject: index.path,
+      found: `no ${list(missing)}`,
+      expected: `the ${needed.size} tensors of a ${family.name} encoder with ${config.layers} layers`,
+      next: 'The file is incomplete, or config.json belongs to another model.',
+    });
   const misshapen = [...found].filter(([name, { shape }]) => String(shape) !== String(needed.get(name)));
   if (misshapen.length)
-    fail({ code: 'encoder.weights', subject: index.path, found: list(misshapen.map(([name, { shape }]) => `${name} [${shape}]`)), expected: list(misshapen.map(([name]) => `[${needed.get(name)}]`)), next: 'config.json belongs to another model.' });
+    fail({
+      code: 'encoder.weights',
+      subject: index.path,
+      found: list(misshapen.map(([name, { shape }]) => `${name} [${shape}]`)),
+      expected: list(misshapen.map(([name]) => `[${needed.get(name)}]`)),
+      next: 'config.json belongs to another model.',
+    });
 
   const weights = new Map<string, EncoderWeight>();
   const expanded = new Map<string, number>();
@@ -118,7 +152,11 @@ async function matchWeights(files: Files, index: TensorIndex, family: EncoderFam
       name,
       file,
       inPlace: entry.dtype === 'float32' && entry.strides === undefined,
-      read: async () => ({ dtype: 'float32', shape: entry.shape, data: asFloat32(await readTensor(files, entry), `${index.path}: ${name}`) }),
+      read: async () => ({
+        dtype: 'float32',
+        shape: entry.shape,
+        data: asFloat32(await readTensor(files, entry), `${index.path}: ${name}`),
+      }),
     });
   }
   const notes = [...expanded].map(([dtype, count]) => `${count} ${dtype} tensors are expanded to float32 at load.`);

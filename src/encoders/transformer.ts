@@ -1,4 +1,19 @@
-import { add, type Dim, gather, input, multiplyDims, mul, reshape, scalar, slice, softmax, sub, tanh, type Value, matmul } from '../graph/index.ts';
+import {
+  add,
+  type Dim,
+  gather,
+  input,
+  matmul,
+  mul,
+  multiplyDims,
+  reshape,
+  scalar,
+  slice,
+  softmax,
+  sub,
+  tanh,
+  type Value,
+} from '../graph/index.ts';
 import { activation, attentionScores, type Dropout, linear, mergeHeads, norm, type Parameters, splitHeads } from '../nn/index.ts';
 import { type EncoderConfig, type EncoderFamily, type LinearName, layerModule, type NormPlace } from './config.ts';
 import type { Graft, Rows } from './sites.ts';
@@ -52,8 +67,12 @@ function drawEmbeddings({ config, family, parameters, dropout, batch = 'B' }: Dr
   const table = (name: string, size: number) => parameters(`${prefix}${name}.weight`, [size, config.embedding]);
   const positions = table(names.position, config.positions);
   let sum = gather(table(names.word, config.vocabulary), input('inputIds', 'int32', [batch, LENGTH]));
-  sum = add(sum, family.positionsAfterPad ? gather(positions, input('positionIds', 'int32', [batch, LENGTH])) : slice(positions, 0, 0, LENGTH));
-  if (names.type && config.types > 0) sum = add(sum, gather(table(names.type, config.types), input('tokenTypeIds', 'int32', [batch, LENGTH])));
+  sum = add(
+    sum,
+    family.positionsAfterPad ? gather(positions, input('positionIds', 'int32', [batch, LENGTH])) : slice(positions, 0, 0, LENGTH),
+  );
+  if (names.type && config.types > 0)
+    sum = add(sum, gather(table(names.type, config.types), input('tokenTypeIds', 'int32', [batch, LENGTH])));
   const flat = reshape(sum, [multiplyDims(batch, LENGTH), config.embedding]);
   const normed = dropout(norm(parameters, prefix + names.embeddingNorm, flat, config.epsilon), config.hiddenDropout, 'embeddings');
   return names.projection ? linear(parameters, prefix + names.projection, normed, config.hidden) : normed;

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import type { AddNormSite, Graft, NormPlace, Rows } from '../encoders/index.ts';
 import { add, expand, gemm, layerNorm, mul, multiplyDims, reduceMean, reshape, scalar, sigmoid, type Value } from '../graph/index.ts';
-import { activation, type Dropout, type Initializer, type Parameters, type ParameterSpec } from '../nn/index.ts';
+import { activation, type Dropout, type Initializer, isActivation, type ParameterSpec, type Parameters } from '../nn/index.ts';
 import { adapterPath, type Method, type MethodContext, modules, PLACES } from './method.ts';
 
 /**
@@ -19,7 +19,7 @@ const schema = z
     output_adapter: z.boolean(),
     cross_adapter: z.boolean().default(false),
     reduction_factor: z.union([z.number().positive(), z.record(z.string(), z.number().positive())]),
-    non_linearity: z.string(),
+    non_linearity: z.string().refine(isActivation, 'the name of an activation function'),
     original_ln_before: z.boolean().default(false),
     original_ln_after: z.boolean().default(true),
     ln_before: z.boolean().default(false),
@@ -49,15 +49,38 @@ const schema = z
     phm_init_range: z.number().default(0.0001),
     hypercomplex_nonlinearity: z.string().default('glorot-uniform'),
   })
-  .refine((config) => config.mh_adapter || config.output_adapter, 'mh_adapter and output_adapter are both false: the adapter would sit nowhere')
-  .refine((config) => config.residual_before_ln !== 'post_add' || config.original_ln_before, "residual_before_ln 'post_add' needs original_ln_before");
+  .refine(
+    (config) => config.mh_adapter || config.output_adapter,
+    'mh_adapter and output_adapter are both false: the adapter would sit nowhere',
+  )
+  .refine(
+    (config) => config.residual_before_ln !== 'post_add' || config.original_ln_before,
+    "residual_before_ln 'post_add' needs original_ln_before",
+  );
 
 type BottleneckConfig = z.infer<typeof schema>;
 
 const SEQUENTIAL = { mh_adapter: false, output_adapter: true, original_ln_before: true, non_linearity: 'relu', reduction_factor: 16 };
 const DOUBLE = { mh_adapter: true, output_adapter: true, non_linearity: 'swish', reduction_factor: 16 };
-const PARALLEL = { mh_adapter: false, output_adapter: true, is_parallel: true, non_linearity: 'relu', reduction_factor: 2, init_weights: 'mam_adapter', scaling: 4 };
-const PLUS = { ...SEQUENTIAL, original_ln_after: false, residual_before_ln: false, non_linearity: 'gelu', reduction_factor: 96, scaling: 'channel', init_weights: 'houlsby', stochastic_depth: 0.1 };
+const PARALLEL = {
+  mh_adapter: false,
+  output_adapter: true,
+  is_parallel: true,
+  non_linearity: 'relu',
+  reduction_factor: 2,
+  init_weights: 'mam_adapter',
+  scaling: 4,
+};
+const PLUS = {
+  ...SEQUENTIAL,
+  original_ln_after: false,
+  residual_before_ln: false,
+  non_linearity: 'gelu',
+  reduction_factor: 96,
+  scaling: 'channel',
+  init_weights: 'houlsby',
+  stochastic_depth: 0.1,
+};
 
 export const BOTTLENECK: Method<BottleneckConfig> = {
   name: 'bottleneck',
@@ -81,7 +104,9 @@ export const BOTTLENECK: Method<BottleneckConfig> = {
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   parameters: (config, context) =>
-    places(config).flatMap((place) => modules(context.encoder, config.leave_out).flatMap((module) => parametersAt(config, context, place, module))),
+    places(config).flatMap((place) =>
+      modules(context.encoder, config.leave_out).flatMap((module) => parametersAt(config, context, place, module)),
+    ),
   graft(config, context, parameters, dropout): Graft {
     return {
       addNorm(site) {
@@ -96,11 +121,16 @@ function places(config: BottleneckConfig): NormPlace[] {
   return PLACES.filter((place) => (place === 'attention' ? config.mh_adapter : config.output_adapter));
 }
 
-/** r = ⌊d / factor⌋, at least 1, of the exact quotient (32 / 0.8 is 39: 0.8 is a little more than 4/5); the factor may differ by layer. */
+/** r = ⌊d / factor⌋, at least 1, of the exact quotient: 0.8 is a little more than 4/5, so 32 / 0.8 gives 39. */
 function width({ reduction_factor: factor }: BottleneckConfig, hidden: number, module: number): number {
   const own = typeof factor === 'number' ? factor : (factor[String(module)] ?? factor.default);
   if (own === undefined)
-    return fail({ code: 'method.config', subject: 'reduction_factor', found: `nothing for layer ${module}`, expected: `an entry '${module}' or 'default'` });
+    return fail({
+      code: 'method.config',
+      subject: 'reduction_factor',
+      found: `nothing for layer ${module}`,
+      expected: `an entry '${module}' or 'default'`,
+    });
   return Math.max(1, Math.round((hidden - (hidden % own)) / own));
 }
 
@@ -111,13 +141,10 @@ function parametersAt(config: BottleneckConfig, context: MethodContext, place: N
   const [down, up] = initializers(config.init_weights, d);
   const down0 = config.ln_before ? 'adapter_down.1' : 'adapter_down.0';
   const norm = (name: string, alias?: string): ParameterSpec[] =>
-    [
-      { part: 'weight', value: 1 },
-      { part: 'bias', value: 0 },
-    ].map(({ part, value }) => ({
+    ['weight', 'bias'].map((part) => ({
       name: `${path}.${name}.${part}`,
       shape: [d],
-      init: { kind: 'constant', value },
+      init: part === 'weight' ? ONE : ZERO,
       decay: false,
       ...(alias !== undefined && { aliases: [`${path}.${alias}.${part}`] }),
     }));
@@ -130,7 +157,7 @@ function parametersAt(config: BottleneckConfig, context: MethodContext, place: N
     { name: `${path}.adapter_up.bias`, shape: [d], init: ZERO, decay: false },
     ...(config.ln_after ? norm('adapter_norm_after') : []),
     ...(typeof config.scaling === 'string'
-      ? [{ name: `${path}.scaling`, shape: [config.scaling === 'channel' ? d : 1], init: { kind: 'constant', value: 1 } as const, decay: true }]
+      ? [{ name: `${path}.scaling`, shape: [config.scaling === 'channel' ? d : 1], init: ONE, decay: true }]
       : []),
     ...(config.use_gating
       ? [
@@ -141,6 +168,7 @@ function parametersAt(config: BottleneckConfig, context: MethodContext, place: N
   ];
 }
 
+const ONE: Initializer = { kind: 'constant', value: 1 };
 const ZERO: Initializer = { kind: 'constant', value: 0 };
 const NORMAL: Initializer = { kind: 'normal', deviation: 0.02 };
 
@@ -171,7 +199,10 @@ function adapt(config: BottleneckConfig, context: MethodContext, parameters: Par
   function bottleneck(settings: BottleneckConfig, get: Own, from: Value): Value {
     const inner = settings.ln_before ? ownNorm(get, 'adapter_norm_before', from) : from;
     const down = settings.ln_before ? 'adapter_down.1' : 'adapter_down.0';
-    const d = activation(settings.non_linearity, 'method.config')(gemm(inner, get(`${down}.weight`), get(`${down}.bias`), { transB: true }));
+    const d = activation(
+      settings.non_linearity,
+      'method.config',
+    )(gemm(inner, get(`${down}.weight`), get(`${down}.bias`), { transB: true }));
     return gemm(d, get('adapter_up.weight'), get('adapter_up.bias'), { transB: true });
   }
 }

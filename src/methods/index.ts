@@ -1,4 +1,4 @@
-export { LORA } from './lora.ts';
 export { parseGrammar } from './grammar.ts';
-export { type AdapterLayout, type Method, type MethodConfig, type MethodContext, adapterPath, loraPath } from './method.ts';
+export { LORA } from './lora.ts';
+export { type AdapterLayout, adapterPath, loraPath, type Method, type MethodConfig, type MethodContext, modules } from './method.ts';
 export { type ConfiguredMethod, configureMethod, DEFAULT_METHOD, METHODS, methodNames, methodOfConfig } from './registry.ts';

@@ -30,7 +30,10 @@ const fields = z.strictObject({
 
 type LoraConfig = z.infer<typeof fields>;
 
-const schema = fields.refine((config) => linears(config).length > 0, 'some linear to adapt: selfattn_lora, intermediate_lora or output_lora');
+const schema = fields.refine(
+  (config) => linears(config).length > 0,
+  'some linear to adapt: selfattn_lora, intermediate_lora or output_lora',
+);
 
 export const LORA: Method<LoraConfig> = {
   name: 'low-rank',
@@ -46,7 +49,9 @@ export const LORA: Method<LoraConfig> = {
   // `adapters` never wraps the attention's output; PEFT knows no gates.
   layouts: (config) => (linears(config).includes('attentionOutput') ? ['peft'] : config.use_gating ? ['adapters'] : ['adapters', 'peft']),
   parameters: (config, context) =>
-    modules(context.encoder, config.leave_out).flatMap((module) => linears(config).flatMap((name) => parametersAt(config, context, name, module))),
+    modules(context.encoder, config.leave_out).flatMap((module) =>
+      linears(config).flatMap((name) => parametersAt(config, context, name, module)),
+    ),
   graft(config, context, parameters, dropout): Graft {
     const adapted = new Set(linears(config));
     return {
@@ -73,7 +78,12 @@ export const LORA: Method<LoraConfig> = {
   },
 };
 
-const ATTENTION: Readonly<Record<LoraConfig['attn_matrices'][number], LinearName>> = { q: 'query', k: 'key', v: 'value', o: 'attentionOutput' };
+const ATTENTION: Readonly<Record<LoraConfig['attn_matrices'][number], LinearName>> = {
+  q: 'query',
+  k: 'key',
+  v: 'value',
+  o: 'attentionOutput',
+};
 
 /** The adapted linears. `o`, the attention's output, has no form in `adapters`; PEFT has it. */
 function linears(config: LoraConfig): LinearName[] {
@@ -84,7 +94,12 @@ function linears(config: LoraConfig): LinearName[] {
   ];
 }
 
-function parametersAt({ r, init_weights, use_gating }: LoraConfig, context: MethodContext, name: LinearName, module: number): ParameterSpec[] {
+function parametersAt(
+  { r, init_weights, use_gating }: LoraConfig,
+  context: MethodContext,
+  name: LinearName,
+  module: number,
+): ParameterSpec[] {
   const { hidden, intermediate } = context.encoder;
   const fanIn = name === 'output' ? intermediate : hidden;
   const out = name === 'intermediate' ? intermediate : hidden;

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
+import { fail } from '../base/errors.ts';
 import type { EncoderConfig, EncoderFamily, Graft, LinearName, NormPlace } from '../encoders/index.ts';
-import type { Dropout, Parameters, ParameterSpec } from '../nn/index.ts';
+import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';
 
 /** The configuration of a method as it stands on disk: the Python library's own keys. */
 export type MethodConfig = Readonly<Record<string, unknown>>;
@@ -56,9 +57,12 @@ export function loraPath({ family, name }: MethodContext, linear: LinearName, mo
   return `${family.prefix}${family.names.linear(module, linear)}.loras.${name}`;
 }
 
-/** The distinct layer modules of an encoder that are not left out. */
+/** The distinct layer modules of an encoder that are not left out. @throws method.site when none is left */
 export function modules({ groups }: EncoderConfig, leaveOut: readonly number[]): number[] {
-  return Array.from({ length: groups }, (_, i) => i).filter((i) => !leaveOut.includes(i));
+  const kept = Array.from({ length: groups }, (_, i) => i).filter((i) => !leaveOut.includes(i));
+  if (kept.length === 0)
+    fail({ code: 'method.site', subject: 'leave_out', found: `all ${groups} layers`, expected: 'at least one layer to adapt' });
+  return kept;
 }
 
 /** The distinct places at which one adapter acts. */

@@ -1,4 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
+import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import { parseGrammar } from './grammar.ts';
 import { LORA } from './lora.ts';
@@ -34,7 +34,13 @@ export function configureMethod(text: string, overrides: MethodConfig = {}, meth
   const method = methods.find((one) => Object.hasOwn(one.presets, name));
   if (!method) {
     const near = nearest(name, methodNames(methods));
-    return fail({ code: 'method.config', subject: 'method', found: `'${name}'`, expected: `one of ${methodNames(methods).join(', ')}`, ...(near && { next: `Did you mean '${near}'?` }) });
+    return fail({
+      code: 'method.config',
+      subject: 'method',
+      found: `'${name}'`,
+      expected: `one of ${methodNames(methods).join(', ')}`,
+      ...(near && { next: `Did you mean '${near}'?` }),
+    });
   }
   return { method, config: checkConfig(method, { ...method.presets[name], ...values, ...overrides }, `method ${name}`), text };
 }
@@ -46,7 +52,11 @@ export interface ReadingOptions {
 }
 
 /** The method that wrote a configuration, by its `architecture`. @throws method.config */
-export function methodOfConfig(config: MethodConfig, subject: string, { methods = METHODS, onUnknownKey }: ReadingOptions = {}): ConfiguredMethod {
+export function methodOfConfig(
+  config: MethodConfig,
+  subject: string,
+  { methods = METHODS, onUnknownKey }: ReadingOptions = {},
+): ConfiguredMethod {
   const architecture = config.architecture ?? null;
   const method = methods.find((one) => one.architecture === architecture);
   if (!method)
@@ -74,9 +84,20 @@ function checkConfig(method: Method, values: MethodConfig, subject: string): Met
   if (unknown !== undefined) {
     const known = knownKeys(method);
     const near = nearest(unknown, known);
-    return fail({ code: 'method.config', subject: `${subject}: key '${unknown}'`, found: 'no such key', expected: known.join(', '), ...(near && { next: `Did you mean '${near}'?` }) });
+    return fail({
+      code: 'method.config',
+      subject: `${subject}: key '${unknown}'`,
+      found: 'no such key',
+      expected: known.join(', '),
+      ...(near && { next: `Did you mean '${near}'?` }),
+    });
   }
-  return fail({ code: 'method.config', subject: key ? `${subject}: key '${key}'` : subject, found: shown(issue?.path ?? [], values), expected: issue?.message ?? 'another value' });
+  return fail({
+    code: 'method.config',
+    subject: key ? `${subject}: key '${key}'` : subject,
+    found: shown(issue?.path ?? [], values),
+    expected: issue ? expectationIn(issue.message) : 'another value',
+  });
 }
 
 /** The value at a path, cut to what fits in a message. */
@@ -87,7 +108,9 @@ function shown(path: readonly PropertyKey[], values: MethodConfig): string {
 }
 
 function knownKeys(method: Method): string[] {
-  const complete = Object.values(method.presets).map((preset) => method.schema.safeParse(preset)).find((result) => result.success);
+  const complete = Object.values(method.presets)
+    .map((preset) => method.schema.safeParse(preset))
+    .find((result) => result.success);
   return complete?.success ? Object.keys(complete.data) : [];
 }
 

@@ -43,6 +43,10 @@ export const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   laplace,
 };
 
+export function isActivation(name: string): boolean {
+  return Object.hasOwn(ACTIVATIONS, name.toLowerCase());
+}
+
 /** Throws `code` naming the nearest known activation. `prelu` and `xielu`, which are trainable, are not among them. */
 export function activation(name: string, code: 'encoder.config' | 'method.config' | 'head.config'): Activation {
   const found = Object.hasOwn(ACTIVATIONS, name.toLowerCase()) ? ACTIVATIONS[name.toLowerCase()] : undefined;

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { fail, invariant } from '../base/errors.ts';
+import { expectationIn, fail, invariant } from '../base/errors.ts';
 import { type Dim, gemm, matmul, multiplyDims, reshape, type Value } from '../graph/index.ts';
-import { activation, type Dropout, type Parameters, type ParameterSpec } from '../nn/index.ts';
+import { activation, type Dropout, isActivation, type ParameterSpec, type Parameters } from '../nn/index.ts';
 
 /** A prediction head as `adapters` keeps it in head_config.json (its keys, its module numbers). */
 export interface Head {
@@ -17,7 +17,7 @@ const schema = z.object({
   num_labels: z.number().int().positive().optional(),
   num_choices: z.number().int().positive().optional(),
   layers: z.number().int().min(1).max(8).default(1),
-  activation_function: z.string().nullable().default('tanh'),
+  activation_function: z.string().refine(isActivation, 'the name of an activation function').nullable().default('tanh'),
   label2id: z.record(z.string(), z.number().int().nonnegative()).nullable().default(null),
   use_pooler: z.boolean().default(false),
   bias: z.boolean().default(true),
@@ -31,11 +31,31 @@ export function checkHeadConfig(raw: unknown, subject: string): HeadConfig {
   const result = schema.safeParse(raw);
   if (!result.success) {
     const issue = result.error.issues[0];
-    return fail({ code: 'head.config', subject: `${subject}: key '${issue?.path.join('.')}'`, found: JSON.stringify((raw as Record<string, unknown> | null)?.[String(issue?.path[0])] ?? null), expected: issue?.message ?? 'another value' });
+    return fail({
+      code: 'head.config',
+      subject: `${subject}: key '${issue?.path.join('.')}'`,
+      found: JSON.stringify((raw as Record<string, unknown> | null)?.[String(issue?.path[0])] ?? null),
+      expected: issue ? expectationIn(issue.message) : 'another value',
+    });
   }
   const { head_type: type, num_choices: choices, num_labels: labels } = result.data;
   const count = type === 'multiple_choice' ? choices : labels;
-  if (count === undefined) fail({ code: 'head.config', subject, found: 'no number of outputs', expected: type === 'multiple_choice' ? 'num_choices' : 'num_labels' });
+  if (count === undefined)
+    fail({
+      code: 'head.config',
+      subject,
+      found: 'no number of outputs',
+      expected: type === 'multiple_choice' ? 'num_choices' : 'num_labels',
+    });
+  const ids = Object.values(result.data.label2id ?? {});
+  const wrong = ids.find((id, i) => id >= (count as number) || ids.indexOf(id) !== i);
+  if (wrong !== undefined)
+    fail({
+      code: 'head.config',
+      subject: `${subject}: key 'label2id'`,
+      found: `the number ${wrong}${ids.indexOf(wrong) === ids.lastIndexOf(wrong) ? '' : ' twice'}`,
+      expected: `numbers from 0 to ${(count as number) - 1}, each for one label`,
+    });
   return result.data;
 }
 
@@ -82,7 +102,9 @@ export function drawLogits(head: Head, x: Value, parameters: Parameters, dropout
   linears.forEach(({ name, fanIn, out }, i) => {
     const dropped = dropout(value, p, `${name}.in`);
     const weight = parameters(`${name}.weight`, [out, fanIn]);
-    value = head.config.bias ? gemm(dropped, weight, parameters(`${name}.bias`, [out]), { transB: true }) : matmul(dropped, weight, { transB: true });
+    value = head.config.bias
+      ? gemm(dropped, weight, parameters(`${name}.bias`, [out]), { transB: true })
+      : matmul(dropped, weight, { transB: true });
     const f = head.config.activation_function;
     if (i < linears.length - 1 && f !== null) value = activation(f, 'head.config')(value);
   });

@@ -1,4 +1,19 @@
-import { add, input, logSoftmax, mul, neg, pick, reduceSum, reshape, scalar, slice, softplus, sub, type Dim, type Value } from '../graph/index.ts';
+import {
+  add,
+  type Dim,
+  input,
+  logSoftmax,
+  mul,
+  neg,
+  pick,
+  reduceSum,
+  reshape,
+  scalar,
+  slice,
+  softplus,
+  sub,
+  type Value,
+} from '../graph/index.ts';
 import type { Head } from './head.ts';
 
 /**
@@ -18,7 +33,8 @@ export function drawLoss(head: Head, logits: Value): Value {
     return add(span('start', 0), span('end', 1));
   }
   const weights = input('lossWeights', 'float32', [rows]);
-  if (type === 'multilabel_classification') return binaryCrossEntropy(logits, input('labels', 'float32', [rows, outputs as number]), weights);
+  if (type === 'multilabel_classification')
+    return binaryCrossEntropy(logits, input('labels', 'float32', [rows, outputs as number]), weights);
   if (type === 'classification' && outputs === 1) return squaredError(logits, input('labels', 'float32', [rows]), weights);
   return crossEntropy(logits, input('labels', 'int32', [rows]), weights);
 }

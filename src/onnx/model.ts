@@ -66,8 +66,11 @@ export function toOnnx(program: Program, placeOf: (name: string) => WeightPlace)
 
   const emitter: Emitter = { name: (value) => names.get(value) as string, node, integers, shape, fresh };
 
+  // A result goes by its output's name at once; a leaf, or a second name for one result, needs a node of its own.
+  for (const [name, value] of Object.entries(program.outputs))
+    if (value.node.inputs.length > 0 && !names.has(value)) names.set(value, outputName(name));
   for (const current of nodes) {
-    for (const output of current.outputs) names.set(output, nameOf(output) ?? fresh(current.op.name));
+    for (const output of current.outputs) if (!names.has(output)) names.set(output, nameOf(output) ?? fresh(current.op.name));
     const [output] = current.outputs as [Value];
     if (current.op.name === 'Input') continue;
     if (current.op.name === 'Weight') {
@@ -80,9 +83,8 @@ export function toOnnx(program: Program, placeOf: (name: string) => WeightPlace)
       node(current.op.name, current.inputs.map(emitter.name), current.outputs.map(emitter.name), current.attributes, current.op.domain);
     }
   }
-  // A program may return a leaf or one value under two names: ONNX outputs must be distinct results of nodes.
   const outputs = Object.entries(program.outputs).map(([name, value]) => {
-    node('Identity', [names.get(value) as string], [outputName(name)]);
+    if (names.get(value) !== outputName(name)) node('Identity', [names.get(value) as string], [outputName(name)]);
     return { name: outputName(name), dtype: value.dtype, shape: value.shape.map(openDim) };
   });
   invariant(weights.length <= initializers.length, 'weights were lost');

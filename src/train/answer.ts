@@ -1,7 +1,7 @@
 import type { Head } from '../objectives/index.ts';
 import { labelsOf } from '../objectives/index.ts';
 import type { Prediction, PredictionRow, SpanRow } from '../tasks/index.ts';
-import type { Unit } from './data.ts';
+import type { Unit, UnitLogits } from './data.ts';
 import { bestSpans, type SpanCandidate } from './span.ts';
 
 /** A model's answer to one row. */
@@ -11,12 +11,6 @@ export interface Answer {
   readonly logits?: readonly number[] | readonly (readonly number[])[];
   /** Spans, best first. */
   readonly spans?: readonly SpanCandidate[];
-}
-
-/** Logits of one unit: rows × outputs in order; for tokens [length, outputs]. */
-export interface UnitLogits {
-  readonly unit: Unit;
-  readonly logits: Float32Array;
 }
 
 /** Turns the logits of a row's units into its answer. */

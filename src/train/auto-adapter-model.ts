@@ -1,7 +1,16 @@
-import { fail, nearest } from '../base/errors.ts';
+import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { elementCount, type Tensor } from '../base/tensor.ts';
-import { ADAPTER_CONFIG, HEAD_CONFIG, loadAdapter, loadHead, saveAdapter, type SavingOptions, saveHead, type WeightFormat } from '../checkpoint/index.ts';
+import {
+  ADAPTER_CONFIG,
+  HEAD_CONFIG,
+  loadAdapter,
+  loadHead,
+  type SavingOptions,
+  saveAdapter,
+  saveHead,
+  type WeightFormat,
+} from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import { type ConfiguredMethod, configureMethod, DEFAULT_METHOD, type MethodConfig, methodOfConfig } from '../methods/index.ts';
 import { computeMetrics, type MajorityScore, majorityScore } from '../metrics/index.ts';
@@ -12,12 +21,12 @@ import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { ParameterStore } from '../update/index.ts';
 import type { Answer } from './answer.ts';
 import { prepare } from './data.ts';
-import { checkForHead, taskForHead, taskOfHead, withLabels } from './head-task.ts';
+import { checkColumns, checkForHead, taskForHead, taskOfHead, withLabels } from './head-task.ts';
 import { type Model, trainableParameters } from './model.ts';
 import { createPredictor, type Predictor } from './predictor.ts';
-import { type TrainEvent, trainSettings, type TrainSettings } from './settings.ts';
+import { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
 import { headFor, sequenceLength, withDropout } from './train-task.ts';
-import { trainModel, type TrainResult } from './trainer.ts';
+import { type TrainResult, trainModel } from './trainer.ts';
 
 export interface PretrainedOptions {
   /** Where folders are read and written; the disk of this machine when left out. */
@@ -52,6 +61,11 @@ export interface TrainAdapterOptions extends Partial<TrainSettings> {
   readonly limit?: number;
   readonly onEvent?: (event: TrainEvent) => void;
   readonly signal?: AbortSignal;
+}
+
+export interface AdapterTraining extends Pick<TrainResult, 'steps' | 'best' | 'stoppedEarly'> {
+  /** Numbers that trained: the adapter's and the head's. */
+  readonly trained: number;
 }
 
 export interface PredictOptions {
@@ -182,7 +196,13 @@ export class AutoAdapterModel {
   addAdapter(name: string, config: string | MethodConfig = DEFAULT_METHOD, { overwriteOk = false } = {}): void {
     const method = typeof config === 'string' ? configureMethod(config) : methodOfConfig(config, `adapter '${name}'`);
     if (method.method.architecture === undefined)
-      fail({ code: 'method.config', subject: `adapter '${name}'`, found: `the method ${method.text}`, expected: 'a method that adds parameters', next: 'Use trainTask for it.' });
+      fail({
+        code: 'method.config',
+        subject: `adapter '${name}'`,
+        found: `the method ${method.text}`,
+        expected: 'a method that adds parameters',
+        next: 'Use trainTask for it.',
+      });
     this.#refuseDuplicate('adapter', name, this.#adapters, overwriteOk);
     method.method.parameters(method.config, { encoder: this.encoder.config, family: this.encoder.family, name });
     this.#adapters.set(name, { method });
@@ -195,8 +215,15 @@ export class AutoAdapterModel {
   }
 
   /** One of several labels a row; with `multilabel` any number of them. */
-  addClassificationHead(name: string, { multilabel = false, ...options }: LabelledHeadOptions & { readonly multilabel?: boolean } = {}): void {
-    this.#addHead(name, { head_type: multilabel ? 'multilabel_classification' : 'classification', ...labelFields(options), layers: 2 }, options);
+  addClassificationHead(
+    name: string,
+    { multilabel = false, ...options }: LabelledHeadOptions & { readonly multilabel?: boolean } = {},
+  ): void {
+    this.#addHead(
+      name,
+      { head_type: multilabel ? 'multilabel_classification' : 'classification', ...labelFields(options), layers: 2 },
+      options,
+    );
   }
 
   /** A number a row: Python's classification head with one output. */
@@ -232,12 +259,17 @@ export class AutoAdapterModel {
    * Both are active afterwards.
    * @throws task.*, train.non-finite, train.stopped
    */
-  async trainAdapter(name: string, { task, rows, validationRows, limit, onEvent, signal, ...settings }: TrainAdapterOptions): Promise<Pick<TrainResult, 'steps' | 'best' | 'stoppedEarly'>> {
+  async trainAdapter(
+    name: string,
+    { task, rows, validationRows, limit, onEvent, signal, ...settings }: TrainAdapterOptions,
+  ): Promise<AdapterTraining> {
     const adapter = this.#adapter(name);
     const checked = checkSettings(settings);
     const maxLength = sequenceLength(this.encoder, this.tokenizer, checked.maxLength, task.kind);
     const split = async (which: Split, given: TrainAdapterOptions['rows']) => {
-      const read = given ? labelledRows(task, given, which) : await loadRows(this.#files, task, which, limit === undefined ? {} : { limit });
+      const read = given
+        ? labelledRows(task, given, which)
+        : await loadRows(this.#files, task, which, limit === undefined ? {} : { limit });
       return { rows: read, prepared: prepare(read, { task, tokenizer: this.tokenizer, maxLength }) };
     };
     const train = await split('train', rows);
@@ -261,7 +293,7 @@ export class AutoAdapterModel {
     this.#adapters.set(name, { ...adapter, tensors: pick(false) });
     this.#heads.set(name, { ...head, tensors: pick(true) });
     this.setActiveAdapters(name);
-    return result;
+    return { ...result, trained: trainableParameters(model).reduce((sum, { shape }) => sum + elementCount(shape), 0) };
   }
 
   /**
@@ -272,12 +304,20 @@ export class AutoAdapterModel {
     const head = this.#currentHead();
     const task = { ...taskOfHead(head), columns: options.columns ?? {} };
     const place = options.place ?? ((index: number) => ({ file: 'rows', line: index + 1 }));
+    const tokens = sequenceLength(this.encoder, this.tokenizer, options.maxLength, task.kind);
     const checked = rows.map((row, i) => {
       const where = place(i);
+      checkColumns(row, task, where);
       const typed = checkPredictionRow(task, row, where);
-      checkForHead(typed, head, this.encoder.config.vocabulary, `${where.file}:${where.line}`);
+      checkForHead(typed, head, { vocabulary: this.encoder.config.vocabulary, tokens }, where);
       if (typed.adapter !== undefined && typed.adapter !== (this.#activeAdapter ?? '__base__'))
-        fail({ code: 'adapter.missing', subject: `${where.file}:${where.line}, column "adapter"`, found: `'${typed.adapter}'`, expected: `'${this.#activeAdapter ?? '__base__'}', the active one`, next: 'Answer the rows of each adapter on their own.' });
+        fail({
+          code: 'adapter.missing',
+          subject: `${where.file}:${where.line}, column "adapter"`,
+          found: `'${typed.adapter}'`,
+          expected: `'${this.#activeAdapter ?? '__base__'}', the active one`,
+          next: 'Answer the rows of each adapter on their own.',
+        });
       return typed;
     });
     return this.#answer(task, checked, options);
@@ -288,24 +328,49 @@ export class AutoAdapterModel {
     const judged = taskForHead(task, this.#currentHead());
     const rows = await loadRows(this.#files, judged, split, limit === undefined ? {} : { limit });
     const answers = await this.#answer(judged, rows, options);
-    const { values, warnings } = computeMetrics(judged, answers.map((answer) => answer.prediction), rows);
+    const { values, warnings } = computeMetrics(
+      judged,
+      answers.map((answer) => answer.prediction),
+      rows,
+    );
     const training = task.files.train ? await loadRows(this.#files, judged, 'train') : rows;
     const majority = majorityScore(judged, rows, training);
-    return { rows: rows.length, metrics: values as Record<string, number>, warnings: warnings as Record<string, string>, ...(majority && { majority }) };
+    return {
+      rows: rows.length,
+      metrics: values as Record<string, number>,
+      warnings: warnings as Record<string, string>,
+      ...(majority && { majority }),
+    };
   }
 
   /** Saves an adapter, with the head of its name, as the Python library does. @throws adapter.missing, adapter.format */
-  async saveAdapter(folder: string, name: string, { withHead = true, ...options }: SavingOptions & { readonly withHead?: boolean } = {}): Promise<void> {
+  async saveAdapter(
+    folder: string,
+    name: string,
+    { withHead = true, ...options }: SavingOptions & { readonly withHead?: boolean } = {},
+  ): Promise<void> {
     const adapter = this.#adapter(name);
     const head = withHead ? this.#heads.get(name) : undefined;
     const tensors = adapter.tensors ?? drawn(this.#specs({ adapter: name }));
-    await saveAdapter(this.#files, folder, { name, method: adapter.method, tensors, model: this.encoder, ...(head && { head: this.#packed(head) }) }, options);
+    await saveAdapter(
+      this.#files,
+      folder,
+      { name, method: adapter.method, tensors, model: this.encoder, ...(head && { head: this.#packed(head) }) },
+      options,
+    );
   }
 
   /** Loads an adapter folder, and the head in it. Returns its name. @throws adapter.* , method.config, head.config, file.* */
-  async loadAdapter(folder: string, { loadAs, withHead = true, setActive = true }: { loadAs?: string; withHead?: boolean; setActive?: boolean } = {}): Promise<string> {
+  async loadAdapter(
+    folder: string,
+    { loadAs, withHead = true, setActive = true }: { loadAs?: string; withHead?: boolean; setActive?: boolean } = {},
+  ): Promise<string> {
     if ((await this.#files.kind(joinPath(folder, ADAPTER_CONFIG))) !== 'file') await this.#noAdapter(folder);
-    const { name, method, tensors, head, notes } = await loadAdapter(this.#files, folder, { encoder: this.encoder, head: withHead, ...(loadAs && { as: loadAs }) });
+    const { name, method, tensors, head, notes } = await loadAdapter(this.#files, folder, {
+      encoder: this.encoder,
+      head: withHead,
+      ...(loadAs && { as: loadAs }),
+    });
     this.#adapters.set(name, { method, tensors });
     if (head) this.#heads.set(head.name, withLabels({ name: head.name, config: head.config, tensors: head.tensors }));
     this.#notes.push(...notes);
@@ -339,7 +404,17 @@ export class AutoAdapterModel {
       const active = name === this.#activeAdapter;
       return { name, architecture: method.method.name, parameters, percent: (100 * parameters) / total, active, train: active };
     });
-    return [...rows, { name: this.encoder.name, architecture: `${this.encoder.family.name} (encoder)`, parameters: total, percent: 100, active: true, train: false }];
+    return [
+      ...rows,
+      {
+        name: this.encoder.name,
+        architecture: `${this.encoder.family.name} (encoder)`,
+        parameters: total,
+        percent: 100,
+        active: true,
+        train: false,
+      },
+    ];
   }
 
   /** Frees the compiled program; the model can be used again. */
@@ -348,7 +423,11 @@ export class AutoAdapterModel {
     this.#predictor = undefined;
   }
 
-  async #answer(task: Task, rows: Parameters<Predictor['answers']>[0], { maxLength, onProgress, onNote }: PredictOptions): Promise<Answer[]> {
+  async #answer(
+    task: Task,
+    rows: Parameters<Predictor['answers']>[0],
+    { maxLength, onProgress, onNote }: PredictOptions,
+  ): Promise<Answer[]> {
     const limit = sequenceLength(this.encoder, this.tokenizer, maxLength, task.kind);
     const prepared = prepare(rows, { task, tokenizer: this.tokenizer, maxLength: limit });
     if (prepared.truncated > 0) onNote?.(`${prepared.truncated} of ${prepared.rows} rows are longer than ${limit} tokens and were cut.`);
@@ -363,7 +442,12 @@ export class AutoAdapterModel {
   #model(): Model {
     const name = this.#activeAdapter;
     const head = this.#currentHead();
-    return { encoder: this.encoder, method: name === undefined ? configureMethod('head') : this.#adapter(name).method, adapter: name ?? '', head };
+    return {
+      encoder: this.encoder,
+      method: name === undefined ? configureMethod('head') : this.#adapter(name).method,
+      adapter: name ?? '',
+      head,
+    };
   }
 
   #values(model: Model): Map<string, Tensor> {
@@ -384,7 +468,10 @@ export class AutoAdapterModel {
   #addHead(name: string, fields: HeadFields, options: HeadOptions): void {
     const { layers, activationFunction, usePooler, bias, dropoutProb, overwriteOk = false } = options;
     const given = { layers, activation_function: activationFunction, use_pooler: usePooler, bias, dropout_prob: dropoutProb };
-    const config = checkHeadConfig({ ...fields, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) }, `head '${name}'`);
+    const config = checkHeadConfig(
+      { ...fields, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) },
+      `head '${name}'`,
+    );
     this.#attach({ name, config }, overwriteOk);
   }
 
@@ -406,18 +493,41 @@ export class AutoAdapterModel {
   #currentHead(): AttachedHead {
     if (this.#activeHead !== undefined) return this.#head(this.#activeHead);
     const subject = this.#activeAdapter === undefined ? `the encoder ${this.encoder.name}` : `the adapter '${this.#activeAdapter}'`;
-    return fail({ code: 'adapter.missing', subject, found: 'no prediction head', expected: `a head: ${HEAD_CONFIG} with its weights in the folder`, next: 'Load an adapter that was saved with its head, or train one.' });
+    return fail({
+      code: 'adapter.missing',
+      subject,
+      found: 'no prediction head',
+      expected: `a head: ${HEAD_CONFIG} with its weights in the folder`,
+      next: 'Load an adapter that was saved with its head, or train one.',
+    });
   }
 
   #refuseDuplicate(what: string, name: string, known: ReadonlyMap<string, unknown>, overwriteOk: boolean): void {
     if (known.has(name) && !overwriteOk)
-      fail({ code: 'adapter.duplicate', subject: `${what} '${name}'`, found: 'one of that name already', expected: 'a new name', next: 'Choose another name, or give overwriteOk: true.' });
+      fail({
+        code: 'adapter.duplicate',
+        subject: `${what} '${name}'`,
+        found: 'one of that name already',
+        expected: 'a new name',
+        next: 'Choose another name, or give overwriteOk: true.',
+      });
   }
 
   async #noAdapter(folder: string): Promise<never> {
     const kind = await this.#files.kind(folder);
-    const found = kind === 'none' ? 'nothing' : kind === 'file' ? 'a file' : `a folder with ${(await this.#files.list(folder)).slice(0, 6).join(', ') || 'nothing in it'}`;
-    return fail({ code: kind === 'folder' ? 'adapter.format' : 'file.missing', subject: folder, found, expected: `an adapter folder with ${ADAPTER_CONFIG}`, next: 'Check the path; multigraft inspect says what a folder holds.' });
+    const found =
+      kind === 'none'
+        ? 'nothing'
+        : kind === 'file'
+          ? 'a file'
+          : `a folder with ${(await this.#files.list(folder)).slice(0, 6).join(', ') || 'nothing in it'}`;
+    return fail({
+      code: kind === 'folder' ? 'adapter.format' : 'file.missing',
+      subject: folder,
+      found,
+      expected: `an adapter folder with ${ADAPTER_CONFIG}`,
+      next: 'Check the path; multigraft inspect says what a folder holds.',
+    });
   }
 
   /** Forgets the compiled program; whoever still runs it keeps it. */
@@ -435,7 +545,10 @@ export class AutoAdapterModel {
 function labelFields({ numLabels, labels }: LabelledHeadOptions): Pick<HeadConfig, 'num_labels' | 'label2id'> {
   if (labels && numLabels !== undefined && labels.length !== numLabels)
     fail({ code: 'head.config', subject: 'labels', found: `${labels.length} names`, expected: `${numLabels}, as numLabels says` });
-  return { num_labels: labels?.length ?? numLabels ?? 2, label2id: labels ? Object.fromEntries(labels.map((label, i) => [label, i])) : null };
+  return {
+    num_labels: labels?.length ?? numLabels ?? 2,
+    label2id: labels ? Object.fromEntries(labels.map((label, i) => [label, i])) : null,
+  };
 }
 
 function labelledRows(task: Task, rows: readonly Readonly<Record<string, unknown>>[], which: Split): Row[] {
@@ -449,7 +562,16 @@ function checkSettings(settings: Partial<TrainSettings>): TrainSettings {
   const issue = result.error.issues[0];
   const key = issue?.code === 'unrecognized_keys' ? (issue.keys[0] as string) : String(issue?.path[0] ?? '');
   const near = nearest(key, Object.keys(trainSettings.shape));
-  return fail({ code: 'usage.value', subject: `setting '${key}'`, found: JSON.stringify((settings as Record<string, unknown>)[key]), expected: issue?.message ?? 'another value', ...(near && near !== key && { next: `Did you mean '${near}'?` }) });
+  return fail({
+    code: 'usage.value',
+    subject: `setting '${key}'`,
+    found: issue?.code === 'unrecognized_keys' ? 'no such setting' : JSON.stringify((settings as Record<string, unknown>)[key]),
+    expected:
+      issue?.code === 'unrecognized_keys' || !issue
+        ? `one of ${Object.keys(trainSettings.shape).join(', ')}`
+        : expectationIn(issue.message),
+    ...(near && near !== key && { next: `Did you mean '${near}'?` }),
+  });
 }
 
 function drawn(specs: ConstructorParameters<typeof ParameterStore>[0]): Map<string, Tensor> {
@@ -460,5 +582,11 @@ function drawn(specs: ConstructorParameters<typeof ParameterStore>[0]): Map<stri
 
 function missing(what: string, name: string, names: readonly string[]): never {
   const near = nearest(name, names);
-  return fail({ code: 'adapter.missing', subject: `${what} '${name}'`, found: 'none of that name', expected: names.length ? `one of ${names.join(', ')}` : `a loaded ${what}`, ...(near && { next: `Did you mean '${near}'?` }) });
+  return fail({
+    code: 'adapter.missing',
+    subject: `${what} '${name}'`,
+    found: 'none of that name',
+    expected: names.length ? `one of ${names.join(', ')}` : `a loaded ${what}`,
+    ...(near && { next: `Did you mean '${near}'?` }),
+  });
 }

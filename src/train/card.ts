@@ -1,7 +1,22 @@
 import type { Encoder } from '../encoders/index.ts';
 import type { Task } from '../tasks/index.ts';
 import type { TrainSettings } from './settings.ts';
-import type { TrainTaskResult } from './train-task.ts';
+import type { TrainResult } from './trainer.ts';
+
+export interface TrainTaskResult {
+  readonly name: string;
+  readonly task: string;
+  readonly method: string;
+  readonly parameters: number;
+  readonly steps: number;
+  readonly best: TrainResult['best'];
+  readonly stoppedEarly: boolean;
+  /** Metrics by split. */
+  readonly metrics: Readonly<Partial<Record<'validation' | 'test', Readonly<Record<string, number>>>>>;
+  /** What always giving the most frequent answer scores on the last split. */
+  readonly majority: number | undefined;
+  readonly seconds: number;
+}
 
 /** The README.md of an output folder: what it is, how good, how made, how to use it. */
 export function modelCard(result: TrainTaskResult, task: Task, encoder: Encoder, settings: TrainSettings): string {

@@ -1,6 +1,6 @@
 import { elementCount } from '../base/tensor.ts';
-import { drawEncoder, type EncoderConfig, type EncoderFamily, encoderShapes, FAMILIES, type Graft } from '../encoders/index.ts';
 import { configFields } from '../encoders/fields.ts';
+import { drawEncoder, type EncoderConfig, type EncoderFamily, encoderShapes, FAMILIES, type Graft } from '../encoders/index.ts';
 import { type ConfiguredMethod, configureMethod, METHODS, type MethodConfig } from '../methods/index.ts';
 import { noDropout, parameters } from '../nn/index.ts';
 
@@ -86,7 +86,9 @@ function sitesOf({ method, config }: ConfiguredMethod, family: EncoderFamily, en
       return value;
     });
   const linear = watch(graft.linear?.bind(graft), ({ name }) => name);
-  const addNorm = watch(graft.addNorm?.bind(graft), ({ place }) => (place === 'attention' ? 'add-and-norm after attention' : 'add-and-norm after feed-forward'));
+  const addNorm = watch(graft.addNorm?.bind(graft), ({ place }) =>
+    place === 'attention' ? 'add-and-norm after attention' : 'add-and-norm after feed-forward',
+  );
   const watched: Graft = { ...(linear && { linear }), ...(addNorm && { addNorm }) };
   drawEncoder({ config: encoder, family, parameters: frozen, dropout: noDropout, graft: watched, read: 'all' });
   return [...seen];

@@ -25,6 +25,12 @@ export interface Unit {
   readonly target: Target | undefined;
 }
 
+/** Logits of one unit: rows × outputs in order; for tokens [length, outputs]. */
+export interface UnitLogits {
+  readonly unit: Unit;
+  readonly logits: Float32Array;
+}
+
 export interface PrepareOptions {
   readonly task: Task;
   readonly tokenizer: Tokenizer;
@@ -135,6 +141,7 @@ export function lossTerms({ target }: Unit): number {
  */
 export function feedsOf(units: readonly Unit[], head: Head, encoder: Encoder, terms: number): Record<string, Tensor> {
   const encodings = units.flatMap((unit) => unit.encodings);
+  checkChoices(units, head);
   const { padId } = encoder.config;
   const batch = collate(encodings, { padId, maxLength: maxTokens(encoder) });
   const ids = batch.inputIds;
@@ -146,6 +153,11 @@ export function feedsOf(units: readonly Unit[], head: Head, encoder: Encoder, te
     positionIds: positionIds(ids, padId),
     ...(units[0]?.target && targetFeeds(units, head, ids.shape as [number, number], terms)),
   };
+}
+
+function checkChoices(units: readonly Unit[], { name, config: { num_choices: choices = 1 } }: Head): void {
+  const wrong = units.find((unit) => unit.encodings.length !== choices);
+  if (wrong) fail({ code: 'task.row', subject: `row ${wrong.row + 1}`, found: `${wrong.encodings.length} choices`, expected: `${choices}, as many as the head '${name}' was made for` });
 }
 
 function checkIds(ids: Int32Array, { name, config: { vocabulary } }: Encoder): void {

@@ -1,8 +1,8 @@
-import { fail } from '../base/errors.ts';
+import { fail, nearest } from '../base/errors.ts';
 import type { HeadPackage } from '../checkpoint/index.ts';
 import { type Head, labelsOf } from '../objectives/index.ts';
 import { metricsFor } from '../tasks/card.ts';
-import type { MetricName, PredictionRow, Task, TaskKind } from '../tasks/index.ts';
+import type { Field, MetricName, Place, PredictionRow, Task, TaskKind } from '../tasks/index.ts';
 
 /** The kind of task that a head answers. */
 export function kindOf({ config }: Head): TaskKind {
@@ -37,10 +37,17 @@ export function withLabels<H extends Head | HeadPackage>(head: H): H {
   if (!hasLabels(kindOf(head))) return head;
   const count = config.num_labels as number;
   const names = labelsOf(head);
-  if (names.length === 0) return { ...head, config: { ...config, label2id: Object.fromEntries(Array.from({ length: count }, (_, i) => [`${i}`, i])) } };
+  if (names.length === 0)
+    return { ...head, config: { ...config, label2id: Object.fromEntries(Array.from({ length: count }, (_, i) => [`${i}`, i])) } };
   const ids = new Set(Object.values(config.label2id ?? {}));
   if (names.length !== count || ids.size !== count || Math.max(...ids) !== count - 1)
-    fail({ code: 'head.config', subject: `head '${head.name}': key 'label2id'`, found: `${names.length} names`, expected: `one name for each of the ${count} outputs`, next: 'The head was saved with a wrong label map: correct head_config.json.' });
+    fail({
+      code: 'head.config',
+      subject: `head '${head.name}': key 'label2id'`,
+      found: `${names.length} names`,
+      expected: `one name for each of the ${count} outputs`,
+      next: 'The head was saved with a wrong label map: correct head_config.json.',
+    });
   return head;
 }
 
@@ -51,20 +58,83 @@ export function withLabels<H extends Head | HeadPackage>(head: H): H {
 export function taskForHead(task: Task, head: Head): Task {
   const own = taskOfHead(head);
   if (own.kind !== task.kind)
-    fail({ code: 'task.card', subject: `task ${task.name}`, found: `the kind ${task.kind}`, expected: `${own.kind}, which the head '${head.name}' answers`, next: 'Give the task that the head was trained for.' });
+    fail({
+      code: 'task.card',
+      subject: `task ${task.name}`,
+      found: `the kind ${task.kind}`,
+      expected: `${own.kind}, which the head '${head.name}' answers`,
+      next: 'Give the task that the head was trained for.',
+    });
   const unknown = task.labels.filter((label) => !own.labels.includes(label));
   if (unknown.length > 0)
-    fail({ code: 'task.label', subject: `task ${task.name}`, found: `the labels ${shortList(unknown)}`, expected: `labels of the head '${head.name}': ${shortList(own.labels)}`, next: 'Give the task that the head was trained for.' });
+    fail({
+      code: 'task.label',
+      subject: `task ${task.name}`,
+      found: `the labels ${shortList(unknown)}`,
+      expected: `labels of the head '${head.name}': ${shortList(own.labels)}`,
+      next: 'Give the task that the head was trained for.',
+    });
   return task.labels.length === own.labels.length ? task : { ...task, labels: own.labels };
 }
 
-/** Checks what a row must have to go through this encoder and head. @throws task.row naming the row */
-export function checkForHead(row: PredictionRow, head: Head, vocabulary: number, subject: string): void {
+const NEEDED: Readonly<Record<TaskKind, readonly Field[]>> = {
+  classification: ['text'],
+  multilabel: ['text'],
+  regression: ['text'],
+  tagging: ['tokens'],
+  choice: ['text', 'choices'],
+  span: ['context', 'question'],
+};
+
+/** Whether a row has the columns that the head's kind of task reads. @throws task.row */
+export function checkColumns(row: Readonly<Record<string, unknown>>, task: Task, { file, line }: Place): void {
+  if (row.inputIds !== undefined && NEEDED[task.kind].join() === 'text') return;
+  const needed = NEEDED[task.kind].map((field) => task.columns[field] ?? field);
+  const missing = needed.find((column) => row[column] === undefined);
+  if (missing === undefined) return;
+  const names = Object.keys(row);
+  const near = nearest(missing, names);
+  fail({
+    code: 'task.row',
+    subject: `${file}:${line}, column "${missing}"`,
+    found: `no such column (there are ${names.map((name) => `"${name}"`).join(', ') || 'none'})`,
+    expected: `${needed.map((column) => `"${column}"`).join(' and ')}: the head '${task.name}' answers rows of ${task.kind}`,
+    next: near === undefined ? 'Correct the row, or name its columns.' : `Did you mean "${near}"?`,
+  });
+}
+
+/** Checks that a row can go through an encoder and head. @throws task.row, text.too-long, naming the row */
+export function checkForHead(
+  row: PredictionRow,
+  head: Head,
+  { vocabulary, tokens }: { readonly vocabulary: number; readonly tokens: number },
+  { file, line }: Place,
+): void {
+  const subject = `${file}:${line}`;
   if (row.kind === 'choice' && row.choices.length !== head.config.num_choices)
-    fail({ code: 'task.row', subject: `${subject}, column "choices"`, found: `${row.choices.length} choices`, expected: `${head.config.num_choices}, as the head '${head.name}' was trained with` });
-  const ids = 'inputIds' in row ? [row.inputIds ?? [], row.tokenTypeIds ?? []].flat() : [];
+    fail({
+      code: 'task.row',
+      subject: `${subject}, column "choices"`,
+      found: `${row.choices.length} choices`,
+      expected: `${head.config.num_choices}, as the head '${head.name}' was trained with`,
+    });
+  const ids = ('inputIds' in row ? row.inputIds : undefined) ?? [];
   const outside = ids.find((id) => id >= vocabulary);
-  if (outside !== undefined) fail({ code: 'task.row', subject: `${subject}, column "inputIds"`, found: `the id ${outside}`, expected: `0 to ${vocabulary - 1}, the vocabulary of the encoder` });
+  if (outside !== undefined)
+    fail({
+      code: 'task.row',
+      subject: `${subject}, column "inputIds"`,
+      found: `the id ${outside}`,
+      expected: `0 to ${vocabulary - 1}, the vocabulary of the encoder`,
+    });
+  if (ids.length > tokens)
+    fail({
+      code: 'text.too-long',
+      subject: `${subject}, column "inputIds"`,
+      found: `${ids.length} ids`,
+      expected: `at most ${tokens}`,
+      next: 'Shorten the row, or raise --max-length where the encoder allows it: given ids are never cut.',
+    });
 }
 
 function hasLabels(kind: TaskKind): boolean {

@@ -45,7 +45,8 @@ const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt'];
  */
 export async function inspectPath(files: Files, path: string): Promise<Inspection> {
   const kind = await files.kind(path);
-  if (kind === 'none') return fail({ code: 'file.missing', subject: path, found: 'nothing', expected: 'a file or a folder', next: 'Check the path.' });
+  if (kind === 'none')
+    return fail({ code: 'file.missing', subject: path, found: 'nothing', expected: 'a file or a folder', next: 'Check the path.' });
   const parts = kind === 'file' ? [await inspectFile(files, path)] : await inspectFolder(files, path);
   if (parts.length > 0) return { path, parts };
   const names = await files.list(path).catch(() => []);
@@ -59,29 +60,51 @@ export async function inspectPath(files: Files, path: string): Promise<Inspectio
 }
 
 async function inspectFile(files: Files, path: string): Promise<InspectedPart> {
-  if ((await files.size(path)) === 0) fail({ code: 'file.truncated', subject: path, found: 'an empty file', expected: 'weights or rows', next: 'Copy or download it again.' });
+  if ((await files.size(path)) === 0)
+    fail({
+      code: 'file.truncated',
+      subject: path,
+      found: 'an empty file',
+      expected: 'weights or rows',
+      next: 'Copy or download it again.',
+    });
   if (WEIGHTS.test(path)) return { kind: 'weights', path, facts: {}, ...(await tensorsOf(files, await indexOf(files, path))) };
   if (TABLE.test(path)) return inspectTask(files, path);
-  return fail({ code: 'file.syntax', subject: path, found: 'a kind of file that is not known', expected: 'weights (.safetensors, .bin) or rows (.jsonl, .csv, .tsv, .parquet)', next: 'Give the folder it lies in.' });
+  return fail({
+    code: 'file.syntax',
+    subject: path,
+    found: 'a kind of file that is not known',
+    expected: 'weights (.safetensors, .bin) or rows (.jsonl, .csv, .tsv, .parquet)',
+    next: 'Give the folder it lies in.',
+  });
 }
 
 async function inspectFolder(files: Files, folder: string): Promise<InspectedPart[]> {
   const names = new Set(await files.list(folder));
   const parts: InspectedPart[] = [];
-  if (names.has('state') && (await files.kind(joinPath(folder, 'state', 'state.json'))) === 'file') parts.push(await inspectRun(files, joinPath(folder, 'state', 'state.json')));
+  if (names.has('state') && (await files.kind(joinPath(folder, 'state', 'state.json'))) === 'file')
+    parts.push(await inspectRun(files, joinPath(folder, 'state', 'state.json')));
   if (names.has(ADAPTER_CONFIG)) parts.push(await inspectSaved(files, folder, 'adapter', ADAPTER_CONFIG, names));
   if (names.has(HEAD_CONFIG)) parts.push(await inspectSaved(files, folder, 'head', HEAD_CONFIG, names));
   if (names.has('config.json')) parts.push(await inspectEncoder(files, folder, names));
   const tokenizer = TOKENIZER_FILES.find((name) => names.has(name));
-  if (tokenizer) parts.push({ kind: 'tokenizer', path: joinPath(folder, tokenizer), facts: await tokenizerFacts(files, folder), warnings: [] });
-  if ([...names].some((name) => name === 'card.json' || (TABLE.test(name) && /^(train|validation|test)\./.test(name)))) parts.push(await inspectTask(files, folder));
+  if (tokenizer)
+    parts.push({ kind: 'tokenizer', path: joinPath(folder, tokenizer), facts: await tokenizerFacts(files, folder), warnings: [] });
+  if ([...names].some((name) => name === 'card.json' || (TABLE.test(name) && /^(train|validation|test)\./.test(name))))
+    parts.push(await inspectTask(files, folder));
   if (parts.length > 0) return parts;
   for (const name of names) if (WEIGHTS.test(name)) parts.push(await inspectFile(files, joinPath(folder, name)));
   return parts;
 }
 
 /** An adapter or head folder, in the layout of `adapters` or of PEFT; what its methods cannot read is shown all the same. */
-async function inspectSaved(files: Files, folder: string, kind: 'adapter' | 'head', configName: string, names: ReadonlySet<string>): Promise<InspectedPart> {
+async function inspectSaved(
+  files: Files,
+  folder: string,
+  kind: 'adapter' | 'head',
+  configName: string,
+  names: ReadonlySet<string>,
+): Promise<InspectedPart> {
   const path = joinPath(folder, configName);
   const raw = await readJson(files, path);
   if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: 'no JSON object', expected: 'an object' });
@@ -90,7 +113,9 @@ async function inspectSaved(files: Files, folder: string, kind: 'adapter' | 'hea
   const config = isJsonObject(nested) ? nested : {};
   if (kind === 'adapter' && isJsonObject(nested)) {
     try {
-      const { method, config: complete } = methodOfConfig(nested, path, { onUnknownKey: (key) => void warnings.push(`The key '${key}' is unknown to this version.`) });
+      const { method, config: complete } = methodOfConfig(nested, path, {
+        onUnknownKey: (key) => void warnings.push(`The key '${key}' is unknown to this version.`),
+      });
       facts.method = method.name;
       facts.hash = await configHash(complete, method.floatKeys);
     } catch (error) {
@@ -100,7 +125,13 @@ async function inspectSaved(files: Files, folder: string, kind: 'adapter' | 'hea
   const file = WEIGHTS_OF[kind].find((name) => names.has(name));
   if (!file) warnings.push(`There are no weights: ${WEIGHTS_OF[kind].join(', ')} are all absent.`);
   const weights = file ? await tensorsOf(files, await indexOf(files, joinPath(folder, file))) : { warnings: [] };
-  return { kind, path: folder, facts: { ...facts, ...(file && { weights: file }), config }, ...weights, warnings: [...warnings, ...weights.warnings] };
+  return {
+    kind,
+    path: folder,
+    facts: { ...facts, ...(file && { weights: file }), config },
+    ...weights,
+    warnings: [...warnings, ...weights.warnings],
+  };
 }
 
 async function inspectEncoder(files: Files, folder: string, names: ReadonlySet<string>): Promise<InspectedPart> {
@@ -109,7 +140,11 @@ async function inspectEncoder(files: Files, folder: string, names: ReadonlySet<s
   const tensors = [...encoder.weights.values()].map(({ name, dtype, shape }) => ({ name, dtype, shape }));
   const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const missing = TOKENIZER_FILES.some((name) => names.has(name)) ? [] : ['There is no tokenizer: put tokenizer.json beside it.'];
-  const facts = Object.fromEntries(Object.entries({ name: encoder.name, type: encoder.family.name, ...sizes }).filter((entry): entry is [string, string | number] => entry[1] !== undefined));
+  const facts = Object.fromEntries(
+    Object.entries({ name: encoder.name, type: encoder.family.name, ...sizes }).filter(
+      (entry): entry is [string, string | number] => entry[1] !== undefined,
+    ),
+  );
   return { kind: 'encoder', path: folder, facts, tensors, parameters, warnings: [...encoder.notes, ...missing] };
 }
 
@@ -129,7 +164,11 @@ async function inspectRun(files: Files, path: string): Promise<InspectedPart> {
 
 async function tokenizerFacts(files: Files, folder: string): Promise<Record<string, Json>> {
   const { vocabularySize, modelMaxLength, padToken } = await loadTokenizer(files, folder);
-  return { tokens: vocabularySize, ...(Number.isFinite(modelMaxLength) && { longest: modelMaxLength }), ...(padToken !== undefined && { padding: padToken }) };
+  return {
+    tokens: vocabularySize,
+    ...(Number.isFinite(modelMaxLength) && { longest: modelMaxLength }),
+    ...(padToken !== undefined && { padding: padToken }),
+  };
 }
 
 function indexOf(files: Files, path: string): Promise<TensorIndex> {
@@ -137,7 +176,10 @@ function indexOf(files: Files, path: string): Promise<TensorIndex> {
   return readTorchIndex(files, path);
 }
 
-async function tensorsOf(files: Files, index: TensorIndex): Promise<{ tensors: InspectedTensor[]; parameters: number; warnings: string[] }> {
+async function tensorsOf(
+  files: Files,
+  index: TensorIndex,
+): Promise<{ tensors: InspectedTensor[]; parameters: number; warnings: string[] }> {
   const warnings: string[] = [];
   const tensors: InspectedTensor[] = [];
   for (const [name, entry] of index.tensors) {

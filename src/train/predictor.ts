@@ -4,8 +4,8 @@ import { noDropout } from '../nn/index.ts';
 import { outputsOf } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { PredictionRow } from '../tasks/index.ts';
-import { type Answer, answerOf, type UnitLogits } from './answer.ts';
-import { feedsOf, type Prepared, type Unit } from './data.ts';
+import { type Answer, answerOf } from './answer.ts';
+import { feedsOf, type Prepared, type Unit, type UnitLogits } from './data.ts';
 import { drawModel, type Model, weightsOf } from './model.ts';
 
 export interface Predictor {

@@ -9,7 +9,7 @@ import type { Head, HeadConfig, HeadType } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
 import { classBalance, loadRows, type Row, type Task, type TaskKind } from '../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
-import { modelCard } from './card.ts';
+import { modelCard, type TrainTaskResult } from './card.ts';
 import { maxTokens, prepare } from './data.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
 import { openLog } from './log.ts';
@@ -44,21 +44,6 @@ export interface TrainTaskOptions {
   readonly log?: string;
   readonly onEvent?: (event: TrainEvent) => void;
   readonly signal?: AbortSignal;
-}
-
-export interface TrainTaskResult {
-  readonly name: string;
-  readonly task: string;
-  readonly method: string;
-  readonly parameters: number;
-  readonly steps: number;
-  readonly best: TrainResult['best'];
-  readonly stoppedEarly: boolean;
-  /** Metrics by split. */
-  readonly metrics: Readonly<Partial<Record<'validation' | 'test', Readonly<Record<string, number>>>>>;
-  /** What always giving the most frequent answer scores on the last split. */
-  readonly majority: number | undefined;
-  readonly seconds: number;
 }
 
 /** Trains one task module and saves it in the layout of the Python library, with a card and its metrics. */

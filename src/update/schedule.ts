@@ -7,13 +7,13 @@ export type Schedule = (typeof SCHEDULES)[number];
  */
 export function scheduleFactor(schedule: Schedule, step: number, total: number, warmup: number): number {
   if (step < warmup) return step / Math.max(1, warmup);
-  const progress = (step - warmup) / Math.max(1, total - warmup);
+  const rest = Math.max(1, total - warmup);
   switch (schedule) {
     case 'constant':
       return 1;
     case 'linear':
-      return Math.max(0, 1 - progress);
+      return Math.max(0, (total - step) / rest);
     case 'cosine':
-      return Math.max(0, 0.5 * (1 + Math.cos(Math.PI * progress)));
+      return Math.max(0, 0.5 * (1 + Math.cos((Math.PI * (step - warmup)) / rest)));
   }
 }

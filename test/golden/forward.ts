@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
-import { type Encoder, drawEncoder, drawPooled, firstTokens } from '../../src/encoders/index.ts';
+import { drawEncoder, drawPooled, type Encoder, firstTokens } from '../../src/encoders/index.ts';
 import type { Value } from '../../src/graph/index.ts';
 import type { ConfiguredMethod } from '../../src/methods/index.ts';
 import { noDropout, parameters } from '../../src/nn/index.ts';
@@ -30,7 +30,11 @@ export function readCases<T>(path: string): T {
 }
 
 /** Hidden states of the last layer, logits, pooled vector and loss of one padded batch, without dropout. */
-export async function forward(engine: Engine, { encoder, method, name, head, tensors, read = 'all', targets }: Forward, batch: Batch): Promise<Record<string, Tensor>> {
+export async function forward(
+  engine: Engine,
+  { encoder, method, name, head, tensors, read = 'all', targets }: Forward,
+  batch: Batch,
+): Promise<Record<string, Tensor>> {
   const { family, config } = encoder;
   const resolve = parameters(() => false);
   const graft = method ? method.method.graft(method.config, { encoder: config, family, name }, resolve, noDropout) : {};

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { memoryFiles } from '../../src/base/files.ts';
+import { nodeFiles } from '../../src/base/files-node.ts';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { HEAD_CONFIG, loadHead, saveHead } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
@@ -26,16 +26,32 @@ interface Variant {
 
 const golden = readCases<{ batch: Batch; choiceBatch: Batch; variants: Record<string, Variant> }>('heads/heads.json');
 const VARIANTS = Object.entries(golden.variants);
-const encoderOf = async (): Promise<Encoder> => ({ ...(await loadEncoder(nodeFiles, 'test/golden/encoders/bert')), name: 'multigraft-tiny-bert' });
+const encoderOf = async (): Promise<Encoder> => ({
+  ...(await loadEncoder(nodeFiles, 'test/golden/encoders/bert')),
+  name: 'multigraft-tiny-bert',
+});
 
 /** Labels below 0 or at the width do not count; the others share the weight `total` equally. */
 function weighted(labels: readonly number[], counts: (label: number, i: number) => boolean, total = 1) {
   const kept = labels.map(counts);
   const share = total / kept.filter(Boolean).length;
-  return { labels: int32([labels.length], labels.map((label, i) => (kept[i] ? label : 0))), weights: float32([labels.length], kept.map((one) => (one ? share : 0))) };
+  return {
+    labels: int32(
+      [labels.length],
+      labels.map((label, i) => (kept[i] ? label : 0)),
+    ),
+    weights: float32(
+      [labels.length],
+      kept.map((one) => (one ? share : 0)),
+    ),
+  };
 }
 
-function targetsOf({ headType, labels = [], startPositions, endPositions }: Variant, outputs: number, batch: Batch): Record<string, Tensor> {
+function targetsOf(
+  { headType, labels = [], startPositions, endPositions }: Variant,
+  outputs: number,
+  batch: Batch,
+): Record<string, Tensor> {
   if (startPositions && endPositions) {
     const width = (batch.inputIds[0] as number[]).length;
     const start = weighted(startPositions, (at) => at < width, 0.5);
@@ -96,6 +112,8 @@ describe.each(VARIANTS)('%s', (name, variant) => {
     expect(ours).toEqual((await readTorch(nodeFiles, `${source}/pytorch_model_head.bin`)).tensors);
     expect(Object.fromEntries([...ours].map(([key, { shape }]) => [key, [...shape]]))).toEqual(variant.keys);
     await saveHead(files, 'safe', head, encoder, { format: 'safetensors' });
-    expect((await loadHead(files, 'safe', { encoder, as: 'other' })).tensors).toEqual(new Map([...head.tensors].map(([key, value]) => [key.replace(`heads.${name}.`, 'heads.other.'), value])));
+    expect((await loadHead(files, 'safe', { encoder, as: 'other' })).tensors).toEqual(
+      new Map([...head.tensors].map(([key, value]) => [key.replace(`heads.${name}.`, 'heads.other.'), value])),
+    );
   });
 });

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { memoryFiles } from '../../src/base/files.ts';
+import { nodeFiles } from '../../src/base/files-node.ts';
 import { ADAPTER_CONFIG, configHash, loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
+import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { isJsonObject, parseJson } from '../../src/formats/json.ts';
 import { readTorch } from '../../src/formats/torch.ts';
-import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { configureMethod } from '../../src/methods/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
@@ -25,7 +25,15 @@ interface Variant {
 const golden = readCases<{ batches: Record<string, Batch>; variants: Record<string, Variant> }>('methods/methods.json');
 const VARIANTS = Object.entries(golden.variants);
 /** The reference engine is slow: one variant for each kind of module. */
-const ON_REFERENCE = ['seq_bn', 'bn-ln-before-after', 'bn-use-gating', 'par-scaling-channel', 'double_seq_bn-albert-groups', 'lora-all', 'lora-use-gating'];
+const ON_REFERENCE = [
+  'seq_bn',
+  'bn-ln-before-after',
+  'bn-use-gating',
+  'par-scaling-channel',
+  'double_seq_bn-albert-groups',
+  'lora-all',
+  'lora-use-gating',
+];
 const encoders = new Map<string, Promise<Encoder>>();
 const encoderOf = (name: string) => {
   // The folders of the encoders have no name of their own; the adapters know what they were made for.
@@ -79,7 +87,9 @@ test('what is loaded and saved again is what Python wrote', async () => {
       const files = memoryFiles();
       await saveAdapter(files, 'out', adapter, { format });
       for (const name of [ADAPTER_CONFIG, 'head_config.json'])
-        expect(new TextDecoder().decode(await files.read(`out/${name}`)), `${variant.folder}/${name}`).toBe(readFileSync(`${source}/${name}`, 'utf8'));
+        expect(new TextDecoder().decode(await files.read(`out/${name}`)), `${variant.folder}/${name}`).toBe(
+          readFileSync(`${source}/${name}`, 'utf8'),
+        );
       const again = await loadAdapter(files, 'out', { encoder: await encoderOf(variant.encoder) });
       expect(again.tensors).toEqual(adapter.tensors);
       expect(again.head?.tensors).toEqual(adapter.head?.tensors);
@@ -105,7 +115,11 @@ test('renaming changes every key and nothing else', async () => {
   expect([...renamed.tensors.values()]).toEqual([...loaded.tensors.values()]);
 });
 
-const configs = readCases<{ hashes: Record<string, string>; configs: Record<string, Record<string, unknown>>; bertBaseTrainable: Record<string, number> }>('methods/configs.json');
+const configs = readCases<{
+  hashes: Record<string, string>;
+  configs: Record<string, Record<string, unknown>>;
+  bertBaseTrainable: Record<string, number>;
+}>('methods/configs.json');
 
 test('configuration hashes are those of Python for all its presets', async () => {
   const floats = ['scaling', 'vera_d', 'vera_b', 'dropout', 'phm_init_range', 'weights_sharpness', 'stochastic_depth'];
@@ -133,6 +147,9 @@ test('a preset has as many parameters on BERT-base as in Python', async () => {
   for (const [text, count] of cases) {
     const { method, config } = configureMethod(text.replace('adapter_plus', 'adapter_plus[stochastic_depth=0.0]'));
     const specs = method.parameters(config, { encoder, family, name: 'x' });
-    expect(specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0), text).toBe(count);
+    expect(
+      specs.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
+      text,
+    ).toBe(count);
   }
 });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { memoryFiles } from '../../src/base/files.ts';
+import { nodeFiles } from '../../src/base/files-node.ts';
 import { type LoadedAdapter, loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { isJsonObject, readJson } from '../../src/formats/json.ts';
@@ -17,7 +17,10 @@ interface Variant {
 
 const golden = readCases<Batch & { variants: Record<string, Variant> }>('peft/peft.json');
 const VARIANTS = Object.entries(golden.variants);
-const encoderOf = async (): Promise<Encoder> => ({ ...(await loadEncoder(nodeFiles, 'test/golden/encoders/bert')), name: 'multigraft-tiny-bert' });
+const encoderOf = async (): Promise<Encoder> => ({
+  ...(await loadEncoder(nodeFiles, 'test/golden/encoders/bert')),
+  name: 'multigraft-tiny-bert',
+});
 const load = async ({ folder }: Variant) => loadAdapter(nodeFiles, `test/golden/${folder}`, { encoder: await encoderOf() });
 
 async function run(adapter: LoadedAdapter, encoder: Encoder) {
@@ -70,15 +73,24 @@ test('target modules are whole names, so that no other linear is meant', async (
 });
 
 test('trained biases cannot be expressed', async () => {
-  await expect(load(golden.variants['lora-bias'] as Variant)).rejects.toMatchObject({ code: 'adapter.format', problem: { subject: expect.stringContaining("field 'bias'"), found: '"lora_only"' } });
+  await expect(load(golden.variants['lora-bias'] as Variant)).rejects.toMatchObject({
+    code: 'adapter.format',
+    problem: { subject: expect.stringContaining("field 'bias'"), found: '"lora_only"' },
+  });
 });
 
 test('updates of the attention output have no form in adapters: PEFT is the usual layout, the other an error', async () => {
   const adapter = await load(golden.variants['lora-attention-output'] as Variant);
   const files = memoryFiles();
   await saveAdapter(files, 'out', adapter);
-  expect((await files.list('out')).filter((name) => name.startsWith('adapter'))).toEqual(['adapter_config.json', 'adapter_model.safetensors']);
-  await expect(saveAdapter(files, 'out', adapter, { layout: 'adapters' })).rejects.toMatchObject({ code: 'adapter.format', problem: { next: 'Save it as peft.' } });
+  expect((await files.list('out')).filter((name) => name.startsWith('adapter'))).toEqual([
+    'adapter_config.json',
+    'adapter_model.safetensors',
+  ]);
+  await expect(saveAdapter(files, 'out', adapter, { layout: 'adapters' })).rejects.toMatchObject({
+    code: 'adapter.format',
+    problem: { next: 'Save it as peft.' },
+  });
   const plain = await load(golden.variants['lora-layers'] as Variant);
   await saveAdapter(files, 'plain', plain);
   expect((await loadAdapter(files, 'plain', { encoder: await encoderOf() })).layout).toBe('adapters');

@@ -12,10 +12,25 @@ import { createTrainingStep } from '../../src/train/step.ts';
 import { ADAMW, ParameterStore } from '../../src/update/index.ts';
 
 const FOLDER = 'test/golden/trajectories';
-const names = readdirSync(FOLDER).filter((name) => name.endsWith('.json') && name !== 'schedules.json').map((name) => name.slice(0, -5));
+const names = readdirSync(FOLDER)
+  .filter((name) => name.endsWith('.json') && name !== 'schedules.json')
+  .map((name) => name.slice(0, -5));
 
 test('trajectories of every kind of method are compared', () => {
-  expect(names.sort()).toEqual(['adapter_plus', 'double_seq_bn', 'full', 'head', 'lora', 'lora-all', 'par_bn', 'seq_bn', 'seq_bn-accumulated', 'seq_bn-albert', 'seq_bn-norms', 'seq_bn-roberta']);
+  expect(names.sort()).toEqual([
+    'adapter_plus',
+    'double_seq_bn',
+    'full',
+    'head',
+    'lora',
+    'lora-all',
+    'par_bn',
+    'seq_bn',
+    'seq_bn-accumulated',
+    'seq_bn-albert',
+    'seq_bn-norms',
+    'seq_bn-roberta',
+  ]);
 });
 
 /** Six steps of AdamW without dropout, as PyTorch takes them. */
@@ -24,7 +39,19 @@ test.each(names)('%s: losses, gradient norms and parameters follow PyTorch for 6
   const loaded = await loadEncoder(nodeFiles, `test/golden/encoders/${golden.encoder}`);
   const encoder = { ...loaded, config: { ...loaded.config, hiddenDropout: 0, attentionDropout: 0, classifierDropout: 0 } };
   const { layers, num_labels, use_pooler, activation_function } = golden.head;
-  const head: Head = { name: 'golden', config: { head_type: 'classification', num_labels, layers, activation_function, label2id: null, use_pooler, bias: true, dropout_prob: 0 } };
+  const head: Head = {
+    name: 'golden',
+    config: {
+      head_type: 'classification',
+      num_labels,
+      layers,
+      activation_function,
+      label2id: null,
+      use_pooler,
+      bias: true,
+      dropout_prob: 0,
+    },
+  };
   const method = golden.config ? methodOfConfig(golden.config, name) : configureMethod(golden.method);
   const model: Model = { encoder, method, adapter: 'golden', head };
 
@@ -37,7 +64,11 @@ test.each(names)('%s: losses, gradient norms and parameters follow PyTorch for 6
   }
   const { learningRate, clip, weightDecay, steps } = golden.optimiser;
   const accumulate = golden.microBatches.length > 1;
-  const step = await createTrainingStep(await nodeEngine({ threads: 1 }), model, store, { adamw: { ...ADAMW, clip, weightDecay }, seed: 1, accumulate });
+  const step = await createTrainingStep(await nodeEngine({ threads: 1 }), model, store, {
+    adamw: { ...ADAMW, clip, weightDecay },
+    seed: 1,
+    accumulate,
+  });
   const parts = split(golden, encoder.config.padId);
   const losses: number[] = [];
   const norms: number[] = [];
@@ -60,7 +91,10 @@ test.each(names)('%s: losses, gradient norms and parameters follow PyTorch for 6
   await step.release();
 });
 
-function split(golden: { inputIds: number[][]; attentionMask: number[][]; tokenTypeIds?: number[][]; labels: number[]; microBatches: number[] }, padId: number): Record<string, Tensor>[] {
+function split(
+  golden: { inputIds: number[][]; attentionMask: number[][]; tokenTypeIds?: number[][]; labels: number[]; microBatches: number[] },
+  padId: number,
+): Record<string, Tensor>[] {
   let start = 0;
   return golden.microBatches.map((count) => {
     const rows = (all: number[][]) => all.slice(start, start + count);
@@ -70,7 +104,10 @@ function split(golden: { inputIds: number[][]; attentionMask: number[][]; tokenT
       inputIds: int32(shape, rows(golden.inputIds).flat()),
       attentionMask: float32(shape, mask.flat()),
       tokenTypeIds: int32(shape, rows(golden.tokenTypeIds ?? golden.inputIds.map((row) => row.map(() => 0))).flat()),
-      positionIds: int32(shape, mask.flatMap((row) => row.map((real, i) => (real ? padId + 1 + i : padId)))),
+      positionIds: int32(
+        shape,
+        mask.flatMap((row) => row.map((real, i) => (real ? padId + 1 + i : padId))),
+      ),
       labels: int32([count], golden.labels.slice(start, start + count)),
       lossWeights: float32([count], new Float32Array(count).fill(1 / golden.labels.length)),
     };

@@ -31,10 +31,15 @@ const HEADS: readonly Record<string, unknown>[] = [
   { head_type: 'multiple_choice', num_choices: 2, layers: 2 },
 ];
 /** Every preset once, aliases left out; row drop path needs torchvision in Python even where it does nothing. */
-const PRESETS = METHODS.flatMap(({ presets }) => [...new Map(Object.entries(presets).map(([name, preset]) => [JSON.stringify(preset), name])).values()])
+const PRESETS = METHODS.flatMap(({ presets }) => [
+  ...new Map(Object.entries(presets).map(([name, preset]) => [JSON.stringify(preset), name])).values(),
+])
   .filter((name) => configureMethod(name).method.architecture !== undefined)
   .map((name) => (name === 'adapter_plus' ? 'adapter_plus[stochastic_depth=0.0]' : name));
-const EXTRA = ["lora[attn_matrices=['q','k','v'],intermediate_lora=True,output_lora=True,alpha=12]", 'double_seq_bn[ln_before=True,ln_after=True,scaling="channel"]'];
+const EXTRA = [
+  "lora[attn_matrices=['q','k','v'],intermediate_lora=True,output_lora=True,alpha=12]",
+  'double_seq_bn[ln_before=True,ln_after=True,scaling="channel"]',
+];
 
 interface Case {
   name: string;
@@ -48,37 +53,45 @@ interface Result {
   readonly error: string | null;
 }
 
-describe.skipIf(!python)('what this package writes, read by Python (skipped: MULTIGRAFT_PYTHON names no Python with adapters and peft)', () => {
-  let folder: string;
-  beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'multigraft-python-'));
-  });
-  afterAll(() => rm(folder, { recursive: true, force: true }));
+describe.skipIf(!python)(
+  'what this package writes, read by Python (skipped: MULTIGRAFT_PYTHON names no Python with adapters and peft)',
+  () => {
+    let folder: string;
+    beforeAll(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'multigraft-python-'));
+    });
+    afterAll(() => rm(folder, { recursive: true, force: true }));
 
-  test('adapters, heads and encoders give the same outputs', async () => {
-    const cases: Case[] = [];
-    for (const name of ENCODERS) {
-      const encoder = await loadEncoder(nodeFiles, `test/golden/encoders/${name}`);
-      for (const [i, text] of [...PRESETS, ...EXTRA].entries()) cases.push(await adapterCase(folder, encoder, text, HEADS[(i + ENCODERS.indexOf(name)) % HEADS.length] as object));
-      cases.push(await peftCase(folder, encoder, HEADS[4] as object));
-      cases.push(await fullCase(folder, encoder));
-    }
-    const bert = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
-    for (const [i, head] of HEADS.entries()) cases.push(await adapterCase(folder, bert, 'seq_bn', head, i % 2 ? 'safetensors' : 'bin', `all heads ${i}`));
-    cases.push(await peftCase(folder, bert, { head_type: 'classification', num_labels: 3, layers: 1, use_pooler: true }));
-    expect(PRESETS).toHaveLength(6);
-    expect(cases).toHaveLength(7 * (6 + 2 + 2) + 7 + 1);
+    test('adapters, heads and encoders give the same outputs', async () => {
+      const cases: Case[] = [];
+      for (const name of ENCODERS) {
+        const encoder = await loadEncoder(nodeFiles, `test/golden/encoders/${name}`);
+        for (const [i, text] of [...PRESETS, ...EXTRA].entries())
+          cases.push(await adapterCase(folder, encoder, text, HEADS[(i + ENCODERS.indexOf(name)) % HEADS.length] as object));
+        cases.push(await peftCase(folder, encoder, HEADS[4] as object));
+        cases.push(await fullCase(folder, encoder));
+      }
+      const bert = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
+      for (const [i, head] of HEADS.entries())
+        cases.push(await adapterCase(folder, bert, 'seq_bn', head, i % 2 ? 'safetensors' : 'bin', `all heads ${i}`));
+      cases.push(await peftCase(folder, bert, { head_type: 'classification', num_labels: 3, layers: 1, use_pooler: true }));
+      expect(PRESETS).toHaveLength(6);
+      expect(cases).toHaveLength(7 * (6 + 2 + 2) + 7 + 1);
 
-    await writeFile(join(folder, 'manifest.json'), JSON.stringify({ tolerance: 1e-5, cases }));
-    const results = await check(join(folder, 'manifest.json'));
-    expect(results.filter(({ ok }) => !ok)).toEqual([]);
-    expect(results).toHaveLength(cases.length);
-    if (process.env.MULTIGRAFT_RECORD) await record(process.env.MULTIGRAFT_RECORD, results);
-  });
-});
+      await writeFile(join(folder, 'manifest.json'), JSON.stringify({ tolerance: 1e-5, cases }));
+      const results = await check(join(folder, 'manifest.json'));
+      expect(results.filter(({ ok }) => !ok)).toEqual([]);
+      expect(results).toHaveLength(cases.length);
+      if (process.env.MULTIGRAFT_RECORD) await record(process.env.MULTIGRAFT_RECORD, results);
+    });
+  },
+);
 
 async function check(manifest: string): Promise<Result[]> {
-  const run = promisify(execFile)(python as string, ['tools/golden/check_ours.py', manifest], { env: { ...process.env, OMP_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1' }, maxBuffer: 2 ** 26 });
+  const run = promisify(execFile)(python as string, ['tools/golden/check_ours.py', manifest], {
+    env: { ...process.env, OMP_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1' },
+    maxBuffer: 2 ** 26,
+  });
   // Exit code 1 means that a case differs: its line says which.
   const { stdout, stderr } = await run.catch((error: { stdout: string; stderr: string }) => error);
   const lines = stdout.split('\n').filter((line) => line.startsWith('{"name"'));
@@ -93,7 +106,15 @@ function batchOf({ family }: Encoder, name: string): Batch {
 
 /** No zeros, no unit gains: every tensor must arrive to give the right output. */
 function randomTensors(specs: readonly ParameterSpec[], random: Random): Map<string, Tensor> {
-  return new Map(specs.map(({ name, shape }) => [name, float32(shape, Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.normal() * 0.2 + (shape.length === 1 ? 0.3 : 0)))]));
+  return new Map(
+    specs.map(({ name, shape }) => [
+      name,
+      float32(
+        shape,
+        Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.normal() * 0.2 + (shape.length === 1 ? 0.3 : 0)),
+      ),
+    ]),
+  );
 }
 
 function makeHead(config: object, name: string, hidden: number, random: Random): HeadPackage {
@@ -103,7 +124,14 @@ function makeHead(config: object, name: string, hidden: number, random: Random):
   return { ...head, tensors: randomTensors(headParameters(head, hidden), random) };
 }
 
-async function adapterCase(folder: string, encoder: Encoder, text: string, headConfig: object, format: 'bin' | 'safetensors' = 'bin', title = ''): Promise<Case> {
+async function adapterCase(
+  folder: string,
+  encoder: Encoder,
+  text: string,
+  headConfig: object,
+  format: 'bin' | 'safetensors' = 'bin',
+  title = '',
+): Promise<Case> {
   const name = `${text.replace(/\W+/g, '_')}_${title.replaceAll(' ', '_')}`;
   const random = createRandom(7, name.length, encoder.name.length);
   const method = configureMethod(text, encoder.config.hidden === 32 && !text.startsWith('lora') ? { reduction_factor: 8 } : {});
@@ -113,7 +141,13 @@ async function adapterCase(folder: string, encoder: Encoder, text: string, headC
   const where = join(folder, `${encoder.name}-${name}`);
   await saveAdapter(nodeFiles, where, { name, method, tensors, head, model: encoder }, { format });
   const outputs = await outputsOf(encoder, head, new Map([...tensors, ...head.tensors]), method);
-  return { name: `${text}${title && `, ${title}`} on ${encoder.name} with ${head.config.head_type}`, format: 'adapters', encoder: resolve(encoder.folder), adapter: where, ...outputs };
+  return {
+    name: `${text}${title && `, ${title}`} on ${encoder.name} with ${head.config.head_type}`,
+    format: 'adapters',
+    encoder: resolve(encoder.folder),
+    adapter: where,
+    ...outputs,
+  };
 }
 
 async function peftCase(folder: string, encoder: Encoder, headConfig: object): Promise<Case> {
@@ -126,7 +160,13 @@ async function peftCase(folder: string, encoder: Encoder, headConfig: object): P
   const where = join(folder, `${encoder.name}-${name}`);
   await saveAdapter(nodeFiles, where, { name, method, tensors, head, model: encoder });
   const outputs = await outputsOf(encoder, head, new Map([...tensors, ...head.tensors]), method);
-  return { name: `PEFT LoRA with attention output on ${encoder.name} with ${head.config.head_type}`, format: 'peft', encoder: resolve(encoder.folder), adapter: where, ...outputs };
+  return {
+    name: `PEFT LoRA with attention output on ${encoder.name} with ${head.config.head_type}`,
+    format: 'peft',
+    encoder: resolve(encoder.folder),
+    adapter: where,
+    ...outputs,
+  };
 }
 
 /** A whole encoder whose layer norms and words have moved, with a head beside it. */
@@ -135,7 +175,13 @@ async function fullCase(folder: string, encoder: Encoder): Promise<Case> {
   const moved = new Map<string, Tensor>();
   for (const [name, weight] of encoder.weights) {
     const value = await weight.read();
-    moved.set(name, float32(value.shape, (value.data as Float32Array).map((x) => x + 0.05 * random.normal())));
+    moved.set(
+      name,
+      float32(
+        value.shape,
+        (value.data as Float32Array).map((x) => x + 0.05 * random.normal()),
+      ),
+    );
   }
   const where = join(folder, `${encoder.name}-full`);
   const head = makeHead(HEADS[1] as object, 'full', encoder.config.hidden, random);
@@ -145,23 +191,48 @@ async function fullCase(folder: string, encoder: Encoder): Promise<Case> {
   return { name: `full fine-tuning of ${encoder.name}`, format: 'adapters', encoder: where, head: where, ...outputs };
 }
 
-async function outputsOf(encoder: Encoder, head: Head, tensors: ReadonlyMap<string, Tensor>, method?: ReturnType<typeof configureMethod>, batchName = encoder.name) {
+async function outputsOf(
+  encoder: Encoder,
+  head: Head,
+  tensors: ReadonlyMap<string, Tensor>,
+  method?: ReturnType<typeof configureMethod>,
+  batchName = encoder.name,
+) {
   const whole = batchOf(encoder, batchName);
   const rows = head.config.head_type === 'multiple_choice' ? 4 : whole.inputIds.length;
   const batch = Object.fromEntries(Object.entries(whole).map(([key, value]) => [key, value.slice(0, rows)])) as unknown as Batch;
-  const { logits } = await forward(await nodeEngine({ threads: 1 }), { encoder, ...(method && { method }), name: head.name, head, tensors }, batch);
+  const { logits } = await forward(
+    await nodeEngine({ threads: 1 }),
+    { encoder, ...(method && { method }), name: head.name, head, tensors },
+    batch,
+  );
   const values = Array.from(logits?.data as Float32Array);
   const width = (batch.inputIds[0] as number[]).length;
-  const grouped = (flat: readonly number[], size: number) => Array.from({ length: flat.length / size }, (_, i) => flat.slice(i * size, (i + 1) * size));
+  const grouped = (flat: readonly number[], size: number) =>
+    Array.from({ length: flat.length / size }, (_, i) => flat.slice(i * size, (i + 1) * size));
   if (head.config.head_type === 'multiple_choice') return { ...batch, choices: 2, logits: grouped(values, 2) };
   if (head.config.head_type === 'question_answering')
-    return { ...batch, startLogits: grouped(values.filter((_, i) => i % 2 === 0), width), endLogits: grouped(values.filter((_, i) => i % 2 === 1), width) };
+    return {
+      ...batch,
+      startLogits: grouped(
+        values.filter((_, i) => i % 2 === 0),
+        width,
+      ),
+      endLogits: grouped(
+        values.filter((_, i) => i % 2 === 1),
+        width,
+      ),
+    };
   const labels = head.config.num_labels as number;
-  return { ...batch, logits: head.config.head_type === 'tagging' ? grouped(grouped(values, labels) as never, width) : grouped(values, labels) };
+  return {
+    ...batch,
+    logits: head.config.head_type === 'tagging' ? grouped(grouped(values, labels) as never, width) : grouped(values, labels),
+  };
 }
 
 async function record(file: string, results: readonly Result[]): Promise<void> {
-  const script = 'import json,platform,torch,transformers,adapters,peft;print(json.dumps({"python":platform.python_version(),**{m.__name__:m.__version__ for m in (torch,transformers,adapters,peft)}}))';
+  const script =
+    'import json,platform,torch,transformers,adapters,peft;print(json.dumps({"python":platform.python_version(),**{m.__name__:m.__version__ for m in (torch,transformers,adapters,peft)}}))';
   const { stdout } = await promisify(execFile)(python as string, ['-c', script], { env: { ...process.env, OMP_NUM_THREADS: '1' } });
   const worst = Math.max(...results.map(({ relative }) => relative ?? Number.POSITIVE_INFINITY));
   const report = {

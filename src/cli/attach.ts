@@ -1,0 +1,54 @@
+import { z } from 'zod';
+import { fail } from '../base/errors.ts';
+import { joinPath } from '../base/files.ts';
+import { nodeEngine } from '../session/node.ts';
+import { AutoAdapterModel } from '../train/index.ts';
+import { modelFolder } from './assets.ts';
+import type { CommandContext } from './command.ts';
+
+/** The flags that say which model answers; spread them into a command's schema. */
+export const modelShape = {
+  model: z
+    .string()
+    .optional()
+    .meta({ value: 'folder', description: 'encoder, or a whole fine-tuned model (default: the embedded seedling)' }),
+  adapter: z.array(z.string()).default([]).meta({ value: 'folder', description: 'a saved adapter with its head, or a saved head alone' }),
+  head: z.string().optional().meta({ value: 'name', description: 'which of the loaded heads answers (default: that of the adapter)' }),
+  maxLength: z
+    .number()
+    .int()
+    .min(3)
+    .optional()
+    .meta({ description: 'tokens per sequence; longer inputs are cut (default: 128, or 384 for spans)' }),
+  threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
+};
+
+const schema = z.object(modelShape);
+
+/** Opens the model that the flags of {@link modelShape} describe; what a user should know goes to stderr. */
+export async function openModel({ files, stderr }: CommandContext, options: z.output<typeof schema>): Promise<AutoAdapterModel> {
+  const { adapter, head, threads } = options;
+  if (adapter.length > 1)
+    fail({
+      code: 'usage.value',
+      subject: '--adapter',
+      found: `${adapter.length} adapters`,
+      expected: 'one',
+      next: 'Several adapters at once are not possible yet: run the command once for each.',
+    });
+  const folder = await modelFolder(files, options.model);
+  const model = await AutoAdapterModel.fromPretrained(folder, {
+    files,
+    engine: await nodeEngine(threads === undefined ? {} : { threads }),
+  });
+  for (const path of adapter) {
+    const headAlone =
+      (await files.kind(joinPath(path, 'adapter_config.json'))) === 'none' &&
+      (await files.kind(joinPath(path, 'head_config.json'))) === 'file';
+    if (headAlone) await model.loadHead(path);
+    else await model.loadAdapter(path);
+  }
+  if (head !== undefined) model.activeHead = head;
+  for (const note of model.notes) stderr(`note: ${note}`);
+  return model;
+}

@@ -1,0 +1,121 @@
+import { z } from 'zod';
+import { fail } from '../base/errors.ts';
+import { memoryFiles } from '../base/files.ts';
+import { readTable } from '../formats/table.ts';
+import { loadTask } from '../tasks/index.ts';
+import type { Answer } from '../train/index.ts';
+import { modelShape, openModel } from './attach.ts';
+import { type CommandContext, defineCommand } from './command.ts';
+import { countProgress } from './progress.ts';
+import { columnShape, columnsOf } from './task-options.ts';
+
+const schema = z.object({
+  texts: z.array(z.string()).default([]).meta({ value: 'text', description: 'texts to answer, each a row' }),
+  ...modelShape,
+  input: z
+    .string()
+    .optional()
+    .meta({ value: 'file', description: 'rows: .jsonl, .csv, .tsv or .parquet; - reads JSON lines from standard input' }),
+  output: z
+    .string()
+    .default('-')
+    .meta({ value: 'file', description: 'one JSON object a line, in the order of the rows; - writes to standard output' }),
+  scores: z.boolean().default(false).meta({ description: 'also give what the head computed ("logits"; "spans" for questions)' }),
+  task: z.string().optional().meta({ value: 'path', description: 'task whose card says which columns hold what' }),
+  ...columnShape,
+});
+type Options = z.output<typeof schema>;
+
+export const command = defineCommand({
+  name: 'predict',
+  summary: 'answer rows with a trained adapter: one line out for each row in',
+  arguments: ['texts'],
+  schema,
+  async run(context, options) {
+    if (options.output !== '-') await checkOutput(context, options.output);
+    const rows = await readRows(context, options);
+    const columns = { ...(options.task !== undefined && (await loadTask(context.files, options.task)).columns), ...columnsOf(options) };
+    const model = await openModel(context, options);
+    const started = performance.now();
+    const progress = countProgress(context, 'rows');
+    const answers = await model.predict(
+      rows.map(({ value }) => value),
+      {
+        columns,
+        place: (i) => ({ file: sourceOf(options), line: rows[i]?.line ?? i + 1 }),
+        onNote: (text) => context.stderr(`note: ${text}`),
+        onProgress: progress.onProgress,
+        ...(options.maxLength !== undefined && { maxLength: options.maxLength }),
+      },
+    );
+    progress.stop();
+    await model.release();
+    const lines = answers.map((answer, i) => JSON.stringify(lineOf(answer, rows[i]?.value.id, options.scores)));
+    if (options.output === '-') return lines.length > 0 ? context.stdout(lines.join('\n')) : undefined;
+    await context.files.write(options.output, lines.map((line) => `${line}\n`).join(''));
+    const seconds = (performance.now() - started) / 1000;
+    const report = { rows: rows.length, output: options.output, seconds };
+    context.stdout(context.json ? JSON.stringify(report) : `${rows.length} rows answered in ${seconds.toFixed(1)} s, in ${options.output}`);
+  },
+});
+
+interface InputRow {
+  readonly line: number;
+  readonly value: Record<string, unknown>;
+}
+
+async function readRows({ files, stdin }: CommandContext, { texts, input, text = 'text' }: Options): Promise<InputRow[]> {
+  if (texts.length > 0 && input !== undefined)
+    fail({ code: 'usage.flag', subject: 'multigraft predict', found: 'both --input and texts', expected: 'one of them' });
+  if (texts.length > 0) return texts.map((value, i) => ({ line: i + 1, value: { [text]: value } }));
+  if (input === undefined)
+    return fail({
+      code: 'usage.flag',
+      subject: 'multigraft predict',
+      found: 'nothing to answer',
+      expected: '--input FILE, --input - or texts',
+      next: 'See multigraft predict --help.',
+    });
+  if (input !== '-' && (await files.kind(input)) === 'folder')
+    fail({
+      code: 'file.unreadable',
+      subject: input,
+      found: 'a folder',
+      expected: 'a file of rows',
+      next: 'For the score on a task folder use multigraft evaluate.',
+    });
+  const rows = input === '-' ? await readTable(memoryFiles({ [STDIN]: await stdin() }), STDIN) : await readTable(files, input);
+  if (rows.length === 0) fail({ code: 'task.empty', subject: input === '-' ? STDIN : input, found: 'no rows', expected: 'at least one' });
+  return rows;
+}
+
+const STDIN = 'stdin.jsonl';
+
+function sourceOf({ texts, input }: Options): string {
+  return texts.length > 0 ? 'text' : input === '-' ? STDIN : (input ?? '');
+}
+
+/** Finds out before any work whether the output can be written. */
+async function checkOutput({ files }: CommandContext, output: string): Promise<void> {
+  const before = await files.kind(output);
+  if (before === 'folder')
+    fail({
+      code: 'file.unreadable',
+      subject: '--output',
+      found: `${output}, a folder`,
+      expected: 'a file',
+      next: `Give --output ${output.replace(/\/$/, '')}/answers.jsonl.`,
+    });
+  await files.append(output, '');
+  if (before === 'none') await files.remove(output);
+}
+
+/** `id` is the row's own, so that answers can be joined with what was asked. */
+function lineOf({ prediction, logits, spans }: Answer, id: unknown, scores: boolean): Record<string, unknown> {
+  return {
+    ...((typeof id === 'string' || typeof id === 'number') && { id }),
+    prediction,
+    ...(scores && logits && { logits }),
+    ...(scores && spans && { spans }),
+  };
+}

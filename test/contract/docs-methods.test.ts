@@ -1,0 +1,63 @@
+import { readFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { configureMethod, methodNames } from '../../src/methods/index.ts';
+
+const text = readFileSync(new URL('../../docs/methods.md', import.meta.url), 'utf8');
+const section = (title: string) => text.split(/^## /m).find((part) => part.startsWith(title)) as string;
+const rows = (part: string, header: string) => {
+  const [, table = ''] = part.split(`| ${header} |`);
+  const lines = (table.split('\n\n')[0] as string).split('\n').slice(2);
+  return lines.map((line) =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+};
+
+test.each([
+  ['Bottleneck adapters', 'seq_bn'],
+  ['LoRA', 'lora'],
+])('the settings of %s and their defaults are those of the schema', (title, name) => {
+  const { method, config } = configureMethod(name);
+  // What the smallest preset leaves alone has its default.
+  const listed = rows(section(title), 'key | default | meaning');
+  expect(listed.map(([key]) => key?.replaceAll('`', '')).sort()).toEqual(Object.keys(config).sort());
+  const documented = listed.filter(([, value]) => value !== '');
+  const set = Object.keys(method.presets[name] ?? {});
+  for (const [key = '', value = ''] of documented) {
+    const bare = key.replaceAll('`', '');
+    if (!set.includes(bare)) expect(`\`${JSON.stringify(config[bare])}\``, bare).toBe(value);
+  }
+  expect(documented.length).toBe(title === 'LoRA' ? 17 : 29);
+});
+
+test('every name that --method takes stands in the table', () => {
+  const listed = rows(text, '`--method` | also called | what it is').flatMap(([name = '', others = '']) => [name, ...others.split(',')]);
+  expect(
+    listed
+      .map((name) => name.replaceAll('`', '').trim())
+      .filter(Boolean)
+      .sort(),
+  ).toEqual(methodNames().sort());
+});
+
+/** The schema's own defaults, with nothing that a preset sets. */
+const BARE = { mh_adapter: false, output_adapter: true, original_ln_before: false };
+
+test('presets set what their table says', () => {
+  const listed = rows(text, 'preset | settings');
+  expect(listed).toHaveLength(5);
+  for (const [name = '', settings = ''] of listed) {
+    const [, base] = /^as `(\w+)`/.exec(settings) ?? [];
+    const written = [...settings.replace(/^as `\w+`/, '').matchAll(/`([^`]+)`/g)].map(([, one = '']) =>
+      one.includes('=') ? one : `${one}=True`,
+    );
+    const defaults = base ? configureMethod(base).config : configureMethod('seq_bn', BARE).config;
+    const { config } = configureMethod(`seq_bn[${written.join(', ')}]`, {});
+    const wanted = Object.fromEntries(
+      Object.keys(config).map((key) => [key, written.some((one) => one.startsWith(`${key}=`)) ? config[key] : defaults[key]]),
+    );
+    expect(configureMethod(name.replaceAll('`', '')).config, name).toEqual(wanted);
+  }
+});

@@ -1,0 +1,320 @@
+import { expect, it } from 'vitest';
+import { MultigraftError } from '../../src/base/errors.ts';
+import { type Files, memoryFiles } from '../../src/base/files.ts';
+import { nodeFiles } from '../../src/base/files-node.ts';
+import { float32, type Tensor, toFloat16 } from '../../src/base/tensor.ts';
+import { type LoadingOptions, loadAdapter, loadHead, saveAdapter } from '../../src/checkpoint/index.ts';
+import { loadEncoder } from '../../src/encoders/index.ts';
+import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts';
+import { readTorch, writeTorch } from '../../src/formats/torch.ts';
+import { attack } from './mutate.ts';
+
+type Fields = Record<string, unknown>;
+type Tensors = Map<string, Tensor>;
+
+const encoderOf = async (name = 'bert') => ({
+  ...(await loadEncoder(nodeFiles, `test/golden/encoders/${name}`)),
+  name: `multigraft-tiny-${name}`,
+});
+const text = async (files: Files, path: string) => new TextDecoder().decode(await files.read(path));
+
+/** A good folder in memory, with some of it changed. */
+async function changed(variant: string, config: (fields: Fields) => unknown, weights?: (tensors: Tensors) => unknown): Promise<Files> {
+  const source = `test/golden/methods/${variant}`;
+  const fields = JSON.parse(await text(nodeFiles, `${source}/adapter_config.json`)) as Fields;
+  const replaced = config(fields) ?? fields;
+  const { tensors } = await readTorch(nodeFiles, `${source}/pytorch_adapter.bin`);
+  weights?.(tensors);
+  return memoryFiles({
+    'a/adapter_config.json': typeof replaced === 'string' ? replaced : JSON.stringify(replaced),
+    'a/pytorch_adapter.bin': writeTorch(tensors),
+  });
+}
+
+async function changedPeft(config: (fields: Fields) => unknown, weights?: (tensors: Tensors) => unknown): Promise<Files> {
+  const source = 'test/golden/peft/lora-bare';
+  const fields = JSON.parse(await text(nodeFiles, `${source}/adapter_config.json`)) as Fields;
+  config(fields);
+  const { tensors } = await readSafetensors(nodeFiles, `${source}/adapter_model.safetensors`);
+  weights?.(tensors);
+  return memoryFiles({ 'a/adapter_config.json': JSON.stringify(fields), 'a/adapter_model.safetensors': writeSafetensors(tensors) });
+}
+
+const set = (key: string, value: unknown) => (fields: Fields) => void Object.assign(fields, { [key]: value });
+const setConfig = (key: string, value: unknown) => (fields: Fields) => void Object.assign(fields.config as Fields, { [key]: value });
+const same = () => undefined;
+const FIRST = 'bert.encoder.layer.0.output.adapters.golden.adapter_down.0.weight';
+const QUERY = 'base_model.model.encoder.layer.0.attention.self.query.lora_A.weight';
+
+type Attempt = [title: string, code: string, subject: RegExp, files: () => Promise<Files>, options?: Partial<LoadingOptions>];
+
+const ATTEMPTS: Attempt[] = [
+  ['no object', 'adapter.format', /adapter_config/, () => changed('seq_bn', () => '[]')],
+  ['no JSON', 'file.syntax', /adapter_config/, () => changed('seq_bn', () => '{"config":')],
+  ['a key twice', 'file.duplicate-key', /adapter_config/, () => changed('seq_bn', () => '{"name":"a","name":"b"}')],
+  ['no config file', 'file.missing', /adapter_config/, async () => memoryFiles({ 'a/x': '' })],
+  ['no config', 'adapter.format', /'config'/, () => changed('seq_bn', set('config', undefined))],
+  ['config is text', 'adapter.format', /'config'/, () => changed('seq_bn', set('config', 'seq_bn'))],
+  ['no name', 'adapter.format', /'name'/, () => changed('seq_bn', set('name', undefined))],
+  ['a number as name', 'adapter.format', /'name'/, () => changed('seq_bn', set('name', 7))],
+  ['a path as name', 'adapter.format', /'name'/, () => changed('seq_bn', set('name', '../x'))],
+  ['a dot in the name', 'adapter.format', /'name'/, () => changed('seq_bn', set('name', 'a.b'))],
+  ['a backslash in the name', 'adapter.format', /'name'/, () => changed('seq_bn', set('name', 'a\\b'))],
+  ['a control character in the name', 'adapter.format', /'name'/, () => changed('seq_bn', set('name', 'a\u0000'))],
+  ['a very long name', 'adapter.format', /'name'/, () => changed('seq_bn', set('name', 'x'.repeat(100_000)))],
+  ['the reserved name', 'adapter.format', /'name'/, () => changed('seq_bn', set('name', '__base__'))],
+  ['a path asked for as name', 'adapter.format', /'name'/, () => changed('seq_bn', same), { as: '../../x' }],
+  ['another family', 'adapter.mismatch', /model_type/, () => changed('seq_bn', set('model_type', 'roberta'))],
+  ['another size', 'adapter.mismatch', /hidden_size/, () => changed('seq_bn', set('hidden_size', 768))],
+  ['a size that is text', 'adapter.format', /hidden_size/, () => changed('seq_bn', set('hidden_size', '32'))],
+  ['a family that is a list', 'adapter.format', /model_type/, () => changed('seq_bn', set('model_type', ['bert']))],
+  [
+    'a deeper encoder',
+    'adapter.mismatch',
+    /pytorch_adapter/,
+    () => changed('seq_bn', same, (tensors) => tensors.set(FIRST.replace('layer.0', 'layer.11'), tensors.get(FIRST) as Tensor)),
+  ],
+  [
+    'a shallower encoder',
+    'adapter.mismatch',
+    /pytorch_adapter/,
+    () =>
+      changed('seq_bn', same, (tensors) => [...tensors.keys()].filter((key) => key.includes('layer.2')).map((key) => tensors.delete(key))),
+  ],
+  ['an unknown method', 'method.config', /adapter_config/, () => changed('seq_bn', setConfig('architecture', 'nonsense'))],
+  ['a method that is an object', 'method.config', /adapter_config/, () => changed('seq_bn', setConfig('architecture', { a: 1 }))],
+  ['an unsupported part', 'method.config', /phm_layer/, () => changed('seq_bn', setConfig('phm_layer', true))],
+  ['a factor of zero', 'method.config', /reduction_factor/, () => changed('seq_bn', setConfig('reduction_factor', 0))],
+  ['an incomplete map of factors', 'method.config', /reduction_factor/, () => changed('seq_bn', setConfig('reduction_factor', { 1: 8 }))],
+  ['a factor that widens absurdly', 'adapter.format', /pytorch_adapter/, () => changed('seq_bn', setConfig('reduction_factor', 1e-300))],
+  ['huge ranks', 'adapter.format', /pytorch_adapter/, () => changed('lora', setConfig('r', 2 ** 40))],
+  ['rank as text', 'method.config', /'r'/, () => changed('lora', setConfig('r', '8'))],
+  [
+    'the config of another method',
+    'adapter.format',
+    /pytorch_adapter/,
+    async () => {
+      const lora = JSON.parse(await text(nodeFiles, 'test/golden/methods/lora/adapter_config.json')) as Fields;
+      return changed('seq_bn', set('config', lora.config));
+    },
+  ],
+  ['an activation that is a number', 'method.config', /non_linearity/, () => changed('seq_bn', setConfig('non_linearity', 7))],
+  ['an unknown activation', 'method.config', /non_linearity/, () => changed('seq_bn', setConfig('non_linearity', 'constructor'))],
+  [
+    'no weights',
+    'file.missing',
+    /^a$/,
+    async () => memoryFiles({ 'a/adapter_config.json': await text(nodeFiles, 'test/golden/methods/seq_bn/adapter_config.json') }),
+  ],
+  ['one tensor missing', 'adapter.format', /pytorch_adapter/, () => changed('seq_bn', same, (tensors) => tensors.delete(FIRST))],
+  [
+    'one tensor of another shape',
+    'adapter.format',
+    /pytorch_adapter/,
+    () => changed('seq_bn', same, (tensors) => tensors.set(FIRST, float32([1], [1]))),
+  ],
+  [
+    'a tensor of integers',
+    'file.dtype',
+    /adapter_down/,
+    () => changed('seq_bn', same, (tensors) => tensors.set(FIRST, { dtype: 'int32', shape: [4, 32], data: new Int32Array(128) })),
+  ],
+  [
+    'a tensor with and without prefix',
+    'adapter.format',
+    /pytorch_adapter/,
+    () => changed('seq_bn', same, (tensors) => tensors.set(FIRST.slice(5), tensors.get(FIRST) as Tensor)),
+  ],
+  [
+    'truncated weights',
+    'file.truncated',
+    /pytorch_adapter/,
+    async () => {
+      const files = await changed('seq_bn', same);
+      await files.truncate('a/pytorch_adapter.bin', 3000);
+      return files;
+    },
+  ],
+  ['PEFT of another kind', 'adapter.format', /peft_type/, () => changedPeft(set('peft_type', 'IA3'))],
+  ['PEFT with a switch that changes the sum', 'adapter.format', /use_dora/, () => changedPeft(set('use_dora', true))],
+  ['PEFT that changed the encoder', 'adapter.format', /init_lora_weights/, () => changedPeft(set('init_lora_weights', 'pissa'))],
+  [
+    'PEFT with patterns as regular expressions',
+    'adapter.format',
+    /alpha_pattern/,
+    () => changedPeft(set('alpha_pattern', { '(a+)+$': 2 })),
+  ],
+  ['PEFT with half a pair', 'adapter.format', /query/, () => changedPeft(same, (tensors) => tensors.delete(QUERY))],
+  [
+    'PEFT of another width',
+    'adapter.mismatch',
+    /query/,
+    () => changedPeft(same, (tensors) => tensors.set(QUERY, float32([4, 768], new Float32Array(4 * 768)))),
+  ],
+  [
+    'PEFT with an empty matrix of huge rank',
+    'adapter.mismatch',
+    /query/,
+    () => changedPeft(same, (tensors) => tensors.set(QUERY, float32([2 ** 31, 0], []))),
+  ],
+  [
+    'PEFT with two ranks in a pair',
+    'adapter.format',
+    /query/,
+    () => changedPeft(same, (tensors) => tensors.set(QUERY, float32([2, 32], new Float32Array(64)))),
+  ],
+  [
+    'PEFT of a deeper encoder',
+    'adapter.mismatch',
+    /safetensors/,
+    () =>
+      changedPeft(same, (tensors) =>
+        ['A', 'B'].map((half) =>
+          tensors.set(
+            QUERY.replace('layer.0', 'layer.3').replace('_A', `_${half}`),
+            tensors.get(QUERY.replace('_A', `_${half}`)) as Tensor,
+          ),
+        ),
+      ),
+  ],
+  [
+    'PEFT on the pooler',
+    'adapter.format',
+    /pooler/,
+    () =>
+      changedPeft(same, (tensors) =>
+        ['A', 'B'].map((half) => tensors.set(`base_model.model.pooler.dense.lora_${half}.weight`, float32([4, 4], new Float32Array(16)))),
+      ),
+  ],
+  ['PEFT without pairs', 'adapter.format', /safetensors/, () => changedPeft(same, (tensors) => tensors.clear())],
+];
+
+it.each(ATTEMPTS)('%s → %s', async (_title, code, subject, files, options) => {
+  const failure = await loadAdapter(await files(), 'a', { encoder: await encoderOf(), ...options }).then(
+    () => expect.unreachable('it was loaded'),
+    (error: unknown) => error,
+  );
+  expect(failure).toBeInstanceOf(MultigraftError);
+  expect(failure).toMatchObject({ code });
+  expect((failure as MultigraftError).problem.subject).toMatch(subject);
+  expect((failure as MultigraftError).message.length).toBeLessThan(2000);
+});
+
+it('the table above is whole', () => expect(ATTEMPTS).toHaveLength(49));
+
+const HEADS: [title: string, code: string, subject: RegExp, change: (fields: Fields) => void][] = [
+  ['a fixed head', 'head.config', /head_config/, set('config', null)],
+  ['no type', 'head.config', /head_type/, setConfig('head_type', undefined)],
+  ['an unknown type', 'head.config', /head_type/, setConfig('head_type', 'masked_lm')],
+  ['no outputs', 'head.config', /head_config/, setConfig('num_labels', undefined)],
+  ['a hundred layers', 'head.config', /layers/, setConfig('layers', 100)],
+  ['labels beyond the outputs', 'head.config', /label2id/, setConfig('label2id', { a: 0, b: 9 })],
+  ['two labels with one number', 'head.config', /label2id/, setConfig('label2id', { a: 0, b: 0 })],
+  ['more outputs than weights', 'adapter.format', /pytorch_model_head/, setConfig('num_labels', 2 ** 30)],
+  ['a path as name', 'adapter.format', /'name'/, set('name', '../x')],
+  ['another size', 'adapter.mismatch', /hidden_size/, set('hidden_size', 64)],
+];
+
+it.each(HEADS)('head: %s → %s', async (_title, code, subject, change) => {
+  const source = 'test/golden/heads/classification-1';
+  const fields = JSON.parse(await text(nodeFiles, `${source}/head_config.json`)) as Fields;
+  change(fields);
+  const files = memoryFiles({
+    'a/head_config.json': JSON.stringify(fields),
+    'a/pytorch_model_head.bin': await nodeFiles.read(`${source}/pytorch_model_head.bin`),
+  });
+  const loading = loadHead(files, 'a', { encoder: await encoderOf() });
+  await expect(loading).rejects.toMatchObject({ code, problem: { subject: expect.stringMatching(subject) } });
+});
+
+it('what is odd but harmless is loaded with notes', async () => {
+  const encoder = await encoderOf();
+  const norm = 'bert.encoder.layer.0.output.adapters.golden.adapter_norm_before.weight';
+  const files = await changed(
+    'bn-ln-before',
+    (fields) => {
+      fields.model_name = 'someone/other-model';
+      setConfig('attention_type', 'sent-lvl-dynamic')(fields);
+    },
+    (tensors) => {
+      tensors.set(norm, float32([32], new Float32Array(32).fill(Number.NaN)));
+      const up = tensors.get(FIRST.replace('adapter_down.0', 'adapter_up')) as Tensor;
+      tensors.set(FIRST.replace('adapter_down.0', 'adapter_up'), {
+        dtype: 'float16',
+        shape: up.shape,
+        data: toFloat16(up.data as Float32Array),
+      });
+      tensors.set('bert.encoder.layer.0.adapters.another.weight', float32([1], [0]));
+    },
+  );
+  const { notes } = await loadAdapter(files, 'a', { encoder });
+  const expected = [
+    /trained with 'someone\/other-model'/,
+    /attention_type/,
+    /should hold the same numbers/,
+    /32 numbers that are not finite/,
+    /1 float16 tensors/,
+    /another\.weight/,
+  ];
+  expect(notes).toHaveLength(expected.length);
+  for (const pattern of expected) expect(notes.some((note) => pattern.test(note))).toBe(true);
+});
+
+it('old files load: keys of version 1, names of activations, keys without prefix, LoRA scaled wrongly', async () => {
+  const encoder = await encoderOf();
+  const old = await changed(
+    'seq_bn',
+    (fields) => {
+      fields.version = undefined;
+      fields.type = 'text_task';
+      setConfig('non_linearity', 'gelu')(fields);
+      setConfig('invertible_adapter', null)(fields);
+    },
+    (tensors) => {
+      for (const [key, value] of [...tensors]) {
+        tensors.delete(key);
+        tensors.set(key.slice('bert.'.length).replace('output.adapters.', 'output.layer_text_task_adapters.'), value);
+      }
+    },
+  );
+  const { method, tensors } = await loadAdapter(old, 'a', { encoder });
+  expect(method.config.non_linearity).toBe('gelu_new');
+  const today = await loadAdapter(nodeFiles, 'test/golden/methods/seq_bn', { encoder });
+  expect(tensors).toEqual(today.tensors);
+  const early = await changed('lora', set('version', 'adapters.1.0.1'));
+  expect((await loadAdapter(early, 'a', { encoder })).method.config).toMatchObject({ r: 3, alpha: 3 });
+});
+
+it('saving refuses what cannot be kept', async () => {
+  const encoder = await encoderOf();
+  const adapter = await loadAdapter(nodeFiles, 'test/golden/methods/seq_bn', { encoder });
+  const files = memoryFiles();
+  const tensors = new Map(adapter.tensors);
+  tensors.delete(FIRST);
+  await expect(saveAdapter(files, 'a', { ...adapter, tensors })).rejects.toMatchObject({ code: 'adapter.format' });
+  await expect(saveAdapter(files, 'a', { ...adapter, name: '../a' })).rejects.toMatchObject({ code: 'adapter.format' });
+  await expect(saveAdapter(files, 'a', adapter, { layout: 'peft' })).rejects.toMatchObject({ code: 'adapter.format' });
+  expect(await files.kind('a')).toBe('none');
+});
+
+it('500 adapter configs and weights with bytes changed: loaded or refused with a typed error', async () => {
+  const encoder = await encoderOf();
+  const config = await nodeFiles.read('test/golden/methods/lora/adapter_config.json');
+  const weights = await nodeFiles.read('test/golden/methods/lora/pytorch_adapter.bin');
+  const configs = await attack(
+    [config],
+    300,
+    7,
+    (bytes) => loadAdapter(memoryFiles({ 'a/adapter_config.json': bytes, 'a/pytorch_adapter.bin': weights }), 'a', { encoder }),
+    ({ tensors }) => expect(tensors.size).toBeGreaterThan(0),
+  );
+  const bins = await attack(
+    [weights],
+    200,
+    8,
+    (bytes) => loadAdapter(memoryFiles({ 'a/adapter_config.json': config, 'a/pytorch_adapter.bin': bytes }), 'a', { encoder }),
+    ({ tensors }) => expect(tensors.size).toBe(12),
+  );
+  expect(configs.tried + bins.tried).toBe(500);
+  expect(configs.refused).toBeGreaterThan(100);
+});

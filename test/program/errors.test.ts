@@ -1,0 +1,274 @@
+import { cpSync, readFileSync, rmSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createWorkspace, type Workspace } from './workspace.ts';
+
+let place: Workspace;
+
+beforeAll(async () => {
+  place = createWorkspace();
+  const quick = ['--max-steps', '1', '--batch-size', '4', '--threads', '1'];
+  for (const name of ['mood', 'words', 'choose', 'spans'])
+    await place.run(['train', '--model', '@bert', '--task', `@tasks/${name}`, '--output', `@out/${name}`, ...quick]);
+  await place.run(['train', '--model', '@distilbert', '--task', '@tasks/mood', '--output', '@out/distil', ...quick]);
+  const copy = (from: string, to: string) => cpSync(place.path(from), place.path(to), { recursive: true });
+  const change = (file: string, fields: object) => place.write(file, { ...JSON.parse(place.read(file)), ...fields });
+
+  for (const name of ['headless', 'weightless', 'cut', 'wide', 'other-method', 'odd-labels']) copy('out/mood', name);
+  for (const file of ['head_config.json', 'pytorch_model_head.bin']) rmSync(place.path('headless', file));
+  rmSync(place.path('weightless/pytorch_adapter.bin'));
+  place.write('cut/pytorch_adapter.bin', readFileSync(place.path('cut/pytorch_adapter.bin')).subarray(0, 700));
+  change('wide/adapter_config.json', { hidden_size: 768 });
+  change('other-method/adapter_config.json', { config: { architecture: 'telepathy' } });
+  const head = JSON.parse(place.read('odd-labels/head_config.json'));
+  change('odd-labels/head_config.json', { config: { ...head.config, label2id: { good: 0 } } });
+
+  for (const name of ['shallow', 'deep', 'gpt', 'speechless']) copy('bert', name);
+  change('shallow/config.json', { num_hidden_layers: 2 });
+  change('deep/config.json', { num_hidden_layers: 4 });
+  change('gpt/config.json', { model_type: 'gpt2' });
+  rmSync(place.path('speechless/tokenizer.json'));
+
+  const lines = (...rows: object[]) => rows.map((row) => `${JSON.stringify(row)}\n`).join('');
+  place.write('empty.jsonl', '');
+  place.write('rows.jsonl', lines({ text: 'a' }, { txt: 'b' }));
+  place.write('broken.jsonl', '{"text":"a"\n');
+  place.write('number.jsonl', '7\n');
+  place.write('rows.txt', 'a');
+  place.write('ids.jsonl', lines({ inputIds: [2, 500, 3] }));
+  place.write('long.jsonl', lines({ inputIds: Array(50).fill(2) }));
+  place.write('two.jsonl', lines({ text: 'a', choices: ['a', 'b'] }));
+  place.write('addressed.jsonl', lines({ text: 'a', adapter: 'other' }));
+  place.write('slip.jsonl', lines({ text: 'a', label: 'god' }));
+  place.write('xy.jsonl', lines({ text: 'a', label: 'x' }, { text: 'a', label: 'y' }));
+  place.write('bad-card/card.json', { name: 'bad', kind: 'clasification' });
+  place.write('bad-card/train.jsonl', lines({ text: 'a', label: 'x' }));
+  place.write('empty.bin', '');
+  place.write('notes/notes.md', 'nothing');
+});
+
+afterAll(() => place.remove());
+
+const predict = 'predict --model @bert --adapter @out/mood';
+const evaluate = 'evaluate --model @bert --adapter @out/mood';
+const train = 'train --model @bert --task @tasks/mood';
+
+/** Command line, exit code, and the whole message after `multigraft: `; `…` stands for anything. */
+const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] = [
+  // usage
+  ['prdict', 2, 'multigraft prdict: found an unknown command; expected one of …. Did you mean multigraft predict?'],
+  [`${predict} --scors a`, 2, 'multigraft predict --scors: found an unknown flag. Did you mean --scores?'],
+  [
+    `${predict}`,
+    2,
+    'multigraft predict: found nothing to answer; expected --input FILE, --input - or texts. See multigraft predict --help.',
+  ],
+  [`${predict} --input @rows.jsonl a`, 2, 'multigraft predict: found both --input and texts; expected one of them.'],
+  [`${predict} --max-length x a`, 2, '--max-length: found "x"; expected an integer >= 3.'],
+  [`${predict} --max-length 2 a`, 2, '--max-length: found 2; expected an integer >= 3.'],
+  [`${predict} --max-length 41 a`, 2, '--max-length: found 41; expected at most 40: bert has no more positions.'],
+  [
+    `${predict} --adapter @out/words a`,
+    2,
+    '--adapter: found 2 adapters; expected one. Several adapters at once are not possible yet: run the command once for each.',
+  ],
+  [`${evaluate}`, 2, '--task: found nothing; expected a path. Give --task <path>.'],
+  [`${evaluate} --task @tasks/mood --split dev`, 2, '--split: found "dev"; expected one of train, validation, test.'],
+  ['inspect', 2, 'multigraft inspect: found no <path>; expected one. See multigraft inspect --help.'],
+  ['inspect @out x', 2, 'multigraft inspect: found one more argument, "x"; expected 1 argument. See multigraft inspect --help.'],
+  ['encoders x', 2, 'multigraft encoders: found one more argument, "x"; expected flags only. See multigraft encoders --help.'],
+  ['methods lorra', 2, "argument name: found 'lorra'; expected one of …. Did you mean lora?"],
+  ['demo --epochs 0', 2, '--epochs: found 0; expected a number > 0.'],
+  // rows
+  [`${predict} --input @none.jsonl`, 1, '@none.jsonl: found nothing; expected a file or folder. Check the path.'],
+  [`${predict} --input @empty.jsonl`, 1, '@empty.jsonl: found no rows; expected at least one.'],
+  [
+    `${predict} --input @tasks`,
+    1,
+    '@tasks: found a folder; expected a file of rows. For the score on a task folder use multigraft evaluate.',
+  ],
+  [`${predict} --input @rows.txt`, 1, '@rows.txt: found the extension .txt; expected .jsonl, .csv, .tsv or .parquet.'],
+  [`${predict} --input @broken.jsonl`, 1, '@broken.jsonl:1:12: found the end of the text; expected "," or "}".'],
+  [`${predict} --input @number.jsonl`, 1, '@number.jsonl:1: found number; expected an object {"column": value}.'],
+  [
+    `${predict} --input @rows.jsonl`,
+    1,
+    '@rows.jsonl:2, column "text": found no such column (there are "txt"); expected "text": the head \'mood\' answers rows of classification. Did you mean "txt"?',
+  ],
+  [
+    `${predict} --input @ids.jsonl`,
+    1,
+    '@ids.jsonl:1, column "inputIds": found the id 500; expected 0 to 119, the vocabulary of the encoder.',
+  ],
+  [`${predict} --input @long.jsonl`, 1, '@long.jsonl:1, column "inputIds": found 50 ids; expected at most 40. Shorten the row, …'],
+  [
+    `${predict} --input @addressed.jsonl`,
+    1,
+    "@addressed.jsonl:1, column \"adapter\": found 'other'; expected 'mood', the active one. Answer the rows of each adapter on their own.",
+  ],
+  [
+    'predict --model @bert --adapter @out/words a',
+    1,
+    'text:1, column "tokens": found no such column (there are "text"); expected "tokens": the head \'words\' answers rows of tagging. Correct the row, or name its columns.',
+  ],
+  [
+    'predict --model @bert --adapter @out/spans a',
+    1,
+    'text:1, column "context": found …; expected "context" and "question": the head \'spans\' answers rows of span. …',
+  ],
+  [
+    'predict --model @bert --adapter @out/choose --input @two.jsonl',
+    1,
+    '@two.jsonl:1, column "choices": found 2 choices; expected 3, as the head \'choose\' was trained with.',
+  ],
+  // outputs
+  [`${predict} --output @tasks a`, 1, '--output: found @tasks, a folder; expected a file. Give --output @tasks/answers.jsonl.'],
+  [
+    `${predict} --output @rows.txt/x.jsonl a`,
+    1,
+    '@rows.txt/x.jsonl: found a file on the way; expected folders only. Choose a path that does not lead through a file.',
+  ],
+  [`${train} --output @rows.txt/x`, 1, '@rows.txt/x/…: found a file on the way; expected folders only. …'],
+  [`${train} --log @tasks`, 1, '@tasks: found a folder; expected a file. Give the path of a file.'],
+  // encoders
+  [
+    'predict --model @none a',
+    1,
+    '@none/config.json: found no such folder; expected a Hugging Face model folder (config.json, weights, tokenizer.json). Check --model.',
+  ],
+  ['predict --model @bert/config.json a', 1, '…: found a file where a folder is needed; expected a Hugging Face model folder …'],
+  ['summary --model @tasks', 1, '@tasks/config.json: found a folder without config.json; expected …'],
+  [
+    'predict --model @gpt a',
+    1,
+    "@gpt/config.json: field 'model_type': found 'gpt2'; expected one of bert, roberta, xlm-roberta, distilbert, electra, albert.",
+  ],
+  [
+    'predict --model @deep a',
+    1,
+    '@deep/model.safetensors: found no bert.encoder.layer.3.attention.self.query.weight, … and 8 more; expected the 71 tensors of a bert encoder with 4 layers. …',
+  ],
+  ['predict --model @speechless a', 1, '@speechless: found no tokenizer.json and no vocab.txt; expected a tokenizer …'],
+  // adapters and heads
+  [
+    'predict --model @bert a',
+    1,
+    'the encoder bert: found no prediction head; expected a head: head_config.json with its weights in the folder. …',
+  ],
+  [
+    'predict --model @bert --adapter @none a',
+    1,
+    '@none: found nothing; expected an adapter folder with adapter_config.json. Check the path; …',
+  ],
+  ['predict --model @bert --adapter @rows.txt a', 1, '@rows.txt: found a file; expected an adapter folder with adapter_config.json. …'],
+  [
+    'predict --model @bert --adapter @notes a',
+    1,
+    '@notes: found a folder with notes.md; expected an adapter folder with adapter_config.json. …',
+  ],
+  ['predict --model @bert --adapter @headless a', 1, "the adapter 'mood': found no prediction head; expected a head: …"],
+  [
+    'predict --model @bert --adapter @weightless a',
+    1,
+    '@weightless: found no weights; expected adapter.safetensors or pytorch_adapter.bin. …',
+  ],
+  [
+    'predict --model @bert --adapter @cut a',
+    1,
+    '@cut/pytorch_adapter.bin: found no zip directory at the end; expected a complete zip file. …',
+  ],
+  ['predict --model @bert --adapter @other-method a', 1, '@other-method/adapter_config.json: found architecture "telepathy"; expected …'],
+  [
+    'predict --model @bert --adapter @odd-labels a',
+    1,
+    "head 'mood': key 'label2id': found 1 names; expected one name for each of the 2 outputs. …",
+  ],
+  [`${predict} --head god a`, 1, "head 'god': found none of that name; expected one of mood."],
+  [
+    'predict --model @bert --adapter @out/distil a',
+    1,
+    "@out/distil/adapter_config.json: field 'model_type': found 'distilbert'; expected 'bert', the type of bert. It was made for 'distilbert': load that encoder, or train an adapter for this one.",
+  ],
+  [
+    'predict --model @bert --adapter @wide a',
+    1,
+    "@wide/adapter_config.json: field 'hidden_size': found 768; expected 32, the hidden size of bert. …",
+  ],
+  [
+    'predict --model @shallow --adapter @out/mood a',
+    1,
+    "@out/mood/pytorch_adapter.bin: found the adapter 'mood' for an encoder of 3 layers; expected 2 layers. …",
+  ],
+  [`${train} --init @out/distil`, 1, "@out/distil/adapter_config.json: field 'model_type': found 'distilbert'; …"],
+  // tasks
+  [`${evaluate} --task @none`, 1, '@none: found nothing; expected a task folder or a table. Check the path.'],
+  [`${evaluate} --task @tasks/words`, 1, "task words: found the kind tagging; expected classification, which the head 'mood' answers. …"],
+  [`${evaluate} --task @xy.jsonl`, 1, "task xy: found the labels x, y; expected labels of the head 'mood': good, bad. …"],
+  [
+    `${evaluate} --task @slip.jsonl --labels good,bad`,
+    1,
+    '@slip.jsonl:1, column "label": found "god"; expected one of the 2 labels of slip: good, bad. Did you mean "good"?',
+  ],
+  [
+    `${evaluate} --task @bad-card`,
+    1,
+    '@bad-card/card.json, field "kind": found "clasification"; expected one of …. Did you mean "classification"?',
+  ],
+  // methods and runs
+  ['summary --model @bert --method seq_bm', 1, "method: found 'seq_bm'; expected one of …. Did you mean 'seq_bn'?"],
+  [
+    'summary --model @bert --method seq_bn[reductionfactor=3]',
+    1,
+    "method seq_bn: key 'reductionfactor': found no such key; expected …. Did you mean 'reduction_factor'?",
+  ],
+  ['summary --model @bert --method full', 1, "adapter 'full': found the method full; expected a method that adds parameters. …"],
+  [`${train} --method lora[r=0]`, 1, "method lora: key 'r': found 0; expected number to be >0."],
+  [`${train} --resume --output @nothing`, 1, '@nothing: found no unfinished run; expected state/state.json. …'],
+  // inspect
+  ['inspect @none', 1, '@none: found nothing; expected a file or a folder. Check the path.'],
+  [
+    'inspect @notes',
+    1,
+    '@notes: found a folder with notes.md; expected an adapter, a head, an encoder, a task, an unfinished run or weights. …',
+  ],
+  ['inspect @empty.bin', 1, '@empty.bin: found an empty file; expected weights or rows. Copy or download it again.'],
+  ['inspect @rows.txt', 1, '@rows.txt: found a kind of file that is not known; expected …'],
+  ['inspect @cut', 1, '@cut/pytorch_adapter.bin: found no zip directory at the end; …'],
+];
+
+describe('one clear message', () => {
+  it.each(cases)('%s', async (line, expected, message) => {
+    const { code, out, err } = await place.run(line.split(' '));
+    const [said = ''] = err.split('\n').filter((text) => text.startsWith('multigraft: '));
+    const pattern = message
+      .split('…')
+      .map((part) => part.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&'))
+      .join('.*');
+    expect(said).toMatch(new RegExp(`^multigraft: ${pattern}$`));
+    expect([code, out]).toEqual([expected, '']);
+    expect(err).not.toMatch(/\n\s+at |internal error/);
+  });
+
+  it('is asked for in as many ways as are listed', () => {
+    expect(cases.length).toBeGreaterThanOrEqual(60);
+    expect(new Set(cases.map(([line]) => line)).size).toBe(cases.length);
+  });
+});
+
+describe('an error', () => {
+  it('is one JSON object with --json, with the code', async () => {
+    const { code, out, err } = await place.run(['predict', '--model', '@bert', '--adapter', '@headless', 'a', '--json']);
+    expect([code, out]).toEqual([1, '']);
+    expect(JSON.parse(err)).toEqual({ error: { code: 'adapter.missing', message: expect.stringContaining('no prediction head') } });
+  });
+
+  it('shows its stack with --debug only', async () => {
+    const { err } = await place.run(['inspect', '@none', '--debug']);
+    expect(err).toMatch(/\n\s+at /);
+  });
+});
+
+it('leaves an older output as it was when a command fails', async () => {
+  place.write('kept.jsonl', 'old\n');
+  await place.run(['predict', '--model', '@bert', '--adapter', '@headless', '--output', '@kept.jsonl', 'a']);
+  expect(place.read('kept.jsonl')).toBe('old\n');
+});
