@@ -2,7 +2,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createRandom, type Random } from '../src/base/random.ts';
 import type { TaskKind } from '../src/tasks/index.ts';
-import { createTokenizer, trainWordPiece, type Tokenizer, wordPieceTokenizerJson } from '../src/text/index.ts';
+import { createTokenizer, type Tokenizer, trainWordPiece, wordPieceTokenizerJson } from '../src/text/index.ts';
 
 /**
  * Tasks in an invented language, easy enough for the random encoder of test/golden/encoders/bert, whose 120 ids a
@@ -25,11 +25,17 @@ export interface TinyData {
   readonly rows: Readonly<Record<'train' | 'validation' | 'test', readonly Readonly<Record<string, unknown>>[]>>;
 }
 
-export function tinyTask(name: TinyTask, sizes: { train: number; validation: number; test: number } = { train: 192, validation: 48, test: 48 }): TinyData {
+export function tinyTask(
+  name: TinyTask,
+  sizes: { train: number; validation: number; test: number } = { train: 192, validation: 48, test: 48 },
+): TinyData {
   const random = createRandom(11, TINY_TASKS.indexOf(name));
   const { draw, ...card } = MAKERS[name];
   const split = (count: number) => Array.from({ length: count }, () => draw(random));
-  return { card: { name: `tiny-${name}`, ...card }, rows: { train: split(sizes.train), validation: split(sizes.validation), test: split(sizes.test) } };
+  return {
+    card: { name: `tiny-${name}`, ...card },
+    rows: { train: split(sizes.train), validation: split(sizes.validation), test: split(sizes.test) },
+  };
 }
 
 interface Maker {
@@ -129,11 +135,16 @@ export async function writeTinyEncoder(folder: string): Promise<string> {
 }
 
 /** Writes a task folder, `folder`/tiny-NAME. Returns its path. */
-export async function writeTinyTask(folder: string, name: TinyTask, sizes?: { train: number; validation: number; test: number }): Promise<string> {
+export async function writeTinyTask(
+  folder: string,
+  name: TinyTask,
+  sizes?: { train: number; validation: number; test: number },
+): Promise<string> {
   const { card, rows } = tinyTask(name, sizes);
   const path = join(folder, String(card.name));
   await mkdir(path, { recursive: true });
   await writeFile(join(path, 'card.json'), JSON.stringify(card));
-  for (const [split, all] of Object.entries(rows)) await writeFile(join(path, `${split}.jsonl`), all.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  for (const [split, all] of Object.entries(rows))
+    await writeFile(join(path, `${split}.jsonl`), all.map((row) => `${JSON.stringify(row)}\n`).join(''));
   return path;
 }

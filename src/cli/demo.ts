@@ -3,17 +3,17 @@ import { type Files, joinPath } from '../base/files.ts';
 import { DEFAULT_METHOD } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
-import { AutoAdapterModel, type SummaryRow } from '../train/index.ts';
+import { AutoAdapterModel } from '../train/index.ts';
 import { assetPath, modelFolder } from './assets.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { FRESH, shownAnswer } from './demo-rows.ts';
-import { duration, trainingProgress } from './progress.ts';
-import { alignColumns, grouped } from './table.ts';
+import { closing, type DemoResult, opening, progressLine } from './demo-report.ts';
+import { FRESH } from './demo-rows.ts';
+import { trainingProgress } from './progress.ts';
 
 const schema = z.object({
-  fast: z.boolean().default(false).meta({ description: 'fewer rows and passes: less than a minute, lower scores' }),
+  fast: z.boolean().default(false).meta({ description: 'fewer rows and passes: about a minute, lower scores' }),
   model: z.string().optional().meta({ value: 'folder', description: 'another encoder (default: the embedded seedling)' }),
-  epochs: z.number().positive().optional().meta({ description: 'passes over the training rows (default: 10, or 3 with --fast)' }),
+  epochs: z.number().positive().optional().meta({ description: 'passes over the training rows (default: 6, or 3 with --fast)' }),
   limit: z
     .number()
     .int()
@@ -25,19 +25,6 @@ const schema = z.object({
   threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
 });
 type Options = z.output<typeof schema>;
-
-interface DemoResult {
-  readonly task: string;
-  readonly metric: string;
-  readonly rows: number;
-  readonly majority: number | undefined;
-  /** Logistic or ridge regression on TF-IDF features, from the card of the task. */
-  readonly tfidf: number | undefined;
-  readonly score: number;
-  readonly trained: number;
-  readonly seconds: number;
-  readonly answers: readonly { readonly row: Readonly<Record<string, unknown>>; readonly prediction: unknown }[];
-}
 
 export const command = defineCommand({
   name: 'demo',
@@ -92,7 +79,7 @@ async function runTask(
   try {
     const { trained } = await model.trainAdapter(task.name, {
       task,
-      epochs: epochs ?? (fast ? 3 : 10),
+      epochs: epochs ?? (fast ? 3 : 6),
       seed,
       signal: context.signal,
       ...(rows !== undefined && { limit: rows }),
@@ -121,46 +108,4 @@ async function runTask(
 function tfidfOf({ card }: Task): number | undefined {
   const floor = card.floor as { readonly tfidf?: unknown } | undefined;
   return typeof floor?.tfidf === 'number' ? floor.tfidf : undefined;
-}
-
-function opening(model: AutoAdapterModel, tasks: readonly Task[]): string {
-  const { parameters } = model.adapterSummary().at(-1) as SummaryRow;
-  return `One frozen encoder, ${model.encoder.name} with ${grouped(parameters)} numbers, and ${tasks.length} small tasks: an adapter and a head are trained for each.\n`;
-}
-
-function progressLine({ task, metric, score, seconds }: DemoResult, i: number, of: number, { card }: Task): string {
-  return `${i}/${of}  ${task.padEnd(16)} ${metric} ${score.toFixed(3)} in ${duration(seconds).padEnd(6)} ${typeof card.description === 'string' ? card.description : ''}`.trimEnd();
-}
-
-function closing(results: readonly DemoResult[], seconds: number, output: string | undefined): string {
-  const score = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(3));
-  const header = ['task', 'metric', 'majority', 'TF-IDF', 'adapter', 'trained numbers', 'seconds'];
-  const cells = results.map((one) => [
-    one.task,
-    one.metric,
-    score(one.majority),
-    score(one.tfidf),
-    score(one.score),
-    grouped(one.trained),
-    one.seconds.toFixed(0),
-  ]);
-  const judged = results.filter(({ tfidf }) => tfidf !== undefined);
-  const above = judged.filter(({ tfidf, score: own }) => own > (tfidf as number)).length;
-  const answers = results.flatMap(({ task, answers: given }) => [
-    `  ${task}`,
-    ...given.map(({ row, prediction }) => `    ${shownAnswer(row, prediction)}`),
-  ]);
-  return [
-    '\nScores on test rows (majority: the most frequent answer; TF-IDF: a tuned linear model on words and word pairs)',
-    ...alignColumns([header, ...cells], [2, 3, 4, 5, 6]).map((line) => `  ${line}`),
-    `  The adapter is above the TF-IDF model on ${above} of the ${judged.length} tasks that have one. ${duration(seconds)} in all.`,
-    '\nAsked something new',
-    ...answers,
-    '\nNext',
-    ...(output === undefined
-      ? ['  multigraft demo --output my-adapters                                keep the adapters']
-      : [`  multigraft predict --adapter ${joinPath(output, results[0]?.task ?? '')} "The lamp I ordered is broken."`]),
-    '  multigraft train --task FOLDER --output my-adapter                  your own task',
-    '  multigraft train --model ENCODER --task FOLDER --output my-adapter  a larger encoder, from a Hugging Face folder',
-  ].join('\n');
 }

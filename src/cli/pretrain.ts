@@ -1,26 +1,35 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
-import { toFloat16, type Tensor } from '../base/tensor.ts';
-import { FAMILIES, familyOf, loadEncoder } from '../encoders/index.ts';
+import { type Tensor, toFloat16 } from '../base/tensor.ts';
 import { configFields } from '../encoders/fields.ts';
+import { FAMILIES, familyOf, loadEncoder } from '../encoders/index.ts';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import { nodeEngine } from '../session/node.ts';
 import { createTokenizer, loadTokenizer, trainWordPiece, wordPieceTokenizerJson } from '../text/index.ts';
-import { loadCorpus, pretrain, type PretrainState } from '../train/index.ts';
+import { loadCorpus, type PretrainState, pretrain } from '../train/index.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { trainingProgress } from './progress.ts';
 
 const schema = z.object({
-  data: z.array(z.string()).meta({ value: 'path', description: 'text to learn from: .txt files (a text a line) and task folders (their training rows); may be repeated' }),
-  unseen: z.array(z.string()).default([]).meta({ value: 'folder', description: 'tasks whose validation and test texts must not be learnt from; may be repeated' }),
+  data: z.array(z.string()).meta({
+    value: 'path',
+    description: 'text to learn from: .txt files (a text a line) and task folders (their training rows); may be repeated',
+  }),
+  unseen: z
+    .array(z.string())
+    .default([])
+    .meta({ value: 'folder', description: 'tasks whose validation and test texts must not be learnt from; may be repeated' }),
   output: z.string().meta({ value: 'folder', description: 'where the encoder goes' }),
-  teacher: z.string().optional().meta({ value: 'folder', description: 'a larger encoder whose hidden states are to be matched, instead of guessing masked words' }),
+  teacher: z
+    .string()
+    .optional()
+    .meta({ value: 'folder', description: 'a larger encoder whose hidden states are to be matched, instead of guessing masked words' }),
   vocabulary: z.number().int().min(100).default(8000).meta({ description: 'WordPiece tokens' }),
-  layers: z.number().int().positive().default(4),
-  hidden: z.number().int().positive().default(256),
-  heads: z.number().int().positive().default(4),
-  intermediate: z.number().int().positive().default(1024),
+  layers: z.number().int().positive().default(4).meta({ description: 'layers of the encoder' }),
+  hidden: z.number().int().positive().default(256).meta({ description: 'hidden units' }),
+  heads: z.number().int().positive().default(4).meta({ description: 'attention heads' }),
+  intermediate: z.number().int().positive().default(1024).meta({ description: 'inner units of the feed-forward part' }),
   steps: z.number().int().positive().default(10000).meta({ description: 'batches to learn from' }),
   batchSize: z.number().int().positive().default(64).meta({ description: 'texts per step' }),
   maxLength: z.number().int().min(8).default(64).meta({ description: 'tokens per text while learning' }),
@@ -28,7 +37,7 @@ const schema = z.object({
   learningRate: z.number().positive().default(1e-3).meta({ description: 'step size at the end of warm-up; falls linearly to 0' }),
   warmup: z.number().int().min(0).default(500).meta({ description: 'steps of warm-up' }),
   masking: z.number().min(0).max(0.5).default(0.15).meta({ description: 'share of tokens hidden from the encoder' }),
-  seed: z.number().int().default(1),
+  seed: z.number().int().default(1).meta({ description: 'fixes initial values, order and masking' }),
   saveEvery: z.number().int().positive().default(200).meta({ description: 'steps between saved states' }),
   precision: z.enum(['float32', 'float16']).default('float16').meta({ description: 'numbers on disk' }),
   threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
@@ -54,7 +63,8 @@ export const command = defineCommand({
     const progress = trainingProgress(context);
     const log = joinPath(options.output, 'log.jsonl');
     const resume = options.resume ? await loadState(context, options.output) : undefined;
-    if (!resume) await files.write(log, '');
+    if (resume) await files.truncate(log, resume.logLength);
+    else await files.write(log, '');
     let [sum, count] = [0, 0];
     const weights = await pretrain({
       engine,
@@ -64,7 +74,9 @@ export const command = defineCommand({
       tokenizer,
       samples,
       settings: options,
-      ...(options.teacher !== undefined && { teacher: { encoder: await loadEncoder(files, options.teacher), tokenizer: await loadTokenizer(files, options.teacher) } }),
+      ...(options.teacher !== undefined && {
+        teacher: { encoder: await loadEncoder(files, options.teacher), tokenizer: await loadTokenizer(files, options.teacher) },
+      }),
       ...(resume && { resume }),
       signal: context.signal,
       async onEvent(event) {
@@ -73,17 +85,28 @@ export const command = defineCommand({
         sum += event.loss;
         count++;
         if (event.step % 50 !== 0) return;
-        await files.append(log, `${JSON.stringify({ step: event.step, epoch: event.epoch, loss: sum / count, learningRate: event.learningRate, textsPerSecond: event.examplesPerSecond })}\n`);
+        await files.append(
+          log,
+          `${JSON.stringify({ step: event.step, epoch: event.epoch, loss: sum / count, learningRate: event.learningRate, textsPerSecond: event.examplesPerSecond })}\n`,
+        );
         [sum, count] = [0, 0];
       },
       async save({ step, sampler, parameters }) {
-        await files.write(statePath, writeSafetensors(parameters, { progress: JSON.stringify({ step, sampler }) }));
+        await files.write(
+          statePath,
+          writeSafetensors(parameters, { progress: JSON.stringify({ step, sampler, logLength: await files.size(log) }) }),
+        );
       },
     });
     progress.stop();
-    await files.write(joinPath(options.output, 'model.safetensors'), writeSafetensors(narrow(weights, options.precision), { format: 'pt' }));
+    await files.write(
+      joinPath(options.output, 'model.safetensors'),
+      writeSafetensors(narrow(weights, options.precision), { format: 'pt' }),
+    );
     await files.remove(statePath);
-    context.stdout(context.json ? JSON.stringify({ output: options.output, steps: options.steps, texts: samples.length }) : `Saved in ${options.output}`);
+    context.stdout(
+      context.json ? JSON.stringify({ output: options.output, steps: options.steps, texts: samples.length }) : `Saved in ${options.output}`,
+    );
   },
 });
 
@@ -118,11 +141,18 @@ function configOf({ hidden, layers, heads, intermediate, positions }: Options, v
   };
 }
 
-async function loadState({ files }: CommandContext, output: string): Promise<PretrainState> {
+async function loadState({ files }: CommandContext, output: string): Promise<PretrainState & { logLength: number }> {
   const path = joinPath(output, 'state.safetensors');
-  if ((await files.kind(path)) === 'none') return fail({ code: 'train.resume', subject: output, found: 'no unfinished run', expected: 'state.safetensors', next: 'Start without --resume.' });
+  if ((await files.kind(path)) === 'none')
+    return fail({
+      code: 'train.resume',
+      subject: output,
+      found: 'no unfinished run',
+      expected: 'state.safetensors',
+      next: 'Start without --resume.',
+    });
   const { tensors, metadata } = await readSafetensors(files, path);
-  return { ...JSON.parse(metadata.progress ?? '{}'), parameters: tensors } as PretrainState;
+  return { ...JSON.parse(metadata.progress ?? '{}'), parameters: tensors } as PretrainState & { logLength: number };
 }
 
 function narrow(weights: ReadonlyMap<string, Tensor>, precision: Options['precision']): Map<string, Tensor> {

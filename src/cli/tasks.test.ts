@@ -15,7 +15,13 @@ const files = memoryFiles({
 async function run(...words: string[]) {
   const out: string[] = [];
   const err: string[] = [];
-  const world = { files, stdout: (text: string) => void out.push(text), stderr: (text: string) => void err.push(text), stdin: async () => new Uint8Array(), isTTY: false };
+  const world = {
+    files,
+    stdout: (text: string) => void out.push(text),
+    stderr: (text: string) => void err.push(text),
+    stdin: async () => new Uint8Array(),
+    isTTY: false,
+  };
   const code = await runProgram(['tasks', ...words], commands, { ...world, signal: new AbortController().signal }, '0');
   return { code, out: out.join('\n'), err: err.join('\n') };
 }

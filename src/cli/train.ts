@@ -11,7 +11,10 @@ import { taskOptions, taskShape } from './task-options.ts';
 const schema = z.object({
   model: z.string().optional().meta({ value: 'folder', description: 'encoder, a Hugging Face folder (default: the embedded seedling)' }),
   task: z.string().meta({ value: 'path', description: 'task folder with card.json, or one file of rows' }),
-  method: z.string().default(DEFAULT_METHOD).meta({ description: `what to train: multigraft methods lists them; settings in brackets, ${DEFAULT_METHOD}[reduction_factor=8]` }),
+  method: z
+    .string()
+    .default(DEFAULT_METHOD)
+    .meta({ description: `what to train: multigraft methods lists them; settings in brackets, ${DEFAULT_METHOD}[reduction_factor=8]` }),
   output: z.string().optional().meta({ value: 'folder', description: 'where adapter, head, card and metrics go' }),
   name: z.string().optional().meta({ description: 'name of adapter and head (default: the task)' }),
   init: z.string().optional().meta({ value: 'folder', description: 'a saved adapter to start from' }),
@@ -19,8 +22,16 @@ const schema = z.object({
   headLayers: z.number().int().min(1).max(8).optional().meta({ description: 'linears in the head (default: 2; 1 for tagging and spans)' }),
   limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split' }),
   format: z.enum(['bin', 'safetensors']).optional().meta({ description: 'weight file; Python reads bin by default' }),
-  threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
-  log: z.string().optional().meta({ value: 'file', description: 'log of steps and evaluations, a JSON object a line (default: log.jsonl in --output)' }),
+  threads: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .meta({ description: 'threads of the engine (default: all cores); another number may round differently' }),
+  log: z
+    .string()
+    .optional()
+    .meta({ value: 'file', description: 'log of steps and evaluations, a JSON object a line (default: log.jsonl in --output)' }),
   ...trainSettings.shape,
   ...taskShape,
 });
@@ -45,7 +56,9 @@ export const command = defineCommand({
         method,
         settings,
         resume: options.resume,
-        ...Object.fromEntries(Object.entries({ name, output, init, headLayers, limit, log, format }).filter(([, value]) => value !== undefined)),
+        ...Object.fromEntries(
+          Object.entries({ name, output, init, headLayers, limit, log, format }).filter(([, value]) => value !== undefined),
+        ),
         onEvent: progress.onEvent,
         signal: context.signal,
       });

@@ -52,7 +52,9 @@ export async function loadEncoder(files: Files, folder: string, { checkFinite = 
     fail({
       code: 'file.missing',
       subject: path,
-      found: { none: 'no such folder', file: 'a file where a folder is needed', folder: 'a folder without config.json' }[await files.kind(folder)],
+      found: { none: 'no such folder', file: 'a file where a folder is needed', folder: 'a folder without config.json' }[
+        await files.kind(folder)
+      ],
       expected: 'a Hugging Face model folder (config.json, weights, tokenizer.json)',
       next: 'Check --model.',
     });

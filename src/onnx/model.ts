@@ -1,7 +1,18 @@
 import { invariant } from '../base/errors.ts';
 import { bytesOf, type DType, type Tensor } from '../base/tensor.ts';
 import { encodeOnnx, ONNX_DTYPES, type OnnxAttribute, type OnnxNode, type OnnxTensor } from '../formats/onnx.ts';
-import { type Attribute, type Attributes, type Dim, type Emitter, isSymbol, nameOf, type Program, partsOf, type Shape, scaledSymbol, type Value } from '../graph/index.ts';
+import {
+  type Attribute,
+  type Dim,
+  type Emitter,
+  isSymbol,
+  nameOf,
+  type Program,
+  partsOf,
+  type Shape,
+  scaledSymbol,
+  type Value,
+} from '../graph/index.ts';
 
 /** Where the values of a weight come from: the model's own bytes, or a file in the model's folder. */
 export type WeightPlace = { readonly tensor: Tensor } | { readonly location: string; readonly offset: number; readonly byteLength: number };
@@ -23,7 +34,13 @@ export function toOnnx(program: Program, placeOf: (name: string) => WeightPlace)
 
   const fresh = (hint: string) => `${hint}_${count++}`;
   const node: Emitter['node'] = (opType, input, output, attributes = {}, domain = '') =>
-    void written.push({ opType, domain, input, output, attribute: Object.entries(attributes).flatMap(([name, value]) => attribute(name, value)) });
+    void written.push({
+      opType,
+      domain,
+      input,
+      output,
+      attribute: Object.entries(attributes).flatMap(([name, value]) => attribute(name, value)),
+    });
 
   /** Equal vectors are made once. */
   const once = (key: string, make: (name: string) => void): string => {
@@ -118,7 +135,12 @@ function openDim(dim: Dim): number | string {
 
 function placed(name: string, value: Value, place: WeightPlace): OnnxTensor {
   if ('tensor' in place) return initializer(name, place.tensor);
-  return { name, dtype: value.dtype, dims: value.shape as number[], external: { location: place.location, offset: place.offset, length: place.byteLength } };
+  return {
+    name,
+    dtype: value.dtype,
+    dims: value.shape as number[],
+    external: { location: place.location, offset: place.offset, length: place.byteLength },
+  };
 }
 
 function initializer(name: string, tensor: Tensor): OnnxTensor {

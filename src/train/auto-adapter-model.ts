@@ -1,4 +1,4 @@
-import { expectationIn, fail, nearest } from '../base/errors.ts';
+import { fail, nearest } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { elementCount, type Tensor } from '../base/tensor.ts';
 import {
@@ -13,97 +13,31 @@ import {
 } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import { type ConfiguredMethod, configureMethod, DEFAULT_METHOD, type MethodConfig, methodOfConfig } from '../methods/index.ts';
-import { computeMetrics, type MajorityScore, majorityScore } from '../metrics/index.ts';
-import { checkHeadConfig, type Head, type HeadConfig, headParameters } from '../objectives/index.ts';
+import { computeMetrics, majorityScore } from '../metrics/index.ts';
+import { type Head, headParameters } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
-import { checkPredictionRow, checkRow, type Field, loadRows, type Row, type Split, type Task } from '../tasks/index.ts';
+import { checkPredictionRow, checkRow, loadRows, type Row, type Split, type Task } from '../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { ParameterStore } from '../update/index.ts';
 import type { Answer } from './answer.ts';
+import {
+  type AdapterTraining,
+  checkSettings,
+  type EvaluateOptions,
+  type Evaluation,
+  type HeadOptions,
+  type LabelledHeadOptions,
+  type PredictOptions,
+  type PretrainedOptions,
+  type SummaryRow,
+  type TrainAdapterOptions,
+} from './auto-adapter-options.ts';
 import { prepare } from './data.ts';
-import { checkColumns, checkForHead, taskForHead, taskOfHead, withLabels } from './head-task.ts';
+import { checkColumns, checkForHead, type HeadFields, headConfig, labelFields, taskForHead, taskOfHead, withLabels } from './head-task.ts';
 import { type Model, trainableParameters } from './model.ts';
 import { createPredictor, type Predictor } from './predictor.ts';
-import { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
 import { headFor, sequenceLength, withDropout } from './train-task.ts';
-import { type TrainResult, trainModel } from './trainer.ts';
-
-export interface PretrainedOptions {
-  /** Where folders are read and written; the disk of this machine when left out. */
-  readonly files?: Files;
-  /** What computes; ONNX Runtime in this process when left out. It is started at the first training or prediction. */
-  readonly engine?: Engine;
-}
-
-/** Settings of a head, as the methods of the Python library take them. */
-export interface HeadOptions {
-  readonly layers?: number;
-  readonly activationFunction?: string | null;
-  readonly usePooler?: boolean;
-  readonly bias?: boolean;
-  readonly dropoutProb?: number;
-  /** Replaces a head of that name. */
-  readonly overwriteOk?: boolean;
-}
-
-export interface LabelledHeadOptions extends HeadOptions {
-  readonly numLabels?: number;
-  /** Names of the outputs, in order; their number is `numLabels`. */
-  readonly labels?: readonly string[];
-}
-
-export interface TrainAdapterOptions extends Partial<TrainSettings> {
-  readonly task: Task;
-  /** Labelled rows in place of the files of the task. */
-  readonly rows?: readonly Readonly<Record<string, unknown>>[];
-  readonly validationRows?: readonly Readonly<Record<string, unknown>>[];
-  /** Read at most this many rows of each split. */
-  readonly limit?: number;
-  readonly onEvent?: (event: TrainEvent) => void;
-  readonly signal?: AbortSignal;
-}
-
-export interface AdapterTraining extends Pick<TrainResult, 'steps' | 'best' | 'stoppedEarly'> {
-  /** Numbers that trained: the adapter's and the head's. */
-  readonly trained: number;
-}
-
-export interface PredictOptions {
-  /** Where a field stands in the rows, when not under its own name. */
-  readonly columns?: Readonly<Partial<Record<Field, string>>>;
-  /** Tokens per sequence; longer texts are cut. */
-  readonly maxLength?: number;
-  /** Names a row in messages by its file and line. */
-  readonly place?: (index: number) => { readonly file: string; readonly line: number };
-  readonly onProgress?: (done: number, of: number) => void;
-  /** Told of what a user should know, such as texts that were cut. */
-  readonly onNote?: (text: string) => void;
-}
-
-export interface EvaluateOptions extends Pick<PredictOptions, 'maxLength' | 'onProgress' | 'onNote'> {
-  readonly limit?: number;
-}
-
-export interface Evaluation {
-  readonly rows: number;
-  readonly metrics: Readonly<Record<string, number>>;
-  /** Why a metric is undefined on these rows. */
-  readonly warnings: Readonly<Record<string, string>>;
-  /** What always giving the most frequent answer scores; absent for regression and spans. */
-  readonly majority?: MajorityScore;
-}
-
-/** A line of {@link AutoAdapterModel.adapterSummary}. */
-export interface SummaryRow {
-  readonly name: string;
-  readonly architecture: string;
-  readonly parameters: number;
-  /** Percent of the encoder's parameters. */
-  readonly percent: number;
-  readonly active: boolean;
-  /** Whether training would change it. */
-  readonly train: boolean;
-}
+import { trainModel } from './trainer.ts';
 
 interface Attached {
   readonly method: ConfiguredMethod;
@@ -114,8 +48,6 @@ interface Attached {
 interface AttachedHead extends Head {
   readonly tensors?: ReadonlyMap<string, Tensor>;
 }
-
-type HeadFields = Partial<HeadConfig> & Pick<HeadConfig, 'head_type'>;
 
 /** Values of parameters that were neither trained nor loaded are drawn from this seed. */
 const UNTRAINED_SEED = 1;
@@ -466,13 +398,7 @@ export class AutoAdapterModel {
   }
 
   #addHead(name: string, fields: HeadFields, options: HeadOptions): void {
-    const { layers, activationFunction, usePooler, bias, dropoutProb, overwriteOk = false } = options;
-    const given = { layers, activation_function: activationFunction, use_pooler: usePooler, bias, dropout_prob: dropoutProb };
-    const config = checkHeadConfig(
-      { ...fields, ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) },
-      `head '${name}'`,
-    );
-    this.#attach({ name, config }, overwriteOk);
+    this.#attach({ name, config: headConfig(name, fields, options) }, options.overwriteOk ?? false);
   }
 
   #attach(head: Head, overwriteOk: boolean): void {
@@ -542,36 +468,9 @@ export class AutoAdapterModel {
   }
 }
 
-function labelFields({ numLabels, labels }: LabelledHeadOptions): Pick<HeadConfig, 'num_labels' | 'label2id'> {
-  if (labels && numLabels !== undefined && labels.length !== numLabels)
-    fail({ code: 'head.config', subject: 'labels', found: `${labels.length} names`, expected: `${numLabels}, as numLabels says` });
-  return {
-    num_labels: labels?.length ?? numLabels ?? 2,
-    label2id: labels ? Object.fromEntries(labels.map((label, i) => [label, i])) : null,
-  };
-}
-
 function labelledRows(task: Task, rows: readonly Readonly<Record<string, unknown>>[], which: Split): Row[] {
   if (rows.length === 0) fail({ code: 'task.empty', subject: `${which} rows`, found: 'none', expected: 'at least one' });
   return rows.map((row, i) => checkRow(task, row, { file: `${which} rows`, line: i + 1 }));
-}
-
-function checkSettings(settings: Partial<TrainSettings>): TrainSettings {
-  const result = trainSettings.strict().safeParse(settings);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const key = issue?.code === 'unrecognized_keys' ? (issue.keys[0] as string) : String(issue?.path[0] ?? '');
-  const near = nearest(key, Object.keys(trainSettings.shape));
-  return fail({
-    code: 'usage.value',
-    subject: `setting '${key}'`,
-    found: issue?.code === 'unrecognized_keys' ? 'no such setting' : JSON.stringify((settings as Record<string, unknown>)[key]),
-    expected:
-      issue?.code === 'unrecognized_keys' || !issue
-        ? `one of ${Object.keys(trainSettings.shape).join(', ')}`
-        : expectationIn(issue.message),
-    ...(near && near !== key && { next: `Did you mean '${near}'?` }),
-  });
 }
 
 function drawn(specs: ConstructorParameters<typeof ParameterStore>[0]): Map<string, Tensor> {

@@ -20,9 +20,13 @@ export interface TrainTaskResult {
 
 /** The README.md of an output folder: what it is, how good, how made, how to use it. */
 export function modelCard(result: TrainTaskResult, task: Task, encoder: Encoder, settings: TrainSettings): string {
-  const rows = Object.entries(result.metrics).flatMap(([split, values]) => Object.entries(values).map(([metric, value]) => `| ${split} | ${metric} | ${value.toFixed(4)} |`));
-  const majority = result.majority === undefined ? '' : `\nAlways giving the most frequent answer scores ${result.majority.toFixed(4)} accuracy.\n`;
-  const licence = typeof task.card.licence === 'string' ? task.card.licence : typeof task.card.license === 'string' ? task.card.license : 'not stated';
+  const rows = Object.entries(result.metrics).flatMap(([split, values]) =>
+    Object.entries(values).map(([metric, value]) => `| ${split} | ${metric} | ${value.toFixed(4)} |`),
+  );
+  const majority =
+    result.majority === undefined ? '' : `\nAlways giving the most frequent answer scores ${result.majority.toFixed(4)} accuracy.\n`;
+  const licence =
+    typeof task.card.licence === 'string' ? task.card.licence : typeof task.card.license === 'string' ? task.card.license : 'not stated';
   return `---
 library_name: multigraft
 base_model: ${encoder.name}

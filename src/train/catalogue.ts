@@ -76,7 +76,11 @@ function sitesOf({ method, config }: ConfiguredMethod, family: EncoderFamily, en
   const seen = new Set<string>();
   const [own, frozen] = [parameters(() => true), parameters(() => false)];
   let asked = 0;
-  const graft = method.graft(config, { encoder, family, name: 'x' }, (name, shape) => (asked++, own(name, shape)), noDropout);
+  const count: typeof own = (name, shape) => {
+    asked++;
+    return own(name, shape);
+  };
+  const graft = method.graft(config, { encoder, family, name: 'x' }, count, noDropout);
   const watch = <S, V>(act: ((site: S) => V) | undefined, label: (site: S) => string) =>
     act &&
     ((site: S): V => {

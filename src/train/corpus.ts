@@ -7,7 +7,11 @@ import type { Sample } from './words.ts';
  * Texts to pretrain on: lines of .txt files, and the training rows of task folders. Nothing that stands in a validation or
  * test row of the tasks under `unseen` is let through, whole or as one of its sentences.
  */
-export async function loadCorpus(files: Files, paths: readonly string[], unseen: readonly string[]): Promise<{ samples: Sample[]; dropped: number }> {
+export async function loadCorpus(
+  files: Files,
+  paths: readonly string[],
+  unseen: readonly string[],
+): Promise<{ samples: Sample[]; dropped: number }> {
   const held = await heldOut(files, unseen);
   const samples: Sample[] = [];
   const seen = new Set<string>();
@@ -20,7 +24,8 @@ export async function loadCorpus(files: Files, paths: readonly string[], unseen:
       if (sample.some((text) => sentences(text).some((one) => held.has(one)))) dropped++;
       else samples.push(sample);
     }
-  if (samples.length === 0) fail({ code: 'task.empty', subject: paths.join(', '), found: 'no text', expected: '.txt files or task folders with training rows' });
+  if (samples.length === 0)
+    fail({ code: 'task.empty', subject: paths.join(', '), found: 'no text', expected: '.txt files or task folders with training rows' });
   return { samples, dropped };
 }
 
@@ -43,7 +48,12 @@ function textsOf(row: Row): Sample[] {
     case 'span':
       return [[row.question], ...pieces(row.context)];
     default:
-      return row.textPair === undefined ? pieces(row.text) : [[row.text, ...pieces(row.textPair)[0] as readonly string[]].slice(0, 2) as unknown as Sample, ...pieces(row.textPair).slice(1)];
+      return row.textPair === undefined
+        ? pieces(row.text)
+        : [
+            [row.text, ...(pieces(row.textPair)[0] as readonly string[])].slice(0, 2) as unknown as Sample,
+            ...pieces(row.textPair).slice(1),
+          ];
   }
 }
 
@@ -51,7 +61,10 @@ const SENTENCES = 3;
 
 function pieces(text: string): Sample[] {
   const parts = split(text);
-  return Array.from({ length: Math.max(1, Math.ceil(parts.length / SENTENCES)) }, (_, i): Sample => [parts.slice(i * SENTENCES, (i + 1) * SENTENCES).join(' ')]);
+  return Array.from(
+    { length: Math.max(1, Math.ceil(parts.length / SENTENCES)) },
+    (_, i): Sample => [parts.slice(i * SENTENCES, (i + 1) * SENTENCES).join(' ')],
+  );
 }
 
 function split(text: string): string[] {
@@ -63,7 +76,8 @@ async function heldOut(files: Files, folders: readonly string[]): Promise<Set<st
   const held = new Set<string>();
   for (const folder of folders)
     for (const part of ['validation', 'test'] as const)
-      for (const texts of await taskTextsWhole(files, folder, part)) for (const text of texts) for (const sentence of sentences(text)) held.add(sentence);
+      for (const texts of await taskTextsWhole(files, folder, part))
+        for (const text of texts) for (const sentence of sentences(text)) held.add(sentence);
   return held;
 }
 
@@ -87,5 +101,8 @@ function sentences(text: string): string[] {
 }
 
 function normal(text: string): string {
-  return text.toLowerCase().replaceAll(/[^\p{L}\p{N}]+/gu, ' ').trim();
+  return text
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}]+/gu, ' ')
+    .trim();
 }

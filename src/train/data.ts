@@ -54,7 +54,11 @@ export function prepare(rows: readonly PredictionRow[], options: PrepareOptions)
   return { units, rows: rows.length, truncated };
 }
 
-function unitsOf(row: PredictionRow, index: number, { task, tokenizer, maxLength, stride = Math.floor(maxLength / 3) }: PrepareOptions): Unit[] {
+function unitsOf(
+  row: PredictionRow,
+  index: number,
+  { task, tokenizer, maxLength, stride = Math.floor(maxLength / 3) }: PrepareOptions,
+): Unit[] {
   const unit = (encodings: readonly Encoding[], target: Target | undefined): Unit => ({
     row: index,
     encodings,
@@ -67,13 +71,20 @@ function unitsOf(row: PredictionRow, index: number, { task, tokenizer, maxLength
       return [unit([encoding], row.tags && { kind: 'tokens', labels: tokenLabels(encoding, row.tags, task.labels) })];
     }
     case 'choice':
-      return [unit(choiceEncodings(row as ChoiceRow, tokenizer, maxLength), row.label === undefined ? undefined : { kind: 'class', label: row.label })];
+      return [
+        unit(
+          choiceEncodings(row as ChoiceRow, tokenizer, maxLength),
+          row.label === undefined ? undefined : { kind: 'class', label: row.label },
+        ),
+      ];
     case 'span': {
       const windows = tokenizer.encodeWindows(row.question, row.context, { maxLength, stride });
       return windows.map((window) => unit([window], row.answers?.[0] && spanTarget(window, row as SpanRow)));
     }
     default: {
-      const encoding = row.inputIds ? givenEncoding(row.inputIds, row.tokenTypeIds, index, maxLength) : tokenizer.encode(row.text, row.textPair, { maxLength });
+      const encoding = row.inputIds
+        ? givenEncoding(row.inputIds, row.tokenTypeIds, index, maxLength)
+        : tokenizer.encode(row.text, row.textPair, { maxLength });
       return [unit([encoding], textTarget(row.label, task))];
     }
   }
@@ -117,7 +128,13 @@ function spanTarget({ sequenceIds, offsets }: Encoding, { context, answers }: Sp
 
 function givenEncoding(ids: readonly number[], types: readonly number[] | undefined, index: number, maxLength: number): Encoding {
   if (ids.length > maxLength)
-    fail({ code: 'text.too-long', subject: `row ${index + 1}`, found: `${ids.length} input ids`, expected: `at most ${maxLength}`, next: 'Shorten the row: given ids are never cut.' });
+    fail({
+      code: 'text.too-long',
+      subject: `row ${index + 1}`,
+      found: `${ids.length} input ids`,
+      expected: `at most ${maxLength}`,
+      next: 'Shorten the row: given ids are never cut.',
+    });
   const none = new Int32Array(ids.length);
   return {
     inputIds: Int32Array.from(ids),
@@ -157,13 +174,25 @@ export function feedsOf(units: readonly Unit[], head: Head, encoder: Encoder, te
 
 function checkChoices(units: readonly Unit[], { name, config: { num_choices: choices = 1 } }: Head): void {
   const wrong = units.find((unit) => unit.encodings.length !== choices);
-  if (wrong) fail({ code: 'task.row', subject: `row ${wrong.row + 1}`, found: `${wrong.encodings.length} choices`, expected: `${choices}, as many as the head '${name}' was made for` });
+  if (wrong)
+    fail({
+      code: 'task.row',
+      subject: `row ${wrong.row + 1}`,
+      found: `${wrong.encodings.length} choices`,
+      expected: `${choices}, as many as the head '${name}' was made for`,
+    });
 }
 
 function checkIds(ids: Int32Array, { name, config: { vocabulary } }: Encoder): void {
   const wrong = ids.find((id) => id < 0 || id >= vocabulary);
   if (wrong !== undefined)
-    fail({ code: 'text.tokenizer', subject: `token id ${wrong}`, found: `${vocabulary} ids in the encoder ${name}`, expected: 'an id below that', next: 'Use the tokenizer that belongs to the encoder; given inputIds must come from it too.' });
+    fail({
+      code: 'text.tokenizer',
+      subject: `token id ${wrong}`,
+      found: `${vocabulary} ids in the encoder ${name}`,
+      expected: 'an id below that',
+      next: 'Use the tokenizer that belongs to the encoder; given inputIds must come from it too.',
+    });
 }
 
 /** Positions counted over real tokens from padId + 1, as RoBERTa counts them; families that count from 0 do not read this. */
@@ -184,29 +213,55 @@ export function maxTokens({ family, config }: Pick<Encoder, 'family' | 'config'>
 }
 
 function targetFeeds(units: readonly Unit[], head: Head, [, width]: [number, number], terms: number): Record<string, Tensor> {
-  const weights = (n: number, counts: (i: number) => boolean = () => true) => float32([n], Float32Array.from({ length: n }, (_, i) => (counts(i) ? 1 / terms : 0)));
+  const weights = (n: number, counts: (i: number) => boolean = () => true) =>
+    float32(
+      [n],
+      Float32Array.from({ length: n }, (_, i) => (counts(i) ? 1 / terms : 0)),
+    );
   const n = units.length;
   const targets = units.map((unit) => unit.target as Target);
   switch (targets[0]?.kind) {
     case 'number':
-      return { labels: float32([n], targets.map((target) => (target as { value: number }).value)), lossWeights: weights(n) };
+      return {
+        labels: float32(
+          [n],
+          targets.map((target) => (target as { value: number }).value),
+        ),
+        lossWeights: weights(n),
+      };
     case 'classes': {
       const count = head.config.num_labels as number;
       const labels = new Float32Array(n * count);
-      targets.forEach((target, i) => labels.set((target as { values: Float32Array }).values, i * count));
+      targets.forEach((target, i) => void labels.set((target as { values: Float32Array }).values, i * count));
       return { labels: float32([n, count], labels), lossWeights: weights(n) };
     }
     case 'tokens': {
       const labels = new Int32Array(n * width).fill(-1);
-      targets.forEach((target, i) => labels.set((target as { labels: Int32Array }).labels, i * width));
-      return { labels: int32([n * width], labels.map((label) => Math.max(0, label))), lossWeights: weights(n * width, (i) => (labels[i] as number) >= 0) };
+      targets.forEach((target, i) => void labels.set((target as { labels: Int32Array }).labels, i * width));
+      return {
+        labels: int32(
+          [n * width],
+          labels.map((label) => Math.max(0, label)),
+        ),
+        lossWeights: weights(n * width, (i) => (labels[i] as number) >= 0),
+      };
     }
     case 'span': {
       const half = float32([n], new Float32Array(n).fill(0.5 / terms));
-      const at = (which: 'start' | 'end') => int32([n], targets.map((target) => (target as { start: number; end: number })[which]));
+      const at = (which: 'start' | 'end') =>
+        int32(
+          [n],
+          targets.map((target) => (target as { start: number; end: number })[which]),
+        );
       return { startPositions: at('start'), endPositions: at('end'), startWeights: half, endWeights: half };
     }
     default:
-      return { labels: int32([n], targets.map((target) => (target as { label: number }).label)), lossWeights: weights(n) };
+      return {
+        labels: int32(
+          [n],
+          targets.map((target) => (target as { label: number }).label),
+        ),
+        lossWeights: weights(n),
+      };
   }
 }

@@ -1,8 +1,9 @@
 import { fail, nearest } from '../base/errors.ts';
 import type { HeadPackage } from '../checkpoint/index.ts';
-import { type Head, labelsOf } from '../objectives/index.ts';
+import { checkHeadConfig, type Head, type HeadConfig, labelsOf } from '../objectives/index.ts';
 import { metricsFor } from '../tasks/card.ts';
 import type { Field, MetricName, Place, PredictionRow, Task, TaskKind } from '../tasks/index.ts';
+import type { HeadOptions, LabelledHeadOptions } from './auto-adapter-options.ts';
 
 /** The kind of task that a head answers. */
 export function kindOf({ config }: Head): TaskKind {
@@ -143,4 +144,24 @@ function hasLabels(kind: TaskKind): boolean {
 
 function shortList(names: readonly string[]): string {
   return names.slice(0, 12).join(', ') + (names.length > 12 ? `, and ${names.length - 12} more` : '');
+}
+
+export type HeadFields = Partial<HeadConfig> & Pick<HeadConfig, 'head_type'>;
+
+/** The configuration of a new head, in the keys of its file. @throws head.config */
+export function headConfig(name: string, fields: HeadFields, options: HeadOptions): HeadConfig {
+  const { layers, activationFunction, usePooler, bias, dropoutProb } = options;
+  const given = { layers, activation_function: activationFunction, use_pooler: usePooler, bias, dropout_prob: dropoutProb };
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  return checkHeadConfig({ ...fields, ...set }, `head '${name}'`);
+}
+
+/** The outputs of a head by number or by name. @throws head.config when the two disagree */
+export function labelFields({ numLabels, labels }: LabelledHeadOptions): Pick<HeadConfig, 'num_labels' | 'label2id'> {
+  if (labels && numLabels !== undefined && labels.length !== numLabels)
+    fail({ code: 'head.config', subject: 'labels', found: `${labels.length} names`, expected: `${numLabels}, as numLabels says` });
+  return {
+    num_labels: labels?.length ?? numLabels ?? 2,
+    label2id: labels ? Object.fromEntries(labels.map((label, i) => [label, i])) : null,
+  };
 }

@@ -1,5 +1,5 @@
 import type { Tensor } from '../base/tensor.ts';
-import { type Encoder, drawEncoder, drawPooled, type DrawingOptions, encoderShapes, firstTokens } from '../encoders/index.ts';
+import { type DrawingOptions, drawEncoder, drawPooled, type Encoder, encoderShapes, firstTokens } from '../encoders/index.ts';
 import type { Value } from '../graph/index.ts';
 import type { ConfiguredMethod, MethodContext } from '../methods/index.ts';
 import { type Dropout, type ParameterSpec, parameters } from '../nn/index.ts';
@@ -21,7 +21,11 @@ function contextOf({ encoder, adapter }: Model): MethodContext {
 /** What trains: the method's parameters, the head's, and the encoder's own where the method says so. */
 export function trainableParameters(model: Model): ParameterSpec[] {
   const { method, config } = model.method;
-  return [...(method.trainsEncoder ? encoderParameters(model) : []), ...method.parameters(config, contextOf(model)), ...headParameters(model.head, model.encoder.config.hidden)];
+  return [
+    ...(method.trainsEncoder ? encoderParameters(model) : []),
+    ...method.parameters(config, contextOf(model)),
+    ...headParameters(model.head, model.encoder.config.hidden),
+  ];
 }
 
 /** The encoder's weights that the head's output depends on, as parameters; their first values come from the checkpoint. */
@@ -40,7 +44,11 @@ export interface Drawing {
 
 /** Draws the forward pass: encoder, method, head. `trainable` names are inputs of the program, all others frozen weights. */
 export function drawModel(model: Model, dropout: Dropout, trainable: (name: string) => boolean): Drawing {
-  const { encoder, method: { method, config }, head } = model;
+  const {
+    encoder,
+    method: { method, config },
+    head,
+  } = model;
   const resolve = parameters(trainable);
   const seen = new Map<string, Value>();
   const record: typeof resolve = (name, shape) => {
@@ -50,7 +58,15 @@ export function drawModel(model: Model, dropout: Dropout, trainable: (name: stri
   };
   const graft = method.graft(config, contextOf(model), record, dropout);
   const read = method.mixesTokens(config) ? 'all' : readsOf(head);
-  const options: DrawingOptions = { config: encoder.config, family: encoder.family, parameters: record, dropout, graft, read, batch: batchOf(head) };
+  const options: DrawingOptions = {
+    config: encoder.config,
+    family: encoder.family,
+    parameters: record,
+    dropout,
+    graft,
+    read,
+    batch: batchOf(head),
+  };
   const { output, rows } = drawEncoder(options);
   const { head_type: _type, use_pooler: usePooler, dropout_prob: own } = head.config;
   const first = readsOf(head) === 'first' ? firstTokens(output, rows) : output;

@@ -21,7 +21,11 @@ const RUN_TOKENS = 2048;
  * Compiles a model's forward pass. Tensors that `current` gives are read anew at every run (a model in training);
  * those of `fixed` become part of the program.
  */
-export async function createPredictor(engine: Engine, model: Model, tensors: { current?: () => ReadonlyMap<string, Tensor>; fixed?: ReadonlyMap<string, Tensor> }): Promise<Predictor> {
+export async function createPredictor(
+  engine: Engine,
+  model: Model,
+  tensors: { current?: () => ReadonlyMap<string, Tensor>; fixed?: ReadonlyMap<string, Tensor> },
+): Promise<Predictor> {
   const changing = tensors.current?.() ?? new Map<string, Tensor>();
   const { logits } = drawModel(model, noDropout, (name) => changing.has(name));
   const session = await engine.compile({ outputs: { logits } }, weightsOf(model.encoder, tensors.fixed));
@@ -33,11 +37,18 @@ export async function createPredictor(engine: Engine, model: Model, tensors: { c
       const byRow: UnitLogits[][] = rows.map(() => []);
       let done = 0;
       for (const batch of batches(units)) {
-        const feeds = feedsOf(batch.map(({ target: _unused, ...unit }) => ({ ...unit, target: undefined })), model.head, model.encoder, 1);
+        const feeds = feedsOf(
+          batch.map(({ target: _unused, ...unit }) => ({ ...unit, target: undefined })),
+          model.head,
+          model.encoder,
+          1,
+        );
         const result = await session.run({ ...feeds, ...Object.fromEntries(tensors.current?.() ?? []) });
         const data = (result.logits as Tensor).data as Float32Array;
         const width = perToken ? outputs * ((feeds.inputIds as Tensor).shape[1] as number) : outputs;
-        batch.forEach((unit, i) => void byRow[unit.row]?.push({ unit, logits: Float32Array.from(data.subarray(i * width, (i + 1) * width)) }));
+        batch.forEach(
+          (unit, i) => void byRow[unit.row]?.push({ unit, logits: Float32Array.from(data.subarray(i * width, (i + 1) * width)) }),
+        );
         done += batch.length;
         onProgress?.(done, units.length);
       }
@@ -49,7 +60,10 @@ export async function createPredictor(engine: Engine, model: Model, tensors: { c
 
 /** Units of similar length together, as many as {@link RUN_TOKENS} allows. */
 function* batches(units: readonly Unit[]): Generator<Unit[]> {
-  const order = evaluationBatches(Int32Array.from(units, (unit) => unit.length), 1).map((rows) => units[rows[0] as number] as Unit);
+  const order = evaluationBatches(
+    Int32Array.from(units, (unit) => unit.length),
+    1,
+  ).map((rows) => units[rows[0] as number] as Unit);
   let held: Unit[] = [];
   let longest = 0;
   for (const unit of order) {

@@ -3,7 +3,22 @@ import { createRandom, type Random } from '../base/random.ts';
 import { float32, int32, type Tensor } from '../base/tensor.ts';
 import { collate, createSampler, type SamplerState } from '../batch/index.ts';
 import { drawEncoder, type Encoder, type EncoderConfig, type EncoderFamily, encoderShapes } from '../encoders/index.ts';
-import { add, gather, gemm, input, logSoftmax, matmul, mul, neg, pick, reduceSum, reshape, scalar, sub, type Value } from '../graph/index.ts';
+import {
+  add,
+  gather,
+  gemm,
+  input,
+  logSoftmax,
+  matmul,
+  mul,
+  neg,
+  pick,
+  reduceSum,
+  reshape,
+  scalar,
+  sub,
+  type Value,
+} from '../graph/index.ts';
 import { activation, norm, type ParameterSpec, parameters, planDropout } from '../nn/index.ts';
 import type { Engine, Feeds } from '../session/session.ts';
 import type { Encoding, Tokenizer } from '../text/index.ts';
@@ -55,14 +70,18 @@ export interface PretrainState {
 export async function pretrain(options: PretrainOptions): Promise<Map<string, Tensor>> {
   const { engine, family, config, tokenizer, samples, settings, resume, onEvent, save, signal } = options;
   const student = samples.map(([text, pair]) => tokenizer.encode(text, pair, { maxLength: settings.maxLength }));
-  const teacher = options.teacher && (await createTeacher(engine, options.teacher.encoder, options.teacher.tokenizer, samples, settings.maxLength));
+  const teacher =
+    options.teacher && (await createTeacher(engine, options.teacher.encoder, options.teacher.tokenizer, samples, settings.maxLength));
   const own = encoderParameters(family, config);
   const objective = teacher ? distillation(config.hidden, teacher.width) : languageModel(config);
   const store = new ParameterStore([...own, ...objective.parameters]);
   store.initialize(settings.seed);
   const goal = drawGoal(options, store, objective.draw);
   const step = await compileStep(engine, goal, store, { adamw: ADAMW, accumulate: false });
-  const sampler = createSampler({ lengths: Int32Array.from(student, (one) => one.inputIds.length), batchSize: settings.batchSize, shuffle: true, seed: settings.seed }, resume?.sampler);
+  const sampler = createSampler(
+    { lengths: Int32Array.from(student, (one) => one.inputIds.length), batchSize: settings.batchSize, shuffle: true, seed: settings.seed },
+    resume?.sampler,
+  );
   if (resume) store.restore(resume.parameters);
   let done = resume?.step ?? 0;
   const started = performance.now();
@@ -78,10 +97,27 @@ export async function pretrain(options: PretrainOptions): Promise<Map<string, Te
     done++;
     const seconds = (performance.now() - started) / 1000;
     const perStep = seconds / (done - first);
-    await onEvent?.({ type: 'step', step: done, epoch, loss, learningRate, gradientNorm, examplesPerSecond: settings.batchSize / perStep, steps: settings.steps, secondsLeft: perStep * (settings.steps - done) });
-    if (save && (done % settings.saveEvery === 0 || done === settings.steps || signal?.aborted)) await save({ step: done, sampler: sampler.state(), parameters: store.state() });
+    await onEvent?.({
+      type: 'step',
+      step: done,
+      epoch,
+      loss,
+      learningRate,
+      gradientNorm,
+      examplesPerSecond: settings.batchSize / perStep,
+      steps: settings.steps,
+      secondsLeft: perStep * (settings.steps - done),
+    });
+    // A run computes on this thread: without a pause no signal would ever be heard.
     await new Promise((resolve) => setImmediate(resolve));
-    if (signal?.aborted && done < settings.steps) fail({ code: 'train.stopped', subject: `Stopped after step ${done} of ${settings.steps}`, next: 'Run the same command with --resume to go on.' });
+    if (save && (done % settings.saveEvery === 0 || done === settings.steps || signal?.aborted))
+      await save({ step: done, sampler: sampler.state(), parameters: store.state() });
+    if (signal?.aborted && done < settings.steps)
+      fail({
+        code: 'train.stopped',
+        subject: `Stopped after step ${done} of ${settings.steps}`,
+        next: 'Run the same command with --resume to go on.',
+      });
   }
   await step.release();
   await teacher?.release();
@@ -95,7 +131,11 @@ function encoderParameters(family: EncoderFamily, config: EncoderConfig): Parame
     .map(([name, shape]) => {
       const isNorm = /LayerNorm/.test(name);
       const isBias = name.endsWith('bias');
-      const init = isBias ? ({ kind: 'constant', value: 0 } as const) : isNorm ? ({ kind: 'constant', value: 1 } as const) : ({ kind: 'normal', deviation: 0.02 } as const);
+      const init = isBias
+        ? ({ kind: 'constant', value: 0 } as const)
+        : isNorm
+          ? ({ kind: 'constant', value: 1 } as const)
+          : ({ kind: 'normal', deviation: 0.02 } as const);
       return { name, shape, init, decay: !isBias && !isNorm };
     });
 }
@@ -119,7 +159,15 @@ function drawGoal({ family, config, settings }: PretrainOptions, store: Paramete
   const loss = draw(output, (name) => get(name, store.get(name).shape));
   const masks = (part: Feeds, t: number, microBatch: number) => {
     const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
-    return plan.feeds(settings.seed, t, microBatch, new Map([['B', batch], ['S', length]]));
+    return plan.feeds(
+      settings.seed,
+      t,
+      microBatch,
+      new Map([
+        ['B', batch],
+        ['S', length],
+      ]),
+    );
   };
   return { loss, trainable, weights: plan.pools, masks };
 }
@@ -158,7 +206,12 @@ function languageModel(config: EncoderConfig): Objective {
     draw(output, get) {
       const places = gather(output, input('maskedPlaces', 'int32', ['M']));
       const dense = gemm(places, get(`${path}.transform.dense.weight`), get(`${path}.transform.dense.bias`), { transB: true });
-      const normed = norm((name) => get(name), `${path}.transform.LayerNorm`, activation(config.activation, 'encoder.config')(dense), config.epsilon);
+      const normed = norm(
+        (name) => get(name),
+        `${path}.transform.LayerNorm`,
+        activation(config.activation, 'encoder.config')(dense),
+        config.epsilon,
+      );
       const logits = gemm(normed, get('bert.embeddings.word_embeddings.weight'), get(`${path}.bias`), { transB: true });
       const each = mul(pick(logSoftmax(logits), input('maskedTokens', 'int32', ['M'])), input('maskedWeights', 'float32', ['M']));
       return neg(reshape(reduceSum(add(each, scalar(0)), [0]), []));
@@ -167,7 +220,13 @@ function languageModel(config: EncoderConfig): Objective {
 }
 
 /** Pads a batch and hides a share of its tokens: 80 % become the mask, 10 % another token, 10 % stay (Devlin et al. 2019). */
-function masked(encodings: readonly Encoding[], { maskId }: Tokenizer, { padId, vocabulary }: EncoderConfig, share: number, random: Random) {
+function masked(
+  encodings: readonly Encoding[],
+  { maskId }: Tokenizer,
+  { padId, vocabulary }: EncoderConfig,
+  share: number,
+  random: Random,
+) {
   const batch = collate(encodings, { padId });
   const { shape, data } = batch.inputIds;
   const ids = (data as Int32Array).slice();
@@ -191,7 +250,10 @@ function masked(encodings: readonly Encoding[], { maskId }: Tokenizer, { padId, 
   };
   const guesses = {
     maskedPlaces: int32([places.length], places),
-    maskedTokens: int32([places.length], places.map((at) => (data as Int32Array)[at] as number)),
+    maskedTokens: int32(
+      [places.length],
+      places.map((at) => (data as Int32Array)[at] as number),
+    ),
     maskedWeights: float32([places.length], new Float32Array(places.length).fill(1 / places.length)),
   };
   return { feeds, guesses };
@@ -225,6 +287,9 @@ async function wordTargets(teacher: Teacher, rows: Int32Array, encodings: readon
   return {
     wordTokens: float32([batch, most, length], tokens),
     teacherWords: float32([batch * most, width], vectors),
-    wordWeights: float32([batch * most], weights.map((weight) => weight / total)),
+    wordWeights: float32(
+      [batch * most],
+      weights.map((weight) => weight / total),
+    ),
   };
 }

@@ -7,7 +7,12 @@ export const trainSettings = z.object({
   epochs: z.number().positive().default(10).meta({ description: 'passes over the training rows' }),
   maxSteps: z.number().int().positive().optional().meta({ description: 'stop after this many steps, whatever --epochs says' }),
   batchSize: z.number().int().positive().default(16).meta({ description: 'rows per step' }),
-  microBatch: z.number().int().positive().optional().meta({ description: 'rows computed at once; the rest of a batch is accumulated (default: by memory)' }),
+  microBatch: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .meta({ description: 'rows computed at once; the rest of a batch is accumulated (default: by memory)' }),
   schedule: z.enum(SCHEDULES).default('linear').meta({ description: 'how the learning rate moves after warm-up' }),
   warmup: z.number().min(0).default(0.06).meta({ description: 'warm-up: a share of all steps when below 1, else a number of steps' }),
   weightDecay: z.number().min(0).default(0.01).meta({ description: 'decoupled weight decay; never on biases and norms' }),
@@ -15,10 +20,20 @@ export const trainSettings = z.object({
   seed: z.number().int().default(1).meta({ description: 'fixes initial values, order of rows and dropout' }),
   dropout: z.number().min(0).lt(1).optional().meta({ description: 'dropout everywhere (default: what the encoder says)' }),
   shuffle: z.boolean().default(true).meta({ description: 'rows in random order, by similar length; --no-shuffle keeps file order' }),
-  maxLength: z.number().int().min(3).optional().meta({ description: 'tokens per sequence; longer inputs are cut (default: 128, or what the encoder takes)' }),
+  maxLength: z
+    .number()
+    .int()
+    .min(3)
+    .optional()
+    .meta({ description: 'tokens per sequence; longer inputs are cut (default: 128, or what the encoder takes)' }),
   evalEvery: z.number().int().positive().optional().meta({ description: 'steps between evaluations (default: once an epoch)' }),
   patience: z.number().int().positive().optional().meta({ description: 'stop after this many evaluations without a better one' }),
-  saveEvery: z.number().int().positive().optional().meta({ description: 'steps between saves of the state to resume from (it is always saved at evaluations and twice a minute)' }),
+  saveEvery: z
+    .number()
+    .int()
+    .positive()
+    .optional()
+    .meta({ description: 'steps between saves of the state to resume from (it is always saved at evaluations and twice a minute)' }),
 });
 
 export type TrainSettings = z.infer<typeof trainSettings>;
@@ -36,5 +51,12 @@ export type TrainEvent =
       readonly steps: number;
       readonly secondsLeft: number;
     }
-  | { readonly type: 'evaluation'; readonly step: number; readonly epoch: number; readonly metrics: Readonly<Record<string, number>>; readonly metric: string; readonly best: boolean }
+  | {
+      readonly type: 'evaluation';
+      readonly step: number;
+      readonly epoch: number;
+      readonly metrics: Readonly<Record<string, number>>;
+      readonly metric: string;
+      readonly best: boolean;
+    }
   | { readonly type: 'note'; readonly text: string };

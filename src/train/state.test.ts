@@ -9,9 +9,17 @@ const settings = { task: 't', learningRate: 0.1, maxLength: undefined };
 
 function saved(step: number, best?: { step: number; metric: number }): Saved {
   const flat = (value: number) => float32([3], [value, value, value]);
-  const parameters = new Map<string, Tensor>([['value', flat(step)], ['moment1', flat(step + 0.25)], ['moment2', flat(step + 0.5)]]);
+  const parameters = new Map<string, Tensor>([
+    ['value', flat(step)],
+    ['moment1', flat(step + 0.25)],
+    ['moment2', flat(step + 0.5)],
+  ]);
   const sampler = { epoch: 1, batch: 2, rowCount: 30, batchSize: 4, shuffle: true, seed: 9 };
-  return { progress: { step, sampler, stale: 1, best }, parameters, best: best && new Map([['head.weight', float32([1, 2], [best.step, 0.5])]]) };
+  return {
+    progress: { step, sampler, stale: 1, best },
+    parameters,
+    best: best && new Map([['head.weight', float32([1, 2], [best.step, 0.5])]]),
+  };
 }
 
 describe('the state of a run', () => {
@@ -64,7 +72,12 @@ describe('the state of a run', () => {
     for (let allowed = 0; ; allowed++) {
       const files = memoryFiles();
       await runState(files, 'out', settings).save(before, 10);
-      const crashed = await runState(crashingAfter(files, allowed), 'out', settings).save(after, 20).then(() => false, () => true);
+      const crashed = await runState(crashingAfter(files, allowed), 'out', settings)
+        .save(after, 20)
+        .then(
+          () => false,
+          () => true,
+        );
       const found = await runState(files, 'out', settings).load();
       // Two files are written before state.json: until then the old state holds.
       expect(found).toEqual(allowed < 3 ? { saved: before, logLength: 10 } : { saved: after, logLength: 20 });
@@ -78,21 +91,54 @@ describe('the state of a run', () => {
     const files = memoryFiles();
     await runState(files, 'out', settings).save(saved(5), 1);
     const load = (more: Record<string, unknown>) => runState(files, 'out', { ...settings, ...more }).load();
-    await expect(load({ learningRate: 0.2 })).rejects.toThrow('out/state/state.json: learningRate: found 0.2 now; expected 0.1, as in the run that is resumed. Resume with the settings and data of the first command, or start anew without --resume.');
+    await expect(load({ learningRate: 0.2 })).rejects.toThrow(
+      'out/state/state.json: learningRate: found 0.2 now; expected 0.1, as in the run that is resumed. Resume with the settings and data of the first command, or start anew without --resume.',
+    );
     await expect(load({ maxLength: 64 })).rejects.toThrow('maxLength: found 64 now; expected nothing, as in');
     await expect(load({ task: undefined })).rejects.toThrow('task: found nothing now; expected "t"');
     await expect(load({})).resolves.toMatchObject({ logLength: 1 });
   });
 
   it.each([
-    ['no file', async (files: Files) => files.remove('out/state'), 'out: found no unfinished run; expected state/state.json. Start without --resume.'],
-    ['a finished run', async (files: Files) => { await files.remove('out/state'); await files.write('out/metrics.json', '{}'); }, 'out: found a run that is finished'],
+    [
+      'no file',
+      async (files: Files) => files.remove('out/state'),
+      'out: found no unfinished run; expected state/state.json. Start without --resume.',
+    ],
+    [
+      'a finished run',
+      async (files: Files) => {
+        await files.remove('out/state');
+        await files.write('out/metrics.json', '{}');
+      },
+      'out: found a run that is finished',
+    ],
     ['no JSON', (files: Files) => files.write('out/state/state.json', '{"version": 1,'), 'out/state/state.json: found a damaged file ('],
-    ['another version', (files: Files) => files.write('out/state/state.json', '{"version":2,"saved":null,"logLength":0,"settings":{}}'), 'out/state/state.json: version: found'],
+    [
+      'another version',
+      (files: Files) => files.write('out/state/state.json', '{"version":2,"saved":null,"logLength":0,"settings":{}}'),
+      'out/state/state.json: version: found',
+    ],
     ['a list', (files: Files) => files.write('out/state/state.json', '[]'), 'out/state/state.json: the whole: found'],
-    ['a file outside the folder', async (files: Files) => files.write('out/state/state.json', new TextDecoder().decode(await files.read('out/state/state.json')).replace('"parameters-5', '"../parameters-5')), 'saved.parameters: found'],
-    ['cut parameters', async (files: Files) => files.truncate('out/state/parameters-5.safetensors', 100), 'out/state/parameters-5.safetensors: found a damaged file ('],
-    ['no parameters', (files: Files) => files.remove('out/state/parameters-5.safetensors'), 'out/state/parameters-5.safetensors: found a damaged file ('],
+    [
+      'a file outside the folder',
+      async (files: Files) =>
+        files.write(
+          'out/state/state.json',
+          new TextDecoder().decode(await files.read('out/state/state.json')).replace('"parameters-5', '"../parameters-5'),
+        ),
+      'saved.parameters: found',
+    ],
+    [
+      'cut parameters',
+      async (files: Files) => files.truncate('out/state/parameters-5.safetensors', 100),
+      'out/state/parameters-5.safetensors: found a damaged file (',
+    ],
+    [
+      'no parameters',
+      (files: Files) => files.remove('out/state/parameters-5.safetensors'),
+      'out/state/parameters-5.safetensors: found a damaged file (',
+    ],
   ])('%s: a reason not to resume', async (_, harm, message) => {
     const files = memoryFiles();
     const state = runState(files, 'out', settings);
@@ -104,7 +150,18 @@ describe('the state of a run', () => {
 });
 
 describe('the log', () => {
-  const step = (n: number) => ({ type: 'step', step: n, epoch: 0, loss: 0.5, learningRate: 0.1, gradientNorm: 1, examplesPerSecond: 9, steps: 10, secondsLeft: 3 }) as const;
+  const step = (n: number) =>
+    ({
+      type: 'step',
+      step: n,
+      epoch: 0,
+      loss: 0.5,
+      learningRate: 0.1,
+      gradientNorm: 1,
+      examplesPerSecond: 9,
+      steps: 10,
+      secondsLeft: 3,
+    }) as const;
   const line = (n: number) => `{"step":${n},"epoch":0,"loss":0.5,"learningRate":0.1,"gradientNorm":1,"examplesPerSecond":9}\n`;
   const text = async (files: Files) => new TextDecoder().decode(await files.read('log'));
 
@@ -138,9 +195,11 @@ describe('the log', () => {
 /** Files on which every change after the first `allowed` ones fails, as if the machine had stopped. */
 function crashingAfter(files: Files, allowed: number): Files {
   let done = 0;
-  const change = <A extends unknown[]>(action: (...args: A) => Promise<void>) => async (...args: A) => {
-    if (done++ >= allowed) throw new Error('stopped');
-    await action(...args);
-  };
+  const change =
+    <A extends unknown[]>(action: (...args: A) => Promise<void>) =>
+    async (...args: A) => {
+      if (done++ >= allowed) throw new Error('stopped');
+      await action(...args);
+    };
   return { ...files, write: change(files.write), remove: change(files.remove) };
 }

@@ -24,7 +24,10 @@ const stateSchema = z.object({
         best: z.object({ step: count, metric: z.number() }).nullable(),
       }),
       parameters: z.string().regex(/^parameters-\d+\.safetensors$/),
-      best: z.string().regex(/^best-\d+\.safetensors$/).nullable(),
+      best: z
+        .string()
+        .regex(/^best-\d+\.safetensors$/)
+        .nullable(),
     })
     .nullable(),
   /** Bytes of the log that belong to this state; what was logged later is cut off at resume. */
@@ -51,7 +54,8 @@ export interface RunState {
 export function runState(files: Files, output: string, settings: Readonly<Record<string, unknown>>): RunState {
   const folder = joinPath(output, FOLDER);
   const path = joinPath(folder, 'state.json');
-  const write = (saved: StateFile['saved'], logLength: number) => files.write(path, `${JSON.stringify({ version: 1, saved, logLength, settings } satisfies StateFile, null, 1)}\n`);
+  const write = (saved: StateFile['saved'], logLength: number) =>
+    files.write(path, `${JSON.stringify({ version: 1, saved, logLength, settings } satisfies StateFile, null, 1)}\n`);
 
   return {
     async begin() {
@@ -61,9 +65,13 @@ export function runState(files: Files, output: string, settings: Readonly<Record
       return unfinished;
     },
     async save({ progress, parameters, best }, logLength) {
-      const names = { parameters: `parameters-${progress.step}.safetensors`, best: best && progress.best ? `best-${progress.best.step}.safetensors` : null };
+      const names = {
+        parameters: `parameters-${progress.step}.safetensors`,
+        best: best && progress.best ? `best-${progress.best.step}.safetensors` : null,
+      };
       await files.write(joinPath(folder, names.parameters), writeSafetensors(parameters));
-      if (best && names.best && (await files.kind(joinPath(folder, names.best))) === 'none') await files.write(joinPath(folder, names.best), writeSafetensors(best));
+      if (best && names.best && (await files.kind(joinPath(folder, names.best))) === 'none')
+        await files.write(joinPath(folder, names.best), writeSafetensors(best));
       await write({ progress: { ...progress, best: progress.best ?? null }, ...names }, logLength);
       await keepOnly(['state.json', names.parameters, ...(names.best ? [names.best] : [])]);
     },
@@ -82,13 +90,25 @@ export function runState(files: Files, output: string, settings: Readonly<Record
   async function readState(): Promise<StateFile> {
     if ((await files.kind(path)) === 'none') {
       const finished = (await files.kind(joinPath(output, 'metrics.json'))) === 'file';
-      return fail({ code: 'train.resume', subject: output, found: finished ? 'a run that is finished' : 'no unfinished run', expected: `${FOLDER}/state.json`, next: finished ? 'There is nothing left to do; without --resume it is trained anew.' : 'Start without --resume.' });
+      return fail({
+        code: 'train.resume',
+        subject: output,
+        found: finished ? 'a run that is finished' : 'no unfinished run',
+        expected: `${FOLDER}/state.json`,
+        next: finished ? 'There is nothing left to do; without --resume it is trained anew.' : 'Start without --resume.',
+      });
     }
     const raw = await damagedUnless(path, () => readJson(files, path));
     const state = stateSchema.safeParse(raw);
     if (state.success) return state.data;
     const issue = state.error.issues[0];
-    return fail({ code: 'train.resume', subject: `${path}: ${issue?.path.join('.') || 'the whole'}`, found: issue?.message ?? 'another form', expected: 'a state as this version writes it', next: ANEW });
+    return fail({
+      code: 'train.resume',
+      subject: `${path}: ${issue?.path.join('.') || 'the whole'}`,
+      found: issue?.message ?? 'another form',
+      expected: 'a state as this version writes it',
+      next: ANEW,
+    });
   }
 
   async function readTensors(name: string): Promise<ReadonlyMap<string, Tensor>> {
@@ -112,7 +132,13 @@ async function damagedUnless<T>(path: string, read: () => Promise<T>): Promise<T
   try {
     return await read();
   } catch (cause) {
-    return fail({ code: 'train.resume', subject: path, found: `a damaged file (${cause instanceof Error ? cause.message : String(cause)})`, next: ANEW, cause });
+    return fail({
+      code: 'train.resume',
+      subject: path,
+      found: `a damaged file (${cause instanceof Error ? cause.message : String(cause)})`,
+      next: ANEW,
+      cause,
+    });
   }
 }
 
@@ -120,6 +146,12 @@ function compareSettings(saved: Readonly<Record<string, unknown>>, now: Readonly
   for (const key of new Set([...Object.keys(saved), ...Object.keys(now)])) {
     const [before, after] = [JSON.stringify(saved[key]), JSON.stringify(now[key])];
     if (before !== after)
-      fail({ code: 'train.resume', subject: `${path}: ${key}`, found: `${after ?? 'nothing'} now`, expected: `${before ?? 'nothing'}, as in the run that is resumed`, next: 'Resume with the settings and data of the first command, or start anew without --resume.' });
+      fail({
+        code: 'train.resume',
+        subject: `${path}: ${key}`,
+        found: `${after ?? 'nothing'} now`,
+        expected: `${before ?? 'nothing'}, as in the run that is resumed`,
+        next: 'Resume with the settings and data of the first command, or start anew without --resume.',
+      });
   }
 }

@@ -40,7 +40,12 @@ export interface Goal {
 }
 
 /** The training step of a model with its head. */
-export async function createTrainingStep(engine: Engine, model: Model, store: ParameterStore, options: StepOptions & { readonly seed: number }): Promise<TrainingStep> {
+export async function createTrainingStep(
+  engine: Engine,
+  model: Model,
+  store: ParameterStore,
+  options: StepOptions & { readonly seed: number },
+): Promise<TrainingStep> {
   const { config } = model.encoder;
   const trained = new Set(store.specs.map((spec) => spec.name));
   const plan = planDropout(Math.max(config.hidden, config.intermediate, config.positions), options.seed);
@@ -48,20 +53,43 @@ export async function createTrainingStep(engine: Engine, model: Model, store: Pa
   const masks = (part: Feeds, t: number, microBatch: number) => {
     const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
     const choices = model.head.config.num_choices ?? 1;
-    return plan.feeds(options.seed, t, microBatch, new Map([['B', batch], ['R', batch / choices], ['S', length]]));
+    return plan.feeds(
+      options.seed,
+      t,
+      microBatch,
+      new Map([
+        ['B', batch],
+        ['R', batch / choices],
+        ['S', length],
+      ]),
+    );
   };
-  return compileStep(engine, { loss: drawLoss(model.head, logits), trainable, weights: weightsOf(model.encoder, plan.pools), masks }, store, options);
+  return compileStep(
+    engine,
+    { loss: drawLoss(model.head, logits), trainable, weights: weightsOf(model.encoder, plan.pools), masks },
+    store,
+    options,
+  );
 }
 
 /** Compiles forward, backward, clipping and AdamW: one program, or two when batches come in parts. */
-export async function compileStep(engine: Engine, { loss, trainable, weights, masks }: Goal, store: ParameterStore, { adamw, accumulate }: StepOptions): Promise<TrainingStep> {
+export async function compileStep(
+  engine: Engine,
+  { loss, trainable, weights, masks }: Goal,
+  store: ParameterStore,
+  { adamw, accumulate }: StepOptions,
+): Promise<TrainingStep> {
   const names = store.specs.map((spec) => spec.name);
-  const values = names.map((name) => trainable.get(name) ?? fail({ code: 'internal.invariant', subject: `parameter '${name}' is not used` }));
+  const values = names.map(
+    (name) => trainable.get(name) ?? fail({ code: 'internal.invariant', subject: `parameter '${name}' is not used` }),
+  );
   const slopes = gradients(loss, values);
 
   const whole = accumulate ? undefined : await engine.compile(updateProgram(store, values, slopes, adamw, { loss }), weights);
   const forward = accumulate ? await engine.compile(gradientProgram(names, values, slopes, loss), weights) : undefined;
-  const update = accumulate ? await engine.compile(updateProgram(store, values, gradientInputs(names, values), adamw, {}), weights) : undefined;
+  const update = accumulate
+    ? await engine.compile(updateProgram(store, values, gradientInputs(names, values), adamw, {}), weights)
+    : undefined;
   const sums = accumulate ? ([gradientBuffers(store), gradientBuffers(store)] as const) : undefined;
 
   return { run, release };
@@ -84,7 +112,10 @@ export async function compileStep(engine: Engine, { loss, trainable, weights, ma
       let [before, after] = sums as readonly [Buffers, Buffers];
       before.data.fill(0);
       for (const [i, part] of parts.entries()) {
-        const { loss: one } = await (forward as Session).run({ ...part, ...masks(part, t, i), ...current, ...before.accumulated }, after.gradients);
+        const { loss: one } = await (forward as Session).run(
+          { ...part, ...masks(part, t, i), ...current, ...before.accumulated },
+          after.gradients,
+        );
         total += numberOf(one);
         [before, after] = [after, before];
       }
@@ -101,7 +132,13 @@ export async function compileStep(engine: Engine, { loss, trainable, weights, ma
   }
 }
 
-function updateProgram(store: ParameterStore, values: readonly Value[], slopes: readonly Value[], adamw: AdamW, more: Record<string, Value>): Program {
+function updateProgram(
+  store: ParameterStore,
+  values: readonly Value[],
+  slopes: readonly Value[],
+  adamw: AdamW,
+  more: Record<string, Value>,
+): Program {
   const { norm, updated } = drawAdamW(
     store.specs.map((spec, i) => ({
       value: values[i] as Value,
@@ -114,7 +151,8 @@ function updateProgram(store: ParameterStore, values: readonly Value[], slopes: 
   );
   const outputs: Record<string, Value> = { ...more, norm };
   store.specs.forEach(({ name }, i) => {
-    for (const part of ['value', 'moment1', 'moment2'] as const) outputs[`${part}/${name}`] = (updated[i] as (typeof updated)[number])[part];
+    for (const part of ['value', 'moment1', 'moment2'] as const)
+      outputs[`${part}/${name}`] = (updated[i] as (typeof updated)[number])[part];
   });
   return { outputs };
 }

@@ -33,7 +33,13 @@ interface Kept {
  * Runs a larger encoder over samples. What it said of a sample is kept in memory (8 bits a number), so that later epochs
  * cost the student only.
  */
-export async function createTeacher(engine: Engine, encoder: Encoder, tokenizer: Tokenizer, samples: readonly Sample[], maxLength: number): Promise<Teacher> {
+export async function createTeacher(
+  engine: Engine,
+  encoder: Encoder,
+  tokenizer: Tokenizer,
+  samples: readonly Sample[],
+  maxLength: number,
+): Promise<Teacher> {
   const { config, family } = encoder;
   const { output } = drawEncoder({ config, family, parameters: parameters(() => false), dropout: noDropout, graft: {}, read: 'all' });
   const session = await engine.compile({ outputs: { hidden: output } }, weightsOf(encoder));
@@ -61,7 +67,13 @@ export async function createTeacher(engine: Engine, encoder: Encoder, tokenizer:
 
   async function run(rows: readonly number[]): Promise<void> {
     const { encodings, data, length } = await hiddenOf(rows);
-    rows.forEach((row, i) => void kept.set(row, pack(means(encodings[i] as Encoding, data.subarray(i * length * width, (i + 1) * length * width), width, scale), width)));
+    rows.forEach(
+      (row, i) =>
+        void kept.set(
+          row,
+          pack(means(encodings[i] as Encoding, data.subarray(i * length * width, (i + 1) * length * width), width, scale), width),
+        ),
+    );
   }
 
   return {
@@ -103,6 +115,7 @@ function pack({ keys, vectors }: WordVectors, width: number): Kept {
 
 function unpack({ keys, bytes, scales }: Kept, width: number): WordVectors {
   const vectors = new Float32Array(bytes.length);
-  for (let row = 0; row < keys.length; row++) for (let i = row * width; i < (row + 1) * width; i++) vectors[i] = (bytes[i] as number) * (scales[row] as number);
+  for (let row = 0; row < keys.length; row++)
+    for (let i = row * width; i < (row + 1) * width; i++) vectors[i] = (bytes[i] as number) * (scales[row] as number);
   return { keys, vectors };
 }

@@ -4,7 +4,7 @@ import type { Tensor } from '../base/tensor.ts';
 import { loadAdapter, saveAdapter, saveEncoder, saveHead } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import type { ConfiguredMethod } from '../methods/index.ts';
-import { majorityScore, computeMetrics } from '../metrics/index.ts';
+import { computeMetrics, majorityScore } from '../metrics/index.ts';
 import type { Head, HeadConfig, HeadType } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
 import { classBalance, loadRows, type Row, type Task, type TaskKind } from '../tasks/index.ts';
@@ -17,7 +17,7 @@ import { type Model, trainableParameters } from './model.ts';
 import { createPredictor } from './predictor.ts';
 import type { TrainEvent, TrainSettings } from './settings.ts';
 import { runState } from './state.ts';
-import { type Saved, type Split, type TrainResult, trainModel } from './trainer.ts';
+import { type Saved, type Split, trainModel } from './trainer.ts';
 
 export interface TrainTaskOptions {
   readonly files: Files;
@@ -57,7 +57,10 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
 
   const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength, task.kind);
   const load = async (split: 'train' | 'validation' | 'test'): Promise<Split> => {
-    const rows = await loadRows(files, task, split, { ...(options.limit && { limit: options.limit }), ...(split === 'train' && options.exclude && { exclude: options.exclude }) });
+    const rows = await loadRows(files, task, split, {
+      ...(options.limit && { limit: options.limit }),
+      ...(split === 'train' && options.exclude && { exclude: options.exclude }),
+    });
     const prepared = prepare(rows, { task, tokenizer, maxLength });
     if (prepared.truncated) note(`${prepared.truncated} of ${rows.length} ${split} rows are longer than ${maxLength} tokens and were cut.`);
     return { rows, prepared };
@@ -84,14 +87,21 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
     validationRows: validation ? await digestOfRows(validation.prepared) : null,
   };
   const state = output === undefined ? undefined : runState(files, output, fingerprint);
-  if (options.resume && !state) fail({ code: 'usage.value', subject: '--resume', found: 'no --output', expected: 'the folder of the run to resume' });
+  if (options.resume && !state)
+    fail({ code: 'usage.value', subject: '--resume', found: 'no --output', expected: 'the folder of the run to resume' });
   const before = options.resume ? await state?.load() : undefined;
   const resume = before?.saved;
   if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced; --resume would have gone on with it.`);
   const log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
 
   const result = await trainModel({
-    engine, model, task, train, validation, settings, initial,
+    engine,
+    model,
+    task,
+    train,
+    validation,
+    settings,
+    initial,
     ...(resume && { resume }),
     ...(signal && { signal }),
     async onEvent(event) {
@@ -108,7 +118,11 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
     const data = judged[split];
     if (!data) continue;
     const answers = await predictor.answers(data.rows, data.prepared);
-    metrics[split] = computeMetrics(task, answers.map((answer) => answer.prediction), data.rows).values as Record<string, number>;
+    metrics[split] = computeMetrics(
+      task,
+      answers.map((answer) => answer.prediction),
+      data.rows,
+    ).values as Record<string, number>;
   }
   await predictor.release();
   const last = test ?? validation;
@@ -151,11 +165,19 @@ export function headFor(task: Task, name: string, rows: readonly Row[], layers?:
   };
   const perToken = task.kind === 'tagging' || task.kind === 'span';
   const counts = new Set(rows.flatMap((row) => (row.kind === 'choice' ? [row.choices.length] : [])));
-  if (counts.size > 1) fail({ code: 'task.row', subject: task.name, found: `rows of ${[...counts].join(' and ')} choices`, expected: 'the same number in every row' });
+  if (counts.size > 1)
+    fail({
+      code: 'task.row',
+      subject: task.name,
+      found: `rows of ${[...counts].join(' and ')} choices`,
+      expected: 'the same number in every row',
+    });
   const [choices] = counts;
   const config: HeadConfig = {
     head_type: TYPES[task.kind],
-    ...(choices === undefined ? { num_labels: task.kind === 'regression' ? 1 : task.kind === 'span' ? 2 : task.labels.length } : { num_choices: choices }),
+    ...(choices === undefined
+      ? { num_labels: task.kind === 'regression' ? 1 : task.kind === 'span' ? 2 : task.labels.length }
+      : { num_choices: choices }),
     layers: layers ?? (perToken ? 1 : 2),
     activation_function: 'tanh',
     label2id: task.labels.length ? Object.fromEntries(task.labels.map((label, i) => [label, i])) : null,
@@ -170,12 +192,19 @@ export function headFor(task: Task, name: string, rows: readonly Row[], layers?:
 export function sequenceLength(encoder: Encoder, tokenizer: Tokenizer, asked: number | undefined, kind: TaskKind): number {
   const most = Math.min(maxTokens(encoder), tokenizer.modelMaxLength);
   if (asked !== undefined && asked > most)
-    fail({ code: 'usage.value', subject: '--max-length', found: String(asked), expected: `at most ${most}: ${encoder.name} has no more positions` });
+    fail({
+      code: 'usage.value',
+      subject: '--max-length',
+      found: String(asked),
+      expected: `at most ${most}: ${encoder.name} has no more positions`,
+    });
   return asked ?? Math.min(kind === 'span' ? 384 : 128, most);
 }
 
 export function withDropout(encoder: Encoder, p: number | undefined): Encoder {
-  return p === undefined ? encoder : { ...encoder, config: { ...encoder.config, hiddenDropout: p, attentionDropout: p, classifierDropout: p } };
+  return p === undefined
+    ? encoder
+    : { ...encoder, config: { ...encoder.config, hiddenDropout: p, attentionDropout: p, classifierDropout: p } };
 }
 
 /** What training starts from where it is not drawn: the encoder's own weights, then those of `init`. */
@@ -194,22 +223,42 @@ async function initialValues({ files, init }: TrainTaskOptions, model: Model): P
 function describeClasses(task: Task, rows: readonly Row[]): string[] {
   const balance = classBalance(task, rows);
   if (!balance) return [];
-  const shown = Object.entries(balance.counts).slice(0, 8).map(([label, count]) => `${label} ${count}`);
-  const notes = [`Classes: ${shown.join(', ')}${Object.keys(balance.counts).length > 8 ? ', …' : ''}; the largest is ${(100 * balance.majority).toFixed(1)} %.`];
+  const shown = Object.entries(balance.counts)
+    .slice(0, 8)
+    .map(([label, count]) => `${label} ${count}`);
+  const notes = [
+    `Classes: ${shown.join(', ')}${Object.keys(balance.counts).length > 8 ? ', …' : ''}; the largest is ${(100 * balance.majority).toFixed(1)} %.`,
+  ];
   if (balance.empty.length) notes.push(`No training row has ${balance.empty.slice(0, 8).join(', ')}.`);
   return notes;
 }
 
-async function saveResult({ files, model: folder, method, format = 'bin' }: TrainTaskOptions, output: string, model: Model, values: ReadonlyMap<string, Tensor>): Promise<void> {
+async function saveResult(
+  { files, model: folder, method, format = 'bin' }: TrainTaskOptions,
+  output: string,
+  model: Model,
+  values: ReadonlyMap<string, Tensor>,
+): Promise<void> {
   const { encoder, head } = model;
   const isHead = (name: string) => name.startsWith(`heads.${head.name}.`);
   const pick = (wanted: (name: string) => boolean) => new Map([...values].filter(([name]) => wanted(name)));
   const headPackage = { ...head, tensors: pick(isHead) };
   if (method.method.architecture !== undefined)
-    return saveAdapter(files, output, { name: model.adapter, method, tensors: pick((name) => !isHead(name)), head: headPackage, model: encoder }, { format });
+    return saveAdapter(
+      files,
+      output,
+      { name: model.adapter, method, tensors: pick((name) => !isHead(name)), head: headPackage, model: encoder },
+      { format },
+    );
   await saveHead(files, output, headPackage, encoder, { format });
   if (!method.method.trainsEncoder) return;
-  await saveEncoder(files, output, encoder, pick((name) => !isHead(name)));
+  await saveEncoder(
+    files,
+    output,
+    encoder,
+    pick((name) => !isHead(name)),
+  );
   for (const name of ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'vocab.txt'])
-    if ((await files.kind(joinPath(folder, name))) === 'file') await files.write(joinPath(output, name), await files.read(joinPath(folder, name)));
+    if ((await files.kind(joinPath(folder, name))) === 'file')
+      await files.write(joinPath(output, name), await files.read(joinPath(folder, name)));
 }

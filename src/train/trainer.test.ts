@@ -5,10 +5,11 @@ import { nodeFiles } from '../base/files-node.ts';
 import { float32, type Tensor } from '../base/tensor.ts';
 import { loadEncoder } from '../encoders/index.ts';
 import { configureMethod } from '../methods/index.ts';
+import type { ParameterSpec } from '../nn/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { metricsFor } from '../tasks/card.ts';
-import { checkRow } from '../tasks/row.ts';
 import type { MetricName, Row, Task, TaskKind } from '../tasks/index.ts';
+import { checkRow } from '../tasks/row.ts';
 import { ADAMW, ParameterStore } from '../update/index.ts';
 import type { Answer } from './answer.ts';
 import { feedsOf, prepare } from './data.ts';
@@ -34,7 +35,10 @@ function prepared(name: TinyTask, { sizes = SIZES, method = 'seq_bn', dropout = 
   const [kind, labels] = [card.kind as TaskKind, (card.labels ?? []) as string[]];
   const metrics = metricsFor(kind, labels);
   const task: Task = { name, kind, labels, metric: metrics[0] as MetricName, metrics, columns: {}, files: {}, card };
-  const encoder = { ...loaded, config: { ...loaded.config, hiddenDropout: dropout, attentionDropout: dropout, classifierDropout: dropout } };
+  const encoder = {
+    ...loaded,
+    config: { ...loaded.config, hiddenDropout: dropout, attentionDropout: dropout, classifierDropout: dropout },
+  };
   const split = (which: keyof typeof rows): Split => {
     const typed = rows[which].map((row, i) => checkRow(task, row, { file: which, line: i + 1 }));
     return { rows: typed, prepared: prepare(typed, { task, tokenizer, maxLength: 40 }) };
@@ -45,16 +49,29 @@ function prepared(name: TinyTask, { sizes = SIZES, method = 'seq_bn', dropout = 
 
 type Events = Extract<TrainEvent, { type: 'step' } | { type: 'evaluation' }>[];
 
-async function train({ task, model, splits }: Prepared, settings: Partial<TrainSettings>, more: Partial<TrainOptions> = {}): Promise<{ result: TrainResult; events: Events; losses: number[]; compilations: number }> {
+async function train(
+  { task, model, splits }: Prepared,
+  settings: Partial<TrainSettings>,
+  more: Partial<TrainOptions> = {},
+): Promise<{ result: TrainResult; events: Events; losses: number[]; compilations: number }> {
   const engine = more.engine ?? (await nodeEngine({ threads: 1 }));
   const events: Events = [];
   const result = await trainModel({
-    engine, model, task, train: splits.train, validation: undefined,
+    engine,
+    model,
+    task,
+    train: splits.train,
+    validation: undefined,
     settings: trainSettings.parse({ learningRate: 0.003, batchSize: 8, warmup: 0, ...settings }),
     onEvent: (event) => void (event.type !== 'note' && events.push(event)),
     ...more,
   });
-  return { result, events, losses: events.flatMap((event) => (event.type === 'step' ? [event.loss] : [])), compilations: engine.compilations };
+  return {
+    result,
+    events,
+    losses: events.flatMap((event) => (event.type === 'step' ? [event.loss] : [])),
+    compilations: engine.compilations,
+  };
 }
 
 const bytes = (values: ReadonlyMap<string, Tensor>) => [...values].map(([name, { data }]) => [name, ...data]);
@@ -66,7 +83,7 @@ describe('accumulation', () => {
     const parts = await train(data, { epochs: 2, microBatch: 3 });
     expect(whole.losses).toHaveLength(6);
     expect(parts.losses).toHaveLength(6);
-    parts.losses.forEach((loss, i) => expect(Math.abs(loss / (whole.losses[i] as number) - 1), `step ${i + 1}`).toBeLessThan(1e-6));
+    parts.losses.forEach((loss, i) => void expect(Math.abs(loss / (whole.losses[i] as number) - 1), `step ${i + 1}`).toBeLessThan(1e-6));
     expect([whole.compilations, parts.compilations]).toEqual([1, 2]);
   });
 });
@@ -89,7 +106,7 @@ describe('the order of rows', () => {
     const { losses } = await train(data, { ...still, shuffle: false });
     const expected = [mean(0, 8), mean(8, 16), mean(16, 20)];
     expect(losses).toHaveLength(6);
-    losses.forEach((loss, i) => expect(loss).toBeCloseTo(expected[i % 3] as number, 6));
+    losses.forEach((loss, i) => void expect(loss).toBeCloseTo(expected[i % 3] as number, 6));
   });
 
   it('is another in each epoch with shuffling, and no row is left out', async () => {
@@ -99,7 +116,8 @@ describe('the order of rows', () => {
     const total = rows.reduce((sum, loss) => sum + loss, 0);
     const epochs = [losses.slice(0, 3), losses.slice(3)] as const;
     // The batch of 4 may come anywhere in an epoch.
-    const complete = (epoch: readonly number[]) => [0, 1, 2].some((short) => Math.abs(epoch.reduce((sum, loss, i) => sum + loss * (i === short ? 4 : 8), 0) - total) < 1e-4);
+    const complete = (epoch: readonly number[]) =>
+      [0, 1, 2].some((short) => Math.abs(epoch.reduce((sum, loss, i) => sum + loss * (i === short ? 4 : 8), 0) - total) < 1e-4);
     expect(epochs.map((epoch) => epoch.length)).toEqual([3, 3]);
     expect(epochs.map(complete)).toEqual([true, true]);
     expect(epochs[0]).not.toEqual(epochs[1]);
@@ -117,7 +135,9 @@ describe('best step and early stopping', () => {
     const first = metrics.indexOf(Math.max(...metrics));
     expect(evaluations).toHaveLength(18);
     expect(result.best).toEqual({ step: 2 * (first + 1), metric: metrics[first] });
-    expect(evaluations.map((event, i) => event.best === metrics.slice(0, i).every((before) => before < (metrics[i] as number)))).not.toContain(false);
+    expect(
+      evaluations.map((event, i) => event.best === metrics.slice(0, i).every((before) => before < (metrics[i] as number))),
+    ).not.toContain(false);
     expect(first, 'a best step that is not the last').toBeLessThan(17);
     const until = await train(data, { ...wild, maxSteps: result.best?.step });
     expect(bytes(result.parameters)).toEqual(bytes(until.result.parameters));
@@ -144,10 +164,19 @@ describe('evaluation', () => {
     // Windows of 12 tokens, so that rows of several windows are among them.
     const ask = (rows: readonly Row[]) => predictor.answers(rows, prepare(rows, { task, tokenizer, maxLength: name === 'span' ? 12 : 40 }));
     const { rows } = splits.train;
-    const alone = [];
+    const alone: Answer[] = [];
     for (const row of rows) alone.push(...(await ask([row])));
     const numbers = (answer: Answer | undefined) => (answer?.spans?.map((span) => span.score) ?? answer?.logits?.flat() ?? []) as number[];
-    expect(new Set(alone.map((answer) => numbers(answer).map((value) => value.toFixed(3)).join())).size, 'rows whose answers differ').toBeGreaterThan(35);
+    expect(
+      new Set(
+        alone.map((answer) =>
+          numbers(answer)
+            .map((value) => value.toFixed(5))
+            .join(),
+        ),
+      ).size,
+      'rows whose answers differ',
+    ).toBeGreaterThan(35);
     await fc.assert(
       fc.asyncProperty(fc.shuffledSubarray([...rows.keys()], { minLength: 1 }), async (order) => {
         const answers = await ask(order.map((i) => rows[i] as Row));
@@ -155,7 +184,7 @@ describe('evaluation', () => {
         answers.forEach((answer, i) => {
           const expected = alone[order[i] as number];
           expect(numbers(answer)).toHaveLength(numbers(expected).length);
-          numbers(answer).forEach((value, k) => expect(Math.abs(value - (numbers(expected)[k] as number))).toBeLessThan(1e-4));
+          numbers(answer).forEach((value, k) => void expect(Math.abs(value - (numbers(expected)[k] as number))).toBeLessThan(2e-6));
         });
       }),
       { numRuns: 10, seed: 1 },
@@ -170,12 +199,14 @@ describe('numbers that are not finite', () => {
     const data = prepared('classification');
     const run = train(data, { learningRate: 1e30, epochs: 5 });
     await expect(run).rejects.toMatchObject({ code: 'train.non-finite' });
-    await expect(run).rejects.toThrow(/^step [23]: found loss .*; expected finite numbers\. The parameters are those after step [12]\. Usual causes: a learning rate too high \(now [\d.]+e\+\d+\)/);
+    await expect(run).rejects.toThrow(
+      /^step [23]: found loss .*; expected finite numbers\. The parameters are those after step [12]\. Usual causes: a learning rate too high \(now [\d.]+e\+\d+\)/,
+    );
   });
 
   it('a weight that is NaN: step 1', async () => {
     const data = prepared('classification');
-    const [{ name, shape }] = trainableParameters(data.model) as [{ name: string; shape: number[] }];
+    const [{ name, shape }] = trainableParameters(data.model) as [ParameterSpec];
     const initial = new Map([[name, float32(shape, new Float32Array(shape.reduce((a, b) => a * b, 1)).fill(Number.NaN))]]);
     await expect(train(data, {}, { initial })).rejects.toThrow('step 1: found loss NaN');
   });
@@ -207,7 +238,10 @@ describe('numbers that are not finite', () => {
 });
 
 describe('compilation', () => {
-  it.each([[64, 2], [4, 3]])('micro-batches of %i: three epochs over mixed lengths compile %i programs', async (microBatch, programs) => {
+  it.each([
+    [64, 2],
+    [4, 3],
+  ])('micro-batches of %i: three epochs over mixed lengths compile %i programs', async (microBatch, programs) => {
     const data = prepared('pair', { dropout: 0.1 });
     const lengths = new Set(data.splits.train.prepared.units.map((unit) => unit.length));
     expect(lengths.size).toBeGreaterThan(6);
@@ -234,7 +268,11 @@ describe('one seed, one result', () => {
     const long = { learningRate: 0.02, epochs: 6, evalEvery: 4, patience: 2, saveEvery: 1, dropout: 0.1 };
     const { validation } = data.splits;
     const states: Saved[] = [];
-    const keep = async (saved: Saved) => void states.push({ ...saved, parameters: new Map([...saved.parameters].map(([name, value]) => [name, { ...value, data: (value.data as Float32Array).slice() }])) });
+    const keep = async (saved: Saved) =>
+      void states.push({
+        ...saved,
+        parameters: new Map([...saved.parameters].map(([name, value]) => [name, { ...value, data: (value.data as Float32Array).slice() }])),
+      });
     const whole = await train(data, long, { validation, save: keep });
     expect(states.map(({ progress }) => progress.step)).toEqual(whole.losses.map((_, i) => i + 1));
     for (const step of [1, 5, states.length - 1, states.length]) {
@@ -249,7 +287,9 @@ describe('one seed, one result', () => {
   it('refuses the parameters of another model', async () => {
     const saved: Saved[] = [];
     await train(prepared('classification'), { epochs: 1 }, { save: async (one) => void saved.push(one) });
-    await expect(train(prepared('classification', { method: 'seq_bn[reduction_factor=8]' }), { epochs: 2 }, { resume: saved.at(-1) as Saved })).rejects.toMatchObject({ code: 'train.resume' });
+    await expect(
+      train(prepared('classification', { method: 'seq_bn[reduction_factor=8]' }), { epochs: 2 }, { resume: saved.at(-1) as Saved }),
+    ).rejects.toMatchObject({ code: 'train.resume' });
   });
 });
 
@@ -258,17 +298,21 @@ describe('a signal to stop', () => {
     const controller = new AbortController();
     const saved: number[] = [];
     const steps: number[] = [];
-    const run = train(prepared('classification'), { epochs: 4 }, {
-      signal: controller.signal,
-      save: async ({ progress }) => void saved.push(progress.step),
-      onEvent(event) {
-        if (event.type !== 'step') return;
-        steps.push(event.step);
-        if (event.step !== 5) return;
-        if (when.startsWith('while')) controller.abort();
-        else setImmediate(() => controller.abort());
+    const run = train(
+      prepared('classification'),
+      { epochs: 4 },
+      {
+        signal: controller.signal,
+        save: async ({ progress }) => void saved.push(progress.step),
+        onEvent(event) {
+          if (event.type !== 'step') return;
+          steps.push(event.step);
+          if (event.step !== 5) return;
+          if (when.startsWith('while')) controller.abort();
+          else setImmediate(() => controller.abort());
+        },
       },
-    });
+    );
     await expect(run).rejects.toThrow('Stopped after step 5 of 12. Run the same command with --resume to go on.');
     expect(saved).toEqual([5]);
     expect(steps.at(-1)).toBe(5);
@@ -276,7 +320,11 @@ describe('a signal to stop', () => {
 
   it('at the last step changes nothing', async () => {
     const controller = new AbortController();
-    const { result } = await train(prepared('classification'), { epochs: 1 }, { signal: controller.signal, onEvent: (event) => void (event.type === 'step' && event.step === 3 && controller.abort()) });
+    const { result } = await train(
+      prepared('classification'),
+      { epochs: 1 },
+      { signal: controller.signal, onEvent: (event) => void (event.type === 'step' && event.step === 3 && controller.abort()) },
+    );
     expect(result.steps).toBe(3);
   });
 });
@@ -285,8 +333,16 @@ it('the method’s own learning rate holds unless another is given, along the sc
   const data = prepared('classification');
   const { learningRate: _, ...rest } = trainSettings.parse({ batchSize: 8, epochs: 2, warmup: 0.5, microBatch: 8 });
   const rates: number[] = [];
-  await trainModel({ engine: await nodeEngine({ threads: 1 }), model: data.model, task: data.task, train: data.splits.train, validation: undefined, settings: rest, onEvent: (event) => void (event.type === 'step' && rates.push(event.learningRate)) });
+  await trainModel({
+    engine: await nodeEngine({ threads: 1 }),
+    model: data.model,
+    task: data.task,
+    train: data.splits.train,
+    validation: undefined,
+    settings: rest,
+    onEvent: (event) => void (event.type === 'step' && rates.push(event.learningRate)),
+  });
   const own = data.model.method.method.learningRate;
-  [0, 1 / 3, 2 / 3, 1, 2 / 3, 1 / 3].forEach((factor, i) => expect(rates[i]).toBeCloseTo(own * factor, 10));
+  [0, 1 / 3, 2 / 3, 1, 2 / 3, 1 / 3].forEach((factor, i) => void expect(rates[i]).toBeCloseTo(own * factor, 10));
   expect(rates).toHaveLength(6);
 });

@@ -58,20 +58,33 @@ export interface TrainResult {
 const SAVE_MILLISECONDS = 30_000;
 
 /**
- * Trains a model on one task. The same options give the same parameters, bit by bit, also through any number of resumes.
+ * Trains a model on one task. The same options give the same parameters, bit by bit, also through any
+ * number of resumes; an engine with another number of threads, or another machine, may round differently.
  * @throws train.non-finite; train.stopped when `signal` aborts (the state is saved first)
  */
 export async function trainModel(options: TrainOptions): Promise<TrainResult> {
   const { engine, model, task, train, settings, resume, onEvent, save, signal } = options;
   const { units } = train.prepared;
   const store = createStore(model, settings.seed, options.initial);
-  const sampler = createSampler({ lengths: Int32Array.from(units, (unit) => unit.length), batchSize: settings.batchSize, shuffle: settings.shuffle, seed: settings.seed }, resume?.progress.sampler);
+  const sampler = createSampler(
+    {
+      lengths: Int32Array.from(units, (unit) => unit.length),
+      batchSize: settings.batchSize,
+      shuffle: settings.shuffle,
+      seed: settings.seed,
+    },
+    resume?.progress.sampler,
+  );
   const total = settings.maxSteps ?? Math.max(1, Math.round(settings.epochs * sampler.batchesPerEpoch));
   const warmup = settings.warmup < 1 ? Math.round(settings.warmup * total) : settings.warmup;
   const evalEvery = settings.evalEvery ?? sampler.batchesPerEpoch;
   const peak = settings.learningRate ?? model.method.method.learningRate;
-  const split = partition(units, settings);
-  const step = await createTrainingStep(engine, model, store, { adamw: { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip }, seed: settings.seed, accumulate: split.accumulate });
+  const split = partition(units, settings, model.encoder.config.hidden);
+  const step = await createTrainingStep(engine, model, store, {
+    adamw: { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip },
+    seed: settings.seed,
+    accumulate: split.accumulate,
+  });
   const evaluator = options.validation && (await createPredictor(engine, model, { current: () => store.values() }));
 
   let { step: done, stale, best }: Pick<Progress, 'step' | 'stale' | 'best'> = resume?.progress ?? { step: 0, stale: 0, best: undefined };
@@ -91,7 +104,17 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
       const { loss, gradientNorm } = await step.run(parts, learningRate, done + 1);
       done++;
       const speed = clock(batch.length);
-      await onEvent?.({ type: 'step', step: done, epoch, loss, learningRate, gradientNorm, examplesPerSecond: speed.perSecond, steps: total, secondsLeft: speed.secondsPerStep * (total - done) });
+      await onEvent?.({
+        type: 'step',
+        step: done,
+        epoch,
+        loss,
+        learningRate,
+        gradientNorm,
+        examplesPerSecond: speed.perSecond,
+        steps: total,
+        secondsLeft: speed.secondsPerStep * (total - done),
+      });
       const evaluate = options.validation && evaluator && (done % evalEvery === 0 || done === total);
       if (evaluate) await judge(options.validation as Split, evaluator, epoch);
       // A run computes on this thread: without a pause no signal would ever be heard.
@@ -102,7 +125,12 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
         await save({ progress: { step: done, sampler: sampler.state(), stale, best }, parameters: store.state(), best: bestValues });
         savedAt = performance.now();
       }
-      if (stop) fail({ code: 'train.stopped', subject: `Stopped after step ${done} of ${total}`, next: save ? 'Run the same command with --resume to go on.' : '' });
+      if (stop)
+        fail({
+          code: 'train.stopped',
+          subject: `Stopped after step ${done} of ${total}`,
+          next: save ? 'Run the same command with --resume to go on.' : '',
+        });
     }
   } finally {
     await step.release();
@@ -112,7 +140,11 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
 
   async function judge({ rows, prepared }: Split, predictor: Predictor, epoch: number): Promise<void> {
     const answers = await predictor.answers(rows, prepared);
-    const { values } = computeMetrics(task, answers.map((answer) => answer.prediction), rows);
+    const { values } = computeMetrics(
+      task,
+      answers.map((answer) => answer.prediction),
+      rows,
+    );
     const metric = values[task.metric] as number;
     const sign = METRICS[task.metric].higherIsBetter ? 1 : -1;
     const better = best === undefined || sign * metric > sign * best.metric;
@@ -121,7 +153,14 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
       bestValues = copies(store.values());
     }
     stale = better ? 0 : stale + 1;
-    await onEvent?.({ type: 'evaluation', step: done, epoch, metrics: values as Record<string, number>, metric: task.metric, best: better });
+    await onEvent?.({
+      type: 'evaluation',
+      step: done,
+      epoch,
+      metrics: values as Record<string, number>,
+      metric: task.metric,
+      best: better,
+    });
   }
 }
 
@@ -138,21 +177,30 @@ function createStore(model: Model, seed: number, initial: ReadonlyMap<string, Te
 /** Throws `train.resume` when the saved tensors are not those of this model. */
 function restore(store: ParameterStore, { parameters, best }: Saved): void {
   const sizes = ['value', 'moment1', 'moment2'].map((part) => parameters.get(part)?.data.length ?? 0);
-  const fits = sizes.every((size) => size === store.size) && (!best || store.specs.every(({ name }) => best.get(name)?.data.length === store.get(name).data.length));
+  const fits =
+    sizes.every((size) => size === store.size) &&
+    (!best || store.specs.every(({ name }) => best.get(name)?.data.length === store.get(name).data.length));
   if (!fits)
-    fail({ code: 'train.resume', subject: 'the saved parameters', found: `${sizes.join(', ')} numbers (values and two moments), or other tensors of the best step`, expected: `${store.size} each`, next: 'Start anew without --resume.' });
+    fail({
+      code: 'train.resume',
+      subject: 'the saved parameters',
+      found: `${sizes.join(', ')} numbers (values and two moments), or other tensors of the best step`,
+      expected: `${store.size} each`,
+      next: 'Start anew without --resume.',
+    });
   store.restore(parameters);
 }
 
-/** Tokens computed at once: activations of about this many fit the cache, and cost no more per row than larger runs. */
-const RUN_TOKENS = 512;
+/** Numbers of one activation [tokens, hidden] computed at once: about what fits the cache; larger runs cost no less per row. */
+const RUN_NUMBERS = 512 * 384;
 
 /** How batches are cut into runs: by `microBatch` rows, or by tokens. */
-function partition(units: readonly Unit[], { microBatch, batchSize }: TrainSettings) {
+function partition(units: readonly Unit[], { microBatch, batchSize }: TrainSettings, hidden: number) {
+  const most = RUN_NUMBERS / hidden;
   const tokens = (unit: Unit) => unit.length * unit.encodings.length;
   const largest = units.reduce((most, unit) => Math.max(most, tokens(unit)), 1);
-  const accumulate = microBatch === undefined ? largest * batchSize > RUN_TOKENS : microBatch < batchSize;
-  const rowsFor = (batch: readonly Unit[]) => microBatch ?? Math.max(1, Math.floor(RUN_TOKENS / Math.max(...batch.map(tokens))));
+  const accumulate = microBatch === undefined ? largest * batchSize > most : microBatch < batchSize;
+  const rowsFor = (batch: readonly Unit[]) => microBatch ?? Math.max(1, Math.floor(most / Math.max(...batch.map(tokens))));
   const parts = (batch: readonly Unit[]): Unit[][] => {
     const size = accumulate ? rowsFor(batch) : batch.length;
     return Array.from({ length: Math.ceil(batch.length / size) }, (_, i) => batch.slice(i * size, (i + 1) * size));

@@ -31,7 +31,10 @@ export interface Updated {
  * Draws one update of all parameters. Scalar inputs: `learningRate`, and `correction1`, `correction2`, which are
  * 1/(1−β₁ᵗ) and 1/√(1−β₂ᵗ) at step t from 1 ({@link corrections}). The norm is that of the gradients before clipping.
  */
-export function drawAdamW(all: readonly Updatable[], { beta1, beta2, epsilon, weightDecay, clip }: AdamW): { norm: Value; updated: Updated[] } {
+export function drawAdamW(
+  all: readonly Updatable[],
+  { beta1, beta2, epsilon, weightDecay, clip }: AdamW,
+): { norm: Value; updated: Updated[] } {
   const rate = input('learningRate', 'float32', []);
   const [correction1, correction2] = [input('correction1', 'float32', []), input('correction2', 'float32', [])];
   const norm = globalNorm(all.map((one) => one.gradient));
@@ -51,7 +54,15 @@ export function drawAdamW(all: readonly Updatable[], { beta1, beta2, epsilon, we
 
 /** √Σ‖g‖² over all gradients: a scalar. */
 function globalNorm(gradients: readonly Value[]): Value {
-  const squares = gradients.map((g) => reshape(reduceSumSquare(g, g.shape.map((_, axis) => axis)), [1]));
+  const squares = gradients.map((g) =>
+    reshape(
+      reduceSumSquare(
+        g,
+        g.shape.map((_, axis) => axis),
+      ),
+      [1],
+    ),
+  );
   return sqrt(reshape(reduceSum(concat(squares, 0), [0]), []));
 }
 

@@ -3,7 +3,12 @@ import { expect, it } from 'vitest';
 import { SCHEDULES, type Schedule, scheduleFactor } from './schedule.ts';
 
 interface Golden {
-  readonly schedules: readonly { readonly name: string; readonly warmup: number; readonly total: number; readonly factors: readonly number[] }[];
+  readonly schedules: readonly {
+    readonly name: string;
+    readonly warmup: number;
+    readonly total: number;
+    readonly factors: readonly number[];
+  }[];
 }
 
 const { schedules } = JSON.parse(readFileSync('test/golden/trajectories/schedules.json', 'utf8')) as Golden;

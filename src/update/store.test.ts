@@ -16,7 +16,8 @@ function statistics(init: Initializer): { mean: number; deviation: number; least
 
 describe('first values', () => {
   // The mean of 20,000 draws strays by σ/141, their deviation by about σ/200.
-  it('constant', () => expect(statistics({ kind: 'constant', value: 0.25 })).toEqual({ mean: 0.25, deviation: 0, least: 0.25, most: 0.25 }));
+  it('constant', () =>
+    expect(statistics({ kind: 'constant', value: 0.25 })).toEqual({ mean: 0.25, deviation: 0, least: 0.25, most: 0.25 }));
 
   it('normal', () => {
     const { mean, deviation, most } = statistics({ kind: 'normal', deviation: 0.02 });
@@ -61,7 +62,8 @@ describe('first values', () => {
 
 describe('generations', () => {
   const specs = [spec('a', [2], { kind: 'constant', value: 1 }), spec('b', [1, 2], { kind: 'constant', value: 2 })];
-  const fill = (views: Record<string, Tensor>, value: number) => Object.values(views).forEach(({ data }) => void (data as Float32Array).fill(value));
+  const fill = (views: Record<string, Tensor>, value: number) =>
+    Object.values(views).forEach(({ data }) => void (data as Float32Array).fill(value));
   const flat = (store: ParameterStore) => [...store.values()].flatMap(([, { data }]) => [...data]);
 
   it('a step that does not advance leaves every current number alone', () => {
@@ -80,12 +82,21 @@ describe('generations', () => {
   it('restores values and moments into the current generation, whichever it is', () => {
     const from = new ParameterStore(specs);
     from.initialize(1);
-    for (const [part, value] of [['value', 3], ['moment1', 4], ['moment2', 5]] as const) fill(from.views('current', part, ''), value);
+    for (const [part, value] of [
+      ['value', 3],
+      ['moment1', 4],
+      ['moment2', 5],
+    ] as const)
+      fill(from.views('current', part, ''), value);
     const to = new ParameterStore(specs);
     to.advance();
     to.restore(from.state());
     expect(flat(to)).toEqual([3, 3, 3, 3]);
-    expect([...to.state()].map(([part, { data }]) => [part, ...data])).toEqual([['value', 3, 3, 3, 3], ['moment1', 4, 4, 4, 4], ['moment2', 5, 5, 5, 5]]);
+    expect([...to.state()].map(([part, { data }]) => [part, ...data])).toEqual([
+      ['value', 3, 3, 3, 3],
+      ['moment1', 4, 4, 4, 4],
+      ['moment2', 5, 5, 5, 5],
+    ]);
     expect(to.get('b').shape).toEqual([1, 2]);
   });
 

@@ -78,8 +78,8 @@ test.each(names)('%s: losses, gradient norms and parameters follow PyTorch for 6
     norms.push(result.gradientNorm);
   }
   expect(losses).toHaveLength(6);
-  losses.forEach((loss, i) => expect(Math.abs(loss / golden.losses64[i] - 1), `loss ${i}`).toBeLessThan(1e-4));
-  norms.forEach((norm, i) => expect(Math.abs(norm / golden.gradientNorms64[i] - 1), `norm ${i}`).toBeLessThan(1e-4));
+  for (const [i, loss] of losses.entries()) expect(Math.abs(loss / golden.losses64[i] - 1), `loss ${i}`).toBeLessThan(1e-4);
+  for (const [i, norm] of norms.entries()) expect(Math.abs(norm / golden.gradientNorms64[i] - 1), `norm ${i}`).toBeLessThan(1e-4);
   let compared = 0;
   for (const [key, sum] of Object.entries<number>(golden.finalAbsSums)) {
     if (golden.vanishingGradient.includes(key) || golden.withoutGradient.includes(key)) continue;

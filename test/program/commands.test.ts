@@ -163,6 +163,14 @@ describe('multigraft inspect', () => {
     expect(await kinds('@out/mood/pytorch_adapter.bin')).toEqual(['weights']);
   });
 
+  it('shows how far an unfinished run is', async () => {
+    const progress = { step: 7, best: { step: 4, metric: 0.5 } };
+    place.write('run/state/state.json', { version: 1, saved: { progress }, settings: { epochs: 3 } });
+    const { out } = await place.run(['inspect', '@run']);
+    expect(out).toMatch(/^unfinished run: .*\n {2}step +7\n/);
+    expect(out).toContain('the same command with --resume goes on');
+  });
+
   it('warns of numbers that are not finite', async () => {
     const header = JSON.stringify({ w: { dtype: 'F32', shape: [2], data_offsets: [0, 8] } });
     const bytes = new Uint8Array(8 + header.length + 8);

@@ -5,7 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { nodeFiles } from '../../src/base/files-node.ts';
 import { readSafetensors, readSafetensorsIndex } from '../../src/formats/safetensors.ts';
-import { runCli, type Running, startCli, temporaryFolder } from '../cli.ts';
+import { type Running, runCli, startCli, temporaryFolder } from '../cli.ts';
 import { writeTinyEncoder, writeTinyTask } from '../tiny.ts';
 
 const folder = temporaryFolder();
@@ -18,7 +18,10 @@ function command(output: string, ...more: string[]): string[] {
   return ['train', '--model', encoder, '--task', task, '--output', output, ...fixed, ...more];
 }
 
-const METHODS = { adapter: ['--save-every', '5', '--eval-every', '18'], everything: ['--method', 'full', '--save-every', '1', '--max-steps', '100'] } as const;
+const METHODS = {
+  adapter: ['--save-every', '5', '--eval-every', '18'],
+  everything: ['--method', 'full', '--save-every', '1', '--max-steps', '100'],
+} as const;
 const uninterrupted = { adapter: join(folder, 'whole-adapter'), everything: join(folder, 'whole-everything') };
 
 beforeAll(async () => {
@@ -35,7 +38,11 @@ describe('kill -9', () => {
   it('at three random moments: after each resume the run goes on as if nothing had happened', async () => {
     const output = join(folder, 'killed');
     const moments: string[] = [];
-    for (const [from, to] of [[1, 100], [110, 220], [230, 320]] as const) {
+    for (const [from, to] of [
+      [1, 100],
+      [110, 220],
+      [230, 320],
+    ] as const) {
       const run = startCli(command(output, ...METHODS.adapter, ...(moments.length ? ['--resume'] : [])));
       moments.push(await killAt(run, output, from + Math.floor(Math.random() * (to - from)), 40 * Math.random()));
       await expectWholeState(output, moments);
@@ -55,7 +62,10 @@ describe('kill -9', () => {
     }
     await finish(output, 'everything', moments);
     expectEqualRuns(output, uninterrupted.everything, 100, moments);
-    expect(readdirSync(output).filter((name) => name.endsWith('.partial')), moments.join('; ')).toEqual([]);
+    expect(
+      readdirSync(output).filter((name) => name.endsWith('.partial')),
+      moments.join('; '),
+    ).toEqual([]);
   }, 120_000);
 });
 
@@ -85,7 +95,10 @@ describe('--resume refuses', () => {
     await killAt(run, unfinished, 25, 0);
   }, 60_000);
 
-  async function refusal(change: (output: string) => void | Promise<void>, args: (output: string) => string[] = (output) => command(output, ...METHODS.adapter)): Promise<string> {
+  async function refusal(
+    change: (output: string) => void | Promise<void>,
+    args: (output: string) => string[] = (output) => command(output, ...METHODS.adapter),
+  ): Promise<string> {
     const output = join(folder, 'refused', String(Math.random()));
     await cp(unfinished, output, { recursive: true });
     await change(output);
@@ -98,17 +111,28 @@ describe('--resume refuses', () => {
   const unchanged = () => {};
 
   it('other settings', async () => {
-    const message = await refusal(unchanged, (output) => command(output, ...METHODS.adapter).map((arg) => (arg === '0.005' ? '0.004' : arg)));
-    expect(message).toMatch('OUT/state/state.json: learningRate: found 0.004 now; expected 0.005, as in the run that is resumed. Resume with');
+    const message = await refusal(unchanged, (output) =>
+      command(output, ...METHODS.adapter).map((arg) => (arg === '0.005' ? '0.004' : arg)),
+    );
+    expect(message).toMatch(
+      'OUT/state/state.json: learningRate: found 0.004 now; expected 0.005, as in the run that is resumed. Resume with',
+    );
   });
 
   it('another task, and other rows under the name of the first', async () => {
     const other = await writeTinyTask(folder, 'pair');
-    expect(await refusal(unchanged, (output) => command(output, ...METHODS.adapter).map((arg) => (arg === task ? other : arg)))).toMatch('state.json: task: found "tiny-pair" now; expected "tiny-classification"');
+    expect(await refusal(unchanged, (output) => command(output, ...METHODS.adapter).map((arg) => (arg === task ? other : arg)))).toMatch(
+      'state.json: task: found "tiny-pair" now; expected "tiny-classification"',
+    );
     const edited = join(folder, 'edited', 'tiny-classification');
     await cp(task, edited, { recursive: true });
-    writeFileSync(join(edited, 'train.jsonl'), (await readFile(join(edited, 'train.jsonl'), 'utf8')).replace('"label":"sea"', '"label":"sky"'));
-    expect(await refusal(unchanged, (output) => command(output, ...METHODS.adapter).map((arg) => (arg === task ? edited : arg)))).toMatch('state.json: trainingRows: found');
+    writeFileSync(
+      join(edited, 'train.jsonl'),
+      (await readFile(join(edited, 'train.jsonl'), 'utf8')).replace('"label":"sea"', '"label":"sky"'),
+    );
+    expect(await refusal(unchanged, (output) => command(output, ...METHODS.adapter).map((arg) => (arg === task ? edited : arg)))).toMatch(
+      'state.json: trainingRows: found',
+    );
   });
 
   it('another encoder of the same name and shape', async () => {
@@ -120,23 +144,43 @@ describe('--resume refuses', () => {
     expect(offset).toBeGreaterThan(8);
     bytes.writeFloatLE(0.25, offset);
     writeFileSync(path, bytes);
-    expect(await refusal(unchanged, (output) => command(output, ...METHODS.adapter).map((arg) => (arg === encoder ? other : arg)))).toMatch('state.json: encoder: found');
+    expect(await refusal(unchanged, (output) => command(output, ...METHODS.adapter).map((arg) => (arg === encoder ? other : arg)))).toMatch(
+      'state.json: encoder: found',
+    );
   });
 
   it('a missing state, and a finished run', async () => {
-    expect(await refusal(() => {}, () => command(join(folder, 'nowhere')))).toMatch('found no unfinished run; expected state/state.json. Start without --resume.');
-    expect(await refusal(() => {}, () => command(uninterrupted.adapter))).toMatch('found a run that is finished');
+    expect(
+      await refusal(
+        () => {},
+        () => command(join(folder, 'nowhere')),
+      ),
+    ).toMatch('found no unfinished run; expected state/state.json. Start without --resume.');
+    expect(
+      await refusal(
+        () => {},
+        () => command(uninterrupted.adapter),
+      ),
+    ).toMatch('found a run that is finished');
   });
 
   it('a damaged state.json', async () => {
-    expect(await refusal((output) => truncateSync(join(output, 'state/state.json'), 100))).toMatch(/^OUT\/state\/state\.json: found a damaged file .* Start anew without --resume\.$/);
-    expect(await refusal((output) => writeFileSync(join(output, 'state/state.json'), '{"version":1,"saved":null,"logLength":-1,"settings":{}}'))).toMatch('state.json: logLength: found');
+    expect(await refusal((output) => truncateSync(join(output, 'state/state.json'), 100))).toMatch(
+      /^OUT\/state\/state\.json: found a damaged file .* Start anew without --resume\.$/,
+    );
+    expect(
+      await refusal((output) => writeFileSync(join(output, 'state/state.json'), '{"version":1,"saved":null,"logLength":-1,"settings":{}}')),
+    ).toMatch('state.json: logLength: found');
   });
 
   it('parameters that are cut short or missing', async () => {
     const parameters = readdirSync(join(unfinished, 'state')).find((name) => name.startsWith('parameters-')) as string;
-    expect(await refusal((output) => truncateSync(join(output, 'state', parameters), 2000))).toMatch(`OUT/state/${parameters}: found a damaged file`);
-    expect(await refusal((output) => nodeFiles.remove(join(output, 'state', parameters)))).toMatch(`OUT/state/${parameters}: found a damaged file`);
+    expect(await refusal((output) => truncateSync(join(output, 'state', parameters), 2000))).toMatch(
+      `OUT/state/${parameters}: found a damaged file`,
+    );
+    expect(await refusal((output) => nodeFiles.remove(join(output, 'state', parameters)))).toMatch(
+      `OUT/state/${parameters}: found a damaged file`,
+    );
   });
 });
 
@@ -159,11 +203,16 @@ async function killAt(run: Running, output: string, step: number, milliseconds: 
 async function reachStep(run: Running, output: string, step: number): Promise<void> {
   const log = join(output, 'log.jsonl');
   let over = false;
-  void run.ended.then(() => void (over = true));
+  void run.ended.then(() => {
+    over = true;
+  });
   while (!over && !(existsSync(log) && readFileSync(log, 'utf8').includes(`{"step":${step},`))) await wait(2);
 }
 
-function stateOf(output: string): { saved: { progress: { step: number }; parameters: string; best: string | null } | null; logLength: number } {
+function stateOf(output: string): {
+  saved: { progress: { step: number }; parameters: string; best: string | null } | null;
+  logLength: number;
+} {
   return JSON.parse(readFileSync(join(output, 'state/state.json'), 'utf8'));
 }
 
@@ -186,10 +235,13 @@ interface LogLine {
 function linesOf(output: string): LogLine[] {
   const text = readFileSync(join(output, 'log.jsonl'), 'utf8');
   expect(text.endsWith('}\n')).toBe(true);
-  return text.trimEnd().split('\n').map((line) => {
-    const { examplesPerSecond: _, ...kept } = JSON.parse(line) as LogLine & { examplesPerSecond?: number };
-    return kept;
-  });
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => {
+      const { examplesPerSecond: _, ...kept } = JSON.parse(line) as LogLine & { examplesPerSecond?: number };
+      return kept;
+    });
 }
 
 function stepsOf(output: string): LogLine[] {
@@ -198,12 +250,16 @@ function stepsOf(output: string): LogLine[] {
 
 function expectEqualRuns(output: string, whole: string, steps: number, moments: readonly string[]): void {
   const message = moments.join('; ');
-  expect(stepsOf(output).map(({ step }) => step), message).toEqual(Array.from({ length: steps }, (_, i) => i + 1));
+  expect(
+    stepsOf(output).map(({ step }) => step),
+    message,
+  ).toEqual(Array.from({ length: steps }, (_, i) => i + 1));
   expect(linesOf(output), message).toEqual(linesOf(whole));
   expect(readdirSync(output).sort(), message).toEqual(readdirSync(whole).sort());
   const weights = readdirSync(whole).filter((name) => /\.(bin|safetensors)$|_config\.json$|^config\.json$/.test(name));
   expect(weights.length).toBeGreaterThanOrEqual(3);
-  for (const name of weights) expect(readFileSync(join(output, name)).equals(readFileSync(join(whole, name))), `${name}: ${message}`).toBe(true);
+  for (const name of weights)
+    expect(readFileSync(join(output, name)).equals(readFileSync(join(whole, name))), `${name}: ${message}`).toBe(true);
   const metrics = (path: string) => ({ ...JSON.parse(readFileSync(join(path, 'metrics.json'), 'utf8')), seconds: 0 });
   expect(metrics(output), message).toEqual(metrics(whole));
 }

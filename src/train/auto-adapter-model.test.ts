@@ -1,0 +1,170 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { TINY_ENCODER, TINY_TASKS, tinyTask } from '../../test/tiny.ts';
+import { type Files, memoryFiles } from '../base/files.ts';
+import { configureMethod } from '../methods/index.ts';
+import { referenceEngine } from '../session/reference.ts';
+import { loadTask } from '../tasks/index.ts';
+import { trainWordPiece, wordPieceTokenizerJson } from '../text/index.ts';
+import { AutoAdapterModel } from './auto-adapter-model.ts';
+import { trainSettings } from './settings.ts';
+import { trainTask } from './train-task.ts';
+
+const SIZES = { train: 4, validation: 2, test: 2 };
+const quick = { maxSteps: 2, batchSize: 2, learningRate: 0.01 };
+
+/** An encoder and every kind of task in memory: nothing here touches a disk or ONNX Runtime. */
+function world(): Files {
+  const texts = TINY_TASKS.flatMap((name) =>
+    tinyTask(name, SIZES).rows.train.flatMap(
+      (row) =>
+        JSON.stringify(Object.values(row))
+          .match(/[a-z]+/g)
+          ?.join(' ') ?? '',
+    ),
+  );
+  const { tokenizer, config } = wordPieceTokenizerJson(trainWordPiece(texts, { vocabularySize: 120, lowercase: true }), {
+    lowercase: true,
+    modelMaxLength: 40,
+  });
+  const files: Record<string, Uint8Array | string> = {
+    'tiny/config.json': readFileSync(`${TINY_ENCODER}/config.json`),
+    'tiny/model.safetensors': readFileSync(`${TINY_ENCODER}/model.safetensors`),
+    'tiny/tokenizer.json': JSON.stringify(tokenizer),
+    'tiny/tokenizer_config.json': JSON.stringify(config),
+  };
+  for (const name of TINY_TASKS) {
+    const { card, rows } = tinyTask(name, SIZES);
+    files[`${name}/card.json`] = JSON.stringify(card);
+    for (const [split, values] of Object.entries(rows))
+      files[`${name}/${split}.jsonl`] = values.map((row) => JSON.stringify(row)).join('\n');
+  }
+  return memoryFiles(files);
+}
+
+function open(files: Files): Promise<AutoAdapterModel> {
+  return AutoAdapterModel.fromPretrained('tiny', { files, engine: referenceEngine() });
+}
+
+describe('AutoAdapterModel', () => {
+  it.each(['classification', 'tagging', 'span'] as const)(
+    'trains, saves and loads an adapter for %s, with the same answers',
+    async (name) => {
+      const files = world();
+      const model = await open(files);
+      const task = await loadTask(files, name);
+      model.addAdapter(name);
+      const { steps, trained } = await model.trainAdapter(name, { task, ...quick });
+      expect(steps).toBe(2);
+      expect(trained).toBeGreaterThan(486);
+      expect([model.activeAdapters, model.activeHead, model.task.kind]).toEqual([name, name, task.kind]);
+      const { rows } = tinyTask(name, SIZES);
+      const answers = await model.predict(rows.test);
+      const { rows: count, metrics } = await model.evaluate(task);
+      expect([count, Object.keys(metrics)]).toEqual([SIZES.test, task.metrics]);
+
+      await model.saveAdapter('saved', name);
+      const other = await open(files);
+      expect(await other.loadAdapter('saved')).toBe(name);
+      expect(await other.predict(rows.test)).toEqual(answers);
+    },
+  );
+
+  it('trains as trainTask does, bit by bit', async () => {
+    const files = world();
+    const engine = referenceEngine();
+    const task = await loadTask(files, 'classification');
+    const settings = trainSettings.parse(quick);
+    await trainTask({ files, engine, model: 'tiny', task, method: configureMethod('lora'), name: 'mine', output: 'one', settings });
+    const model = await open(files);
+    model.addAdapter('mine', 'lora');
+    await model.trainAdapter('mine', { task, ...quick });
+    await model.saveAdapter('two', 'mine');
+    for (const file of ['pytorch_adapter.bin', 'pytorch_model_head.bin', 'adapter_config.json', 'head_config.json'])
+      expect(await files.read(`two/${file}`), file).toEqual(await files.read(`one/${file}`));
+  });
+
+  it('takes rows instead of files, and goes on from what it has', async () => {
+    const model = await open(world());
+    const { card, rows } = tinyTask('classification', SIZES);
+    const task = { ...(await loadTask(world(), 'classification')), files: {} };
+    model.addAdapter('a');
+    await model.trainAdapter('a', { task, rows: rows.train, ...quick });
+    const [before] = await model.predict(rows.test);
+    await model.trainAdapter('a', { task, rows: rows.train, validationRows: rows.validation, ...quick });
+    const [after] = await model.predict(rows.test);
+    expect(after?.logits).not.toEqual(before?.logits);
+    expect(card.labels).toContain(after?.prediction);
+  });
+
+  it('has a head for every kind, by the names of Python', async () => {
+    const model = await open(world());
+    model.addClassificationHead('one', { labels: ['x', 'y', 'z'] });
+    expect((await model.predict([{ text: 'bako' }]))[0]?.logits).toHaveLength(3);
+    model.addClassificationHead('many', { numLabels: 4, multilabel: true, layers: 1 });
+    expect((await model.predict([{ text: 'bako' }]))[0]?.prediction).toEqual(expect.any(Array));
+    model.addRegressionHead('number');
+    expect((await model.predict([{ text: 'bako' }]))[0]?.prediction).toEqual(expect.any(Number));
+    model.addTaggingHead('tags', { labels: ['O', 'B-x'] });
+    expect((await model.predict([{ tokens: ['bako', 'mi'] }]))[0]?.prediction).toHaveLength(2);
+    model.addMultipleChoiceHead('choice', { numChoices: 3, usePooler: true });
+    expect([0, 1, 2]).toContain((await model.predict([{ text: 'bako', choices: ['a', 'b', 'c'] }]))[0]?.prediction);
+    model.addQaHead('qa');
+    expect((await model.predict([{ question: 'ba', context: 'mi tu le' }]))[0]?.spans?.length).toBeGreaterThan(0);
+    expect(model.heads).toEqual(['one', 'many', 'number', 'tags', 'choice', 'qa']);
+    model.activeHead = 'one';
+    expect(['x', 'y', 'z']).toContain((await model.predict([{ text: 'bako' }]))[0]?.prediction);
+  });
+
+  it('calls outputs without names by their index', async () => {
+    const model = await open(world());
+    model.addClassificationHead('plain', { numLabels: 3 });
+    expect(model.task.labels).toEqual(['0', '1', '2']);
+  });
+
+  it('answers with the adapter that is active, or with none', async () => {
+    const files = world();
+    const model = await open(files);
+    const task = await loadTask(files, 'regression');
+    model.addAdapter('a', 'double_seq_bn');
+    await model.trainAdapter('a', { task, ...quick });
+    const row = [{ text: 'bako mitu' }];
+    const [grafted] = await model.predict(row);
+    model.setActiveAdapters(undefined);
+    const [bare] = await model.predict(row);
+    expect(bare?.prediction).not.toBe(grafted?.prediction);
+    model.setActiveAdapters('a');
+    expect(await model.predict(row)).toEqual([grafted]);
+  });
+
+  it('counts parameters as adapter_summary does', async () => {
+    const model = await open(world());
+    model.addAdapter('bottleneck', 'seq_bn');
+    model.addAdapter('low', { architecture: 'lora', r: 4 });
+    model.setActiveAdapters('low');
+    expect(model.adapterSummary()).toMatchObject([
+      { name: 'bottleneck', parameters: 3 * (2 * 2 * 32 + 2 + 32), active: false, train: false },
+      { name: 'low', parameters: 3 * 2 * (2 * 4 * 32), active: true, train: true },
+      { name: 'tiny', percent: 100, train: false },
+    ]);
+  });
+
+  it('refuses what makes no sense', async () => {
+    const files = world();
+    const model = await open(files);
+    const task = await loadTask(files, 'classification');
+    await expect(model.predict([{ text: 'a' }])).rejects.toMatchObject({ code: 'adapter.missing' });
+    model.addAdapter('a');
+    expect(() => model.addAdapter('a')).toThrow(/adapter 'a': found one of that name already/);
+    expect(() => model.addAdapter('b', 'full')).toThrow(/expected a method that adds parameters/);
+    expect(() => model.setActiveAdapters('aa')).toThrow(/Did you mean 'a'\?/);
+    expect(() => model.addClassificationHead('h', { layers: 0 })).toThrow(/head 'h': key 'layers': found 0/);
+    expect(() => model.addClassificationHead('h', { numLabels: 3, labels: ['x'] })).toThrow(/found 1 names; expected 3/);
+    const misspelt = { epoch: 3 } as object;
+    await expect(model.trainAdapter('a', { task, ...misspelt })).rejects.toThrow("setting 'epoch': found no such setting");
+    await expect(model.trainAdapter('a', { task, epochs: -1 })).rejects.toThrow(/setting 'epochs': found -1; expected number to be >0/);
+    await expect(model.trainAdapter('a', { task, rows: [] })).rejects.toMatchObject({ code: 'task.empty' });
+    model.addTaggingHead('a', { numLabels: 2 });
+    await expect(model.trainAdapter('a', { task, ...quick })).rejects.toMatchObject({ code: 'task.card' });
+  });
+});

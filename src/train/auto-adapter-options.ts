@@ -1,0 +1,103 @@
+import { expectationIn, fail, nearest } from '../base/errors.ts';
+import type { Files } from '../base/files.ts';
+import type { MajorityScore } from '../metrics/index.ts';
+import type { Engine } from '../session/session.ts';
+import type { Field, Task } from '../tasks/index.ts';
+import { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
+import type { TrainResult } from './trainer.ts';
+
+export interface PretrainedOptions {
+  /** Where folders are read and written; the disk of this machine when left out. */
+  readonly files?: Files;
+  /** What computes; ONNX Runtime in this process when left out. It is started at the first training or prediction. */
+  readonly engine?: Engine;
+}
+
+/** Settings of a head, as the methods of the Python library take them. */
+export interface HeadOptions {
+  readonly layers?: number;
+  readonly activationFunction?: string | null;
+  readonly usePooler?: boolean;
+  readonly bias?: boolean;
+  readonly dropoutProb?: number;
+  /** Replaces a head of that name. */
+  readonly overwriteOk?: boolean;
+}
+
+export interface LabelledHeadOptions extends HeadOptions {
+  readonly numLabels?: number;
+  /** Names of the outputs, in order; their number is `numLabels`. */
+  readonly labels?: readonly string[];
+}
+
+export interface TrainAdapterOptions extends Partial<TrainSettings> {
+  readonly task: Task;
+  /** Labelled rows in place of the files of the task. */
+  readonly rows?: readonly Readonly<Record<string, unknown>>[];
+  readonly validationRows?: readonly Readonly<Record<string, unknown>>[];
+  /** Read at most this many rows of each split. */
+  readonly limit?: number;
+  readonly onEvent?: (event: TrainEvent) => void;
+  readonly signal?: AbortSignal;
+}
+
+export interface AdapterTraining extends Pick<TrainResult, 'steps' | 'best' | 'stoppedEarly'> {
+  /** Numbers that trained: the adapter's and the head's. */
+  readonly trained: number;
+}
+
+export interface PredictOptions {
+  /** Where a field stands in the rows, when not under its own name. */
+  readonly columns?: Readonly<Partial<Record<Field, string>>>;
+  /** Tokens per sequence; longer texts are cut. */
+  readonly maxLength?: number;
+  /** Names a row in messages by its file and line. */
+  readonly place?: (index: number) => { readonly file: string; readonly line: number };
+  readonly onProgress?: (done: number, of: number) => void;
+  /** Told of what a user should know, such as texts that were cut. */
+  readonly onNote?: (text: string) => void;
+}
+
+export interface EvaluateOptions extends Pick<PredictOptions, 'maxLength' | 'onProgress' | 'onNote'> {
+  readonly limit?: number;
+}
+
+export interface Evaluation {
+  readonly rows: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Why a metric is undefined on these rows. */
+  readonly warnings: Readonly<Record<string, string>>;
+  /** What always giving the most frequent answer scores; absent for regression and spans. */
+  readonly majority?: MajorityScore;
+}
+
+/** A line of {@link AutoAdapterModel.adapterSummary}. */
+export interface SummaryRow {
+  readonly name: string;
+  readonly architecture: string;
+  readonly parameters: number;
+  /** Percent of the encoder's parameters. */
+  readonly percent: number;
+  readonly active: boolean;
+  /** Whether training would change it. */
+  readonly train: boolean;
+}
+
+/** Completes settings with their defaults. @throws usage.value naming the setting */
+export function checkSettings(settings: Partial<TrainSettings>): TrainSettings {
+  const result = trainSettings.strict().safeParse(settings);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const key = issue?.code === 'unrecognized_keys' ? (issue.keys[0] as string) : String(issue?.path[0] ?? '');
+  const near = nearest(key, Object.keys(trainSettings.shape));
+  return fail({
+    code: 'usage.value',
+    subject: `setting '${key}'`,
+    found: issue?.code === 'unrecognized_keys' ? 'no such setting' : JSON.stringify((settings as Record<string, unknown>)[key]),
+    expected:
+      issue?.code === 'unrecognized_keys' || !issue
+        ? `one of ${Object.keys(trainSettings.shape).join(', ')}`
+        : expectationIn(issue.message),
+    ...(near && near !== key && { next: `Did you mean '${near}'?` }),
+  });
+}
