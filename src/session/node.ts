@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { fail } from '../base/errors.ts';
 import { folderOf } from '../base/files.ts';
@@ -19,17 +20,38 @@ export interface NodeEngineOptions {
 export async function nodeEngine(options: NodeEngineOptions = {}): Promise<Engine> {
   const ort = await importRuntime();
   let compilations = 0;
+  /** Equal programs over the same weights are compiled once: whoever asks while the first lives shares it. */
+  const live = new Map<string, { readonly session: Promise<InferenceSession>; users: number }>();
+  const create = (bytes: Uint8Array, folder: string | undefined) => {
+    compilations++;
+    return guard('compiling a program', () => ort.InferenceSession.create(bytes, sessionOptions(options, folder)));
+  };
   return {
     name: 'node',
     get compilations() {
       return compilations;
     },
     async compile(program, weights) {
-      compilations++;
       const folder = externalFolder(program, weights);
       const bytes = toOnnx(optimize(program), await placesOf(program, weights, folder));
-      const session = await guard('compiling a program', () => ort.InferenceSession.create(bytes, sessionOptions(options, folder)));
-      return nodeSession(ort, session, program);
+      const key = createHash('sha256')
+        .update(folder ?? '')
+        .update(bytes)
+        .digest('hex');
+      const shared = live.get(key) ?? { session: create(bytes, folder), users: 0 };
+      live.set(key, shared);
+      shared.users++;
+      const session = await shared.session.catch((error) => {
+        live.delete(key);
+        throw error;
+      });
+      const release = async () => {
+        shared.users--;
+        if (shared.users > 0) return;
+        live.delete(key);
+        await session.release();
+      };
+      return nodeSession(ort, session, program, release);
     },
   };
 }
@@ -94,10 +116,11 @@ async function placesOf(program: Program, weights: Weights, folder: string | und
   return (name) => places.get(name) as WeightPlace;
 }
 
-function nodeSession(ort: Ort, session: InferenceSession, program: Program): Session {
+function nodeSession(ort: Ort, session: InferenceSession, program: Program, release: () => Promise<void>): Session {
   const { inputs } = partsOf(program);
   const used = new Set(session.inputNames);
   const names = Object.keys(program.outputs);
+  let released = false;
   return {
     async run(feeds: Feeds, into: Feeds = {}) {
       checkInto(program, into, bindFeeds(inputs, feeds));
@@ -110,7 +133,10 @@ function nodeSession(ort: Ort, session: InferenceSession, program: Program): Ses
       const results = await guard('running a program', () => session.run(given, fetches, { logSeverityLevel: 4 }));
       return Object.fromEntries(names.map((name) => [name, into[name] ?? fromOrt(results[outputName(name)] as OrtTensor)]));
     },
-    release: () => session.release(),
+    async release() {
+      if (!released) await release();
+      released = true;
+    },
   };
 }
 

@@ -285,3 +285,25 @@ it('a small network learns the same on both engines', async () => {
   exact.forEach((value, i) => void expect(ours[i]).toBeCloseTo(value, 4));
   expect(exact.at(-1)).toBeLessThan((exact[0] as number) / 4);
 });
+
+it('equal programs over the same weights are compiled once while one of them lives', async () => {
+  const engine = await nodeEngine({ threads: 1 });
+  const program = (factor: number) => {
+    const x = input('x', 'float32', ['B']);
+    return { outputs: { y: add(x, scalar(factor)) } };
+  };
+  const [first, second, other] = [
+    await engine.compile(program(1), new Map()),
+    await engine.compile(program(1), new Map()),
+    await engine.compile(program(2), new Map()),
+  ];
+  expect(engine.compilations).toBe(2);
+  await first.release();
+  await first.release();
+  const { y } = await second.run({ x: float32([1], [1]) });
+  expect(y?.data).toEqual(Float32Array.of(2));
+  await second.release();
+  await other.release();
+  await (await engine.compile(program(1), new Map())).release();
+  expect(engine.compilations).toBe(3);
+});

@@ -13,12 +13,12 @@ export type {
 } from './auto-adapter-options.ts';
 export type { TrainTaskResult } from './card.ts';
 export { type Built, describeEncoders, describeMethods, type EncoderEntry, type MethodEntry } from './catalogue.ts';
-export { loadCorpus } from './corpus.ts';
 export { maxTokens, type Prepared, prepare, type Unit } from './data.ts';
 export { type InspectedPart, type Inspection, inspectPath } from './inspect.ts';
 export { type Drawing, drawModel, type Model, trainableParameters } from './model.ts';
 export { createPredictor, type Predictor } from './predictor.ts';
 export { type PretrainOptions, type PretrainSettings, type PretrainState, pretrain } from './pretrain.ts';
+export { type PretrainEncoderOptions, pretrainEncoder, pretrainSettings } from './pretrain-encoder.ts';
 export { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
 export type { SpanCandidate } from './span.ts';
 export { createTrainingStep, type StepOptions, type StepResult, type TrainingStep } from './step.ts';
