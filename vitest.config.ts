@@ -20,7 +20,7 @@ export default defineConfig({
           testTimeout: 300_000,
         },
       },
-      { extends: true, test: { name: 'real', include: ['test/real/**/*.test.ts'], testTimeout: 600_000 } },
+      { extends: true, test: { name: 'real', include: ['test/real/**/*.test.ts', 'test/interop/**/*.test.ts'], testTimeout: 600_000 } },
     ],
   },
 });

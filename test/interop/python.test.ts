@@ -237,7 +237,7 @@ async function record(file: string, results: readonly Result[]): Promise<void> {
   const worst = Math.max(...results.map(({ relative }) => relative ?? Number.POSITIVE_INFINITY));
   const report = {
     what: 'adapters, heads and encoders written by this package, loaded by Python: largest difference of the outputs over their largest value',
-    script: 'test/real/python.test.ts',
+    script: 'test/interop/python.test.ts',
     versions: { node: process.versions.node, ...JSON.parse(stdout.trim().split('\n').at(-1) as string) },
     cases: results.length,
     ok: results.filter(({ ok }) => ok).length,
