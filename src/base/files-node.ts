@@ -33,7 +33,7 @@ export const nodeFiles: Files = {
   list: (path) => guard(path, async () => (await readdir(path)).sort()),
   write: (path, bytes) =>
     guard(path, async () => {
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       const temporary = `${path}.${process.pid}.partial`;
       const handle = await open(temporary, 'w');
       try {
@@ -46,7 +46,7 @@ export const nodeFiles: Files = {
     }),
   append: (path, text) =>
     guard(path, async () => {
-      await mkdir(dirname(path), { recursive: true });
+      await makeFolder(dirname(path));
       await appendFile(path, text);
     }),
   truncate: (path, length) => guard(path, () => truncate(path, length)),
@@ -80,3 +80,25 @@ const REFUSALS: Readonly<Record<string, readonly [found: string, expected: strin
   EROFS: ['a file system that cannot be written', 'one that can', 'Choose another place.'],
   ENOSPC: ['no space left', 'room for the file', 'Free some space, or choose another place.'],
 };
+
+/** Node's own recursive mkdir never returns where the system refuses a folder although its parent is there (as /proc does). */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (cause) {
+    const code = (cause as NodeJS.ErrnoException).code;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || dirname(path) === path || (await exists(dirname(path)))) throw cause;
+    await makeFolder(dirname(path));
+    await mkdir(path).catch((again: NodeJS.ErrnoException) => {
+      if (again.code !== 'EEXIST') throw again;
+    });
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
+}

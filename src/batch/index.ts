@@ -1,7 +1,6 @@
-export { type Batch, type CollateOptions, collate, paddedLength, paddingShare, type TokenRow } from './collate.ts';
+export { type Batch, type CollateOptions, collate, paddedLength, type TokenRow } from './collate.ts';
 export {
   createSampler,
-  evaluationBatches,
   lengthBuckets,
   type SampledBatch,
   type Sampler,

@@ -1,6 +1,6 @@
 import { fail, invariant } from '../base/errors.ts';
 import { createRandom, type Random } from '../base/random.ts';
-import { LENGTH_MULTIPLE, paddedLength } from './collate.ts';
+import { paddedLength } from './collate.ts';
 
 /**
  * Batches of rows of similar length, in random order: rows are shuffled, sorted by padded length within pools of
@@ -24,13 +24,6 @@ export function sequentialBatches(rowCount: number, batchSize: number): Int32Arr
     Int32Array.from({ length: rowCount }, (_, row) => row),
     batchSize,
   );
-}
-
-/** For evaluation: longest rows first, so that padding is least and memory peaks at once. Write results to `rows[i]`. */
-export function evaluationBatches(lengths: Int32Array, batchSize: number): Int32Array[] {
-  const order = Int32Array.from(lengths, (_, row) => row);
-  order.sort((a, b) => (lengths[b] as number) - (lengths[a] as number) || a - b);
-  return cut(order, batchSize);
 }
 
 export interface SamplerOptions {
@@ -120,7 +113,7 @@ function checkState(state: SamplerState, identity: Omit<SamplerState, 'epoch' | 
 
 function byPaddedLength(lengths: Int32Array, shuffled: Int32Array): (a: number, b: number) => number {
   const place = new Map(Array.from(shuffled, (row, i) => [row, i]));
-  const cost = (row: number) => paddedLength(lengths[row] as number, LENGTH_MULTIPLE);
+  const cost = (row: number) => paddedLength(lengths[row] as number);
   return (a, b) => cost(a) - cost(b) || (place.get(a) as number) - (place.get(b) as number);
 }
 

@@ -24,7 +24,7 @@ export async function saveAdapter(
   { format, layout }: SavingOptions = {},
 ): Promise<void> {
   const { method, config } = adapter.method;
-  checkName(adapter.name, 'the adapter to save', 'Give it another name.');
+  checkName(adapter.name, "the adapter's name", 'Give it another name.');
   const chosen = layoutOf(adapter.method, layout);
   const specs = parametersOf(adapter.method, adapter.model, adapter.name);
   const tensors = tensorsToWrite(adapter.tensors, specs, `adapter '${adapter.name}'`);
@@ -98,7 +98,7 @@ async function loadAdapters(
       : [`It was trained with '${made.name}' and is loaded into '${encoder.name}': they must have the same weights.`];
   if (typeof raw.name !== 'string' || raw.name === '')
     return fail({ code: 'adapter.format', subject: `${path}: field 'name'`, found: shown(raw.name), expected: 'text' });
-  const name = checkName(as ?? raw.name, path, 'Load it under another name.');
+  const name = checkName(as ?? raw.name, `${path}: field 'name'`, 'Load it under another name.');
   const unknown: string[] = [];
   const method = methodOfConfig(currentConfig(raw, path, notes), path, {
     ...(methods && { methods }),

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { type ErrorCode, fail } from '../base/errors.ts';
 import type { Encoder } from '../encoders/index.ts';
 import type { Json } from '../formats/json.ts';
 
@@ -10,16 +10,18 @@ export const VERSION = 'adapters.1.3.0';
 
 /**
  * A name that Python's module tree and a file system both take.
- * @throws adapter.format
+ * @throws `code`
  */
-export function checkName(name: unknown, subject: string, next: string): string {
+export function checkName(name: unknown, subject: string, next: string, code: ErrorCode = 'adapter.format'): string {
   const expected = "1 to 128 characters without dots, slashes and control characters, and not '__base__'";
-  if (typeof name !== 'string')
-    return fail({ code: 'adapter.format', subject: `${subject}: field 'name'`, found: shown(name), expected, next });
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (name === '' || name.length > 128 || name === '__base__' || /[./\\\u0000-\u001f\u007f]/.test(name))
-    return fail({ code: 'adapter.format', subject: `${subject}: field 'name'`, found: shown(name), expected, next });
-  return name;
+  if (typeof name === 'string' && /^[^./\\\u0000-\u001f\u007f]{1,128}$/.test(name) && name !== '__base__') return name;
+  return fail({ code, subject, found: shown(name), expected, next });
+}
+
+/** A text made fit for {@link checkName}, as far as dots and slashes go. */
+export function asName(text: string): string {
+  return text.replaceAll(/[./\\]/g, '_');
 }
 
 export interface StoredFacts {

@@ -37,7 +37,7 @@ export async function saveHead(
   model: ModelFacts,
   { format = 'bin' }: { format?: WeightFormat } = {},
 ): Promise<void> {
-  checkName(head.name, 'the head to save', 'Give it another name.');
+  checkName(head.name, "the head's name", 'Give it another name.');
   await writeWeights(
     files,
     folder,
@@ -94,7 +94,7 @@ export async function loadHead(
   checkModel(raw, encoder, path);
   const config = checkHeadConfig(raw.config, path);
   const stored = typeof raw.name === 'string' ? raw.name : '';
-  const name = checkName(as ?? raw.name, path, 'Load it under another name.');
+  const name = checkName(as ?? raw.name, `${path}: field 'name'`, 'Load it under another name.');
   const head: Head = { name, config };
   const weights = await readWeights(files, folder, HEAD_WEIGHTS);
   const found = new Map(

@@ -1,6 +1,6 @@
 export { ADAPTER_CONFIG, loadAdapter, saveAdapter } from './adapter.ts';
 export { saveEncoder } from './encoder.ts';
-export type { ModelFacts } from './facts.ts';
+export { asName, checkName, type ModelFacts } from './facts.ts';
 export { configHash } from './hash.ts';
 export { HEAD_CONFIG, type HeadPackage, type LoadedHead, loadHead, saveHead } from './head.ts';
 export type { AdapterPackage, LoadedAdapter, LoadingOptions, SavingOptions } from './package.ts';

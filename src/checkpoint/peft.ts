@@ -5,7 +5,7 @@ import { asFloat32, float32, type Tensor, zeros } from '../base/tensor.ts';
 import { LINEARS, type LinearName } from '../encoders/index.ts';
 import { type Json, pythonJson } from '../formats/json.ts';
 import { LORA, loraPath, methodOfConfig } from '../methods/index.ts';
-import { checkName, list, type ModelFacts, shown } from './facts.ts';
+import { asName, checkName, list, type ModelFacts, shown } from './facts.ts';
 import type { AdapterPackage, LoadedAdapter, LoadingOptions } from './package.ts';
 import { peftHead, readPeftHead } from './peft-head.ts';
 import { matchTensors, readWeights, type WeightFormat, writeWeights } from './weights.ts';
@@ -68,7 +68,7 @@ export async function loadPeft(
 ): Promise<LoadedAdapter> {
   const path = joinPath(folder, CONFIG);
   const config = checkConfig(raw, path);
-  const name = checkName(as ?? baseName(folder).replaceAll(/[./\\]/g, '_'), path, 'Load it under another name.');
+  const name = checkName(as ?? asName(baseName(folder)), `${path}: field 'name'`, 'Load it under another name.');
   const weights = await readWeights(files, folder, WEIGHTS);
   const { updates, rest } = sortKeys(weights.tensors, encoder, weights.path);
   if (updates.length === 0)

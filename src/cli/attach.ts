@@ -19,7 +19,7 @@ export const modelShape = {
     .int()
     .min(3)
     .optional()
-    .meta({ description: 'tokens per sequence; longer inputs are cut (default: 128, or 384 for spans)' }),
+    .meta({ description: 'tokens per sequence, as in training; longer inputs are cut (default: 128, or 384 for spans)' }),
   threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
 };
 

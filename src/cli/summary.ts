@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { asName } from '../checkpoint/index.ts';
 import { AutoAdapterModel, type SummaryRow } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
@@ -18,8 +19,8 @@ export const command = defineCommand({
     const model = await AutoAdapterModel.fromPretrained(await modelFolder(context.files, options.model), { files: context.files });
     for (const folder of options.adapter) await model.loadAdapter(folder);
     for (const method of options.method) {
-      model.addAdapter(method, method);
-      model.setActiveAdapters(method);
+      model.addAdapter(asName(method), method);
+      model.setActiveAdapters(asName(method));
     }
     for (const note of model.notes) context.stderr(`note: ${note}`);
     const rows = model.adapterSummary();

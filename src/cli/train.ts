@@ -17,7 +17,13 @@ const schema = z.object({
     .meta({ description: `what to train: multigraft methods lists them; settings in brackets, ${DEFAULT_METHOD}[reduction_factor=8]` }),
   output: z.string().optional().meta({ value: 'folder', description: 'where adapter, head, card and metrics go' }),
   name: z.string().optional().meta({ description: 'name of adapter and head (default: the task)' }),
-  init: z.string().optional().meta({ value: 'folder', description: 'a saved adapter to start from' }),
+  init: z
+    .string()
+    .optional()
+    .meta({
+      value: 'folder',
+      description: 'a saved adapter of the same method to start from; its head too where it gives the same labels',
+    }),
   resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
   headLayers: z.number().int().min(1).max(8).optional().meta({ description: 'linears in the head (default: 2; 1 for tagging and spans)' }),
   limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split' }),

@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import type { AddNormSite, Graft, NormPlace, Rows } from '../encoders/index.ts';
-import { add, expand, gemm, layerNorm, mul, multiplyDims, reduceMean, reshape, scalar, sigmoid, type Value } from '../graph/index.ts';
+import { add, expand, gemm, layerNorm, mul, reshape, scalar, type Value } from '../graph/index.ts';
 import { activation, type Dropout, type Initializer, isActivation, type ParameterSpec, type Parameters } from '../nn/index.ts';
 import { adapterPath, type Method, type MethodContext, modules, PLACES } from './method.ts';
+import { perSequence, sequenceGate } from './per-sequence.ts';
 
 /**
  * Bottleneck adapters: Houlsby et al. 2019 (double_seq_bn), Pfeiffer et al. 2020 (seq_bn), He et al. 2022 (par_bn),
@@ -232,15 +233,7 @@ function dropPath({ stochastic_depth: p }: BottleneckConfig, u: Value, rows: Row
   return perSequence(u, reshape(kept, [rows.batch, 1, 1]), rows);
 }
 
-/** UniPELT's gate (Mao et al. 2022): one number per sequence, the mean over its tokens of σ(w·z + b). */
 function gated(config: BottleneckConfig, own: Own, u: Value, z: Value, rows: Rows): Value {
   if (!config.use_gating) return u;
-  const scores = sigmoid(gemm(z, own('gate.weight'), own('gate.bias'), { transB: true }));
-  return perSequence(u, reduceMean(reshape(scores, [rows.batch, rows.length, 1]), [1]), rows);
-}
-
-/** u [batch·length, d] times one factor [batch, 1, 1] per sequence. */
-function perSequence(u: Value, factor: Value, { batch, length }: Rows): Value {
-  const d = u.shape.at(-1) as number;
-  return reshape(mul(reshape(u, [batch, length, d]), factor), [multiplyDims(batch, length), d]);
+  return perSequence(u, sequenceGate(z, own('gate.weight'), own('gate.bias'), rows), rows);
 }

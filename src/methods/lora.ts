@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { Graft, LinearName } from '../encoders/index.ts';
-import { add, gemm, matmul, mul, multiplyDims, reduceMean, reshape, sigmoid, type Value } from '../graph/index.ts';
+import { add, matmul } from '../graph/index.ts';
 import type { Initializer, ParameterSpec } from '../nn/index.ts';
 import { loraPath, type Method, type MethodContext, modules } from './method.ts';
+import { perSequence, sequenceGate } from './per-sequence.ts';
 
 /**
  * LoRA (Hu et al. 2022): y = W x + b + (α/r)·B A drop(x), at any of a layer's six linears.
@@ -55,24 +56,18 @@ export const LORA: Method<LoraConfig> = {
   graft(config, context, parameters, dropout): Graft {
     const adapted = new Set(linears(config));
     return {
-      linear({ name, layer, module, x, y, batch, length }) {
+      linear({ name, layer, module, x, y, ...rows }) {
         if (!adapted.has(name) || config.leave_out.includes(module)) return y;
+        const specs = parametersAt(config, context, name, module);
         const own = (tail: string) => {
-          const spec = parametersAt(config, context, name, module).find((one) => one.name.endsWith(`.${tail}`)) as ParameterSpec;
+          const spec = specs.find((one) => one.name.endsWith(`.${tail}`)) as ParameterSpec;
           return parameters(spec.name, spec.shape);
         };
         const dropped = dropout(x, config.dropout, `layer.${layer}.${name}.${context.name}`);
         const low = matmul(dropped, own('lora_A'), { transB: true });
         if (!config.use_gating) return add(y, matmul(low, own('lora_B'), { transB: true, alpha: config.alpha / config.r }));
-        const scores = sigmoid(gemm(x, own('gate.weight'), own('gate.bias'), { transB: true }));
-        const gate = reduceMean(reshape(scores, [batch, length, 1]), [1]);
-        const update = matmul(low, own('lora_B'), { transB: true });
-        return add(y, perSequence(update, gate));
-
-        function perSequence(u: Value, factor: Value): Value {
-          const out = u.shape.at(-1) as number;
-          return reshape(mul(reshape(u, [batch, length, out]), factor), [multiplyDims(batch, length), out]);
-        }
+        const gate = sequenceGate(x, own('gate.weight'), own('gate.bias'), rows);
+        return add(y, perSequence(matmul(low, own('lora_B'), { transB: true }), gate, rows));
       },
     };
   },

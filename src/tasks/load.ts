@@ -170,7 +170,11 @@ function inferLabels(kind: TaskKind, values: readonly Record<string, unknown>[],
 }
 
 function listFromText(text: string, separator: RegExp | string): unknown[] {
-  if (!text.startsWith('[')) return text.split(separator).map((label) => label.trim());
+  if (!text.startsWith('['))
+    return text
+      .split(separator)
+      .map((label) => label.trim())
+      .filter(Boolean);
   try {
     const value: unknown = JSON.parse(text);
     return Array.isArray(value) ? value : [];

@@ -31,7 +31,7 @@ export interface EncodeOptions {
 
 export interface WindowOptions {
   readonly maxLength: number;
-  /** Context tokens that a window shares with the one before; 0 by default. */
+  /** Context tokens that a window shares with the one before; by default a third of `maxLength`, but no more than half a window. */
   readonly stride?: number;
 }
 
@@ -136,15 +136,17 @@ export function createTokenizer(tokenizerJson: Json, configJson: Json = {}): Tok
       });
       return assemble(sequence, null, options, wordPostProcessor);
     },
-    encodeWindows(question, context, { maxLength, stride = 0 }) {
+    encodeWindows(question, context, { maxLength, stride }) {
       const first = sequenceOf(question);
       const second = sequenceOf(context);
       const total = first.ids.length + second.ids.length;
       const [, size] = lengthsWithin(first, second, { maxLength, truncation: 'only_second' }, counts);
-      return windows(second.ids.length, size, stride, side).map(([from, to]) => {
-        const sequences = [kept(first, first.ids.length), cutSequence(second, from, to, postProcessor)];
-        return layOut(postProcessor.pair, sequences, total - first.ids.length - (to - from));
-      });
+      return windows(second.ids.length, size, stride ?? Math.min(Math.floor(maxLength / 3), Math.floor(size / 2)), side).map(
+        ([from, to]) => {
+          const sequences = [kept(first, first.ids.length), cutSequence(second, from, to, postProcessor)];
+          return layOut(postProcessor.pair, sequences, total - first.ids.length - (to - from));
+        },
+      );
     },
     tokenOf: (id) => tokens.get(id),
     idOf: (token) => ids.get(token),

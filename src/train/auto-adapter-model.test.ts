@@ -84,6 +84,36 @@ describe('AutoAdapterModel', () => {
       expect(await files.read(`two/${file}`), file).toEqual(await files.read(`one/${file}`));
   });
 
+  it('starts from a saved adapter of the same method, and from its head where that has the same labels', async () => {
+    const files = world();
+    const notes: string[] = [];
+    const run = async (name: 'classification' | 'pair', output: string, method: string, init?: string) =>
+      trainTask({
+        files,
+        engine: referenceEngine(),
+        model: 'tiny',
+        task: await loadTask(files, name),
+        method: configureMethod(method),
+        name: 'mine',
+        output,
+        settings: trainSettings.parse({ ...quick, maxSteps: 1, learningRate: init ? 1e-30 : 0.01 }),
+        ...(init !== undefined && { init }),
+        onEvent: (event) => void (event.type === 'note' && notes.push(event.text)),
+      });
+    await run('classification', 'one', 'seq_bn');
+    await run('classification', 'two', 'seq_bn', 'one');
+    for (const file of ['pytorch_adapter.bin', 'pytorch_model_head.bin'])
+      expect(await files.read(`two/${file}`), file).toEqual(await files.read(`one/${file}`));
+    await run('pair', 'three', 'seq_bn[non_linearity="gelu"]', 'one');
+    expect(notes.filter((text) => text.includes('one'))).toEqual([
+      'The adapter in one was made with other settings: non_linearity.',
+      'The head in one answers other labels or has another form: a new one is trained.',
+    ]);
+    await expect(run('pair', 'four', 'lora', 'one')).rejects.toThrow(
+      /^--init one: found .*adapter_down.*, which lora does not have; expected/,
+    );
+  });
+
   it('takes rows instead of files, and goes on from what it has', async () => {
     const model = await open(world());
     const { card, rows } = tinyTask('classification', SIZES);
@@ -95,6 +125,41 @@ describe('AutoAdapterModel', () => {
     const [after] = await model.predict(rows.test);
     expect(after?.logits).not.toEqual(before?.logits);
     expect(card.labels).toContain(after?.prediction);
+  });
+
+  it('trains the outputs of a head by their names, whatever the order of the labels of the task', async () => {
+    const model = await open(world());
+    const { rows } = tinyTask('classification', { ...SIZES, train: 40 });
+    const task = { ...(await loadTask(world(), 'classification')), files: {} };
+    const [first, ...others] = task.labels as [string, ...string[]];
+    model.addAdapter('a');
+    model.addClassificationHead('a', { labels: [...others, first] });
+    const same = rows.train.filter((row) => row.label === first);
+    await model.trainAdapter('a', { task, rows: same, ...quick, maxSteps: 6, learningRate: 0.05 });
+    expect((await model.predict(rows.test)).map(({ prediction }) => prediction)).toEqual([first, first]);
+  });
+
+  it('refuses a name that no folder can hold before any work, and makes that of a task fit', async () => {
+    const files = world();
+    const model = await open(files);
+    const expected = "expected 1 to 128 characters without dots, slashes and control characters, and not '__base__'";
+    expect(() => model.addAdapter('a.b')).toThrow(`adapter 'a.b': found "a.b"; ${expected}`);
+    expect(() => model.addTaggingHead('a/b')).toThrow(`head 'a/b': found "a/b"; ${expected}`);
+    const task = { ...(await loadTask(files, 'classification')), name: 'v1.2' };
+    const options = {
+      files,
+      engine: referenceEngine(),
+      model: 'tiny',
+      task,
+      method: configureMethod('lora'),
+      settings: trainSettings.parse({ ...quick, maxSteps: 1 }),
+    };
+    await expect(trainTask({ ...options, name: '../x' })).rejects.toMatchObject({
+      code: 'usage.value',
+      message: expect.stringContaining(`--name: found "../x"; ${expected}`),
+    });
+    expect((await trainTask({ ...options, output: 'out' })).name).toBe('v1_2');
+    expect(await model.loadAdapter('out')).toBe('v1_2');
   });
 
   it('has a head for every kind, by the names of Python', async () => {

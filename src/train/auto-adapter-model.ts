@@ -3,6 +3,7 @@ import { type Files, joinPath } from '../base/files.ts';
 import { elementCount, type Tensor } from '../base/tensor.ts';
 import {
   ADAPTER_CONFIG,
+  checkName,
   HEAD_CONFIG,
   loadAdapter,
   loadHead,
@@ -123,7 +124,7 @@ export class AutoAdapterModel {
 
   /**
    * Adds a fresh adapter: a method's name with settings in brackets, or a configuration as it stands in files.
-   * @throws method.config, method.site, adapter.duplicate
+   * @throws method.config, method.site, adapter.duplicate, adapter.format for a name that no folder can hold
    */
   addAdapter(name: string, config: string | MethodConfig = DEFAULT_METHOD, { overwriteOk = false } = {}): void {
     const method = typeof config === 'string' ? configureMethod(config) : methodOfConfig(config, `adapter '${name}'`);
@@ -135,7 +136,7 @@ export class AutoAdapterModel {
         expected: 'a method that adds parameters',
         next: 'Use trainTask for it.',
       });
-    this.#refuseDuplicate('adapter', name, this.#adapters, overwriteOk);
+    this.#checkNew('adapter', name, this.#adapters, overwriteOk);
     method.method.parameters(method.config, { encoder: this.encoder.config, family: this.encoder.family, name });
     this.#adapters.set(name, { method });
     this.#changed();
@@ -198,21 +199,25 @@ export class AutoAdapterModel {
     const adapter = this.#adapter(name);
     const checked = checkSettings(settings);
     const maxLength = sequenceLength(this.encoder, this.tokenizer, checked.maxLength, task.kind);
-    const split = async (which: Split, given: TrainAdapterOptions['rows']) => {
-      const read = given
-        ? labelledRows(task, given, which)
-        : await loadRows(this.#files, task, which, limit === undefined ? {} : { limit });
-      return { rows: read, prepared: prepare(read, { task, tokenizer: this.tokenizer, maxLength }) };
-    };
-    const train = await split('train', rows);
-    const validation = validationRows || (task.files.validation && !rows) ? await split('validation', validationRows) : undefined;
-    if (!this.#heads.has(name)) this.#attach(headFor(task, name, train.rows), false);
+    const read = (which: Split, given: TrainAdapterOptions['rows']) =>
+      given ? labelledRows(task, given, which) : loadRows(this.#files, task, which, limit === undefined ? {} : { limit });
+    const trainingRows = await read('train', rows);
+    if (!this.#heads.has(name)) this.#attach(headFor(task, name, trainingRows), false);
     const head = this.#head(name);
+    const judged = taskForHead(task, head);
+    // A head that was there before keeps the order of its outputs, whatever that of the task's labels is.
+    const ofHead = { ...task, labels: taskOfHead(head).labels };
+    const split = (all: readonly Row[]) => ({
+      rows: all,
+      prepared: prepare(all, { task: ofHead, tokenizer: this.tokenizer, maxLength }),
+    });
+    const train = split(trainingRows);
+    const validation = validationRows || (task.files.validation && !rows) ? split(await read('validation', validationRows)) : undefined;
     const model: Model = { encoder: withDropout(this.encoder, checked.dropout), method: adapter.method, adapter: name, head };
     const { parameters, ...result } = await trainModel({
       engine: await this.#runtime(),
       model,
-      task: taskForHead(task, head),
+      task: judged,
       train,
       validation,
       settings: checked,
@@ -220,8 +225,8 @@ export class AutoAdapterModel {
       ...(onEvent && { onEvent }),
       ...(signal && { signal }),
     });
-    const ofHead = new Set(headParameters(head, this.encoder.config.hidden).map((spec) => spec.name));
-    const pick = (wanted: boolean) => new Map([...parameters].filter(([key]) => ofHead.has(key) === wanted));
+    const headNames = new Set(headParameters(head, this.encoder.config.hidden).map((spec) => spec.name));
+    const pick = (wanted: boolean) => new Map([...parameters].filter(([key]) => headNames.has(key) === wanted));
     this.#adapters.set(name, { ...adapter, tensors: pick(false) });
     this.#heads.set(name, { ...head, tensors: pick(true) });
     this.setActiveAdapters(name);
@@ -402,7 +407,7 @@ export class AutoAdapterModel {
   }
 
   #attach(head: Head, overwriteOk: boolean): void {
-    this.#refuseDuplicate('head', head.name, this.#heads, overwriteOk);
+    this.#checkNew('head', head.name, this.#heads, overwriteOk);
     this.#heads.set(head.name, withLabels(head));
     this.#activeHead = head.name;
     this.#changed();
@@ -428,7 +433,8 @@ export class AutoAdapterModel {
     });
   }
 
-  #refuseDuplicate(what: string, name: string, known: ReadonlyMap<string, unknown>, overwriteOk: boolean): void {
+  #checkNew(what: string, name: string, known: ReadonlyMap<string, unknown>, overwriteOk: boolean): void {
+    checkName(name, `${what} '${name}'`, 'Choose another name.');
     if (known.has(name) && !overwriteOk)
       fail({
         code: 'adapter.duplicate',
@@ -473,7 +479,7 @@ function labelledRows(task: Task, rows: readonly Readonly<Record<string, unknown
   return rows.map((row, i) => checkRow(task, row, { file: `${which} rows`, line: i + 1 }));
 }
 
-function drawn(specs: ConstructorParameters<typeof ParameterStore>[0]): Map<string, Tensor> {
+function drawn(specs: ConstructorParameters<typeof ParameterStore>[0]): ReadonlyMap<string, Tensor> {
   const store = new ParameterStore(specs);
   store.initialize(UNTRAINED_SEED);
   return store.values();

@@ -1,11 +1,12 @@
 import { fail } from '../base/errors.ts';
 import { type Files, readText } from '../base/files.ts';
-import { loadRows, loadTask, type Row, type Split } from '../tasks/index.ts';
+import { loadRows, loadTask, type Row, type Split, type Task } from '../tasks/index.ts';
 import type { Sample } from './words.ts';
 
 /**
- * Texts to pretrain on: lines of .txt files, and the training rows of task folders. Nothing that stands in a validation or
- * test row of the tasks under `unseen` is let through, whole or as one of its sentences.
+ * Texts to pretrain on, each once: lines of .txt files, and the training rows of task folders. Nothing that stands in a
+ * validation or test row of the tasks under `unseen` is let through, whole or as one of its sentences.
+ * @throws task.empty, and what reading files and tasks throws
  */
 export async function loadCorpus(
   files: Files,
@@ -17,15 +18,21 @@ export async function loadCorpus(
   const seen = new Set<string>();
   let dropped = 0;
   for (const path of paths)
-    for (const sample of path.endsWith('.txt') ? await lines(files, path) : await taskTexts(files, path)) {
+    for (const sample of path.endsWith('.txt') ? await lines(files, path) : await trainingTexts(files, path)) {
       const key = sample.map(normal).join('\u0000');
-      if (key === '' || seen.has(key)) continue;
+      if (/^\0?$/.test(key) || seen.has(key)) continue;
       seen.add(key);
       if (sample.some((text) => sentences(text).some((one) => held.has(one)))) dropped++;
       else samples.push(sample);
     }
   if (samples.length === 0)
-    fail({ code: 'task.empty', subject: paths.join(', '), found: 'no text', expected: '.txt files or task folders with training rows' });
+    fail({
+      code: 'task.empty',
+      subject: paths.join(', ') || 'the texts to learn from',
+      found: dropped ? `no text that is not in a validation or test row (${dropped} left out)` : 'no text',
+      expected: '.txt files or task folders with training rows',
+      next: 'Add text with --data.',
+    });
   return { samples, dropped };
 }
 
@@ -33,38 +40,50 @@ async function lines(files: Files, path: string): Promise<Sample[]> {
   return (await readText(files, path)).split(/\r?\n/).map((line): Sample => [line.trim()]);
 }
 
-async function taskTexts(files: Files, path: string, split: Split = 'train'): Promise<Sample[]> {
+async function trainingTexts(files: Files, path: string): Promise<Sample[]> {
   const task = await loadTask(files, path);
-  return task.files[split] === undefined ? [] : (await loadRows(files, task, split)).flatMap(textsOf);
+  if (task.files.train === undefined)
+    fail({ code: 'task.empty', subject: path, found: 'no training rows', expected: 'a train split', next: 'Leave it out of --data.' });
+  return (await loadRows(files, task, 'train')).flatMap(samplesOf);
 }
 
-/** A row as texts: pairs stay pairs, long contexts become sentences three at a time. */
-function textsOf(row: Row): Sample[] {
+/** What to learn from a row: pairs stay pairs, a choice goes with the right answer, long texts become pieces. */
+function samplesOf(row: Row): Sample[] {
   switch (row.kind) {
-    case 'tagging':
-      return [[row.tokens.join(' ')]];
     case 'choice':
       return [[row.text, row.choices[row.label] as string]];
     case 'span':
-      return [[row.question], ...pieces(row.context)];
-    default:
-      return row.textPair === undefined
-        ? pieces(row.text)
-        : [
-            [row.text, ...(pieces(row.textPair)[0] as readonly string[])].slice(0, 2) as unknown as Sample,
-            ...pieces(row.textPair).slice(1),
-          ];
+      return [row.question, ...pieces(row.context)].map((text): Sample => [text]);
+    case 'tagging':
+      return textsOf(row).map((text): Sample => [text]);
+    default: {
+      const [first, ...rest] = pieces(row.textPair ?? row.text) as [string, ...string[]];
+      return [row.textPair === undefined ? [first] : [row.text, first], ...rest.map((text): Sample => [text])];
+    }
   }
 }
 
-const SENTENCES = 3;
+/** All that a row says. */
+function textsOf(row: Row): string[] {
+  switch (row.kind) {
+    case 'tagging':
+      return [row.tokens.join(' ')];
+    case 'choice':
+      return [row.text, ...row.choices];
+    case 'span':
+      return [row.question, row.context];
+    default:
+      return row.textPair === undefined ? [row.text] : [row.text, row.textPair];
+  }
+}
 
-function pieces(text: string): Sample[] {
+/** Sentences of a piece. */
+const PIECE = 3;
+
+/** A text as pieces of a few sentences; at least one. */
+function pieces(text: string): string[] {
   const parts = split(text);
-  return Array.from(
-    { length: Math.max(1, Math.ceil(parts.length / SENTENCES)) },
-    (_, i): Sample => [parts.slice(i * SENTENCES, (i + 1) * SENTENCES).join(' ')],
-  );
+  return Array.from({ length: Math.max(1, Math.ceil(parts.length / PIECE)) }, (_, i) => parts.slice(i * PIECE, (i + 1) * PIECE).join(' '));
 }
 
 function split(text: string): string[] {
@@ -74,25 +93,19 @@ function split(text: string): string[] {
 /** Normalised sentences of every validation and test row. */
 async function heldOut(files: Files, folders: readonly string[]): Promise<Set<string>> {
   const held = new Set<string>();
-  for (const folder of folders)
+  for (const folder of folders) {
+    const task = await loadTask(files, folder);
     for (const part of ['validation', 'test'] as const)
-      for (const texts of await taskTextsWhole(files, folder, part))
-        for (const text of texts) for (const sentence of sentences(text)) held.add(sentence);
+      for (const row of await rowsOf(files, task, part)) for (const sentence of textsOf(row).flatMap(sentences)) held.add(sentence);
+  }
   return held;
 }
 
-async function taskTextsWhole(files: Files, path: string, part: Split): Promise<string[][]> {
-  const task = await loadTask(files, path);
-  if (task.files[part] === undefined) return [];
-  return (await loadRows(files, task, part)).map((row) => {
-    if (row.kind === 'tagging') return [row.tokens.join(' ')];
-    if (row.kind === 'choice') return [row.text, ...row.choices];
-    if (row.kind === 'span') return [row.question, row.context];
-    return row.textPair === undefined ? [row.text] : [row.text, row.textPair];
-  });
+async function rowsOf(files: Files, task: Task, part: Split): Promise<Row[]> {
+  return task.files[part] === undefined ? [] : loadRows(files, task, part);
 }
 
-/** Sentences too short to be anybody's are let pass, such as "Yes." */
+/** Sentences with fewer words are nobody's, such as "Yes.": they are let pass. */
 const WORDS = 4;
 
 /** The text and its sentences, normalised, as far as they are long enough to be recognised. */

@@ -97,7 +97,7 @@ describe('prepare', () => {
     expect([...(unit?.encodings[0]?.inputIds ?? [])]).toEqual([2, 5, 3, 6, 3]);
     expect([...(unit?.encodings[0]?.tokenTypeIds ?? [])]).toEqual([0, 0, 0, 1, 1]);
     expect(() => prepare([row], { task: task('classification', ['x', 'y']), tokenizer, maxLength: 4 })).toThrow(
-      'row 1: found 5 input ids; expected at most 4',
+      'row 1, inputIds: found 5 ids; expected at most 4',
     );
   });
 });
@@ -111,6 +111,19 @@ describe('spans', () => {
   });
   // [CLS] q [SEP] context [SEP]: the context begins at token 3; 8 tokens leave it 4 of them, of which 2 are shared.
   const windowed = { task: task('span'), maxLength: 8, stride: 2 };
+
+  it('a long question narrows the overlap, and one that leaves no room is named by its row', () => {
+    const row = (question: string): PredictionRow => ({
+      kind: 'span',
+      question,
+      context: 'a b c d e f',
+      answers: [{ text: 'b', start: 2 }],
+    });
+    const made = prepare([row('q a b')], { tokenizer, task: task('span'), maxLength: 9 });
+    expect(made.units.map(({ encodings: [one] }) => one?.inputIds.length)).toEqual([9, 9, 8]);
+    expect(made.truncated).toBe(0);
+    expect(() => prepare([row('q'), row('a b c d e f g')], { tokenizer, task: task('span'), maxLength: 9 })).toThrow(/^row 2, /);
+  });
 
   it('windows overlap by the stride, and every one of them that holds the whole answer trains on it', () => {
     const { units } = prepare([span('a b c d e f g h', 'c d')], { tokenizer, ...windowed });
@@ -150,7 +163,7 @@ describe('spans', () => {
 });
 
 describe('feeds', () => {
-  const feeds = (rows: readonly PredictionRow[], of: Task, terms: number, maxLength = 16) => {
+  const feeds = (rows: readonly PredictionRow[], of: Task, terms?: number, maxLength = 16) => {
     const { units } = prepare(rows, { task: of, tokenizer, maxLength });
     return Object.fromEntries(
       Object.entries(feedsOf(units, headFor(of, 'h', rows as never), encoder, terms)).map(([name, { shape, data }]) => [
@@ -174,7 +187,7 @@ describe('feeds', () => {
     expect(two.lossWeights).toEqual({ shape: [2], data: [0.125, 0.125] });
     expect(two.inputIds).toEqual({ shape: [2, 8], data: [2, 5, 3, 0, 0, 0, 0, 0, 2, 6, 7, 3, 0, 0, 0, 0] });
     expect(two.attentionMask?.data).toEqual([1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0]);
-    expect(feeds([{ kind: 'classification', text: 'a' }], labels, 1)).not.toHaveProperty('labels');
+    expect(feeds([{ kind: 'classification', text: 'a' }], labels)).not.toHaveProperty('labels');
   });
 
   it('tagging: weights at labelled tokens only', () => {
@@ -212,9 +225,12 @@ describe('feeds', () => {
   });
 
   it('refuse an id that the encoder does not have, and another number of choices', () => {
-    expect(() => feeds([{ kind: 'classification', text: '', inputIds: [2, 120, 3] }], task('classification', ['x', 'y']), 1)).toThrow(
+    expect(() => feeds([{ kind: 'classification', text: '', inputIds: [2, 120, 3] }], task('classification', ['x', 'y']))).toThrow(
       'token id 120: found 120 ids in the encoder bert; expected an id below that',
     );
+    expect(() =>
+      feeds([{ kind: 'classification', text: '', inputIds: [2, 3], tokenTypeIds: [0, 2] }], task('classification', ['x', 'y'])),
+    ).toThrow('token type 2: found 2 types in the encoder bert; expected a number below that');
     const choice = (choices: string[]): PredictionRow => ({ kind: 'choice', text: 'a', choices, label: 0 });
     const { units } = prepare([choice(['a', 'b']), choice(['a', 'b', 'c'])], { task: task('choice'), tokenizer, maxLength: 16 });
     expect(() => feedsOf(units, headFor(task('choice'), 'h', [choice(['a', 'b'])] as never), encoder, 1)).toThrow(
@@ -231,7 +247,7 @@ describe('feeds', () => {
       tokenizer,
       maxLength: 16,
     });
-    const { positionIds } = feedsOf(units, headFor(task('classification', ['x', 'y']), 'h', []), roberta, 1);
+    const { positionIds } = feedsOf(units, headFor(task('classification', ['x', 'y']), 'h', []), roberta);
     const pad = roberta.config.padId;
     expect([...(positionIds?.data ?? [])]).toEqual([pad + 1, pad + 2, pad + 3, pad, pad, pad, pad, pad]);
   });

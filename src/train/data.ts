@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail, MultigraftError } from '../base/errors.ts';
 import { float32, int32, type Tensor } from '../base/tensor.ts';
 import { collate } from '../batch/index.ts';
 import type { Encoder } from '../encoders/index.ts';
@@ -47,18 +47,22 @@ export interface Prepared {
   readonly truncated: number;
 }
 
-/** Tokenises rows into units, in order. */
+/** Tokenises rows into units, in order. @throws text.too-long, usage.value naming the row */
 export function prepare(rows: readonly PredictionRow[], options: PrepareOptions): Prepared {
-  const units = rows.flatMap((row, index) => unitsOf(row, index, options));
-  const truncated = new Set(units.filter((unit) => unit.encodings.some((one) => one.truncated > 0)).map((unit) => unit.row)).size;
-  return { units, rows: rows.length, truncated };
+  const units = rows.flatMap((row, index) => {
+    try {
+      return unitsOf(row, index, options);
+    } catch (error) {
+      if (!(error instanceof MultigraftError)) throw error;
+      return fail({ ...error.problem, subject: `row ${index + 1}, ${error.problem.subject}`, cause: error });
+    }
+  });
+  // The windows of a long context leave nothing out.
+  const cut = ({ row, encodings }: Unit) => rows[row]?.kind !== 'span' && encodings.some((one) => one.truncated > 0);
+  return { units, rows: rows.length, truncated: units.filter(cut).length };
 }
 
-function unitsOf(
-  row: PredictionRow,
-  index: number,
-  { task, tokenizer, maxLength, stride = Math.floor(maxLength / 3) }: PrepareOptions,
-): Unit[] {
+function unitsOf(row: PredictionRow, index: number, { task, tokenizer, maxLength, stride }: PrepareOptions): Unit[] {
   const unit = (encodings: readonly Encoding[], target: Target | undefined): Unit => ({
     row: index,
     encodings,
@@ -78,12 +82,12 @@ function unitsOf(
         ),
       ];
     case 'span': {
-      const windows = tokenizer.encodeWindows(row.question, row.context, { maxLength, stride });
+      const windows = tokenizer.encodeWindows(row.question, row.context, { maxLength, ...(stride !== undefined && { stride }) });
       return windows.map((window) => unit([window], row.answers?.[0] && spanTarget(window, row as SpanRow)));
     }
     default: {
       const encoding = row.inputIds
-        ? givenEncoding(row.inputIds, row.tokenTypeIds, index, maxLength)
+        ? givenEncoding(row.inputIds, row.tokenTypeIds, maxLength)
         : tokenizer.encode(row.text, row.textPair, { maxLength });
       return [unit([encoding], textTarget(row.label, task))];
     }
@@ -126,12 +130,12 @@ function spanTarget({ sequenceIds, offsets }: Encoding, { context, answers }: Sp
   return whole ? { kind: 'span', start: first, end: last } : { kind: 'span', start: 0, end: 0 };
 }
 
-function givenEncoding(ids: readonly number[], types: readonly number[] | undefined, index: number, maxLength: number): Encoding {
+function givenEncoding(ids: readonly number[], types: readonly number[] | undefined, maxLength: number): Encoding {
   if (ids.length > maxLength)
     fail({
       code: 'text.too-long',
-      subject: `row ${index + 1}`,
-      found: `${ids.length} input ids`,
+      subject: 'inputIds',
+      found: `${ids.length} ids`,
       expected: `at most ${maxLength}`,
       next: 'Shorten the row: given ids are never cut.',
     });
@@ -154,21 +158,33 @@ export function lossTerms({ target }: Unit): number {
 
 /**
  * The feeds of one run over `units`. `terms` is the number of loss terms of the whole batch, of which these units may be
- * a part. Labels are left out where units have no target.
+ * a part; without it the targets are left out.
+ * @throws task.row, text.too-long, text.tokenizer for ids that the encoder does not have
  */
-export function feedsOf(units: readonly Unit[], head: Head, encoder: Encoder, terms: number): Record<string, Tensor> {
-  const encodings = units.flatMap((unit) => unit.encodings);
+export function feedsOf(units: readonly Unit[], head: Head, encoder: Encoder, terms?: number): Record<string, Tensor> {
   checkChoices(units, head);
+  const feeds = encoderFeeds(
+    units.flatMap((unit) => unit.encodings),
+    encoder,
+  );
+  const ids = feeds.inputIds as Tensor;
+  return {
+    ...feeds,
+    ...(terms !== undefined && targetFeeds(units, head, ids.shape as [number, number], terms)),
+  };
+}
+
+/** What an encoder reads of tokenised rows. Throws `text.too-long`, and `text.tokenizer` for ids it has no vector for. */
+export function encoderFeeds(encodings: readonly Encoding[], encoder: Encoder): Record<string, Tensor> {
   const { padId } = encoder.config;
   const batch = collate(encodings, { padId, maxLength: maxTokens(encoder) });
   const ids = batch.inputIds;
-  checkIds(ids.data as Int32Array, encoder);
+  checkIds(ids.data as Int32Array, batch.tokenTypeIds.data as Int32Array, encoder);
   return {
     inputIds: ids,
     tokenTypeIds: batch.tokenTypeIds,
-    attentionMask: float32(ids.shape, Float32Array.from(batch.attentionMask.data as Int32Array)),
+    attentionMask: batch.attentionMask,
     positionIds: positionIds(ids, padId),
-    ...(units[0]?.target && targetFeeds(units, head, ids.shape as [number, number], terms)),
   };
 }
 
@@ -183,7 +199,8 @@ function checkChoices(units: readonly Unit[], { name, config: { num_choices: cho
     });
 }
 
-function checkIds(ids: Int32Array, { name, config: { vocabulary } }: Encoder): void {
+function checkIds(ids: Int32Array, types: Int32Array, { name, family, config }: Encoder): void {
+  const { vocabulary } = config;
   const wrong = ids.find((id) => id < 0 || id >= vocabulary);
   if (wrong !== undefined)
     fail({
@@ -192,6 +209,15 @@ function checkIds(ids: Int32Array, { name, config: { vocabulary } }: Encoder): v
       found: `${vocabulary} ids in the encoder ${name}`,
       expected: 'an id below that',
       next: 'Use the tokenizer that belongs to the encoder; given inputIds must come from it too.',
+    });
+  const type = family.names.type === undefined ? undefined : types.find((id) => id < 0 || id >= config.types);
+  if (type !== undefined)
+    fail({
+      code: 'text.tokenizer',
+      subject: `token type ${type}`,
+      found: `${config.types} types in the encoder ${name}`,
+      expected: 'a number below that',
+      next: 'Use the tokenizer that belongs to the encoder; given tokenTypeIds must suit it too.',
     });
 }
 

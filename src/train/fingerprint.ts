@@ -2,6 +2,7 @@ import type { Tensor } from '../base/tensor.ts';
 import { bytesOf } from '../base/tensor.ts';
 import type { Encoder } from '../encoders/index.ts';
 import type { Prepared } from './data.ts';
+import type { Sample } from './words.ts';
 
 /** 16 hexadecimal digits that tell tokenised rows with their targets apart from any others: data, order and tokenizer. */
 export async function digestOfRows({ units }: Prepared): Promise<string> {
@@ -11,6 +12,15 @@ export async function digestOfRows({ units }: Prepared): Promise<string> {
         yield text(`${row} ${JSON.stringify(target, (_, value) => (ArrayBuffer.isView(value) ? Array.from(value as Int32Array) : value))}`);
         for (const { inputIds } of encodings) yield bytesOf({ dtype: 'int32', shape: [inputIds.length], data: inputIds });
       }
+    })(),
+  );
+}
+
+/** The same of texts to pretrain on. */
+export async function digestOfSamples(samples: readonly Sample[]): Promise<string> {
+  return digest(
+    (function* () {
+      for (const sample of samples) yield text(JSON.stringify(sample));
     })(),
   );
 }

@@ -53,7 +53,7 @@ export function withLabels<H extends Head | HeadPackage>(head: H): H {
 }
 
 /**
- * The task with the label order of the head, for judging it.
+ * The task to judge a head by: its labels stay in their own order unless the head has more of them.
  * @throws task.card for another kind, task.label for labels that the head does not have
  */
 export function taskForHead(task: Task, head: Head): Task {

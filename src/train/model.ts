@@ -1,3 +1,4 @@
+import { fail } from '../base/errors.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { type DrawingOptions, drawEncoder, drawPooled, type Encoder, encoderShapes, firstTokens } from '../encoders/index.ts';
 import type { Value } from '../graph/index.ts';
@@ -42,7 +43,10 @@ export interface Drawing {
   readonly trainable: ReadonlyMap<string, Value>;
 }
 
-/** Draws the forward pass: encoder, method, head. `trainable` names are inputs of the program, all others frozen weights. */
+/**
+ * Draws the forward pass: encoder, method, head. `trainable` names are inputs of the program, all others frozen weights.
+ * @throws head.config for a head that reads the pooler of an encoder without one
+ */
 export function drawModel(model: Model, dropout: Dropout, trainable: (name: string) => boolean): Drawing {
   const {
     encoder,
@@ -69,10 +73,22 @@ export function drawModel(model: Model, dropout: Dropout, trainable: (name: stri
   };
   const { output, rows } = drawEncoder(options);
   const { head_type: _type, use_pooler: usePooler, dropout_prob: own } = head.config;
+  if (usePooler) requirePooler(model);
   const first = readsOf(head) === 'first' ? firstTokens(output, rows) : output;
   const vector = usePooler ? drawPooled(options, first) : first;
   const p = own ?? encoder.config.classifierDropout ?? encoder.config.hiddenDropout;
   return { logits: drawLogits(head, vector, record, dropout, p), trainable: seen };
+}
+
+function requirePooler({ head, encoder: { name, family, weights } }: Model): void {
+  if (!weights.has(`${family.prefix}${family.names.pooler}.weight`))
+    fail({
+      code: 'head.config',
+      subject: `head '${head.name}': key 'use_pooler'`,
+      found: 'true',
+      expected: `false: the encoder ${name} has no pooler`,
+      next: 'Make a head that reads the first token, or take a checkpoint with its pooler.',
+    });
 }
 
 /** The encoder's frozen weights with more tensors beside them. */

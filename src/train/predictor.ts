@@ -1,5 +1,4 @@
 import type { Tensor } from '../base/tensor.ts';
-import { evaluationBatches } from '../batch/index.ts';
 import { noDropout } from '../nn/index.ts';
 import { outputsOf } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
@@ -18,7 +17,7 @@ export interface Predictor {
 const RUN_TOKENS = 2048;
 
 /**
- * Compiles a model's forward pass. Tensors that `current` gives are read anew at every run (a model in training);
+ * Compiles a model's forward pass. Tensors that `current` gives are read anew at every call (a model in training);
  * those of `fixed` become part of the program.
  */
 export async function createPredictor(
@@ -35,15 +34,11 @@ export async function createPredictor(
   return {
     async answers(rows, { units }, onProgress) {
       const byRow: UnitLogits[][] = rows.map(() => []);
+      const current = Object.fromEntries(tensors.current?.() ?? []);
       let done = 0;
       for (const batch of batches(units)) {
-        const feeds = feedsOf(
-          batch.map(({ target: _unused, ...unit }) => ({ ...unit, target: undefined })),
-          model.head,
-          model.encoder,
-          1,
-        );
-        const result = await session.run({ ...feeds, ...Object.fromEntries(tensors.current?.() ?? []) });
+        const feeds = feedsOf(batch, model.head, model.encoder);
+        const result = await session.run({ ...feeds, ...current });
         const data = (result.logits as Tensor).data as Float32Array;
         const width = perToken ? outputs * ((feeds.inputIds as Tensor).shape[1] as number) : outputs;
         batch.forEach(
@@ -58,15 +53,11 @@ export async function createPredictor(
   };
 }
 
-/** Units of similar length together, as many as {@link RUN_TOKENS} allows. */
+/** Units of similar length together, as many as {@link RUN_TOKENS} allows; the longest first, so that memory peaks at once. */
 function* batches(units: readonly Unit[]): Generator<Unit[]> {
-  const order = evaluationBatches(
-    Int32Array.from(units, (unit) => unit.length),
-    1,
-  ).map((rows) => units[rows[0] as number] as Unit);
   let held: Unit[] = [];
   let longest = 0;
-  for (const unit of order) {
+  for (const unit of units.toSorted((a, b) => b.length - a.length)) {
     longest = Math.max(longest, unit.length);
     const sequences = (held.length + 1) * unit.encodings.length;
     if (held.length > 0 && sequences * longest > RUN_TOKENS) {

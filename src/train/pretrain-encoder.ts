@@ -3,13 +3,18 @@ import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { type Tensor, toFloat16 } from '../base/tensor.ts';
 import { configFields } from '../encoders/fields.ts';
-import { FAMILIES, familyOf, loadEncoder } from '../encoders/index.ts';
+import { type Encoder, FAMILIES, familyOf, loadEncoder } from '../encoders/index.ts';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import type { Engine } from '../session/session.ts';
 import { createTokenizer, loadTokenizer, type Tokenizer, trainWordPiece, wordPieceTokenizerJson } from '../text/index.ts';
 import { loadCorpus } from './corpus.ts';
+import { maxTokens } from './data.ts';
+import { digestOfEncoder, digestOfSamples } from './fingerprint.ts';
+import { openLog } from './log.ts';
 import { type PretrainState, pretrain } from './pretrain.ts';
 import type { TrainEvent } from './settings.ts';
+import { compareSettings, damagedUnless } from './state.ts';
+import type { Sample } from './words.ts';
 
 /** Everything that decides what encoder comes out. One declaration gives type, default, check, flag and help. */
 export const pretrainSettings = z.object({
@@ -49,29 +54,37 @@ export interface PretrainEncoderOptions {
 }
 
 const STATE = 'state.safetensors';
+const WEIGHTS = 'model.safetensors';
 /** Steps between lines of the log: each is the mean of as many. */
 const LOG_STEPS = 50;
 
 /**
  * Makes an encoder folder (config, tokenizer, weights, log) from plain text; see {@link pretrain} for how it learns.
+ * A run resumes with the same texts, teacher and settings; only `steps` and `saveEvery` may be others.
  * @throws train.resume, train.stopped, task.empty, and what reading texts and teacher throws
  */
 export async function pretrainEncoder(options: PretrainEncoderOptions): Promise<{ texts: number; dropped: number }> {
-  const { files, engine, output, teacher, settings, signal } = options;
+  const { files, engine, output, settings, signal } = options;
   const note = (text: string) => options.onEvent?.({ type: 'note', text });
+  checkSettings(settings, options.teacher);
+  const logPath = joinPath(output, 'log.jsonl');
+  const teacher = options.teacher === undefined ? undefined : await loadTeacher(files, options.teacher, settings);
+  // Adds nothing: a folder that cannot be written is to show before hours of work.
+  await files.append(logPath, '');
+  const saved = options.resume ? await loadState(files, output) : undefined;
   const { samples, dropped } = await loadCorpus(files, options.data, options.unseen);
   note(`${samples.length} texts; ${dropped} left out because they stand in validation or test rows.`);
-  const saved = options.resume ? await loadState(files, output) : undefined;
+  const fingerprint = await fingerprintOf(settings, samples, teacher?.encoder);
+  if (saved) compareSettings(saved.settings, fingerprint, joinPath(output, STATE));
+  else await clear(files, output, note);
+
   const tokenizer = saved ? await loadTokenizer(files, output) : await learnTokenizer(options, samples.flat(), note);
   const fields = configOf(settings, tokenizer.vocabularySize);
   const path = joinPath(output, 'config.json');
   await files.write(path, `${JSON.stringify(fields, null, 2)}\n`);
   const family = familyOf(fields.model_type, path);
-
-  const log = joinPath(output, 'log.jsonl');
-  if (saved) await files.truncate(log, saved.logLength);
-  else await files.write(log, '');
-  let [sum, count] = [0, 0];
+  const log = await openLog(files, logPath, saved?.logLength ?? 0);
+  let { sum, count } = saved?.unlogged ?? { sum: 0, count: 0 };
   const weights = await pretrain({
     engine,
     family,
@@ -80,9 +93,7 @@ export async function pretrainEncoder(options: PretrainEncoderOptions): Promise<
     tokenizer,
     samples,
     settings,
-    ...(teacher !== undefined && {
-      teacher: { encoder: await loadEncoder(files, teacher), tokenizer: await loadTokenizer(files, teacher) },
-    }),
+    ...(teacher && { teacher }),
     ...(saved && { resume: saved.state }),
     ...(signal && { signal }),
     async onEvent(event) {
@@ -90,19 +101,61 @@ export async function pretrainEncoder(options: PretrainEncoderOptions): Promise<
       if (event.type !== 'step') return;
       sum += event.loss;
       count++;
-      if (event.step % LOG_STEPS !== 0) return;
-      const { step, epoch, learningRate, examplesPerSecond } = event;
-      await files.append(log, `${JSON.stringify({ step, epoch, loss: sum / count, learningRate, textsPerSecond: examplesPerSecond })}\n`);
+      if (event.step % LOG_STEPS !== 0 && event.step !== settings.steps) return;
+      await log.write({ ...event, loss: sum / count });
       [sum, count] = [0, 0];
     },
     async save({ step, sampler, parameters }) {
-      const progress = JSON.stringify({ step, sampler, logLength: await files.size(log) });
-      await files.write(joinPath(output, STATE), writeSafetensors(parameters, { progress }));
+      const progress: Progress = { step, sampler, logLength: await log.length(), unlogged: { sum, count }, settings: fingerprint };
+      await files.write(joinPath(output, STATE), writeSafetensors(parameters, { progress: JSON.stringify(progress) }));
     },
   });
-  await files.write(joinPath(output, 'model.safetensors'), writeSafetensors(narrow(weights, settings.precision), { format: 'pt' }));
+  await files.write(joinPath(output, WEIGHTS), writeSafetensors(narrow(weights, settings.precision), { format: 'pt' }));
   await files.remove(joinPath(output, STATE));
   return { texts: samples.length, dropped };
+}
+
+function checkSettings({ hidden, heads, maxLength, positions, masking }: PretrainEncoderSettings, teacher: string | undefined): void {
+  if (masking === 0 && teacher === undefined)
+    fail({
+      code: 'usage.value',
+      subject: '--masking',
+      found: '0',
+      expected: 'more than 0 without --teacher: hidden words are learnt from',
+    });
+  if (hidden % heads !== 0)
+    fail({ code: 'usage.value', subject: '--hidden', found: `${hidden} with ${heads} heads`, expected: 'a multiple of --heads' });
+  if (maxLength > positions)
+    fail({ code: 'usage.value', subject: '--max-length', found: `${maxLength}`, expected: `at most --positions, ${positions}` });
+}
+
+async function loadTeacher(files: Files, folder: string, { maxLength }: PretrainEncoderSettings) {
+  const encoder = await loadEncoder(files, folder);
+  const most = maxTokens(encoder);
+  if (maxLength > most)
+    fail({
+      code: 'usage.value',
+      subject: '--max-length',
+      found: `${maxLength}`,
+      expected: `at most ${most}, what the teacher ${folder} takes`,
+    });
+  return { encoder, tokenizer: await loadTokenizer(files, folder) };
+}
+
+/** What decides the result. Another number of steps is another end of the same road: the learning rate falls towards it. */
+async function fingerprintOf(
+  { steps: _steps, saveEvery: _saveEvery, ...settings }: PretrainEncoderSettings,
+  samples: readonly Sample[],
+  teacher: Encoder | undefined,
+): Promise<Readonly<Record<string, unknown>>> {
+  return { ...settings, texts: await digestOfSamples(samples), teacher: teacher ? await digestOfEncoder(teacher) : null };
+}
+
+/** An older run's state and weights do not go with the new tokenizer. */
+async function clear(files: Files, output: string, note: (text: string) => void): Promise<void> {
+  if ((await files.kind(joinPath(output, STATE))) !== 'none')
+    note(`The unfinished run in ${output} is replaced; --resume would have gone on with it.`);
+  for (const name of [STATE, WEIGHTS]) await files.remove(joinPath(output, name));
 }
 
 async function learnTokenizer(
@@ -119,8 +172,6 @@ async function learnTokenizer(
 }
 
 function configOf({ hidden, layers, heads, intermediate, positions }: PretrainEncoderSettings, vocabulary: number) {
-  if (hidden % heads !== 0)
-    fail({ code: 'usage.value', subject: '--hidden', found: `${hidden} with ${heads} heads`, expected: 'a multiple of --heads' });
   // The plain family is the first of the list.
   const [plain] = FAMILIES;
   return {
@@ -141,30 +192,45 @@ function configOf({ hidden, layers, heads, intermediate, positions }: PretrainEn
   };
 }
 
-async function loadState(files: Files, output: string): Promise<{ state: PretrainState; logLength: number }> {
+async function loadState(files: Files, output: string): Promise<Omit<Progress, 'step' | 'sampler'> & { state: PretrainState }> {
   const path = joinPath(output, STATE);
-  if ((await files.kind(path)) === 'none')
-    return fail({ code: 'train.resume', subject: output, found: 'no unfinished run', expected: STATE, next: 'Start without --resume.' });
-  const { tensors, metadata } = await readSafetensors(files, path);
+  if ((await files.kind(path)) === 'none') {
+    const finished = (await files.kind(joinPath(output, WEIGHTS))) === 'file';
+    return fail({
+      code: 'train.resume',
+      subject: output,
+      found: finished ? 'a run that is finished' : 'no unfinished run',
+      expected: STATE,
+      next: finished ? 'There is nothing left to do; without --resume the encoder is made anew.' : 'Start without --resume.',
+    });
+  }
+  const { tensors, metadata } = await damagedUnless(path, () => readSafetensors(files, path));
   const progress = progressSchema.safeParse(parseOrUndefined(metadata.progress));
   if (!progress.success)
     return fail({
       code: 'train.resume',
       subject: path,
       found: 'no readable progress',
-      expected: 'what an unfinished run saves',
-      next: 'Start without --resume.',
+      expected: 'a state as this version writes it',
+      next: 'Start anew without --resume.',
     });
-  const { logLength, ...rest } = progress.data;
-  return { state: { ...rest, parameters: tensors }, logLength };
+  const { step, sampler, ...rest } = progress.data;
+  return { ...rest, state: { step, sampler, parameters: tensors } };
 }
 
 const whole = z.number().int().nonnegative();
 const progressSchema = z.object({
   step: whole,
   sampler: z.object({ epoch: whole, batch: whole, rowCount: whole, batchSize: whole, shuffle: z.boolean(), seed: z.number() }),
+  /** Bytes of the log that belong to this state. */
   logLength: whole,
+  /** Losses since the last line of the log. */
+  unlogged: z.object({ sum: z.number(), count: whole }),
+  /** What the run was started with. */
+  settings: z.record(z.string(), z.unknown()),
 });
+
+type Progress = z.output<typeof progressSchema>;
 
 function parseOrUndefined(text: string | undefined): unknown {
   try {

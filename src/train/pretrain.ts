@@ -1,31 +1,17 @@
 import { fail } from '../base/errors.ts';
-import { createRandom, type Random } from '../base/random.ts';
-import { float32, int32, type Tensor } from '../base/tensor.ts';
-import { collate, createSampler, type SamplerState } from '../batch/index.ts';
+import { createRandom } from '../base/random.ts';
+import type { Tensor } from '../base/tensor.ts';
+import { createSampler, type SamplerState } from '../batch/index.ts';
 import { drawEncoder, type Encoder, type EncoderConfig, type EncoderFamily, encoderShapes } from '../encoders/index.ts';
-import {
-  add,
-  gather,
-  gemm,
-  input,
-  logSoftmax,
-  matmul,
-  mul,
-  neg,
-  pick,
-  reduceSum,
-  reshape,
-  scalar,
-  sub,
-  type Value,
-} from '../graph/index.ts';
+import { gather, gemm, input, logSoftmax, matmul, mul, neg, pick, reduceSum, reshape, scalar, sub, type Value } from '../graph/index.ts';
 import { activation, norm, type ParameterSpec, parameters, planDropout } from '../nn/index.ts';
 import type { Engine, Feeds } from '../session/session.ts';
 import type { Encoding, Tokenizer } from '../text/index.ts';
 import { ADAMW, ParameterStore, scheduleFactor } from '../update/index.ts';
+import { maskTokens } from './masking.ts';
 import type { TrainEvent } from './settings.ts';
 import { compileStep, type Goal } from './step.ts';
-import { createTeacher, type Teacher } from './teacher.ts';
+import { createTeacher, type Teacher, wordTargets } from './teacher.ts';
 import { type Sample, wordTokens } from './words.ts';
 
 export interface PretrainOptions {
@@ -49,7 +35,7 @@ export interface PretrainSettings {
   readonly maxLength: number;
   readonly learningRate: number;
   readonly warmup: number;
-  /** Share of tokens hidden from the student. */
+  /** Share of tokens hidden from the student; more than 0 without a teacher. */
   readonly masking: number;
   readonly seed: number;
   readonly saveEvery: number;
@@ -66,14 +52,17 @@ export interface PretrainState {
  * hidden states (in the manner of DistilBERT and TinyBERT, word by word, since the vocabularies differ): for each word
  * the mean of the student's token vectors, projected, is to equal that of the teacher's; the first token's vector is to
  * equal the teacher's mean over all tokens. Returns the encoder's own weights by full name.
+ * @throws train.stopped, train.resume, train.non-finite; text.tokenizer when the teacher splits text into other words
  */
 export async function pretrain(options: PretrainOptions): Promise<Map<string, Tensor>> {
   const { engine, family, config, tokenizer, samples, settings, resume, onEvent, save, signal } = options;
-  const student = samples.map(([text, pair]) => tokenizer.encode(text, pair, { maxLength: settings.maxLength }));
+  const student = await tokenize(options);
   const teacher =
     options.teacher && (await createTeacher(engine, options.teacher.encoder, options.teacher.tokenizer, samples, settings.maxLength));
+  const wordsOf = (row: number) => wordTokens(student[row] as Encoding, samples[row] as Sample);
+  if (teacher) await checkWords(teacher, samples.length, wordsOf);
   const own = encoderParameters(family, config);
-  const objective = teacher ? distillation(config.hidden, teacher.width) : languageModel(config);
+  const objective = teacher ? distillation(config.hidden, teacher.width) : languageModel(family, config);
   const store = new ParameterStore([...own, ...objective.parameters]);
   store.initialize(settings.seed);
   const goal = drawGoal(options, store, objective.draw);
@@ -82,46 +71,107 @@ export async function pretrain(options: PretrainOptions): Promise<Map<string, Te
     { lengths: Int32Array.from(student, (one) => one.inputIds.length), batchSize: settings.batchSize, shuffle: true, seed: settings.seed },
     resume?.sampler,
   );
-  if (resume) store.restore(resume.parameters);
-  let done = resume?.step ?? 0;
+  if (resume) restore(store, resume.parameters);
+  const first = resume?.step ?? 0;
+  let done = first;
   const started = performance.now();
-  const first = done;
-  while (done < settings.steps) {
-    const { rows, epoch } = sampler.next();
-    const random = createRandom(settings.seed, done, 0x3a5c);
-    const encodings = Array.from(rows, (row) => student[row] as Encoding);
-    const batch = masked(encodings, tokenizer, config, settings.masking, random);
-    const targets = teacher ? await wordTargets(teacher, rows, encodings, batch.feeds.inputIds as Tensor) : batch.guesses;
-    const learningRate = settings.learningRate * scheduleFactor('linear', done, settings.steps, settings.warmup);
-    const { loss, gradientNorm } = await step.run([{ ...batch.feeds, ...targets }], learningRate, done + 1);
-    done++;
-    const seconds = (performance.now() - started) / 1000;
-    const perStep = seconds / (done - first);
-    await onEvent?.({
-      type: 'step',
-      step: done,
-      epoch,
-      loss,
-      learningRate,
-      gradientNorm,
-      examplesPerSecond: settings.batchSize / perStep,
-      steps: settings.steps,
-      secondsLeft: perStep * (settings.steps - done),
+  try {
+    while (done < settings.steps) {
+      const { rows, epoch } = sampler.next();
+      const random = createRandom(settings.seed, done, MASKING);
+      const encodings = Array.from(rows, (row) => student[row] as Encoding);
+      const { feeds, guesses } = maskTokens(encodings, tokenizer, config, settings.masking, random);
+      const targets = teacher
+        ? wordTargets(await teacher.words(rows), Array.from(rows, wordsOf), feeds.inputIds.shape[1] as number, teacher.width)
+        : guesses;
+      const learningRate = settings.learningRate * scheduleFactor('linear', done, settings.steps, settings.warmup);
+      const { loss, gradientNorm } = await step.run([{ ...feeds, ...targets }], learningRate, done + 1);
+      done++;
+      const perStep = (performance.now() - started) / 1000 / (done - first);
+      await onEvent?.({
+        type: 'step',
+        step: done,
+        epoch,
+        loss,
+        learningRate,
+        gradientNorm,
+        examplesPerSecond: settings.batchSize / perStep,
+        steps: settings.steps,
+        secondsLeft: perStep * (settings.steps - done),
+      });
+      await pause();
+      if (save && (done % settings.saveEvery === 0 || done === settings.steps || signal?.aborted))
+        await save({ step: done, sampler: sampler.state(), parameters: store.state() });
+      if (signal?.aborted && done < settings.steps)
+        fail({
+          code: 'train.stopped',
+          subject: `Stopped after step ${done} of ${settings.steps}`,
+          next: 'Run the same command with --resume to go on.',
+        });
+    }
+  } finally {
+    await step.release();
+    await teacher?.release();
+  }
+  return new Map(own.map(({ name }) => [name, store.get(name)]));
+}
+
+/** The stream of random numbers that hides words. */
+const MASKING = 0x3a5c;
+
+/** A run computes on this thread: without pauses no signal would ever be heard. */
+function pause(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+const TEXTS_PER_PAUSE = 500;
+
+async function tokenize({ tokenizer, samples, settings, onEvent, signal }: PretrainOptions): Promise<Encoding[]> {
+  await onEvent?.({ type: 'note', text: `Cutting ${samples.length} texts into tokens …` });
+  const encodings: Encoding[] = [];
+  for (const [text, pair] of samples) {
+    if (encodings.length % TEXTS_PER_PAUSE === 0) await pause();
+    if (signal?.aborted)
+      fail({ code: 'train.stopped', subject: 'Stopped before the first step', next: 'Nothing is lost: run the same command again.' });
+    encodings.push(tokenizer.encode(text, pair, { maxLength: settings.maxLength }));
+  }
+  return encodings;
+}
+
+const CHECKED = 32;
+
+/** Words that only one of the two knows teach nothing: where they are most of all words, the teacher does not fit. */
+async function checkWords(teacher: Teacher, count: number, wordsOf: (row: number) => ReadonlyMap<string, unknown>): Promise<void> {
+  const rows = Int32Array.from({ length: Math.min(count, CHECKED) }, (_, row) => row);
+  let [all, shared] = [0, 0];
+  (await teacher.words(rows)).forEach(({ keys }, row) => {
+    const own = wordsOf(row);
+    all += own.size;
+    shared += keys.filter((key) => own.has(key)).length;
+  });
+  if (shared * 2 < all)
+    fail({
+      code: 'text.tokenizer',
+      subject: 'the tokenizer of the teacher',
+      found: `${shared} of ${all} words that both split alike`,
+      expected: 'at least half of them',
+      next: 'Choose a teacher whose tokenizer splits text at spaces and punctuation, or leave out --teacher.',
     });
-    // A run computes on this thread: without a pause no signal would ever be heard.
-    await new Promise((resolve) => setImmediate(resolve));
-    if (save && (done % settings.saveEvery === 0 || done === settings.steps || signal?.aborted))
-      await save({ step: done, sampler: sampler.state(), parameters: store.state() });
-    if (signal?.aborted && done < settings.steps)
+}
+
+function restore(store: ParameterStore, parameters: ReadonlyMap<string, Tensor>): void {
+  for (const part of store.state().keys()) {
+    const found = parameters.get(part)?.data.length;
+    if (found !== store.size)
       fail({
-        code: 'train.stopped',
-        subject: `Stopped after step ${done} of ${settings.steps}`,
-        next: 'Run the same command with --resume to go on.',
+        code: 'train.resume',
+        subject: `the saved state, ${part}`,
+        found: `${found ?? 'no'} numbers`,
+        expected: `${store.size}`,
+        next: 'Start anew without --resume.',
       });
   }
-  await step.release();
-  await teacher?.release();
-  return new Map(own.map(({ name }) => [name, store.get(name)]));
+  store.restore(parameters);
 }
 
 /** Every weight of the encoder but its pooler, drawn as BERT draws them. */
@@ -191,7 +241,7 @@ function distillation(hidden: number, width: number): Objective {
 }
 
 /** Cross-entropy of the hidden tokens: dense, activation, norm, then the word embeddings as output layer, with a bias. */
-function languageModel(config: EncoderConfig): Objective {
+function languageModel(family: EncoderFamily, config: EncoderConfig): Objective {
   const { hidden, vocabulary } = config;
   const flat = { init: { kind: 'constant', value: 0 }, decay: false } as const;
   const path = 'cls.predictions';
@@ -212,84 +262,9 @@ function languageModel(config: EncoderConfig): Objective {
         activation(config.activation, 'encoder.config')(dense),
         config.epsilon,
       );
-      const logits = gemm(normed, get('bert.embeddings.word_embeddings.weight'), get(`${path}.bias`), { transB: true });
+      const logits = gemm(normed, get(`${family.prefix}${family.names.word}.weight`), get(`${path}.bias`), { transB: true });
       const each = mul(pick(logSoftmax(logits), input('maskedTokens', 'int32', ['M'])), input('maskedWeights', 'float32', ['M']));
-      return neg(reshape(reduceSum(add(each, scalar(0)), [0]), []));
+      return neg(reshape(reduceSum(each, [0]), []));
     },
-  };
-}
-
-/** Pads a batch and hides a share of its tokens: 80 % become the mask, 10 % another token, 10 % stay (Devlin et al. 2019). */
-function masked(
-  encodings: readonly Encoding[],
-  { maskId }: Tokenizer,
-  { padId, vocabulary }: EncoderConfig,
-  share: number,
-  random: Random,
-) {
-  const batch = collate(encodings, { padId });
-  const { shape, data } = batch.inputIds;
-  const ids = (data as Int32Array).slice();
-  const places: number[] = [];
-  const width = shape[1] as number;
-  encodings.forEach(({ specialTokensMask }, row) => {
-    specialTokensMask.forEach((special, i) => {
-      if (special || random.uniform() >= share) return;
-      const at = row * width + i;
-      places.push(at);
-      const dice = random.uniform();
-      if (dice < 0.8) ids[at] = maskId;
-      else if (dice < 0.9) ids[at] = random.below(vocabulary);
-    });
-  });
-  if (places.length === 0) places.push(0);
-  const feeds: Record<string, Tensor> = {
-    inputIds: int32(shape, ids),
-    tokenTypeIds: batch.tokenTypeIds,
-    attentionMask: float32(shape, Float32Array.from(batch.attentionMask.data as Int32Array)),
-  };
-  const guesses = {
-    maskedPlaces: int32([places.length], places),
-    maskedTokens: int32(
-      [places.length],
-      places.map((at) => (data as Int32Array)[at] as number),
-    ),
-    maskedWeights: float32([places.length], new Float32Array(places.length).fill(1 / places.length)),
-  };
-  return { feeds, guesses };
-}
-
-/** The weight of a whole text's vector against one word's. */
-const TEXT_WEIGHT = 4;
-
-/** The teacher's vectors for a batch, and which of the student's tokens make up each word. Row 0 is the whole text. */
-async function wordTargets(teacher: Teacher, rows: Int32Array, encodings: readonly Encoding[], ids: Tensor): Promise<Feeds> {
-  const [batch, length] = ids.shape as [number, number];
-  const known = await teacher.words(rows);
-  const own = encodings.map(wordTokens);
-  const most = Math.max(...known.map(({ keys }) => keys.length));
-  const width = teacher.width;
-  const tokens = new Float32Array(batch * most * length);
-  const vectors = new Float32Array(batch * most * width);
-  const weights = new Float32Array(batch * most);
-  let total = 0;
-  known.forEach(({ keys, vectors: given }, b) => {
-    keys.forEach((key, w) => {
-      const at = key === '' ? [0] : own[b]?.get(key);
-      if (!at) return;
-      const row = b * most + w;
-      for (const token of at) tokens[row * length + token] = 1 / at.length;
-      vectors.set(given.subarray(w * width, (w + 1) * width), row * width);
-      weights[row] = key === '' ? TEXT_WEIGHT : 1;
-      total += weights[row] as number;
-    });
-  });
-  return {
-    wordTokens: float32([batch, most, length], tokens),
-    teacherWords: float32([batch * most, width], vectors),
-    wordWeights: float32(
-      [batch * most],
-      weights.map((weight) => weight / total),
-    ),
   };
 }

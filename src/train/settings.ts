@@ -20,12 +20,9 @@ export const trainSettings = z.object({
   seed: z.number().int().default(1).meta({ description: 'fixes initial values, order of rows and dropout' }),
   dropout: z.number().min(0).lt(1).optional().meta({ description: 'dropout everywhere (default: what the encoder says)' }),
   shuffle: z.boolean().default(true).meta({ description: 'rows in random order, by similar length; --no-shuffle keeps file order' }),
-  maxLength: z
-    .number()
-    .int()
-    .min(3)
-    .optional()
-    .meta({ description: 'tokens per sequence; longer inputs are cut (default: 128, or what the encoder takes)' }),
+  maxLength: z.number().int().min(3).optional().meta({
+    description: 'tokens per sequence; longer inputs are cut, contexts of spans read in windows (default: 128, or 384 for spans)',
+  }),
   evalEvery: z.number().int().positive().optional().meta({ description: 'steps between evaluations (default: once an epoch)' }),
   patience: z.number().int().positive().optional().meta({ description: 'stop after this many evaluations without a better one' }),
   saveEvery: z

@@ -128,7 +128,7 @@ export function runState(files: Files, output: string, settings: Readonly<Record
 }
 
 /** Reads; whatever is wrong with the file is a reason why nothing can be resumed. */
-async function damagedUnless<T>(path: string, read: () => Promise<T>): Promise<T> {
+export async function damagedUnless<T>(path: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (cause) {
@@ -142,7 +142,8 @@ async function damagedUnless<T>(path: string, read: () => Promise<T>): Promise<T
   }
 }
 
-function compareSettings(saved: Readonly<Record<string, unknown>>, now: Readonly<Record<string, unknown>>, path: string): void {
+/** Throws `train.resume` naming the first setting that differs from the saved one. */
+export function compareSettings(saved: Readonly<Record<string, unknown>>, now: Readonly<Record<string, unknown>>, path: string): void {
   for (const key of new Set([...Object.keys(saved), ...Object.keys(now)])) {
     const [before, after] = [JSON.stringify(saved[key]), JSON.stringify(now[key])];
     if (before !== after)

@@ -1,9 +1,9 @@
 import { float32, type Tensor } from '../base/tensor.ts';
-import { collate } from '../batch/index.ts';
 import { drawEncoder, type Encoder } from '../encoders/index.ts';
 import { noDropout, parameters } from '../nn/index.ts';
-import type { Engine } from '../session/session.ts';
+import type { Engine, Feeds } from '../session/session.ts';
 import type { Encoding, Tokenizer } from '../text/index.ts';
+import { encoderFeeds } from './data.ts';
 import { weightsOf } from './model.ts';
 import { type Sample, wordTokens } from './words.ts';
 
@@ -16,6 +16,7 @@ export interface WordVectors {
 
 export interface Teacher {
   readonly width: number;
+  /** What it says of samples, by their numbers; the same whatever was asked before. */
   words(rows: Int32Array): Promise<readonly WordVectors[]>;
   release(): Promise<void>;
 }
@@ -31,7 +32,7 @@ interface Kept {
 
 /**
  * Runs a larger encoder over samples. What it said of a sample is kept in memory (8 bits a number), so that later epochs
- * cost the student only.
+ * cost the student only. Throws `text.too-long` when it takes fewer than `maxLength` tokens.
  */
 export async function createTeacher(
   engine: Engine,
@@ -58,38 +59,35 @@ export async function createTeacher(
       const [text, pair] = samples[row] as Sample;
       return tokenizer.encode(text, pair, { maxLength });
     });
-    const batch = collate(encodings, { padId: config.padId });
-    const { shape } = batch.inputIds;
-    const mask = float32(shape, Float32Array.from(batch.attentionMask.data as Int32Array));
-    const { hidden } = await session.run({ inputIds: batch.inputIds, tokenTypeIds: batch.tokenTypeIds, attentionMask: mask });
-    return { encodings, data: (hidden as Tensor).data as Float32Array, length: shape[1] as number };
+    const feeds = encoderFeeds(encodings, encoder);
+    const { hidden } = await session.run(feeds);
+    return { encodings, data: (hidden as Tensor).data as Float32Array, length: (feeds.inputIds as Tensor).shape[1] as number };
   }
 
-  async function run(rows: readonly number[]): Promise<void> {
+  async function learn(rows: readonly number[]): Promise<void> {
     const { encodings, data, length } = await hiddenOf(rows);
-    rows.forEach(
-      (row, i) =>
-        void kept.set(
-          row,
-          pack(means(encodings[i] as Encoding, data.subarray(i * length * width, (i + 1) * length * width), width, scale), width),
-        ),
-    );
+    rows.forEach((row, i) => {
+      const words = new Map([
+        ['', Array.from((encodings[i] as Encoding).inputIds.keys())],
+        ...wordTokens(encodings[i] as Encoding, samples[row] as Sample),
+      ]);
+      kept.set(row, pack(means(words, data.subarray(i * length * width, (i + 1) * length * width), width, scale), width));
+    });
   }
 
   return {
     width,
     async words(rows) {
-      const unknown = [...rows].filter((row) => !kept.has(row));
-      if (unknown.length) await run(unknown);
+      const unknown = Array.from(rows).filter((row) => !kept.has(row));
+      if (unknown.length > 0) await learn(unknown);
       return Array.from(rows, (row) => unpack(kept.get(row) as Kept, width));
     },
     release: () => session.release(),
   };
 }
 
-function means(encoding: Encoding, hidden: Float32Array, width: number, scale: number): WordVectors {
-  const all = Array.from(encoding.inputIds.keys());
-  const groups = new Map<string, readonly number[]>([['', all], ...wordTokens(encoding)]);
+/** The mean vector of each group of tokens. */
+function means(groups: ReadonlyMap<string, readonly number[]>, hidden: Float32Array, width: number, scale: number): WordVectors {
   const vectors = new Float32Array(groups.size * width);
   let row = 0;
   for (const tokens of groups.values()) {
@@ -118,4 +116,45 @@ function unpack({ keys, bytes, scales }: Kept, width: number): WordVectors {
   for (let row = 0; row < keys.length; row++)
     for (let i = row * width; i < (row + 1) * width; i++) vectors[i] = (bytes[i] as number) * (scales[row] as number);
   return { keys, vectors };
+}
+
+/** The weight of a whole text's vector against one word's. */
+const TEXT_WEIGHT = 4;
+
+/**
+ * What a student of `length` padded tokens is to learn of a batch: wordTokens [B, W, S] averages its token vectors into
+ * words, teacherWords [B·W, width] are their targets, wordWeights [B·W] add up to 1. Word 0 is the whole text, which the
+ * student's first token answers for; words that the student has not weigh nothing.
+ */
+export function wordTargets(
+  known: readonly WordVectors[],
+  own: readonly ReadonlyMap<string, readonly number[]>[],
+  length: number,
+  width: number,
+): Feeds {
+  const batch = known.length;
+  const most = Math.max(...known.map(({ keys }) => keys.length));
+  const tokens = new Float32Array(batch * most * length);
+  const vectors = new Float32Array(batch * most * width);
+  const weights = new Float32Array(batch * most);
+  let total = 0;
+  known.forEach(({ keys, vectors: given }, b) => {
+    keys.forEach((key, w) => {
+      const at = key === '' ? [0] : own[b]?.get(key);
+      if (!at) return;
+      const row = b * most + w;
+      for (const token of at) tokens[row * length + token] = 1 / at.length;
+      vectors.set(given.subarray(w * width, (w + 1) * width), row * width);
+      weights[row] = key === '' ? TEXT_WEIGHT : 1;
+      total += weights[row] as number;
+    });
+  });
+  return {
+    wordTokens: float32([batch, most, length], tokens),
+    teacherWords: float32([batch * most, width], vectors),
+    wordWeights: float32(
+      [batch * most],
+      weights.map((weight) => weight / total),
+    ),
+  };
 }

@@ -1,11 +1,11 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import type { Tensor } from '../base/tensor.ts';
-import { loadAdapter, saveAdapter, saveEncoder, saveHead } from '../checkpoint/index.ts';
+import { asName, checkName, loadAdapter, saveAdapter, saveEncoder, saveHead } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import type { ConfiguredMethod } from '../methods/index.ts';
 import { computeMetrics, majorityScore } from '../metrics/index.ts';
-import type { Head, HeadConfig, HeadType } from '../objectives/index.ts';
+import { type Head, type HeadConfig, type HeadType, labelsOf } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
 import { classBalance, loadRows, type Row, type Task, type TaskKind } from '../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
@@ -26,7 +26,7 @@ export interface TrainTaskOptions {
   readonly model: string;
   readonly task: Task;
   readonly method: ConfiguredMethod;
-  /** Name of adapter and head; the task's when left out. */
+  /** Name of adapter and head; the task's when left out, with _ for dots and slashes. */
   readonly name?: string;
   /** Where everything goes; nothing is written without it. */
   readonly output?: string;
@@ -50,6 +50,7 @@ export interface TrainTaskOptions {
 export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskResult> {
   const { files, engine, task, method, settings, output, onEvent, signal } = options;
   const started = performance.now();
+  const name = checkName(options.name ?? asName(task.name), '--name', 'Choose another name.', 'usage.value');
   const encoder = await loadEncoder(files, options.model, { checkFinite: true });
   const tokenizer = await loadTokenizer(files, options.model);
   const note = (text: string) => onEvent?.({ type: 'note', text });
@@ -70,10 +71,9 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
   const test = task.files.test ? await load('test') : undefined;
   for (const text of describeClasses(task, train.rows)) note(text);
 
-  const name = options.name ?? task.name;
   const head = headFor(task, name, train.rows, options.headLayers);
   const model: Model = { encoder: withDropout(encoder, settings.dropout), method, adapter: name, head };
-  const initial = await initialValues(options, model);
+  const initial = await initialValues(options, model, note);
   const { saveEvery: _, ...decisive } = settings;
   const run = { model: encoder.name, task: task.name, method: method.text, name, rows: train.rows.length, ...decisive };
   const logPath = options.log ?? (output === undefined ? undefined : joinPath(output, 'log.jsonl'));
@@ -207,17 +207,49 @@ export function withDropout(encoder: Encoder, p: number | undefined): Encoder {
     : { ...encoder, config: { ...encoder.config, hiddenDropout: p, attentionDropout: p, classifierDropout: p } };
 }
 
-/** What training starts from where it is not drawn: the encoder's own weights, then those of `init`. */
-async function initialValues({ files, init }: TrainTaskOptions, model: Model): Promise<Map<string, Tensor>> {
+/**
+ * What training starts from where it is not drawn: the encoder's own weights, then those of `init`, with its head where
+ * that answers the same.
+ * @throws usage.value when `init` is of another method
+ */
+async function initialValues({ files, init }: TrainTaskOptions, model: Model, note: (text: string) => void): Promise<Map<string, Tensor>> {
   const values = new Map<string, Tensor>();
-  for (const { name } of trainableParameters(model)) {
+  const specs = trainableParameters(model);
+  for (const { name } of specs) {
     const own = model.encoder.weights.get(name);
     if (own) values.set(name, await own.read());
   }
   if (init === undefined) return values;
-  const adapter = await loadAdapter(files, init, { encoder: model.encoder, as: model.adapter });
-  for (const [name, value] of [...adapter.tensors, ...(adapter.head?.tensors ?? [])]) values.set(name, value);
+  const { method, tensors, head, notes } = await loadAdapter(files, init, { encoder: model.encoder, as: model.adapter });
+  for (const text of notes) note(text);
+  const shapes = new Map(specs.map(({ name, shape }) => [name, String(shape)]));
+  const foreign = [...tensors].find(([name, { shape }]) => shapes.get(name) !== String(shape));
+  if (foreign)
+    fail({
+      code: 'usage.value',
+      subject: `--init ${init}`,
+      found: `${foreign[0]} [${foreign[1].shape}], which ${model.method.text} does not have`,
+      expected: 'an adapter of the method that is trained',
+      next: `Give the method and settings of its adapter_config.json with --method.`,
+    });
+  const changed = Object.keys(method.config).filter(
+    (key) => JSON.stringify(method.config[key]) !== JSON.stringify(model.method.config[key]),
+  );
+  if (changed.length) note(`The adapter in ${init} was made with other settings: ${changed.join(', ')}.`);
+  const same = head && sameAnswers(head, model.head);
+  if (head && !same) note(`The head in ${init} answers other labels or has another form: a new one is trained.`);
+  for (const [name, value] of [...tensors, ...(same ? head.tensors : [])]) values.set(name, value);
   return values;
+}
+
+/** Whether two heads have the same form and give the same label at every output; a head without names is taken at its word. */
+function sameAnswers(one: Head, other: Head): boolean {
+  const form = ({ config }: Head) => {
+    const { label2id: _labels, dropout_prob: _dropout, ...rest } = config;
+    return JSON.stringify(Object.entries(rest).sort());
+  };
+  const names = labelsOf(one);
+  return form(one) === form(other) && (names.length === 0 || String(names) === String(labelsOf(other)));
 }
 
 function describeClasses(task: Task, rows: readonly Row[]): string[] {

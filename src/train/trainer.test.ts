@@ -76,6 +76,16 @@ async function train(
 
 const bytes = (values: ReadonlyMap<string, Tensor>) => [...values].map(([name, { data }]) => [name, ...data]);
 
+it('a head that reads a pooler needs an encoder that has one', async () => {
+  const data = prepared('classification');
+  const { encoder, head } = data.model;
+  const weights = new Map([...encoder.weights].filter(([name]) => !name.includes('pooler')));
+  const model = { ...data.model, encoder: { ...encoder, weights }, head: { ...head, config: { ...head.config, use_pooler: true } } };
+  await expect(train({ ...data, model }, { maxSteps: 1 })).rejects.toThrow(
+    /^head 'classification': key 'use_pooler': found true; expected false: the encoder .* has no pooler\./,
+  );
+});
+
 describe('accumulation', () => {
   it.each(TINY_TASKS)('%s: runs of 3 rows give the losses of whole batches', async (name) => {
     const data = prepared(name);

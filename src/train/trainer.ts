@@ -196,11 +196,11 @@ const RUN_NUMBERS = 512 * 384;
 
 /** How batches are cut into runs: by `microBatch` rows, or by tokens. */
 function partition(units: readonly Unit[], { microBatch, batchSize }: TrainSettings, hidden: number) {
-  const most = RUN_NUMBERS / hidden;
+  const mostTokens = RUN_NUMBERS / hidden;
   const tokens = (unit: Unit) => unit.length * unit.encodings.length;
-  const largest = units.reduce((most, unit) => Math.max(most, tokens(unit)), 1);
-  const accumulate = microBatch === undefined ? largest * batchSize > most : microBatch < batchSize;
-  const rowsFor = (batch: readonly Unit[]) => microBatch ?? Math.max(1, Math.floor(most / Math.max(...batch.map(tokens))));
+  const largest = units.reduce((longest, unit) => Math.max(longest, tokens(unit)), 1);
+  const accumulate = microBatch === undefined ? largest * batchSize > mostTokens : microBatch < batchSize;
+  const rowsFor = (batch: readonly Unit[]) => microBatch ?? Math.max(1, Math.floor(mostTokens / Math.max(...batch.map(tokens))));
   const parts = (batch: readonly Unit[]): Unit[][] => {
     const size = accumulate ? rowsFor(batch) : batch.length;
     return Array.from({ length: Math.ceil(batch.length / size) }, (_, i) => batch.slice(i * size, (i + 1) * size));

@@ -13,23 +13,18 @@ const PARTS: readonly Part[] = ['value', 'moment1', 'moment2'];
 export class ParameterStore {
   readonly specs: readonly ParameterSpec[];
   readonly size: number;
-  readonly #offsets: ReadonlyMap<string, number>;
-  readonly #generations: readonly [Record<Part, Float32Array>, Record<Part, Float32Array>];
+  readonly #generations: readonly [Generation, Generation];
   #current: 0 | 1 = 0;
 
   constructor(specs: readonly ParameterSpec[]) {
-    this.specs = specs;
-    const offsets = new Map<string, number>();
-    let size = 0;
-    for (const { name, shape } of specs) {
-      invariant(!offsets.has(name), `two parameters named '${name}'`);
-      offsets.set(name, size);
-      size += elementCount(shape);
+    const names = new Set<string>();
+    for (const { name } of specs) {
+      invariant(!names.has(name), `two parameters named '${name}'`);
+      names.add(name);
     }
-    this.size = size;
-    this.#offsets = offsets;
-    const make = () => ({ value: new Float32Array(size), moment1: new Float32Array(size), moment2: new Float32Array(size) });
-    this.#generations = [make(), make()];
+    this.specs = specs;
+    this.size = specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    this.#generations = [createGeneration(specs, this.size), createGeneration(specs, this.size)];
   }
 
   /** Fills every parameter by its initialiser; each has a stream of its own, so adding one changes no other. */
@@ -39,7 +34,9 @@ export class ParameterStore {
 
   /** The current value of a parameter: a view. */
   get(name: string): Tensor {
-    return this.#view(this.#current, 'value', this.#spec(name));
+    const view = this.#generations[this.#current].value.views.get(name);
+    invariant(view, `no parameter '${name}'`);
+    return view;
   }
 
   set(name: string, values: Float32Array): void {
@@ -47,14 +44,14 @@ export class ParameterStore {
   }
 
   /** All current values by name: views. */
-  values(): Map<string, Tensor> {
-    return new Map(this.specs.map((spec) => [spec.name, this.#view(this.#current, 'value', spec)]));
+  values(): ReadonlyMap<string, Tensor> {
+    return this.#generations[this.#current].value.views;
   }
 
   /** Views of one part of the current or the next generation, under `prefix` + name. */
   views(generation: 'current' | 'next', part: Part, prefix: string): Record<string, Tensor> {
     const which = generation === 'current' ? this.#current : ((1 - this.#current) as 0 | 1);
-    return Object.fromEntries(this.specs.map((spec) => [prefix + spec.name, this.#view(which, part, spec)]));
+    return Object.fromEntries([...this.#generations[which][part].views].map(([name, view]) => [prefix + name, view]));
   }
 
   /** Makes the written generation the current one. */
@@ -64,27 +61,40 @@ export class ParameterStore {
 
   /** Everything needed to continue, as three flat tensors: views. */
   state(): Map<string, Tensor> {
-    return new Map(PARTS.map((part) => [part, { dtype: 'float32', shape: [this.size], data: this.#generations[this.#current][part] }]));
+    return new Map(
+      PARTS.map((part) => [part, { dtype: 'float32', shape: [this.size], data: this.#generations[this.#current][part].data }]),
+    );
   }
 
   restore(state: ReadonlyMap<string, Tensor>): void {
     for (const part of PARTS) {
       const saved = state.get(part);
       invariant(saved?.data.length === this.size, `a saved state of ${saved?.data.length} numbers for ${this.size} parameters`);
-      this.#generations[this.#current][part].set(saved.data as Float32Array);
+      this.#generations[this.#current][part].data.set(saved.data as Float32Array);
     }
   }
+}
 
-  #spec(name: string): ParameterSpec {
-    const spec = this.specs.find((one) => one.name === name);
-    invariant(spec, `no parameter '${name}'`);
-    return spec;
-  }
+/** One flat buffer, and every parameter's piece of it. */
+interface Numbers {
+  readonly data: Float32Array;
+  readonly views: ReadonlyMap<string, Tensor>;
+}
+type Generation = Readonly<Record<Part, Numbers>>;
 
-  #view(generation: 0 | 1, part: Part, { name, shape }: ParameterSpec): Tensor {
-    const start = this.#offsets.get(name) as number;
-    return { dtype: 'float32', shape, data: this.#generations[generation][part].subarray(start, start + elementCount(shape)) };
-  }
+function createGeneration(specs: readonly ParameterSpec[], size: number): Generation {
+  const numbers = (): Numbers => {
+    const data = new Float32Array(size);
+    const views = new Map<string, Tensor>();
+    let start = 0;
+    for (const { name, shape } of specs) {
+      const end = start + elementCount(shape);
+      views.set(name, { dtype: 'float32', shape, data: data.subarray(start, end) });
+      start = end;
+    }
+    return { data, views };
+  };
+  return { value: numbers(), moment1: numbers(), moment2: numbers() };
 }
 
 function letters(text: string): number[] {
