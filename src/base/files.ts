@@ -45,7 +45,14 @@ export async function readText(files: Files, path: string): Promise<string> {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch (cause) {
-    return fail({ code: 'file.syntax', subject: path, found: 'bytes that are not UTF-8', expected: 'UTF-8 text', cause });
+    return fail({
+      code: 'file.syntax',
+      subject: path,
+      found: 'bytes that are not UTF-8',
+      expected: 'UTF-8 text',
+      next: 'Save the file as UTF-8.',
+      cause,
+    });
   }
 }
 

@@ -14,7 +14,7 @@ export interface CommandContext {
   readonly json: boolean;
   /** Whether stderr is a terminal, so that a line may be redrawn. */
   readonly isTTY: boolean;
-  /** Aborts at the first Ctrl-C. Whoever reads it takes on stopping in good order; a second Ctrl-C ends the process. */
+  /** Aborts at the first Ctrl-C. Whoever reads it takes on stopping in good order; a second Ctrl-C, or 10 seconds, end the process. */
   readonly signal: AbortSignal;
 }
 

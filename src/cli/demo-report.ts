@@ -5,6 +5,12 @@ import { shownAnswer } from './demo-rows.ts';
 import { duration } from './progress.ts';
 import { alignColumns, grouped } from './table.ts';
 
+/** What was given of the command's flags that name folders. */
+export interface DemoPlaces {
+  readonly output?: string | undefined;
+  readonly model?: string | undefined;
+}
+
 export interface DemoResult {
   readonly task: string;
   readonly metric: string;
@@ -27,7 +33,8 @@ export function progressLine({ task, metric, score, seconds }: DemoResult, i: nu
   return `${i}/${of}  ${task.padEnd(16)} ${metric} ${score.toFixed(3)} in ${duration(seconds).padEnd(10)} ${typeof card.description === 'string' ? card.description : ''}`.trimEnd();
 }
 
-export function closing(results: readonly DemoResult[], seconds: number, output: string | undefined): string {
+export function closing(results: readonly DemoResult[], seconds: number, { output, model }: DemoPlaces): string {
+  const on = model === undefined ? '' : ` --model ${model}`;
   const score = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(3));
   const header = ['task', 'metric', 'majority', 'TF-IDF', 'adapter', 'trained numbers', 'seconds'];
   const cells = results.map((one) => [
@@ -53,9 +60,11 @@ export function closing(results: readonly DemoResult[], seconds: number, output:
     ...answers,
     '\nNext',
     ...(output === undefined
-      ? ['  multigraft demo --output my-adapters                                keep the adapters']
-      : [`  multigraft predict --adapter ${joinPath(output, results[0]?.task ?? '')} "The lamp I ordered is broken."`]),
-    '  multigraft train --task FOLDER --output my-adapter                  your own task',
-    '  multigraft train --model ENCODER --task FOLDER --output my-adapter  a larger encoder, from a Hugging Face folder',
+      ? [`  multigraft demo${on} --output my-adapters  keep the adapters`]
+      : [`  multigraft predict${on} --adapter ${joinPath(output, results[0]?.task ?? '')} "The lamp I ordered is broken."`]),
+    `  multigraft train${on} --task FOLDER --output my-adapter  your own task`,
+    ...(model === undefined
+      ? ['  multigraft train --model ENCODER --task FOLDER --output my-adapter  a larger encoder, from a Hugging Face folder']
+      : []),
   ].join('\n');
 }

@@ -49,7 +49,7 @@ export const command = defineCommand({
     }
     await model.release();
     const seconds = (performance.now() - started) / 1000;
-    tell(closing(results, seconds, options.output));
+    tell(closing(results, seconds, options));
     if (json) stdout(JSON.stringify({ encoder: model.encoder.name, method: DEFAULT_METHOD, seconds, tasks: results }));
   },
 });

@@ -4,6 +4,9 @@ import { nodeFiles } from '../base/files-node.ts';
 import { commands } from './commands.ts';
 import { runProgram, type World } from './program.ts';
 
+/** Milliseconds that a command has to stop in good order. */
+const GRACE = 10_000;
+
 // A reader that closes early (`multigraft … | head`) has what it wanted: end quietly.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : 1);
@@ -33,15 +36,22 @@ async function readStdin(): Promise<Uint8Array> {
   return Buffer.concat(chunks);
 }
 
-/** Aborts at the first SIGINT or SIGTERM and then gives both back to the system, so that a second one ends the process. */
+/** Aborts at the first SIGINT or SIGTERM; a second one, or {@link GRACE} without an end, ends the process. */
 function onInterrupt(): AbortSignal {
   const controller = new AbortController();
   const stop = () => {
-    process.off('SIGINT', stop);
-    process.off('SIGTERM', stop);
+    if (controller.signal.aborted) endNow('at the second signal');
+    setTimeout(() => endNow(`${GRACE / 1000} s after the signal`), GRACE).unref();
     controller.abort();
   };
   process.on('SIGINT', stop);
   process.on('SIGTERM', stop);
   return controller.signal;
+}
+
+function endNow(when: string): never {
+  const message = `Ended ${when}, before the state was saved. --resume goes on from the last state that was.`;
+  const line = process.argv.includes('--json') ? JSON.stringify({ error: { code: 'train.stopped', message } }) : `multigraft: ${message}`;
+  process.stderr.write(`${line}\n`);
+  process.exit(1);
 }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import { memoryFiles } from '../base/files.ts';
 import { readTable } from '../formats/table.ts';
-import { loadTask } from '../tasks/index.ts';
+import { type Field, loadTask, type TaskKind } from '../tasks/index.ts';
 import type { Answer } from '../train/index.ts';
 import { modelShape, openModel } from './attach.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -34,20 +34,21 @@ export const command = defineCommand({
   async run(context, options) {
     if (options.output !== '-') await checkOutput(context, options.output);
     const rows = await readRows(context, options);
-    const columns = { ...(options.task !== undefined && (await loadTask(context.files, options.task)).columns), ...columnsOf(options) };
+    const columns: Partial<Record<Field, string>> = {
+      ...(options.task !== undefined && (await loadTask(context.files, options.task)).columns),
+      ...columnsOf(options),
+    };
     const model = await openModel(context, options);
+    const asked = fitted(context, rows, columns, model.task.kind);
     const started = performance.now();
     const progress = countProgress(context, 'rows');
-    const answers = await model.predict(
-      rows.map(({ value }) => value),
-      {
-        columns,
-        place: (i) => ({ file: sourceOf(options), line: rows[i]?.line ?? i + 1 }),
-        onNote: (text) => context.stderr(`note: ${text}`),
-        onProgress: progress.onProgress,
-        ...(options.maxLength !== undefined && { maxLength: options.maxLength }),
-      },
-    );
+    const answers = await model.predict(asked, {
+      columns,
+      place: (i) => ({ file: sourceOf(options), line: rows[i]?.line ?? i + 1 }),
+      onNote: (text) => context.stderr(`note: ${text}`),
+      onProgress: progress.onProgress,
+      ...(options.maxLength !== undefined && { maxLength: options.maxLength }),
+    });
     progress.stop();
     await model.release();
     const lines = answers.map((answer, i) => JSON.stringify(lineOf(answer, rows[i]?.value.id, options.scores)));
@@ -87,6 +88,21 @@ async function readRows({ files, stdin }: CommandContext, { texts, input, text =
   const rows = input === '-' ? await readTable(memoryFiles({ [STDIN]: await stdin() }), STDIN) : await readTable(files, input);
   if (rows.length === 0) fail({ code: 'task.empty', subject: input === '-' ? STDIN : input, found: 'no rows', expected: 'at least one' });
   return rows;
+}
+
+/** The rows as the model wants them; notes tell what was made of them. */
+function fitted(
+  { stderr }: CommandContext,
+  rows: readonly InputRow[],
+  { text = 'text', tokens = 'tokens', textPair }: Partial<Record<Field, string>>,
+  kind: TaskKind,
+): Record<string, unknown>[] {
+  if (textPair !== undefined && rows.some(({ value }) => value[textPair] === undefined))
+    stderr(`note: Rows without "${textPair}", the second text of a pair, are answered from their one text.`);
+  const plain = ({ value }: InputRow) => kind === 'tagging' && value[tokens] === undefined && typeof value[text] === 'string';
+  if (rows.some(plain))
+    stderr('note: Texts were split at white space: the head answers one word at a time. Give "tokens" to split them yourself.');
+  return rows.map((row) => (plain(row) ? { ...row.value, [tokens]: String(row.value[text]).split(/\s+/).filter(Boolean) } : row.value));
 }
 
 const STDIN = 'stdin.jsonl';

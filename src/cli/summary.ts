@@ -3,6 +3,7 @@ import { asName } from '../checkpoint/index.ts';
 import { AutoAdapterModel, type SummaryRow } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
+import { methodOf } from './method-option.ts';
 import { alignColumns, grouped } from './table.ts';
 
 const schema = z.object({
@@ -19,6 +20,7 @@ export const command = defineCommand({
     const model = await AutoAdapterModel.fromPretrained(await modelFolder(context.files, options.model), { files: context.files });
     for (const folder of options.adapter) await model.loadAdapter(folder);
     for (const method of options.method) {
+      methodOf(method);
       model.addAdapter(asName(method), method);
       model.setActiveAdapters(asName(method));
     }

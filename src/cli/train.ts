@@ -1,10 +1,11 @@
 import { z } from 'zod';
-import { configureMethod, DEFAULT_METHOD } from '../methods/index.ts';
+import { type ConfiguredMethod, DEFAULT_METHOD } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
-import { loadTask } from '../tasks/index.ts';
+import { loadTask, type Task } from '../tasks/index.ts';
 import { type TrainTaskResult, trainSettings, trainTask } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
+import { methodOf } from './method-option.ts';
 import { duration, trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
 
@@ -17,14 +18,12 @@ const schema = z.object({
     .meta({ description: `what to train: multigraft methods lists them; settings in brackets, ${DEFAULT_METHOD}[reduction_factor=8]` }),
   output: z.string().optional().meta({ value: 'folder', description: 'where adapter, head, card and metrics go' }),
   name: z.string().optional().meta({ description: 'name of adapter and head (default: the task)' }),
-  init: z
-    .string()
-    .optional()
-    .meta({
-      value: 'folder',
-      description: 'a saved adapter of the same method to start from; its head too where it gives the same labels',
-    }),
+  init: z.string().optional().meta({
+    value: 'folder',
+    description: 'a saved adapter of the same method to start from; its head too where it gives the same labels',
+  }),
   resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
+  overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
   headLayers: z.number().int().min(1).max(8).optional().meta({ description: 'linears in the head (default: 2; 1 for tagging and spans)' }),
   limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split' }),
   format: z.enum(['bin', 'safetensors']).optional().meta({ description: 'weight file; Python reads bin by default' }),
@@ -48,20 +47,21 @@ export const command = defineCommand({
   schema,
   async run(context, options) {
     const settings = trainSettings.parse(options);
-    const method = configureMethod(options.method);
+    const method = methodOf(options.method);
     const task = await loadTask(context.files, options.task, taskOptions(options));
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
     const progress = trainingProgress(context);
-    const { name, output, init, headLayers, limit, log, format } = options;
+    const { model, name, output, init, headLayers, limit, log, format } = options;
     try {
       const result = await trainTask({
         files: context.files,
         engine,
-        model: await modelFolder(context.files, options.model),
+        model: await modelFolder(context.files, model),
         task,
         method,
         settings,
         resume: options.resume,
+        overwrite: options.overwrite,
         ...Object.fromEntries(
           Object.entries({ name, output, init, headLayers, limit, log, format }).filter(([, value]) => value !== undefined),
         ),
@@ -69,14 +69,20 @@ export const command = defineCommand({
         signal: context.signal,
       });
       progress.stop();
-      context.stdout(context.json ? JSON.stringify(result) : render(result, output));
+      context.stdout(context.json ? JSON.stringify(result) : render(result, output, nextCommand(output, model, method, task)));
     } finally {
       progress.stop();
     }
   },
 });
 
-function render(result: TrainTaskResult, output: string | undefined): string {
+function nextCommand(output: string | undefined, model: string | undefined, { method }: ConfiguredMethod, { kind }: Task): string {
+  const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
+  const rows = kind === 'span' || kind === 'choice' ? '--input rows.jsonl' : '"A text of your own."';
+  return `multigraft predict ${place} ${rows}`;
+}
+
+function render(result: TrainTaskResult, output: string | undefined, next: string): string {
   const { name, method, parameters, steps, seconds, metrics, majority } = result;
   const lines = Object.entries(metrics).map(([split, values]) => {
     const scores = Object.entries(values).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
@@ -86,6 +92,6 @@ function render(result: TrainTaskResult, output: string | undefined): string {
     `${name}: ${method}, ${parameters.toLocaleString('en')} trained numbers, ${steps} steps in ${duration(seconds)}`,
     ...lines,
     ...(majority === undefined ? [] : [`  the most frequent answer alone scores ${majority.toFixed(4)} accuracy`]),
-    output === undefined ? 'Nothing was saved: give --output FOLDER to keep it.' : `Saved in ${output}`,
+    output === undefined ? 'Nothing was saved: give --output FOLDER to keep it.' : `Saved in ${output}. Next: ${next}`,
   ].join('\n');
 }

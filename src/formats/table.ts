@@ -75,7 +75,7 @@ function parseRecords(text: string, path: string, delimiter: ',' | '\t'): { line
     return fail({
       code: 'file.syntax',
       subject: `${path}:${line}`,
-      found: cause.code,
+      found: cause.code === 'CSV_QUOTE_NOT_CLOSED' ? 'a quote that is never closed' : 'a quote in the wrong place',
       expected: 'fields quoted as in RFC 4180',
       next,
       cause,

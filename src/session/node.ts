@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { fail } from '../base/errors.ts';
 import { folderOf } from '../base/files.ts';
@@ -16,8 +17,9 @@ export interface NodeEngineOptions {
   readonly profile?: string;
 }
 
-/** ONNX Runtime on the CPU, in this process. `run` computes on the calling thread. Throws `session.missing`. */
+/** ONNX Runtime on the CPU, in this process. `run` computes on the calling thread. Throws `session.missing`, `usage.value`. */
 export async function nodeEngine(options: NodeEngineOptions = {}): Promise<Engine> {
+  checkThreads(options.threads);
   const ort = await importRuntime();
   let compilations = 0;
   /** Equal programs over the same weights are compiled once: whoever asks while the first lives shares it. */
@@ -54,6 +56,20 @@ export async function nodeEngine(options: NodeEngineOptions = {}): Promise<Engin
       return nodeSession(ort, session, program, release);
     },
   };
+}
+
+/** So many threads are made at once: far more than there are cores only take memory, and at worst the whole machine. */
+function checkThreads(threads: number | undefined): void {
+  const cores = availableParallelism();
+  const most = Math.min(4 * cores, 256);
+  if (threads === undefined || (Number.isInteger(threads) && threads >= 1 && threads <= most)) return;
+  fail({
+    code: 'usage.value',
+    subject: '--threads',
+    found: String(threads),
+    expected: `a whole number from 1 to ${most}: four for each of the ${cores} cores, and 256 at most`,
+    next: 'Leave it out to use all cores.',
+  });
 }
 
 async function importRuntime(): Promise<Ort> {

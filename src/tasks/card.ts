@@ -88,14 +88,19 @@ function defaultMetrics(kind: TaskKind, labels: readonly string[]): readonly Met
   }
 }
 
-/** A metric by its name, or by a usual spelling of it ("span F1", "matthews correlation"). Throws `task.card`. */
-export function metricNamed(word: string, allowed: readonly MetricName[], subject: string): MetricName {
+/** A metric by its name, or by a usual spelling of it ("span F1", "matthews correlation"). Throws `code`. */
+export function metricNamed(
+  word: string,
+  allowed: readonly MetricName[],
+  subject: string,
+  code: 'task.card' | 'usage.value' = 'task.card',
+): MetricName {
   const key = word.toLowerCase().replaceAll(/[^a-z0-9]+/g, '_');
   const name = (SPELLINGS[key] ?? key) as MetricName;
   if (allowed.includes(name)) return name;
   const near = nearest(key, allowed);
   return fail({
-    code: 'task.card',
+    code,
     subject,
     found: `"${word}"${METRIC_NAMES.includes(name) ? ', which does not fit this kind of task' : ''}`,
     expected: `one of ${allowed.join(', ')}`,

@@ -37,6 +37,13 @@ const CARD = 'card.json';
  * Throws `file.missing`, `task.card`, `task.row`, and what reading a table throws.
  */
 export async function loadTask(files: Files, path: string, options: LoadTaskOptions = {}): Promise<Task> {
+  if (typeof path !== 'string' || typeof files?.kind !== 'function')
+    fail({
+      code: 'usage.value',
+      subject: 'loadTask(files, path)',
+      found: 'something else',
+      expected: 'files, such as nodeFiles, and then a path',
+    });
   const place = await files.kind(path);
   if (place === 'none')
     fail({ code: 'file.missing', subject: path, found: 'nothing', expected: 'a task folder or a table', next: 'Check the path.' });
@@ -121,12 +128,16 @@ async function findSplits(files: Files, folder: string): Promise<Partial<Record<
 function chooseMetrics(kind: TaskKind, labels: readonly string[], card: Card | undefined, options: LoadTaskOptions, cardPath: string) {
   // Micro F1 equals accuracy where each row has one label, so it is offered there but not reported unless asked for.
   const allowed = kind === 'classification' ? [...metricsFor(kind, labels), 'f1_micro' as const] : metricsFor(kind, labels);
-  if (options.metric !== undefined) return metricsFor(kind, labels, metricNamed(options.metric, allowed, 'The metric asked for'));
+  if (options.metric !== undefined)
+    return metricsFor(kind, labels, metricNamed(options.metric, allowed, 'The metric asked for', 'usage.value'));
   const word = card?.metric ?? card?.metrics?.[0] ?? card?.suggestedMetric;
   const primary = word === undefined ? undefined : metricNamed(word, allowed, `${cardPath}, metric`);
   const listed = card?.metrics?.map((name) => metricNamed(name, allowed, `${cardPath}, metrics`));
   return listed === undefined ? metricsFor(kind, labels, primary) : [...new Set([primary as MetricName, ...listed])];
 }
+
+const NAME_IT = `Say which column holds what with --text COLUMN --label COLUMN (columns: { text, label } in code), or give the kind (${TASK_KINDS.join(', ')}).`;
+const SEMICOLONS = 'The header is separated by semicolons: save the file with commas, or with tabs as .tsv.';
 
 /**
  * tokens → tagging; choices → choice; context and question → span; a list as label → multilabel; labels that are all
@@ -139,14 +150,15 @@ function inferKind(values: readonly Record<string, unknown>[], columns: LoadTask
   if (has('choices')) return 'choice';
   if (has('context') && has('question')) return 'span';
   if (!has('text') || !has('label')) {
+    const names = Object.keys(first);
     const missing = has('text') ? 'label' : 'text';
-    const near = nearest(columns?.[missing] ?? missing, Object.keys(first));
+    const near = nearest(columns?.[missing] ?? missing, names);
     fail({
       code: 'task.row',
       subject: `${source}, column "${columns?.[missing] ?? missing}"`,
-      found: `only ${Object.keys(first).join(', ')}`,
+      found: `only ${names.join(', ')}`,
       expected: `a column for the ${missing}`,
-      next: near === undefined ? `Name it, or give the kind (${TASK_KINDS.join(', ')}).` : `Did you mean "${near}"?`,
+      next: names.length === 1 && names[0]?.includes(';') ? SEMICOLONS : near === undefined ? NAME_IT : `Did you mean "${near}"?`,
     });
   }
   const labels = values.map((value) => value[columns?.label ?? 'label']);

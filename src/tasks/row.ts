@@ -12,7 +12,7 @@ export function checkRow(task: Task, value: Record<string, unknown>, where: Plac
   return read(task, value, where, true) as Row;
 }
 
-/** As {@link checkRow} for rows whose answer may be missing and whose text may be given as `inputIds`. */
+/** As {@link checkRow} for rows to be answered: answers that a row already has are not read, text may be given as `inputIds`. */
 export function checkPredictionRow(task: Task, value: Record<string, unknown>, where: Place): PredictionRow {
   return read(task, value, where, false);
 }
@@ -20,26 +20,25 @@ export function checkPredictionRow(task: Task, value: Record<string, unknown>, w
 function read(task: Task, value: Record<string, unknown>, where: Place, labelled: boolean): PredictionRow {
   const row = new RowReader(task, value, where);
   const address = { ...row.optionalString('task'), ...row.optionalString('adapter') };
-  const wants = (field: Field) => labelled || row.has(field);
   switch (task.kind) {
     case 'classification':
-      return { ...address, kind: 'classification', ...row.textInput(), ...(wants('label') && { label: row.oneLabel() }) };
+      return { ...address, kind: 'classification', ...row.textInput(), ...(labelled && { label: row.oneLabel() }) };
     case 'multilabel':
-      return { ...address, kind: 'multilabel', ...row.textInput(), ...(wants('label') && { label: row.manyLabels() }) };
+      return { ...address, kind: 'multilabel', ...row.textInput(), ...(labelled && { label: row.manyLabels() }) };
     case 'regression':
-      return { ...address, kind: 'regression', ...row.textInput(), ...(wants('label') && { label: row.number('label') }) };
+      return { ...address, kind: 'regression', ...row.textInput(), ...(labelled && { label: row.number('label') }) };
     case 'tagging': {
       const tokens = row.words('tokens');
-      return { ...address, kind: 'tagging', tokens, ...(wants('tags') && { tags: row.tags(tokens.length) }) };
+      return { ...address, kind: 'tagging', tokens, ...(labelled && { tags: row.tags(tokens.length) }) };
     }
     case 'span': {
       const context = row.string('context');
       const question = row.string('question');
-      return { ...address, kind: 'span', context, question, ...(wants('answers') && { answers: row.answers(context) }) };
+      return { ...address, kind: 'span', context, question, ...(labelled && { answers: row.answers(context) }) };
     }
     case 'choice': {
       const choices = row.choices();
-      return { ...address, kind: 'choice', text: row.string('text'), choices, ...(wants('label') && { label: row.index(choices.length) }) };
+      return { ...address, kind: 'choice', text: row.string('text'), choices, ...(labelled && { label: row.index(choices.length) }) };
     }
   }
 }

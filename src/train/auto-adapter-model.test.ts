@@ -47,6 +47,25 @@ function open(files: Files): Promise<AutoAdapterModel> {
 }
 
 describe('AutoAdapterModel', () => {
+  it('says in words what it was given instead of a folder, a task or rows', async () => {
+    const files = world();
+    const model = await open(files);
+    model.addClassificationHead('a', { numLabels: 2 });
+    model.addAdapter('a');
+    const wrong = (value: unknown) => value as never;
+    const calls: readonly (readonly [() => Promise<unknown>, string])[] = [
+      [() => AutoAdapterModel.fromPretrained(wrong(undefined), { files }), 'fromPretrained(folder): found undefined; expected the path of'],
+      [() => model.predict(wrong('a text')), 'predict(rows): found a text; expected an array of rows. Give one row as'],
+      [() => model.predict(wrong({ text: 'a' })), 'predict(rows): found an object; expected an array of rows.'],
+      [() => model.trainAdapter('a', wrong(undefined)), 'trainAdapter(name, { task }): found no task; expected a task. Make one with'],
+      [() => model.trainAdapter('a', wrong({ task: 'mood' })), 'trainAdapter(name, { task }): found the text "mood"; expected a task.'],
+      [() => loadTask(wrong('mood'), wrong(undefined)), 'loadTask(files, path): found something else; expected files'],
+    ];
+    for (const [call, message] of calls)
+      await expect(call()).rejects.toMatchObject({ code: 'usage.value', message: expect.stringContaining(message) });
+    expect(calls).toHaveLength(6);
+  });
+
   it.each(['classification', 'tagging', 'span'] as const)(
     'trains, saves and loads an adapter for %s, with the same answers',
     async (name) => {

@@ -1,4 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
+import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { elementCount, type Tensor } from '../base/tensor.ts';
 import {
@@ -23,11 +23,15 @@ import { ParameterStore } from '../update/index.ts';
 import type { Answer } from './answer.ts';
 import {
   type AdapterTraining,
+  checkFolder,
+  checkRows,
   checkSettings,
+  checkTaskGiven,
   type EvaluateOptions,
   type Evaluation,
   type HeadOptions,
   type LabelledHeadOptions,
+  missing,
   type PredictOptions,
   type PretrainedOptions,
   type SummaryRow,
@@ -82,6 +86,7 @@ export class AutoAdapterModel {
    * @throws encoder.config, encoder.weights, text.tokenizer, file.*
    */
   static async fromPretrained(folder: string, { files, engine }: PretrainedOptions = {}): Promise<AutoAdapterModel> {
+    checkFolder(folder);
     const disk = files ?? (await import('../base/files-node.ts')).nodeFiles;
     const encoder = await loadEncoder(disk, folder);
     const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, folder), disk, engine);
@@ -194,8 +199,9 @@ export class AutoAdapterModel {
    */
   async trainAdapter(
     name: string,
-    { task, rows, validationRows, limit, onEvent, signal, ...settings }: TrainAdapterOptions,
+    { task, rows, validationRows, limit, onEvent, signal, ...settings }: TrainAdapterOptions = {} as TrainAdapterOptions,
   ): Promise<AdapterTraining> {
+    checkTaskGiven(task);
     const adapter = this.#adapter(name);
     const checked = checkSettings(settings);
     const maxLength = sequenceLength(this.encoder, this.tokenizer, checked.maxLength, task.kind);
@@ -238,6 +244,7 @@ export class AutoAdapterModel {
    * @throws adapter.missing without a head; task.row, task.label, text.too-long naming the row
    */
   async predict(rows: readonly Readonly<Record<string, unknown>>[], options: PredictOptions = {}): Promise<Answer[]> {
+    checkRows(rows);
     const head = this.#currentHead();
     const task = { ...taskOfHead(head), columns: options.columns ?? {} };
     const place = options.place ?? ((index: number) => ({ file: 'rows', line: index + 1 }));
@@ -483,15 +490,4 @@ function drawn(specs: ConstructorParameters<typeof ParameterStore>[0]): Readonly
   const store = new ParameterStore(specs);
   store.initialize(UNTRAINED_SEED);
   return store.values();
-}
-
-function missing(what: string, name: string, names: readonly string[]): never {
-  const near = nearest(name, names);
-  return fail({
-    code: 'adapter.missing',
-    subject: `${what} '${name}'`,
-    found: 'none of that name',
-    expected: names.length ? `one of ${names.join(', ')}` : `a loaded ${what}`,
-    ...(near && { next: `Did you mean '${near}'?` }),
-  });
 }

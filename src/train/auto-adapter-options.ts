@@ -101,3 +101,50 @@ export function checkSettings(settings: Partial<TrainSettings>): TrainSettings {
     ...(near && near !== key && { next: `Did you mean '${near}'?` }),
   });
 }
+
+/** What TypeScript would refuse, for callers without it. @throws usage.value */
+export function checkFolder(folder: unknown): void {
+  if (typeof folder !== 'string' || folder === '')
+    fail({
+      code: 'usage.value',
+      subject: 'fromPretrained(folder)',
+      found: folder === '' ? 'an empty text' : String(folder),
+      expected: 'the path of an encoder folder',
+    });
+}
+
+/** @throws usage.value */
+export function checkRows(rows: unknown): void {
+  if (!Array.isArray(rows))
+    fail({
+      code: 'usage.value',
+      subject: 'predict(rows)',
+      found: typeof rows === 'string' ? 'a text' : typeof rows === 'object' && rows !== null ? 'an object' : String(rows),
+      expected: 'an array of rows',
+      next: 'Give one row as [{ text: "…" }].',
+    });
+}
+
+/** @throws usage.value */
+export function checkTaskGiven(task: unknown): void {
+  if (typeof task !== 'object' || task === null || !('kind' in task))
+    fail({
+      code: 'usage.value',
+      subject: 'trainAdapter(name, { task })',
+      found: typeof task === 'string' ? `the text ${JSON.stringify(task)}` : 'no task',
+      expected: 'a task',
+      next: 'Make one with await loadTask(nodeFiles, path).',
+    });
+}
+
+/** @throws adapter.missing, with the nearest of the names there are */
+export function missing(what: string, name: string, names: readonly string[]): never {
+  const near = nearest(name, names);
+  return fail({
+    code: 'adapter.missing',
+    subject: `${what} '${name}'`,
+    found: 'none of that name',
+    expected: names.length ? `one of ${names.join(', ')}` : `a loaded ${what}`,
+    ...(near && { next: `Did you mean '${near}'?` }),
+  });
+}

@@ -14,6 +14,7 @@ import { maxTokens, prepare } from './data.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
 import { openLog } from './log.ts';
 import { type Model, trainableParameters } from './model.ts';
+import { checkOutputFolder } from './output-folder.ts';
 import { createPredictor } from './predictor.ts';
 import type { TrainEvent, TrainSettings } from './settings.ts';
 import { runState } from './state.ts';
@@ -33,6 +34,8 @@ export interface TrainTaskOptions {
   /** A saved adapter to start from. */
   readonly init?: string;
   readonly resume?: boolean;
+  /** An earlier result in `output`, finished or not, is replaced; without it such a folder is refused. */
+  readonly overwrite?: boolean;
   readonly headLayers?: number;
   /** Read at most this many rows of each split. */
   readonly limit?: number;
@@ -51,6 +54,7 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
   const { files, engine, task, method, settings, output, onEvent, signal } = options;
   const started = performance.now();
   const name = checkName(options.name ?? asName(task.name), '--name', 'Choose another name.', 'usage.value');
+  if (output !== undefined) await checkOutputFolder(files, output, options);
   const encoder = await loadEncoder(files, options.model, { checkFinite: true });
   const tokenizer = await loadTokenizer(files, options.model);
   const note = (text: string) => onEvent?.({ type: 'note', text });
@@ -70,6 +74,8 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
   const validation = task.files.validation ? await load('validation') : undefined;
   const test = task.files.test ? await load('test') : undefined;
   for (const text of describeClasses(task, train.rows)) note(text);
+  if (!validation)
+    note(`No validation rows: the last weights are kept${test ? ', and only the test rows are scored' : ' and nothing is scored'}.`);
 
   const head = headFor(task, name, train.rows, options.headLayers);
   const model: Model = { encoder: withDropout(encoder, settings.dropout), method, adapter: name, head };
@@ -91,7 +97,7 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
     fail({ code: 'usage.value', subject: '--resume', found: 'no --output', expected: 'the folder of the run to resume' });
   const before = options.resume ? await state?.load() : undefined;
   const resume = before?.saved;
-  if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced; --resume would have gone on with it.`);
+  if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced.`);
   const log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
 
   const result = await trainModel({
@@ -141,7 +147,10 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
   if (output !== undefined) {
     await saveResult(options, output, model, result.parameters);
     await files.write(joinPath(output, 'metrics.json'), `${JSON.stringify({ ...summary, settings: run }, null, 1)}\n`);
-    await files.write(joinPath(output, 'README.md'), modelCard(summary, task, encoder, settings));
+    await files.write(
+      joinPath(output, 'README.md'),
+      modelCard(summary, task, encoder, { ...settings, learningRate: settings.learningRate ?? method.method.learningRate }),
+    );
     await state?.remove();
     await removePartial(files, output);
   }

@@ -41,10 +41,13 @@ function node(...args: string[]): string {
 
 describe('the packed package', () => {
   it('holds what the allow-list names and nothing else', () => {
-    const allowed = /^(dist\/[\w/.-]+\.(js|d\.ts)|assets\/[\w/.-]+|README\.md|CHANGELOG\.md|LICENSE|package\.json)$/;
+    const allowed =
+      /^(dist\/[\w/.-]+\.(js|d\.ts)|assets\/[\w/.-]+|docs\/[\w-]+\.md|src\/README\.md|README\.md|CHANGELOG\.md|LICENSE|package\.json)$/;
     const paths = packed.files.map((file) => file.path);
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
-    expect(paths).toEqual(expect.arrayContaining(['LICENSE', 'README.md', 'CHANGELOG.md', 'package.json', 'dist/index.js']));
+    expect(paths).toEqual(
+      expect.arrayContaining(['LICENSE', 'README.md', 'docs/README.md', 'src/README.md', 'CHANGELOG.md', 'package.json', 'dist/index.js']),
+    );
     expect(paths.filter((path) => path.startsWith('dist/')).length).toBeGreaterThan(subpaths.length);
     expect(paths.filter((path) => /\.test\.|\.map$/.test(path))).toEqual([]);
   });

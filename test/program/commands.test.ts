@@ -108,9 +108,53 @@ describe('multigraft predict', () => {
     expect(JSON.parse(out).metrics).toEqual(JSON.parse(trained.out).metrics.test);
   });
 
+  it('splits a text into words for a head that tags them, and says so', async () => {
+    const args = ['predict', '--model', '@bert', '--adapter', '@out/words'];
+    const { out, err, code } = await place.run([...args, 'a good  book']);
+    expect([code, jsonLines(out)[0]?.prediction]).toEqual([0, expect.arrayContaining([expect.stringMatching(/^(O|B-thing)$/)])]);
+    expect(jsonLines(out)[0]?.prediction).toHaveLength(3);
+    expect(err).toMatch(/^note: Texts were split at white space/);
+  });
+
+  it('answers a row whose own answer is of another label set', async () => {
+    const args = ['predict', '--model', '@bert', '--adapter', '@out/mood', '--input', '-'];
+    const { code, out } = await place.run(args, '{"text":"a good day","label":"unheard of"}\n');
+    expect([code, jsonLines(out)[0]?.prediction]).toEqual([0, expect.stringMatching(/^(good|bad)$/)]);
+  });
+
+  it('says that a pair has one text only', async () => {
+    const args = ['predict', '--model', '@bert', '--adapter', '@out/pairs', '--text-pair', 'other', 'a good day'];
+    expect((await place.run(args)).err).toMatch(/^note: Rows without "other"/);
+  });
+
   it('says how many inputs were cut', async () => {
     const { err, code } = await place.run(['predict', '--model', '@bert', '--adapter', '@out/mood', 'good '.repeat(60)]);
     expect([code, err]).toEqual([0, 'note: 1 of 1 rows are longer than 40 tokens and were cut.']);
+  });
+});
+
+describe('multigraft train', () => {
+  const args = ['train', '--model', '@bert', ...quick];
+
+  it('replaces an earlier result with --overwrite, and names the next command', async () => {
+    const again = [...args, '--task', '@tasks/mood', '--output', '@again'];
+    const first = await place.run(again);
+    expect(first.out.replaceAll(`${place.root}/`, '@')).toContain(
+      'Saved in @again. Next: multigraft predict --model @bert --adapter @again "A text of your own."',
+    );
+    expect((await place.run(again)).code).toBe(2);
+    expect((await place.run([...again, '--overwrite'])).code).toBe(0);
+    place.write('again/state/state.json', {});
+    expect((await place.run(again)).err).toContain('Give --resume to go on, or --overwrite to start anew.');
+    const { code, err } = await place.run([...again, '--overwrite']);
+    expect([code, err]).toEqual([0, expect.stringContaining('The unfinished run in @again is replaced.')]);
+    expect(readdirSync(place.path('again'))).not.toContain('state');
+    expect(place.read('again/README.md')).toMatch(/"learningRate": 0\.\d+/);
+  });
+
+  it('says when nothing tells how good the result is', async () => {
+    const { code, err } = await place.run([...args, '--task', '@tasks/mood/train.jsonl']);
+    expect([code, err]).toEqual([0, expect.stringContaining('No validation rows: the last weights are kept and nothing is scored.')]);
   });
 });
 
@@ -230,6 +274,7 @@ describe('multigraft demo', () => {
     expect([code, err]).toEqual([0, '']);
     for (const i of [1, 2, 3, 4, 5]) expect(out).toMatch(new RegExp(`^${i}/5 {2}\\w+ +\\w+ -?\\d\\.\\d{3} in `, 'm'));
     expect(out).toContain('Asked something new');
+    expect(out).toContain(`multigraft train --model ${place.path('bert')} --task FOLDER`);
     expect(readdirSync(place.path('demo'))).toEqual(['faq_match', 'order_slots', 'review_score', 'tickets_topic', 'tickets_urgency']);
     const { out: answer } = await place.run(['predict', '--model', '@bert', '--adapter', '@demo/tickets_topic', 'Where is my parcel?']);
     expect(out).toContain(`→ ${jsonLines(answer)[0]?.prediction}`);

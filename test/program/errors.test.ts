@@ -43,6 +43,11 @@ beforeAll(async () => {
   place.write('bad-card/card.json', { name: 'bad', kind: 'clasification' });
   place.write('bad-card/train.jsonl', lines({ text: 'a', label: 'x' }));
   place.write('empty.bin', '');
+  place.write('columns.csv', 'review,stars\na,1\n');
+  place.write('semicolons.csv', 'text;label\na;b\n');
+  place.write('open.csv', 'text,label\n"a,b\n');
+  place.write('latin.csv', Uint8Array.of(0xe9, 0x2c, 0x0a));
+  place.write('cut-short/state/state.json', '{}');
   place.write('notes/notes.md', 'nothing');
 });
 
@@ -104,11 +109,6 @@ const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] 
     `${predict} --input @addressed.jsonl`,
     1,
     "@addressed.jsonl:1, column \"adapter\": found 'other'; expected 'mood', the active one. Answer the rows of each adapter on their own.",
-  ],
-  [
-    'predict --model @bert --adapter @out/words a',
-    1,
-    'text:1, column "tokens": found no such column (there are "text"); expected "tokens": the head \'words\' answers rows of tagging. Correct the row, or name its columns.',
   ],
   [
     'predict --model @bert --adapter @out/spans a',
@@ -214,15 +214,57 @@ const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] 
     '@bad-card/card.json, field "kind": found "clasification"; expected one of …. Did you mean "classification"?',
   ],
   // methods and runs
-  ['summary --model @bert --method seq_bm', 1, "method: found 'seq_bm'; expected one of …. Did you mean 'seq_bn'?"],
+  ['summary --model @bert --method seq_bm', 2, "method: found 'seq_bm'; expected one of …. Did you mean 'seq_bn'?"],
   [
     'summary --model @bert --method seq_bn[reductionfactor=3]',
-    1,
+    2,
     "method seq_bn: key 'reductionfactor': found no such key; expected …. Did you mean 'reduction_factor'?",
   ],
   ['summary --model @bert --method full', 1, "adapter 'full': found the method full; expected a method that adds parameters. …"],
-  [`${train} --method lora[r=0]`, 1, "method lora: key 'r': found 0; expected number to be >0."],
+  [`${train} --method lora[r=0]`, 2, "method lora: key 'r': found 0; expected number to be >0."],
   [`${train} --resume --output @nothing`, 1, '@nothing: found no unfinished run; expected state/state.json. …'],
+  [
+    `${train} --output @bert`,
+    2,
+    '--output: found @bert, the folder of --model; expected a new or empty folder. Give a new folder with --output.',
+  ],
+  [`${train} --output @distilbert`, 2, '--output: found @distilbert, the folder of an encoder; expected …'],
+  [`${train} --output @distilbert --overwrite`, 2, '--output: found @distilbert, the folder of an encoder; expected …'],
+  [`${train} --output @tasks/mood --overwrite`, 2, '--output: found @tasks/mood, a task folder; expected …'],
+  [`${train} --output @notes --overwrite`, 2, '--output: found @notes, a folder with notes.md; expected …'],
+  [`${train} --output @rows.txt`, 2, '--output: found @rows.txt, a file; expected …'],
+  [
+    `${train} --output @out/mood`,
+    2,
+    '--output: found @out/mood, the result of an earlier run; expected a new or empty folder. Give another folder, or --overwrite to replace it.',
+  ],
+  [
+    `${train} --output @cut-short`,
+    2,
+    '--output: found @cut-short, an unfinished run; expected a new or empty folder. Give --resume to go on, or --overwrite to start anew.',
+  ],
+  [
+    `${train} --threads 9999`,
+    2,
+    '--threads: found 9999; expected a whole number from 1 to …: four for each of the … cores, and 256 at most. …',
+  ],
+  [
+    `${train} --metric pearson`,
+    2,
+    'The metric asked for: found "pearson", which does not fit this kind of task; expected one of accuracy, …',
+  ],
+  [
+    'train --model @bert --task @columns.csv',
+    1,
+    '@columns.csv, column "text": found only review, stars; expected a column for the text. Say which column holds what with --text COLUMN --label COLUMN …',
+  ],
+  [
+    'train --model @bert --task @semicolons.csv',
+    1,
+    '@semicolons.csv, column "text": found only text;label; expected …. The header is separated by semicolons: …',
+  ],
+  ['train --model @bert --task @open.csv', 1, '@open.csv:2: found a quote that is never closed; expected fields quoted as in RFC 4180. …'],
+  ['train --model @bert --task @latin.csv', 1, '@latin.csv: found bytes that are not UTF-8; expected UTF-8 text. Save the file as UTF-8.'],
   // inspect
   ['inspect @none', 1, '@none: found nothing; expected a file or a folder. Check the path.'],
   [

@@ -88,6 +88,21 @@ describe('Ctrl-C', () => {
   }, 60_000);
 });
 
+it('ends at once at a second signal, with one line, and goes on from the last saved state', async () => {
+  const output = join(folder, 'stopped-twice');
+  const run = startCli(command(output, ...METHODS.adapter));
+  await reachStep(run, output, 33);
+  // Two different ones: the system merges equal signals that come at once.
+  run.process.kill('SIGINT');
+  run.process.kill('SIGTERM');
+  const { code, stderr } = await run.ended;
+  expect(code).toBe(1);
+  expect(stderr.trim().split('\n')).toHaveLength(1);
+  expect(JSON.parse(stderr)).toEqual({ error: { code: 'train.stopped', message: expect.stringContaining('Ended at the second signal') } });
+  await finish(output, 'adapter', []);
+  expectEqualRuns(output, uninterrupted.adapter, STEPS, ['two signals']);
+}, 60_000);
+
 describe('--resume refuses', () => {
   const unfinished = join(folder, 'unfinished');
   beforeAll(async () => {
