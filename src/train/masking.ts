@@ -43,7 +43,7 @@ export function maskTokens(
     feeds: {
       inputIds: int32(shape, ids),
       tokenTypeIds: batch.tokenTypeIds,
-      attentionMask: float32(shape, Float32Array.from(batch.attentionMask.data as Int32Array)),
+      attentionMask: batch.attentionMask,
     },
     guesses: {
       maskedPlaces: int32([places.length], places),
