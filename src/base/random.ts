@@ -1,5 +1,5 @@
 /**
- * Seeded randomness with a state that can be saved: xoshiro128** (Blackman & Vigna 2018) seeded through splitmix32.
+ * Seeded randomness: xoshiro128** (Blackman & Vigna 2018) seeded through splitmix32.
  * Same seed, same numbers, on every platform.
  */
 export interface Random {
@@ -9,17 +9,10 @@ export interface Random {
   uniform(): number;
   /** Uniform integer in [0, n), without modulo bias for n ≤ 2³². */
   below(n: number): number;
-  /** Standard normal (Box–Muller; both values are used, the state holds the spare one). */
+  /** Standard normal (Box–Muller; both values are used). */
   normal(): number;
   /** Fisher–Yates in place; returns its argument. */
   shuffle<T extends unknown[] | Int32Array | Uint32Array>(items: T): T;
-  /** Everything needed to continue: give it to {@link restoreRandom}. */
-  state(): RandomState;
-}
-
-export interface RandomState {
-  readonly words: readonly [number, number, number, number];
-  readonly spare: number | null;
 }
 
 export function createRandom(seed: number, ...stream: number[]): Random {
@@ -28,12 +21,8 @@ export function createRandom(seed: number, ...stream: number[]): Random {
     s = (s + 0x9e3779b9) | 0;
     return scramble(s);
   };
-  return restoreRandom({ words: [next(), next(), next(), next()], spare: null });
-}
-
-export function restoreRandom(state: RandomState): Random {
-  let [a, b, c, d] = state.words;
-  let spare = state.spare;
+  let [a, b, c, d] = [next(), next(), next(), next()];
+  let spare: number | null = null;
   const uint32 = () => {
     const product = Math.imul(b, 5);
     const result = Math.imul((product << 7) | (product >>> 25), 9) >>> 0;
@@ -77,7 +66,6 @@ export function restoreRandom(state: RandomState): Random {
       }
       return items;
     },
-    state: () => ({ words: [a >>> 0, b >>> 0, c >>> 0, d >>> 0], spare }),
   };
 }
 
