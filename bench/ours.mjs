@@ -73,7 +73,7 @@ async function createWorkload(options) {
   const model = await createModel(library, options);
   const store = new library.ParameterStore(library.trainableParameters(model));
   store.initialize(1);
-  if (model.method.method.trainsEncoder) {
+  if (model.attachment.trainsEncoder) {
     for (const { name } of store.specs) {
       const weight = model.encoder.weights.get(name);
       if (weight) store.set(name, (await weight.read()).data);
@@ -103,7 +103,7 @@ async function createWorkload(options) {
   async function forward() {
     evaluation ??= await engine.compile(
       { outputs: { logits: library.drawModel(model, library.noDropout, () => false).logits } },
-      library.weightsOf(model.encoder, store.values()),
+      library.weightsOf(model, store.values()),
     );
     await evaluation.run(all);
     return {};
@@ -116,16 +116,13 @@ async function createWorkload(options) {
 
   /** @param {number} rows */
   function randomBatch(rows) {
-    const shape = [rows, options.length];
-    const count = rows * options.length;
     const { vocabulary } = model.encoder.config;
+    const encodings = Array.from({ length: rows }, () => ({
+      inputIds: Int32Array.from({ length: options.length }, () => 1000 + random.below(vocabulary - 1000)),
+      tokenTypeIds: new Int32Array(options.length),
+    }));
     return {
-      inputIds: library.int32(
-        shape,
-        Int32Array.from({ length: count }, () => 1000 + random.below(vocabulary - 1000)),
-      ),
-      tokenTypeIds: library.int32(shape, new Int32Array(count)),
-      attentionMask: library.float32(shape, new Float32Array(count).fill(1)),
+      ...library.encoderFeeds(encodings, model.encoder),
       labels: library.int32(
         [rows],
         Int32Array.from({ length: rows }, () => random.below(options.labels)),
@@ -143,12 +140,7 @@ async function createModel(library, { model, method, dropout, labels, headLayers
   const loaded = await library.loadEncoder(library.nodeFiles, model);
   const config = { ...loaded.config, hiddenDropout: dropout, attentionDropout: dropout, classifierDropout: undefined };
   const head = library.checkHeadConfig({ head_type: 'classification', num_labels: labels, layers: headLayers }, 'the benchmark');
-  return {
-    encoder: { ...loaded, config },
-    method: library.configureMethod(method),
-    adapter: 'task',
-    head: { name: 'task', config: head },
-  };
+  return library.adapterModel({ ...loaded, config }, library.configureMethod(method), 'task', { name: 'task', config: head });
 }
 
 /**
@@ -165,6 +157,7 @@ async function importLibrary(dist) {
     'nn/dropout',
     'objectives/head',
     'session/node',
+    'train/data',
     'train/model',
     'train/step',
     'update/adamw',

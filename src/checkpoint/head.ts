@@ -1,14 +1,24 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import type { Tensor } from '../base/tensor.ts';
-import { isJsonObject, pythonJson, readJson } from '../formats/json.ts';
+import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
 import { checkHeadConfig, type Head, type HeadConfig, headParameters } from '../objectives/index.ts';
 import { checkModel, checkName, type ModelFacts, shown, VERSION } from './facts.ts';
 import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
 
+/** What predictions should know of how a head was trained: keys of our own in head_config.json, which Python passes over. */
+export interface HeadTraining {
+  /** Tokens per sequence. */
+  readonly maxLength?: number;
+  /** Whether every row had a second text. */
+  readonly textPairs?: boolean;
+}
+
 /** A prediction head with its weights, by full name (`heads.NAME.1.weight`). */
 export interface HeadPackage extends Head {
   readonly tensors: ReadonlyMap<string, Tensor>;
+  /** Absent in heads that were saved elsewhere. */
+  readonly training?: HeadTraining;
 }
 
 export interface LoadedHead extends HeadPackage {
@@ -17,6 +27,8 @@ export interface LoadedHead extends HeadPackage {
 }
 
 export const HEAD_CONFIG = 'head_config.json';
+/** Two special tokens and one of the text. */
+const SHORTEST = 3;
 const HEAD_WEIGHTS = { bin: 'pytorch_model_head.bin', safetensors: 'model_head.safetensors' };
 
 /** The keys that Python's head classes take besides those that all have; it refuses others. */
@@ -49,7 +61,7 @@ export async function saveHead(
   const config = Object.fromEntries(keys.map((key) => [key, head.config[key]]));
   await files.write(
     joinPath(folder, HEAD_CONFIG),
-    pythonJson({ config, ...modelFields(model, head.name) }, { floatKeys: ['dropout_prob'] }),
+    pythonJson({ config, ...modelFields(model, head.name), ...trainingFields(head.training) }, { floatKeys: ['dropout_prob'] }),
   );
 }
 
@@ -63,6 +75,30 @@ export function modelFields(model: ModelFacts, name: string): Record<string, unk
     model_type: family.name,
     name,
     version: VERSION,
+  };
+}
+
+function trainingFields({ maxLength, textPairs }: HeadTraining = {}): Record<string, unknown> {
+  return { ...(maxLength !== undefined && { max_length: maxLength }), ...(textPairs && { text_pairs: true }) };
+}
+
+/** @throws adapter.format */
+function readTraining(raw: Readonly<Record<string, Json>>, path: string): HeadTraining {
+  const { max_length: maxLength, text_pairs: textPairs } = raw;
+  const wrong = (key: string, expected: string) =>
+    fail({
+      code: 'adapter.format',
+      subject: `${path}: field '${key}'`,
+      found: shown(raw[key]),
+      expected,
+      next: 'Correct it, or remove the line: then the usual value holds.',
+    });
+  if (maxLength !== undefined && !(typeof maxLength === 'number' && Number.isInteger(maxLength) && maxLength >= SHORTEST))
+    wrong('max_length', `a whole number of tokens, at least ${SHORTEST}`);
+  if (textPairs !== undefined && typeof textPairs !== 'boolean') wrong('text_pairs', 'true or false');
+  return {
+    ...(maxLength !== undefined && { maxLength: maxLength as number }),
+    ...(textPairs !== undefined && { textPairs: textPairs as boolean }),
   };
 }
 
@@ -108,5 +144,5 @@ export async function loadHead(
     prefix: '',
     owner: `the head '${name}'`,
   });
-  return { ...head, tensors, notes };
+  return { ...head, tensors, training: readTraining(raw, path), notes };
 }

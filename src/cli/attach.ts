@@ -14,12 +14,9 @@ export const modelShape = {
     .meta({ value: 'folder', description: 'encoder, or a whole fine-tuned model (default: the embedded seedling)' }),
   adapter: z.array(z.string()).default([]).meta({ value: 'folder', description: 'a saved adapter with its head, or a saved head alone' }),
   head: z.string().optional().meta({ value: 'name', description: 'which of the loaded heads answers (default: that of the adapter)' }),
-  maxLength: z
-    .number()
-    .int()
-    .min(3)
-    .optional()
-    .meta({ description: 'tokens per sequence, as in training; longer inputs are cut (default: 128, or 384 for spans)' }),
+  maxLength: z.number().int().min(3).optional().meta({
+    description: 'tokens per sequence; longer inputs are cut (default: as in training; 128, or 384 for spans, where that is not known)',
+  }),
   threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
 };
 

@@ -94,11 +94,9 @@ async function readRows({ files, stdin }: CommandContext, { texts, input, text =
 function fitted(
   { stderr }: CommandContext,
   rows: readonly InputRow[],
-  { text = 'text', tokens = 'tokens', textPair }: Partial<Record<Field, string>>,
+  { text = 'text', tokens = 'tokens' }: Partial<Record<Field, string>>,
   kind: TaskKind,
 ): Record<string, unknown>[] {
-  if (textPair !== undefined && rows.some(({ value }) => value[textPair] === undefined))
-    stderr(`note: Rows without "${textPair}", the second text of a pair, are answered from their one text.`);
   const plain = ({ value }: InputRow) => kind === 'tagging' && value[tokens] === undefined && typeof value[text] === 'string';
   if (rows.some(plain))
     stderr('note: Texts were split at white space: the head answers one word at a time. Give "tokens" to split them yourself.');

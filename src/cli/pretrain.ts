@@ -21,6 +21,7 @@ const schema = z.object({
   ...pretrainSettings.shape,
   threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
   resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
+  overwrite: z.boolean().default(false).meta({ description: 'replace an earlier encoder, or an unfinished run, in --output' }),
 });
 
 export const command = defineCommand({
@@ -28,7 +29,7 @@ export const command = defineCommand({
   summary: 'make a small encoder from plain text: by guessing masked words, or by learning from a larger encoder',
   schema,
   async run(context, options) {
-    const { data, unseen, output, teacher, resume, threads } = options;
+    const { data, unseen, output, teacher, resume, overwrite, threads } = options;
     const engine = await nodeEngine(threads === undefined ? {} : { threads });
     const progress = trainingProgress(context);
     try {
@@ -39,6 +40,7 @@ export const command = defineCommand({
         unseen,
         output,
         resume,
+        overwrite,
         settings: pretrainSettings.parse(options),
         ...(teacher !== undefined && { teacher }),
         onEvent: progress.onEvent,

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { asName } from '../checkpoint/index.ts';
 import { AutoAdapterModel, type SummaryRow } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
@@ -19,13 +18,11 @@ export const command = defineCommand({
   async run(context, options) {
     const model = await AutoAdapterModel.fromPretrained(await modelFolder(context.files, options.model), { files: context.files });
     for (const folder of options.adapter) await model.loadAdapter(folder);
-    for (const method of options.method) {
-      methodOf(method);
-      model.addAdapter(asName(method), method);
-      model.setActiveAdapters(asName(method));
-    }
+    const methods = options.method.map(methodOf);
+    if (methods.some(({ method }) => method.architecture === undefined && !method.trainsEncoder))
+      context.stderr('note: The head is not counted: its size depends on the task.');
     for (const note of model.notes) context.stderr(`note: ${note}`);
-    const rows = model.adapterSummary();
+    const rows = model.adapterSummary(methods);
     context.stdout(context.json ? JSON.stringify(rows) : render(rows));
   },
 });

@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import type { AddNormSite, Graft, NormPlace, Rows } from '../encoders/index.ts';
-import { add, expand, gemm, layerNorm, mul, reshape, scalar, type Value } from '../graph/index.ts';
-import { activation, type Dropout, type Initializer, isActivation, type ParameterSpec, type Parameters } from '../nn/index.ts';
-import { adapterPath, type Method, type MethodContext, modules, PLACES } from './method.ts';
-import { perSequence, sequenceGate } from './per-sequence.ts';
+import { add, layerNorm, mul, reshape, scalar, type Value } from '../graph/index.ts';
+import { type Dropout, type Initializer, isActivation, NORMAL, ONE, type ParameterSpec, type Parameters, ZERO } from '../nn/index.ts';
+import { foldNorm, type LowRank, NORM_EPSILON, product, standardize } from './low-rank.ts';
+import { type AddNormModule, adapterPath, type Method, type MethodContext, modules, PLACES } from './method.ts';
+import { keptRows, perSequence, sequenceGate } from './per-sequence.ts';
 
 /**
  * Bottleneck adapters: Houlsby et al. 2019 (double_seq_bn), Pfeiffer et al. 2020 (seq_bn), He et al. 2022 (par_bn),
@@ -111,11 +112,15 @@ export const BOTTLENECK: Method<BottleneckConfig> = {
   graft(config, context, parameters, dropout): Graft {
     return {
       addNorm(site) {
-        const absent = !places(config).includes(site.place) || config.leave_out.includes(site.module);
-        return absent ? site.normalize(add(site.h, site.x)) : adapt(config, context, parameters, dropout, site);
+        const module = moduleAt(config, context, parameters, dropout, site);
+        if (!module) return site.normalize(add(site.h, site.x));
+        const { z, residual } = module.before(site);
+        return module.after(module.inside(product(module.lowRank(z, standardize)), z, residual), site);
       },
     };
   },
+  places,
+  moduleAt,
 };
 
 function places(config: BottleneckConfig): NormPlace[] {
@@ -169,43 +174,58 @@ function parametersAt(config: BottleneckConfig, context: MethodContext, place: N
   ];
 }
 
-const ONE: Initializer = { kind: 'constant', value: 1 };
-const ZERO: Initializer = { kind: 'constant', value: 0 };
-const NORMAL: Initializer = { kind: 'normal', deviation: 0.02 };
-
 function initializers(kind: BottleneckConfig['init_weights'], fanIn: number): [Initializer, Initializer] {
   if (kind === 'mam_adapter') return [{ kind: 'fan-in-uniform', fanIn }, ZERO];
   const both: Initializer = kind === 'houlsby' ? { kind: 'truncated-normal', deviation: 0.01, limit: 0.02 } : NORMAL;
   return [both, both];
 }
 
-function adapt(config: BottleneckConfig, context: MethodContext, parameters: Parameters, dropout: Dropout, site: AddNormSite): Value {
-  const { h, x, place, module, layer, normalize } = site;
+/** Sequential: z = h or LN(h + x), own residual, closed by LN(o + x). Parallel: z = x, h added at the end. */
+function moduleAt(
+  config: BottleneckConfig,
+  context: MethodContext,
+  parameters: Parameters,
+  dropout: Dropout,
+  site: AddNormSite,
+): AddNormModule | undefined {
+  const { place, module, layer } = site;
+  if (!places(config).includes(place) || config.leave_out.includes(module)) return undefined;
   const own = resolver(config, context, parameters, place, module);
   const where = `layer.${layer}.${place}.${context.name}`;
-  if (config.is_parallel) {
-    const u = gated(config, own, dropout(scaled(config, own, bottleneck(config, own, x)), config.dropout, where), x, site);
-    const sum = add(config.ln_after ? ownNorm(own, 'adapter_norm_after', u) : u, h);
-    return config.original_ln_after ? normalize(add(sum, x)) : sum;
-  }
-  const z = config.original_ln_before ? normalize(add(h, x)) : h;
-  const residual = config.residual_before_ln === 'post_add' ? add(h, x) : config.residual_before_ln ? h : z;
-  const u = scaled(config, own, dropPath(config, bottleneck(config, own, z), site, dropout, where));
-  let o = gated(config, own, dropout(u, config.dropout, where), z, site);
-  if (config.adapter_residual_before_ln) o = add(o, residual);
-  if (config.ln_after) o = ownNorm(own, 'adapter_norm_after', o);
-  if (!config.adapter_residual_before_ln) o = add(o, residual);
-  return config.original_ln_after ? normalize(add(o, x)) : o;
-
-  function bottleneck(settings: BottleneckConfig, get: Own, from: Value): Value {
-    const inner = settings.ln_before ? ownNorm(get, 'adapter_norm_before', from) : from;
-    const down = settings.ln_before ? 'adapter_down.1' : 'adapter_down.0';
-    const d = activation(
-      settings.non_linearity,
-      'method.config',
-    )(gemm(inner, get(`${down}.weight`), get(`${down}.bias`), { transB: true }));
-    return gemm(d, get('adapter_up.weight'), get('adapter_up.bias'), { transB: true });
-  }
+  const parallel = config.is_parallel;
+  return {
+    before({ h, x, normalize }) {
+      if (parallel) return { z: x, unnormed: x, residual: x };
+      const z = config.original_ln_before ? normalize(add(h, x)) : h;
+      const residual = config.residual_before_ln === 'post_add' ? add(h, x) : config.residual_before_ln ? h : z;
+      return { z, unnormed: h, residual };
+    },
+    lowRank(z, standardize) {
+      const down = own(config.ln_before ? 'adapter_down.1.weight' : 'adapter_down.0.weight');
+      const downBias = own(config.ln_before ? 'adapter_down.1.bias' : 'adapter_down.0.bias');
+      // Python drops paths in sequential adapters only.
+      const p = parallel ? 0 : config.stochastic_depth;
+      return {
+        ...(config.ln_before
+          ? foldNorm(down, downBias, own('adapter_norm_before.weight'), own('adapter_norm_before.bias'))
+          : { down, downBias }),
+        input: config.ln_before ? standardize(z) : z,
+        activation: config.non_linearity,
+        ...scaled(config, own),
+        ...(p > 0 && { keep: keptRows(p, site, dropout, `${where}.path`) }),
+      };
+    },
+    inside(u, z, residual) {
+      let o = gated(config, own, dropout(u, config.dropout, where), z, site);
+      if (config.adapter_residual_before_ln && !parallel) o = add(o, residual);
+      if (config.ln_after) o = layerNorm(o, own('adapter_norm_after.weight'), own('adapter_norm_after.bias'), NORM_EPSILON);
+      return config.adapter_residual_before_ln || parallel ? o : add(o, residual);
+    },
+    after(o, { h, x, normalize }) {
+      const sum = parallel ? add(o, h) : o;
+      return config.original_ln_after ? normalize(add(sum, x)) : sum;
+    },
+  };
 }
 
 type Own = (tail: string) => Value;
@@ -216,21 +236,12 @@ function resolver(config: BottleneckConfig, context: MethodContext, parameters: 
   return (tail) => parameters(`${path}.${tail}`, shapes.get(`${path}.${tail}`) as readonly number[]);
 }
 
-/** torch's default epsilon: these norms are the adapter's own, not the encoder's. */
-function ownNorm(own: Own, name: string, x: Value): Value {
-  return layerNorm(x, own(`${name}.weight`), own(`${name}.bias`), 1e-5);
-}
-
-function scaled({ scaling }: BottleneckConfig, own: Own, u: Value): Value {
-  if (scaling === 1) return u;
-  return mul(u, typeof scaling === 'number' ? scalar(scaling) : own('scaling'));
-}
-
-/** Whole rows of the batch dropped (Huang et al. 2016, as AdapterPlus uses it). */
-function dropPath({ stochastic_depth: p }: BottleneckConfig, u: Value, rows: Rows, dropout: Dropout, where: string): Value {
-  if (p === 0) return u;
-  const kept = dropout(expand(scalar(1), [rows.batch, 1]), p, `${where}.path`);
-  return perSequence(u, reshape(kept, [rows.batch, 1, 1]), rows);
+function scaled({ scaling }: BottleneckConfig, own: Own): Pick<LowRank, 'up' | 'upBias'> {
+  const [up, upBias] = [own('adapter_up.weight'), own('adapter_up.bias')];
+  if (scaling === 1) return { up, upBias };
+  const factor = typeof scaling === 'number' ? scalar(scaling) : own('scaling');
+  const perRow = scaling === 'channel' ? reshape(factor, [up.shape[0] as number, 1]) : factor;
+  return { up: mul(up, perRow), upBias: mul(upBias, factor) };
 }
 
 function gated(config: BottleneckConfig, own: Own, u: Value, z: Value, rows: Rows): Value {

@@ -1,3 +1,7 @@
+export { type Attachment, attach } from './attachment.ts';
+export { attachComposition, type Parts } from './composed.ts';
+export { adaptersOf, type Composition, describe, type Fuse, fuse, fusionsOf, lastOf, type Stack, stack } from './composition.ts';
+export { FUSION_PRESETS, type FusionConfig, fusionConfig } from './fusion.ts';
 export { parseGrammar } from './grammar.ts';
 export { LORA } from './lora.ts';
 export { type AdapterLayout, adapterPath, loraPath, type Method, type MethodConfig, type MethodContext, modules } from './method.ts';

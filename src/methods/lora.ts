@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Graft, LinearName } from '../encoders/index.ts';
 import { add, matmul } from '../graph/index.ts';
-import type { Initializer, ParameterSpec } from '../nn/index.ts';
+import { NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
 import { loraPath, type Method, type MethodContext, modules } from './method.ts';
 import { perSequence, sequenceGate } from './per-sequence.ts';
 
@@ -99,15 +99,13 @@ function parametersAt(
   const fanIn = name === 'output' ? intermediate : hidden;
   const out = name === 'intermediate' ? intermediate : hidden;
   const path = loraPath(context, name, module);
-  const normal: Initializer = { kind: 'normal', deviation: 0.02 };
-  const zero: Initializer = { kind: 'constant', value: 0 };
   return [
-    { name: `${path}.lora_A`, shape: [r, fanIn], init: init_weights === 'bert' ? normal : { kind: 'fan-in-uniform', fanIn }, decay: true },
-    { name: `${path}.lora_B`, shape: [out, r], init: init_weights === 'bert' ? normal : zero, decay: true },
+    { name: `${path}.lora_A`, shape: [r, fanIn], init: init_weights === 'bert' ? NORMAL : { kind: 'fan-in-uniform', fanIn }, decay: true },
+    { name: `${path}.lora_B`, shape: [out, r], init: init_weights === 'bert' ? NORMAL : ZERO, decay: true },
     ...(use_gating
       ? [
-          { name: `${path}.gate.weight`, shape: [1, fanIn], init: normal, decay: true },
-          { name: `${path}.gate.bias`, shape: [1], init: zero, decay: false },
+          { name: `${path}.gate.weight`, shape: [1, fanIn], init: NORMAL, decay: true },
+          { name: `${path}.gate.bias`, shape: [1], init: ZERO, decay: false },
         ]
       : []),
   ];

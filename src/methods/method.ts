@@ -1,7 +1,9 @@
 import type { z } from 'zod';
 import { fail } from '../base/errors.ts';
-import type { EncoderConfig, EncoderFamily, Graft, LinearName, NormPlace } from '../encoders/index.ts';
+import type { AddNormSite, EncoderConfig, EncoderFamily, Graft, LinearName, NormPlace } from '../encoders/index.ts';
+import type { Value } from '../graph/index.ts';
 import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';
+import type { LowRank } from './low-rank.ts';
 
 /** The configuration of a method as it stands on disk: the Python library's own keys. */
 export type MethodConfig = Readonly<Record<string, unknown>>;
@@ -45,11 +47,31 @@ export interface Method<C extends MethodConfig = MethodConfig> {
   graft(config: C, context: MethodContext, parameters: Parameters, dropout: Dropout): Graft;
   /** Whether it mixes tokens after attention, so that the last layer must be computed for all of them. */
   mixesTokens(config: C): boolean;
+  /** Methods that compositions can take apart: where their modules stand, and one of them; undefined where it has none. */
+  places?(config: C): readonly NormPlace[];
+  moduleAt?(config: C, context: MethodContext, parameters: Parameters, dropout: Dropout, site: AddNormSite): AddNormModule | undefined;
+}
+
+/** One adapter at one add-norm site, in the steps that compositions put other things between. All values are [rows, d]. */
+export interface AddNormModule {
+  /** What the module reads (z), the same before the encoder's norm, and the module's own residual. */
+  before(site: Pick<AddNormSite, 'h' | 'x' | 'normalize'>): { readonly z: Value; readonly unnormed: Value; readonly residual: Value };
+  /** What it contributes, u, before dropout, gate, norm and residual. `standardize` gives (z − mean)/deviation, one value for equal z. */
+  lowRank(z: Value, standardize: (z: Value) => Value): LowRank;
+  /** The contribution with dropout, gate, norm and residual applied. */
+  inside(u: Value, z: Value, residual: Value): Value;
+  /** Closes the site. */
+  after(o: Value, site: Pick<AddNormSite, 'h' | 'x' | 'normalize'>): Value;
 }
 
 /** Full name of a module that `adapters` adds beside a sub-block: `….output.adapters.NAME`. */
 export function adapterPath({ family, name }: MethodContext, place: NormPlace, module: number): string {
   return `${family.prefix}${family.adapterSites[place](module)}.${name}`;
+}
+
+/** Full name of a fusion that `adapters` adds beside a sub-block: `….output.adapter_fusion_layer.NAME`. */
+export function fusionPath({ family, name }: MethodContext, place: NormPlace, module: number): string {
+  return `${family.prefix}${family.adapterSites[place](module)}.${name}`.replace(/adapters(?=\.[^.]*$)/, 'adapter_fusion_layer');
 }
 
 /** Full name of a module that `adapters` adds inside a linear: `….query.loras.NAME`. */

@@ -10,7 +10,14 @@ export type Initializer =
   /** U(−1/√in, 1/√in): Kaiming-uniform with a = √5, PyTorch's default for linears. */
   | { readonly kind: 'fan-in-uniform'; readonly fanIn: number }
   /** Normal with deviation σ, redrawn beyond ±`limit`. */
-  | { readonly kind: 'truncated-normal'; readonly deviation: number; readonly limit: number };
+  | { readonly kind: 'truncated-normal'; readonly deviation: number; readonly limit: number }
+  /** A square matrix: 1 on the diagonal, `off` elsewhere. */
+  | { readonly kind: 'near-identity'; readonly off: number };
+
+/** Biases, gains, and weights as BERT draws them. */
+export const ZERO: Initializer = { kind: 'constant', value: 0 };
+export const ONE: Initializer = { kind: 'constant', value: 1 };
+export const NORMAL: Initializer = { kind: 'normal', deviation: 0.02 };
 
 /** A parameter that a method or head brings: its name, shape, first value, and whether weight decay applies. */
 export interface ParameterSpec {

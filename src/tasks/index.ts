@@ -1,4 +1,4 @@
-export { type LoadRowsOptions, type LoadTaskOptions, loadPredictionRows, loadRows, loadTask } from './load.ts';
+export { type LoadRowsOptions, type LoadTaskOptions, loadRows, loadTask } from './load.ts';
 export { type ClassBalance, checkTask, classBalance, type SplitReport, type TaskReport } from './report.ts';
 export { checkPredictionRow, checkRow } from './row.ts';
 export * from './types.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { MultigraftError } from '../base/errors.ts';
 import { memoryFiles } from '../base/files.ts';
-import { checkTask, classBalance, loadPredictionRows, loadRows, loadTask } from './index.ts';
+import { checkTask, classBalance, loadRows, loadTask } from './index.ts';
 
 const card = { name: 'colours', kind: 'classification', labels: ['cold', 'warm'], licence: 'CC0-1.0', floor: { majority: 0.5 } };
 const rows = ['{"text":"ice","label":"cold"}', '{"text":"fire","label":"warm"}', '{"text":"snow","label":"cold"}'].join('\n');
@@ -118,11 +118,6 @@ describe('loadRows', () => {
     const files = memoryFiles({ 't/card.json': JSON.stringify(card), 't/train.csv': 'text,label\n"snow\nand ice",cold\nsun,wram\n' });
     const task = await loadTask(files, 't');
     expect(await messageOf(loadRows(files, task, 'train'))).toContain('task.label t/train.csv:4, column "label": found "wram"');
-  });
-
-  it('reads rows to predict without answers', async () => {
-    const files = folder({}, { 'in.csv': 'text\nsun\n' });
-    expect(await loadPredictionRows(files, await loadTask(files, 't'), 'in.csv')).toEqual([{ kind: 'classification', text: 'sun' }]);
   });
 });
 

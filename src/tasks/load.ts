@@ -2,18 +2,8 @@ import { fail, nearest } from '../base/errors.ts';
 import { baseName, type Files, joinPath } from '../base/files.ts';
 import { readTable } from '../formats/table.ts';
 import { type Card, checkLabels, metricNamed, metricsFor, readCard } from './card.ts';
-import { checkPredictionRow, checkRow } from './row.ts';
-import {
-  type Field,
-  type MetricName,
-  type PredictionRow,
-  type Row,
-  SPLITS,
-  type Split,
-  TASK_KINDS,
-  type Task,
-  type TaskKind,
-} from './types.ts';
+import { checkRow } from './row.ts';
+import { type Field, type MetricName, type Row, SPLITS, type Split, TASK_KINDS, type Task, type TaskKind } from './types.ts';
 
 /** What a caller (flags of a command) says about a task; it wins over the card. */
 export interface LoadTaskOptions {
@@ -93,11 +83,6 @@ export async function loadRows(files: Files, task: Task, split: Split, options: 
   const kept = (await readTable(files, file)).filter((_, i) => !exclude?.has(i)).slice(offset, offset + limit);
   if (kept.length === 0) fail({ code: 'task.empty', subject: file, found: 'no rows', expected: 'at least one' });
   return kept.map(({ line, value }) => checkRow(task, value, { file, line }));
-}
-
-/** The rows of any table to be answered for a task, in file order; answers may be missing. */
-export async function loadPredictionRows(files: Files, task: Task, file: string): Promise<PredictionRow[]> {
-  return (await readTable(files, file)).map(({ line, value }) => checkPredictionRow(task, value, { file, line }));
 }
 
 async function findSplits(files: Files, folder: string): Promise<Partial<Record<Split, string>>> {

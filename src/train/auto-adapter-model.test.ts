@@ -133,6 +133,35 @@ describe('AutoAdapterModel', () => {
     );
   });
 
+  it('keeps with a head how long its sequences were and whether they were pairs, through saving and loading', async () => {
+    const files = world();
+    const model = await open(files);
+    const notesOf = async (asked: AutoAdapterModel, options: object = {}) => {
+      const notes: string[] = [];
+      await asked.predict([{ text: 'bako mitu lesar nofpi bako mitu lesar nofpi' }], {
+        ...options,
+        onNote: (text) => void notes.push(text),
+      });
+      return notes;
+    };
+    const cutAt = (tokens: number) => `1 of 1 rows are longer than ${tokens} tokens and were cut.`;
+    const alone = 'Rows without "textPair", the second text of a pair, are answered from their one text: 1 of 1.';
+    model.addAdapter('a');
+    await model.trainAdapter('a', { task: await loadTask(files, 'pair'), ...quick, maxLength: 5 });
+    expect(await notesOf(model)).toEqual([cutAt(5), alone]);
+    await model.saveAdapter('saved', 'a');
+    await model.saveHead('head', 'a');
+
+    const other = await open(files);
+    await other.loadAdapter('saved');
+    expect(await notesOf(other)).toEqual([cutAt(5), alone]);
+    expect(await notesOf(other, { maxLength: 6 })).toEqual([cutAt(6), alone]);
+    await other.loadHead('head', { loadAs: 'b' });
+    expect(await notesOf(other)).toEqual([cutAt(5), alone]);
+    other.addClassificationHead('new');
+    expect(await notesOf(other)).toEqual([]);
+  });
+
   it('takes rows instead of files, and goes on from what it has', async () => {
     const model = await open(world());
     const { card, rows } = tinyTask('classification', SIZES);

@@ -1,28 +1,20 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
-import { elementCount, type Tensor } from '../base/tensor.ts';
-import {
-  ADAPTER_CONFIG,
-  checkName,
-  HEAD_CONFIG,
-  loadAdapter,
-  loadHead,
-  type SavingOptions,
-  saveAdapter,
-  saveHead,
-  type WeightFormat,
-} from '../checkpoint/index.ts';
+import { elementCount } from '../base/tensor.ts';
+import { HEAD_CONFIG, loadAdapter, loadHead, type SavingOptions, saveAdapter, saveHead, type WeightFormat } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import { type ConfiguredMethod, configureMethod, DEFAULT_METHOD, type MethodConfig, methodOfConfig } from '../methods/index.ts';
 import { computeMetrics, majorityScore } from '../metrics/index.ts';
 import { type Head, headParameters } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
-import { checkPredictionRow, checkRow, loadRows, type Row, type Split, type Task } from '../tasks/index.ts';
+import { loadRows, type PredictionRow, type Row, type Split, type Task } from '../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
-import { ParameterStore } from '../update/index.ts';
+import { summarize } from './adapter-summary.ts';
 import type { Answer } from './answer.ts';
+import { type Attached, type AttachedHead, adapterTensors, packedHead, valuesOf } from './attached.ts';
 import {
   type AdapterTraining,
+  checkAdapterFolder,
   checkFolder,
   checkRows,
   checkSettings,
@@ -31,31 +23,21 @@ import {
   type Evaluation,
   type HeadOptions,
   type LabelledHeadOptions,
-  missing,
+  noHead,
   type PredictOptions,
   type PretrainedOptions,
   type SummaryRow,
   type TrainAdapterOptions,
 } from './auto-adapter-options.ts';
 import { prepare } from './data.ts';
-import { checkColumns, checkForHead, type HeadFields, headConfig, labelFields, taskForHead, taskOfHead, withLabels } from './head-task.ts';
-import { type Model, trainableParameters } from './model.ts';
+import { answerableRows, taskForHead, taskOfHead, withLabels } from './head-task.ts';
+import { readSplits } from './labelled-rows.ts';
+import { adapterModel, type Model, trainableParameters } from './model.ts';
+import { Named } from './named.ts';
+import { choiceHead, classificationHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
 import { createPredictor, type Predictor } from './predictor.ts';
-import { headFor, sequenceLength, withDropout } from './train-task.ts';
+import { headFor, sequenceLength, trainingOf, withDropout } from './train-task.ts';
 import { trainModel } from './trainer.ts';
-
-interface Attached {
-  readonly method: ConfiguredMethod;
-  /** Absent until trained or loaded. */
-  readonly tensors?: ReadonlyMap<string, Tensor>;
-}
-
-interface AttachedHead extends Head {
-  readonly tensors?: ReadonlyMap<string, Tensor>;
-}
-
-/** Values of parameters that were neither trained nor loaded are drawn from this seed. */
-const UNTRAINED_SEED = 1;
 
 /**
  * One encoder with adapters and heads by name: the class of that name in the Python library `adapters`, in camelCase.
@@ -65,8 +47,8 @@ export class AutoAdapterModel {
   readonly encoder: Encoder;
   readonly tokenizer: Tokenizer;
   readonly #files: Files;
-  readonly #adapters = new Map<string, Attached>();
-  readonly #heads = new Map<string, AttachedHead>();
+  readonly #adapters = new Named<Attached>('adapter');
+  readonly #heads = new Named<AttachedHead>('head');
   readonly #notes: string[];
   #engine: Engine | undefined;
   #activeAdapter: string | undefined;
@@ -100,11 +82,11 @@ export class AutoAdapterModel {
   }
 
   get adapters(): readonly string[] {
-    return [...this.#adapters.keys()];
+    return this.#adapters.names;
   }
 
   get heads(): readonly string[] {
-    return [...this.#heads.keys()];
+    return this.#heads.names;
   }
 
   get activeAdapters(): string | undefined {
@@ -117,7 +99,7 @@ export class AutoAdapterModel {
 
   /** @throws adapter.missing */
   set activeHead(name: string | undefined) {
-    if (name !== undefined) this.#head(name);
+    if (name !== undefined) this.#heads.get(name);
     this.#activeHead = name;
     this.#changed();
   }
@@ -141,52 +123,44 @@ export class AutoAdapterModel {
         expected: 'a method that adds parameters',
         next: 'Use trainTask for it.',
       });
-    this.#checkNew('adapter', name, this.#adapters, overwriteOk);
     method.method.parameters(method.config, { encoder: this.encoder.config, family: this.encoder.family, name });
-    this.#adapters.set(name, { method });
+    this.#adapters.add(name, { method }, { overwriteOk });
     this.#changed();
   }
 
   /** Adds the head that suits a task, with the names of its labels. @throws adapter.duplicate, head.config */
-  addHead(name: string, task: Task, { layers, overwriteOk = false }: Pick<HeadOptions, 'layers' | 'overwriteOk'> = {}): void {
-    this.#attach(headFor(task, name, [], layers), overwriteOk);
+  addHead(name: string, task: Task, { layers, ...options }: Pick<HeadOptions, 'layers' | 'overwriteOk'> = {}): void {
+    this.#attach(headFor(task, name, [], layers), options);
   }
 
   /** One of several labels a row; with `multilabel` any number of them. */
-  addClassificationHead(
-    name: string,
-    { multilabel = false, ...options }: LabelledHeadOptions & { readonly multilabel?: boolean } = {},
-  ): void {
-    this.#addHead(
-      name,
-      { head_type: multilabel ? 'multilabel_classification' : 'classification', ...labelFields(options), layers: 2 },
-      options,
-    );
+  addClassificationHead(name: string, options: LabelledHeadOptions & { readonly multilabel?: boolean } = {}): void {
+    this.#attach(classificationHead(name, options), options);
   }
 
   /** A number a row: Python's classification head with one output. */
   addRegressionHead(name: string, options: HeadOptions = {}): void {
-    this.#addHead(name, { head_type: 'classification', num_labels: 1, layers: 2 }, options);
+    this.#attach(regressionHead(name, options), options);
   }
 
   /** One of `numChoices` texts a row. */
-  addMultipleChoiceHead(name: string, { numChoices = 2, ...options }: HeadOptions & { readonly numChoices?: number } = {}): void {
-    this.#addHead(name, { head_type: 'multiple_choice', num_choices: numChoices, layers: 2 }, options);
+  addMultipleChoiceHead(name: string, options: HeadOptions & { readonly numChoices?: number } = {}): void {
+    this.#attach(choiceHead(name, options), options);
   }
 
   /** One label a word. */
   addTaggingHead(name: string, options: LabelledHeadOptions = {}): void {
-    this.#addHead(name, { head_type: 'tagging', ...labelFields(options), layers: 1 }, options);
+    this.#attach(taggingHead(name, options), options);
   }
 
   /** A span of a context that answers a question. */
   addQaHead(name: string, options: HeadOptions = {}): void {
-    this.#addHead(name, { head_type: 'question_answering', num_labels: 2, layers: 1 }, options);
+    this.#attach(spanHead(name, options), options);
   }
 
   /** Makes an adapter the active one, and the head of that name too where there is one; undefined for none. @throws adapter.missing */
   setActiveAdapters(name: string | undefined): void {
-    if (name !== undefined) this.#adapter(name);
+    if (name !== undefined) this.#adapters.get(name);
     this.#activeAdapter = name;
     if (name !== undefined && this.#heads.has(name)) this.#activeHead = name;
     this.#changed();
@@ -202,14 +176,12 @@ export class AutoAdapterModel {
     { task, rows, validationRows, limit, onEvent, signal, ...settings }: TrainAdapterOptions = {} as TrainAdapterOptions,
   ): Promise<AdapterTraining> {
     checkTaskGiven(task);
-    const adapter = this.#adapter(name);
+    const adapter = this.#adapters.get(name);
     const checked = checkSettings(settings);
     const maxLength = sequenceLength(this.encoder, this.tokenizer, checked.maxLength, task.kind);
-    const read = (which: Split, given: TrainAdapterOptions['rows']) =>
-      given ? labelledRows(task, given, which) : loadRows(this.#files, task, which, limit === undefined ? {} : { limit });
-    const trainingRows = await read('train', rows);
-    if (!this.#heads.has(name)) this.#attach(headFor(task, name, trainingRows), false);
-    const head = this.#head(name);
+    const given = await readSplits(this.#files, task, { rows, validationRows, limit });
+    if (!this.#heads.has(name)) this.#attach(headFor(task, name, given.train));
+    const head = this.#heads.get(name);
     const judged = taskForHead(task, head);
     // A head that was there before keeps the order of its outputs, whatever that of the task's labels is.
     const ofHead = { ...task, labels: taskOfHead(head).labels };
@@ -217,9 +189,9 @@ export class AutoAdapterModel {
       rows: all,
       prepared: prepare(all, { task: ofHead, tokenizer: this.tokenizer, maxLength }),
     });
-    const train = split(trainingRows);
-    const validation = validationRows || (task.files.validation && !rows) ? split(await read('validation', validationRows)) : undefined;
-    const model: Model = { encoder: withDropout(this.encoder, checked.dropout), method: adapter.method, adapter: name, head };
+    const train = split(given.train);
+    const validation = given.validation && split(given.validation);
+    const model = adapterModel(withDropout(this.encoder, checked.dropout), adapter.method, name, head);
     const { parameters, ...result } = await trainModel({
       engine: await this.#runtime(),
       model,
@@ -234,7 +206,7 @@ export class AutoAdapterModel {
     const headNames = new Set(headParameters(head, this.encoder.config.hidden).map((spec) => spec.name));
     const pick = (wanted: boolean) => new Map([...parameters].filter(([key]) => headNames.has(key) === wanted));
     this.#adapters.set(name, { ...adapter, tensors: pick(false) });
-    this.#heads.set(name, { ...head, tensors: pick(true) });
+    this.#heads.set(name, { ...head, tensors: pick(true), training: trainingOf(given.train, maxLength) });
     this.setActiveAdapters(name);
     return { ...result, trained: trainableParameters(model).reduce((sum, { shape }) => sum + elementCount(shape), 0) };
   }
@@ -247,23 +219,10 @@ export class AutoAdapterModel {
     checkRows(rows);
     const head = this.#currentHead();
     const task = { ...taskOfHead(head), columns: options.columns ?? {} };
-    const place = options.place ?? ((index: number) => ({ file: 'rows', line: index + 1 }));
-    const tokens = sequenceLength(this.encoder, this.tokenizer, options.maxLength, task.kind);
-    const checked = rows.map((row, i) => {
-      const where = place(i);
-      checkColumns(row, task, where);
-      const typed = checkPredictionRow(task, row, where);
-      checkForHead(typed, head, { vocabulary: this.encoder.config.vocabulary, tokens }, where);
-      if (typed.adapter !== undefined && typed.adapter !== (this.#activeAdapter ?? '__base__'))
-        fail({
-          code: 'adapter.missing',
-          subject: `${where.file}:${where.line}, column "adapter"`,
-          found: `'${typed.adapter}'`,
-          expected: `'${this.#activeAdapter ?? '__base__'}', the active one`,
-          next: 'Answer the rows of each adapter on their own.',
-        });
-      return typed;
-    });
+    const place = options.place ?? ((index) => ({ file: 'rows', line: index + 1 }));
+    const tokens = this.#sequenceLength(head, options.maxLength);
+    const { vocabulary } = this.encoder.config;
+    const checked = answerableRows(rows, { task, head, adapter: this.#activeAdapter, vocabulary, tokens }, place);
     return this.#answer(task, checked, options);
   }
 
@@ -293,13 +252,13 @@ export class AutoAdapterModel {
     name: string,
     { withHead = true, ...options }: SavingOptions & { readonly withHead?: boolean } = {},
   ): Promise<void> {
-    const adapter = this.#adapter(name);
-    const head = withHead ? this.#heads.get(name) : undefined;
-    const tensors = adapter.tensors ?? drawn(this.#specs({ adapter: name }));
+    const adapter = this.#adapters.get(name);
+    const head = withHead ? this.#heads.find(name) : undefined;
+    const tensors = adapterTensors(name, adapter, this.encoder);
     await saveAdapter(
       this.#files,
       folder,
-      { name, method: adapter.method, tensors, model: this.encoder, ...(head && { head: this.#packed(head) }) },
+      { name, method: adapter.method, tensors, model: this.encoder, ...(head && { head: packedHead(head, this.encoder) }) },
       options,
     );
   }
@@ -309,14 +268,14 @@ export class AutoAdapterModel {
     folder: string,
     { loadAs, withHead = true, setActive = true }: { loadAs?: string; withHead?: boolean; setActive?: boolean } = {},
   ): Promise<string> {
-    if ((await this.#files.kind(joinPath(folder, ADAPTER_CONFIG))) !== 'file') await this.#noAdapter(folder);
+    await checkAdapterFolder(this.#files, folder);
     const { name, method, tensors, head, notes } = await loadAdapter(this.#files, folder, {
       encoder: this.encoder,
       head: withHead,
       ...(loadAs && { as: loadAs }),
     });
     this.#adapters.set(name, { method, tensors });
-    if (head) this.#heads.set(head.name, withLabels({ name: head.name, config: head.config, tensors: head.tensors }));
+    if (head) this.#heads.set(head.name, withLabels(head));
     this.#notes.push(...notes);
     if (setActive) {
       this.setActiveAdapters(name);
@@ -328,37 +287,26 @@ export class AutoAdapterModel {
 
   /** @throws adapter.missing, adapter.format */
   async saveHead(folder: string, name: string, options: { readonly format?: WeightFormat } = {}): Promise<void> {
-    await saveHead(this.#files, folder, this.#packed(this.#head(name)), this.encoder, options);
+    await saveHead(this.#files, folder, packedHead(this.#heads.get(name), this.encoder), this.encoder, options);
   }
 
   /** Loads a saved head and makes it the active one. Returns its name. @throws adapter.mismatch, adapter.format, head.config, file.* */
   async loadHead(folder: string, { loadAs }: { loadAs?: string } = {}): Promise<string> {
-    const { name, config, tensors, notes } = await loadHead(this.#files, folder, { encoder: this.encoder, ...(loadAs && { as: loadAs }) });
-    this.#heads.set(name, withLabels({ name, config, tensors }));
+    const { notes, ...head } = await loadHead(this.#files, folder, { encoder: this.encoder, ...(loadAs && { as: loadAs }) });
+    this.#heads.set(head.name, withLabels(head));
     this.#notes.push(...notes);
-    this.activeHead = name;
-    return name;
+    this.activeHead = head.name;
+    return head.name;
   }
 
-  /** Numbers of parameters by adapter, the encoder last. */
-  adapterSummary(): SummaryRow[] {
-    const total = [...this.encoder.weights.values()].reduce((sum, { shape }) => sum + elementCount(shape), 0);
-    const rows = [...this.#adapters].map(([name, { method }]): SummaryRow => {
-      const parameters = this.#specs({ adapter: name }).reduce((sum, { shape }) => sum + elementCount(shape), 0);
-      const active = name === this.#activeAdapter;
-      return { name, architecture: method.method.name, parameters, percent: (100 * parameters) / total, active, train: active };
-    });
-    return [
-      ...rows,
-      {
-        name: this.encoder.name,
-        architecture: `${this.encoder.family.name} (encoder)`,
-        parameters: total,
-        percent: 100,
-        active: true,
-        train: false,
-      },
-    ];
+  /** Numbers of parameters by adapter, the encoder last. Methods `asIf` are counted as if the last of them were active. */
+  adapterSummary(asIf: readonly ConfiguredMethod[] = []): SummaryRow[] {
+    const own = [...this.#adapters.entries()].map(([name, { method }]) => ({
+      name,
+      method,
+      active: asIf.length === 0 && name === this.#activeAdapter,
+    }));
+    return summarize(this.encoder, [...own, ...asIf.map((method, i) => ({ name: method.text, method, active: i === asIf.length - 1 }))]);
   }
 
   /** Frees the compiled program; the model can be used again. */
@@ -367,17 +315,21 @@ export class AutoAdapterModel {
     this.#predictor = undefined;
   }
 
-  async #answer(
-    task: Task,
-    rows: Parameters<Predictor['answers']>[0],
-    { maxLength, onProgress, onNote }: PredictOptions,
-  ): Promise<Answer[]> {
-    const limit = sequenceLength(this.encoder, this.tokenizer, maxLength, task.kind);
+  async #answer(task: Task, rows: readonly PredictionRow[], { maxLength, onProgress, onNote }: PredictOptions): Promise<Answer[]> {
+    const head = this.#currentHead();
+    const limit = this.#sequenceLength(head, maxLength);
     const prepared = prepare(rows, { task, tokenizer: this.tokenizer, maxLength: limit });
     if (prepared.truncated > 0) onNote?.(`${prepared.truncated} of ${prepared.rows} rows are longer than ${limit} tokens and were cut.`);
+    const pair = task.columns.textPair ?? (head.training?.textPairs ? 'textPair' : undefined);
+    const alone =
+      pair === undefined ? 0 : rows.filter((row) => 'text' in row && row.kind !== 'choice' && row.textPair === undefined).length;
+    if (alone > 0)
+      onNote?.(`Rows without "${pair}", the second text of a pair, are answered from their one text: ${alone} of ${rows.length}.`);
     if (!this.#predictor) {
       const model = this.#model();
-      this.#predictor = await createPredictor(await this.#runtime(), model, { fixed: this.#values(model) });
+      this.#predictor = await createPredictor(await this.#runtime(), model, {
+        fixed: valuesOf(model, this.#adapters.find(model.attachment.name), head),
+      });
     }
     return this.#predictor.answers(rows, prepared, onProgress);
   }
@@ -386,87 +338,24 @@ export class AutoAdapterModel {
   #model(): Model {
     const name = this.#activeAdapter;
     const head = this.#currentHead();
-    return {
-      encoder: this.encoder,
-      method: name === undefined ? configureMethod('head') : this.#adapter(name).method,
-      adapter: name ?? '',
-      head,
-    };
+    const method = name === undefined ? configureMethod('head') : this.#adapters.get(name).method;
+    return adapterModel(this.encoder, method, name ?? '', head);
   }
 
-  #values(model: Model): Map<string, Tensor> {
-    const known = new Map([...(this.#adapters.get(model.adapter)?.tensors ?? []), ...(this.#heads.get(model.head.name)?.tensors ?? [])]);
-    const specs = trainableParameters(model);
-    return specs.every(({ name }) => known.has(name)) ? known : new Map([...drawn(specs), ...known]);
+  #sequenceLength(head: AttachedHead, asked: number | undefined): number {
+    return sequenceLength(this.encoder, this.tokenizer, asked, taskOfHead(head).kind, head.training?.maxLength);
   }
 
-  #specs({ adapter }: { adapter: string }) {
-    const { method, config } = this.#adapter(adapter).method;
-    return method.parameters(config, { encoder: this.encoder.config, family: this.encoder.family, name: adapter });
-  }
-
-  #packed(head: AttachedHead) {
-    return { ...head, tensors: head.tensors ?? drawn(headParameters(head, this.encoder.config.hidden)) };
-  }
-
-  #addHead(name: string, fields: HeadFields, options: HeadOptions): void {
-    this.#attach({ name, config: headConfig(name, fields, options) }, options.overwriteOk ?? false);
-  }
-
-  #attach(head: Head, overwriteOk: boolean): void {
-    this.#checkNew('head', head.name, this.#heads, overwriteOk);
-    this.#heads.set(head.name, withLabels(head));
+  #attach(head: Head, options: { readonly overwriteOk?: boolean } = {}): void {
+    this.#heads.add(head.name, withLabels(head), options);
     this.#activeHead = head.name;
     this.#changed();
   }
 
-  #adapter(name: string): Attached {
-    return this.#adapters.get(name) ?? missing('adapter', name, this.adapters);
-  }
-
-  #head(name: string): AttachedHead {
-    return this.#heads.get(name) ?? missing('head', name, this.heads);
-  }
-
   #currentHead(): AttachedHead {
-    if (this.#activeHead !== undefined) return this.#head(this.#activeHead);
+    if (this.#activeHead !== undefined) return this.#heads.get(this.#activeHead);
     const subject = this.#activeAdapter === undefined ? `the encoder ${this.encoder.name}` : `the adapter '${this.#activeAdapter}'`;
-    return fail({
-      code: 'adapter.missing',
-      subject,
-      found: 'no prediction head',
-      expected: `a head: ${HEAD_CONFIG} with its weights in the folder`,
-      next: 'Load an adapter that was saved with its head, or train one.',
-    });
-  }
-
-  #checkNew(what: string, name: string, known: ReadonlyMap<string, unknown>, overwriteOk: boolean): void {
-    checkName(name, `${what} '${name}'`, 'Choose another name.');
-    if (known.has(name) && !overwriteOk)
-      fail({
-        code: 'adapter.duplicate',
-        subject: `${what} '${name}'`,
-        found: 'one of that name already',
-        expected: 'a new name',
-        next: 'Choose another name, or give overwriteOk: true.',
-      });
-  }
-
-  async #noAdapter(folder: string): Promise<never> {
-    const kind = await this.#files.kind(folder);
-    const found =
-      kind === 'none'
-        ? 'nothing'
-        : kind === 'file'
-          ? 'a file'
-          : `a folder with ${(await this.#files.list(folder)).slice(0, 6).join(', ') || 'nothing in it'}`;
-    return fail({
-      code: kind === 'folder' ? 'adapter.format' : 'file.missing',
-      subject: folder,
-      found,
-      expected: `an adapter folder with ${ADAPTER_CONFIG}`,
-      next: 'Check the path; multigraft inspect says what a folder holds.',
-    });
+    return noHead(subject);
   }
 
   /** Forgets the compiled program; whoever still runs it keeps it. */
@@ -479,15 +368,4 @@ export class AutoAdapterModel {
     this.#engine ??= await (await import('../session/node.ts')).nodeEngine();
     return this.#engine;
   }
-}
-
-function labelledRows(task: Task, rows: readonly Readonly<Record<string, unknown>>[], which: Split): Row[] {
-  if (rows.length === 0) fail({ code: 'task.empty', subject: `${which} rows`, found: 'none', expected: 'at least one' });
-  return rows.map((row, i) => checkRow(task, row, { file: `${which} rows`, line: i + 1 }));
-}
-
-function drawn(specs: ConstructorParameters<typeof ParameterStore>[0]): ReadonlyMap<string, Tensor> {
-  const store = new ParameterStore(specs);
-  store.initialize(UNTRAINED_SEED);
-  return store.values();
 }

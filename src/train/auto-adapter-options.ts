@@ -1,5 +1,6 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
-import type { Files } from '../base/files.ts';
+import { type Files, joinPath } from '../base/files.ts';
+import { ADAPTER_CONFIG, HEAD_CONFIG } from '../checkpoint/index.ts';
 import type { MajorityScore } from '../metrics/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { Field, Task } from '../tasks/index.ts';
@@ -49,7 +50,7 @@ export interface AdapterTraining extends Pick<TrainResult, 'steps' | 'best' | 's
 export interface PredictOptions {
   /** Where a field stands in the rows, when not under its own name. */
   readonly columns?: Readonly<Partial<Record<Field, string>>>;
-  /** Tokens per sequence; longer texts are cut. */
+  /** Tokens per sequence; longer texts are cut. Those of training when left out, or 128 (384 for spans) where that is not known. */
   readonly maxLength?: number;
   /** Names a row in messages by its file and line. */
   readonly place?: (index: number) => { readonly file: string; readonly line: number };
@@ -135,6 +136,31 @@ export function checkTaskGiven(task: unknown): void {
       expected: 'a task',
       next: 'Make one with await loadTask(nodeFiles, path).',
     });
+}
+
+/** @throws adapter.missing */
+export function noHead(subject: string): never {
+  return fail({
+    code: 'adapter.missing',
+    subject,
+    found: 'no prediction head',
+    expected: `a head: ${HEAD_CONFIG} with its weights in the folder`,
+    next: 'Load an adapter that was saved with its head, or train one.',
+  });
+}
+
+/** @throws adapter.format, file.missing */
+export async function checkAdapterFolder(files: Files, folder: string): Promise<void> {
+  if ((await files.kind(joinPath(folder, ADAPTER_CONFIG))) === 'file') return;
+  const kind = await files.kind(folder);
+  const held = kind === 'folder' ? (await files.list(folder)).slice(0, 6).join(', ') : '';
+  fail({
+    code: kind === 'folder' ? 'adapter.format' : 'file.missing',
+    subject: folder,
+    found: kind === 'none' ? 'nothing' : kind === 'file' ? 'a file' : `a folder with ${held || 'nothing in it'}`,
+    expected: `an adapter folder with ${ADAPTER_CONFIG}`,
+    next: 'Check the path; multigraft inspect says what a folder holds.',
+  });
 }
 
 /** @throws adapter.missing, with the nearest of the names there are */

@@ -1,9 +1,16 @@
 import { fail, nearest } from '../base/errors.ts';
 import type { HeadPackage } from '../checkpoint/index.ts';
-import { checkHeadConfig, type Head, type HeadConfig, labelsOf } from '../objectives/index.ts';
+import { type Head, labelsOf } from '../objectives/index.ts';
 import { metricsFor } from '../tasks/card.ts';
-import type { Field, MetricName, Place, PredictionRow, Task, TaskKind } from '../tasks/index.ts';
-import type { HeadOptions, LabelledHeadOptions } from './auto-adapter-options.ts';
+import {
+  checkPredictionRow,
+  type Field,
+  type MetricName,
+  type Place,
+  type PredictionRow,
+  type Task,
+  type TaskKind,
+} from '../tasks/index.ts';
 
 /** The kind of task that a head answers. */
 export function kindOf({ config }: Head): TaskKind {
@@ -87,8 +94,41 @@ const NEEDED: Readonly<Record<TaskKind, readonly Field[]>> = {
   span: ['context', 'question'],
 };
 
+/** What takes the rows of a prediction. */
+export interface Answering {
+  readonly task: Task;
+  readonly head: Head;
+  readonly adapter: string | undefined;
+  readonly vocabulary: number;
+  /** Tokens per sequence. */
+  readonly tokens: number;
+}
+
+/** Rows as a head can answer them, each named by its place in messages. @throws task.row, text.too-long, adapter.missing */
+export function answerableRows(
+  rows: readonly Readonly<Record<string, unknown>>[],
+  { task, head, adapter = '__base__', ...limits }: Answering,
+  place: (index: number) => Place,
+): PredictionRow[] {
+  return rows.map((row, i) => {
+    const where = place(i);
+    checkColumns(row, task, where);
+    const typed = checkPredictionRow(task, row, where);
+    checkForHead(typed, head, limits, where);
+    if (typed.adapter !== undefined && typed.adapter !== adapter)
+      fail({
+        code: 'adapter.missing',
+        subject: `${where.file}:${where.line}, column "adapter"`,
+        found: `'${typed.adapter}'`,
+        expected: `'${adapter}', the active one`,
+        next: 'Answer the rows of each adapter on their own.',
+      });
+    return typed;
+  });
+}
+
 /** Whether a row has the columns that the head's kind of task reads. @throws task.row */
-export function checkColumns(row: Readonly<Record<string, unknown>>, task: Task, { file, line }: Place): void {
+function checkColumns(row: Readonly<Record<string, unknown>>, task: Task, { file, line }: Place): void {
   if (row.inputIds !== undefined && NEEDED[task.kind].join() === 'text') return;
   const needed = NEEDED[task.kind].map((field) => task.columns[field] ?? field);
   const missing = needed.find((column) => row[column] === undefined);
@@ -105,7 +145,7 @@ export function checkColumns(row: Readonly<Record<string, unknown>>, task: Task,
 }
 
 /** Checks that a row can go through an encoder and head. @throws task.row, text.too-long, naming the row */
-export function checkForHead(
+function checkForHead(
   row: PredictionRow,
   head: Head,
   { vocabulary, tokens }: { readonly vocabulary: number; readonly tokens: number },
@@ -144,24 +184,4 @@ function hasLabels(kind: TaskKind): boolean {
 
 function shortList(names: readonly string[]): string {
   return names.slice(0, 12).join(', ') + (names.length > 12 ? `, and ${names.length - 12} more` : '');
-}
-
-export type HeadFields = Partial<HeadConfig> & Pick<HeadConfig, 'head_type'>;
-
-/** The configuration of a new head, in the keys of its file. @throws head.config */
-export function headConfig(name: string, fields: HeadFields, options: HeadOptions): HeadConfig {
-  const { layers, activationFunction, usePooler, bias, dropoutProb } = options;
-  const given = { layers, activation_function: activationFunction, use_pooler: usePooler, bias, dropout_prob: dropoutProb };
-  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-  return checkHeadConfig({ ...fields, ...set }, `head '${name}'`);
-}
-
-/** The outputs of a head by number or by name. @throws head.config when the two disagree */
-export function labelFields({ numLabels, labels }: LabelledHeadOptions): Pick<HeadConfig, 'num_labels' | 'label2id'> {
-  if (labels && numLabels !== undefined && labels.length !== numLabels)
-    fail({ code: 'head.config', subject: 'labels', found: `${labels.length} names`, expected: `${numLabels}, as numLabels says` });
-  return {
-    num_labels: labels?.length ?? numLabels ?? 2,
-    label2id: labels ? Object.fromEntries(labels.map((label, i) => [label, i])) : null,
-  };
 }

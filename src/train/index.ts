@@ -15,7 +15,7 @@ export type { TrainTaskResult } from './card.ts';
 export { type Built, describeEncoders, describeMethods, type EncoderEntry, type MethodEntry } from './catalogue.ts';
 export { maxTokens, type Prepared, prepare, type Unit } from './data.ts';
 export { type InspectedPart, type Inspection, inspectPath } from './inspect.ts';
-export { type Drawing, drawModel, type Model, trainableParameters } from './model.ts';
+export { adapterModel, type Drawing, drawModel, type Model, trainableParameters } from './model.ts';
 export { createPredictor, type Predictor } from './predictor.ts';
 export { type PretrainOptions, type PretrainSettings, type PretrainState, pretrain } from './pretrain.ts';
 export { type PretrainEncoderOptions, pretrainEncoder, pretrainSettings } from './pretrain-encoder.ts';

@@ -1,31 +1,33 @@
 import { fail } from '../base/errors.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { float32, type Tensor } from '../base/tensor.ts';
 import { type DrawingOptions, drawEncoder, drawPooled, type Encoder, encoderShapes, firstTokens } from '../encoders/index.ts';
 import type { Value } from '../graph/index.ts';
-import type { ConfiguredMethod, MethodContext } from '../methods/index.ts';
+import { type Attachment, attach, type ConfiguredMethod } from '../methods/index.ts';
 import { type Dropout, type ParameterSpec, parameters } from '../nn/index.ts';
 import { batchOf, drawLogits, type Head, headParameters, readsOf } from '../objectives/index.ts';
 import type { FileWeight } from '../session/session.ts';
 
-/** An encoder with one method attached under a name, and one head. */
+/** An encoder with what is attached to it, and one head. */
 export interface Model {
   readonly encoder: Encoder;
-  readonly method: ConfiguredMethod;
-  readonly adapter: string;
+  readonly attachment: Attachment;
   readonly head: Head;
+  /** Tensors that the attachment reads and that do not train: the adapters of a fusion. */
+  readonly frozen?: ReadonlyMap<string, Tensor>;
 }
 
-function contextOf({ encoder, adapter }: Model): MethodContext {
-  return { encoder: encoder.config, family: encoder.family, name: adapter };
+/** An encoder with one method attached under a name. @throws method.config, method.site */
+export function adapterModel(encoder: Encoder, method: ConfiguredMethod, name: string, head: Head): Model {
+  return { encoder, attachment: attach(method, { encoder: encoder.config, family: encoder.family, name }), head };
 }
 
-/** What trains: the method's parameters, the head's, and the encoder's own where the method says so. */
+/** What trains: the attachment's parameters, the head's, and the encoder's own where the attachment says so. */
 export function trainableParameters(model: Model): ParameterSpec[] {
-  const { method, config } = model.method;
+  const { attachment, head, encoder } = model;
   return [
-    ...(method.trainsEncoder ? encoderParameters(model) : []),
-    ...method.parameters(config, contextOf(model)),
-    ...headParameters(model.head, model.encoder.config.hidden),
+    ...(attachment.trainsEncoder ? encoderParameters(model) : []),
+    ...attachment.parameters,
+    ...headParameters(head, encoder.config.hidden),
   ];
 }
 
@@ -39,6 +41,10 @@ function encoderParameters({ encoder: { family, config }, head }: Model): Parame
 
 export interface Drawing {
   readonly logits: Value;
+  /** A scalar to be made small beside the loss. */
+  readonly regularizer: Value | undefined;
+  /** What the attachment lets one look at, by name. */
+  readonly observed: ReadonlyMap<string, Value>;
   /** The values of trainable parameters that the program reads, by name. */
   readonly trainable: ReadonlyMap<string, Value>;
 }
@@ -47,12 +53,12 @@ export interface Drawing {
  * Draws the forward pass: encoder, method, head. `trainable` names are inputs of the program, all others frozen weights.
  * @throws head.config for a head that reads the pooler of an encoder without one
  */
-export function drawModel(model: Model, dropout: Dropout, trainable: (name: string) => boolean): Drawing {
-  const {
-    encoder,
-    method: { method, config },
-    head,
-  } = model;
+export function drawModel(
+  { encoder, attachment, head }: Model,
+  dropout: Dropout,
+  trainable: (name: string) => boolean,
+  { read = attachment.mixesTokens ? 'all' : readsOf(head) }: { readonly read?: DrawingOptions['read'] } = {},
+): Drawing {
   const resolve = parameters(trainable);
   const seen = new Map<string, Value>();
   const record: typeof resolve = (name, shape) => {
@@ -60,8 +66,8 @@ export function drawModel(model: Model, dropout: Dropout, trainable: (name: stri
     if (trainable(name)) seen.set(name, value);
     return value;
   };
-  const graft = method.graft(config, contextOf(model), record, dropout);
-  const read = method.mixesTokens(config) ? 'all' : readsOf(head);
+  const observed = new Map<string, Value>();
+  const graft = attachment.graft(record, dropout, (name, value) => void observed.set(name, value));
   const options: DrawingOptions = {
     config: encoder.config,
     family: encoder.family,
@@ -73,14 +79,15 @@ export function drawModel(model: Model, dropout: Dropout, trainable: (name: stri
   };
   const { output, rows } = drawEncoder(options);
   const { head_type: _type, use_pooler: usePooler, dropout_prob: own } = head.config;
-  if (usePooler) requirePooler(model);
+  if (usePooler) requirePooler(encoder, head);
   const first = readsOf(head) === 'first' ? firstTokens(output, rows) : output;
   const vector = usePooler ? drawPooled(options, first) : first;
   const p = own ?? encoder.config.classifierDropout ?? encoder.config.hiddenDropout;
-  return { logits: drawLogits(head, vector, record, dropout, p), trainable: seen };
+  const logits = drawLogits(head, vector, record, dropout, p);
+  return { logits, regularizer: attachment.regularizer?.(record), observed, trainable: seen };
 }
 
-function requirePooler({ head, encoder: { name, family, weights } }: Model): void {
+function requirePooler({ name, family, weights }: Encoder, head: Head): void {
   if (!weights.has(`${family.prefix}${family.names.pooler}.weight`))
     fail({
       code: 'head.config',
@@ -91,7 +98,15 @@ function requirePooler({ head, encoder: { name, family, weights } }: Model): voi
     });
 }
 
-/** The encoder's frozen weights with more tensors beside them. */
-export function weightsOf(encoder: Encoder, more: ReadonlyMap<string, Tensor> = new Map()): Map<string, Tensor | FileWeight> {
-  return new Map<string, Tensor | FileWeight>([...encoder.weights, ...more]);
+/** The frozen weights of a model, with more tensors beside them. */
+export function weightsOf(
+  { encoder, frozen = new Map() }: Pick<Model, 'encoder' | 'frozen'>,
+  more: ReadonlyMap<string, Tensor> = new Map(),
+): Map<string, Tensor | FileWeight> {
+  return new Map<string, Tensor | FileWeight>([...encoder.weights, ...frozen, ...more]);
+}
+
+/** The scalar inputs that change while training goes on, as they are after `steps` steps. */
+export function scheduledFeeds({ attachment }: Model, steps: number): Record<string, Tensor> {
+  return Object.fromEntries(Object.entries(attachment.schedule?.(steps) ?? {}).map(([name, value]) => [name, float32([], [value])]));
 }

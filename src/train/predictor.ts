@@ -5,7 +5,7 @@ import type { Engine } from '../session/session.ts';
 import type { PredictionRow } from '../tasks/index.ts';
 import { type Answer, answerOf } from './answer.ts';
 import { feedsOf, type Prepared, type Unit, type UnitLogits } from './data.ts';
-import { drawModel, type Model, weightsOf } from './model.ts';
+import { drawModel, type Model, scheduledFeeds, weightsOf } from './model.ts';
 
 export interface Predictor {
   /** One answer per row, in order, whatever the order of computation. `onProgress` hears how many units are done. */
@@ -18,23 +18,23 @@ const RUN_TOKENS = 2048;
 
 /**
  * Compiles a model's forward pass. Tensors that `current` gives are read anew at every call (a model in training);
- * those of `fixed` become part of the program.
+ * those of `fixed` become part of the program. `steps` says how far training is.
  */
 export async function createPredictor(
   engine: Engine,
   model: Model,
-  tensors: { current?: () => ReadonlyMap<string, Tensor>; fixed?: ReadonlyMap<string, Tensor> },
+  tensors: { current?: () => ReadonlyMap<string, Tensor>; fixed?: ReadonlyMap<string, Tensor>; steps?: () => number },
 ): Promise<Predictor> {
   const changing = tensors.current?.() ?? new Map<string, Tensor>();
   const { logits } = drawModel(model, noDropout, (name) => changing.has(name));
-  const session = await engine.compile({ outputs: { logits } }, weightsOf(model.encoder, tensors.fixed));
+  const session = await engine.compile({ outputs: { logits } }, weightsOf(model, tensors.fixed));
   const perToken = model.head.config.head_type === 'tagging' || model.head.config.head_type === 'question_answering';
   const outputs = outputsOf(model.head) * (model.head.config.num_choices ?? 1);
 
   return {
     async answers(rows, { units }, onProgress) {
       const byRow: UnitLogits[][] = rows.map(() => []);
-      const current = Object.fromEntries(tensors.current?.() ?? []);
+      const current = { ...Object.fromEntries(tensors.current?.() ?? []), ...scheduledFeeds(model, tensors.steps?.() ?? 0) };
       let done = 0;
       for (const batch of batches(units)) {
         const feeds = feedsOf(batch, model.head, model.encoder);

@@ -187,15 +187,30 @@ describe('--resume', () => {
   });
 });
 
-it('a run that starts anew replaces an unfinished one, and says so', async () => {
+it('a run that starts anew replaces an unfinished one with overwrite only, and says so', async () => {
   const output = await copyOfUnfinished();
-  const notes = await make(output, { settings: { steps: 3 } });
+  expect(await problemOf(make(output, { settings: { steps: 3 } }))).toMatch(
+    /^usage\.value: --output: found .*, an unfinished run; expected/,
+  );
+  const notes = await make(output, { settings: { steps: 3 }, overwrite: true });
   expect(notes).toHaveLength(4);
   expect(notes[0]).toBe('60 texts; 0 left out because they stand in validation or test rows.');
-  expect(notes[1]).toBe(`The unfinished run in ${output} is replaced; --resume would have gone on with it.`);
+  expect(notes[1]).toBe(`The unfinished run in ${output} is replaced.`);
   expect(notes[2]).toBe('Learning 100 word pieces …');
   expect(notes[3]).toBe('Cutting 60 texts into tokens …');
   expect(logOf(output).map(({ step }) => step)).toEqual([3]);
+
+  expect(await problemOf(make(output, { settings: { steps: 4 } }))).toMatch('the result of an earlier run; expected a new or empty folder');
+  expect(await problemOf(make(output, { resume: true, overwrite: true }))).toMatch('usage.value: --resume: found it together with');
+  await make(output, { settings: { steps: 4 }, overwrite: true });
+  expect(logOf(output).map(({ step }) => step)).toEqual([4]);
+});
+
+it('a run that was ended before its first save is begun anew without more ado', async () => {
+  const output = await copyOfUnfinished();
+  await nodeFiles.remove(join(output, 'state.safetensors'));
+  await make(output, { settings: { steps: 3 } });
+  expect(await nodeFiles.list(output)).toEqual(await nodeFiles.list(whole));
 });
 
 describe('refuses before it begins', () => {
@@ -227,7 +242,7 @@ describe('refuses before it begins', () => {
 
   it('and keeps an unfinished run when the texts are missing', async () => {
     const output = await copyOfUnfinished();
-    expect(await problemOf(make(output, { data: [join(folder, 'none.txt')] }))).toMatch('file.missing: TMP/none.txt');
+    expect(await problemOf(make(output, { data: [join(folder, 'none.txt')], overwrite: true }))).toMatch('file.missing: TMP/none.txt');
     await make(output, { resume: true });
     expect(logOf(output)).toEqual(logOf(whole));
   });

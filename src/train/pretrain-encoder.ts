@@ -11,6 +11,7 @@ import { loadCorpus } from './corpus.ts';
 import { maxTokens } from './data.ts';
 import { digestOfEncoder, digestOfSamples } from './fingerprint.ts';
 import { openLog } from './log.ts';
+import { checkPretrainOutput, PRETRAIN_STATE as STATE } from './output-folder.ts';
 import { type PretrainState, pretrain } from './pretrain.ts';
 import type { TrainEvent } from './settings.ts';
 import { compareSettings, damagedUnless } from './state.ts';
@@ -48,12 +49,13 @@ export interface PretrainEncoderOptions {
   /** Folder of an encoder whose hidden states are to be matched. */
   readonly teacher?: string;
   readonly resume?: boolean;
+  /** An earlier encoder in `output`, finished or not, is replaced; without it such a folder is refused. */
+  readonly overwrite?: boolean;
   readonly settings: PretrainEncoderSettings;
   readonly onEvent?: (event: TrainEvent) => void;
   readonly signal?: AbortSignal;
 }
 
-const STATE = 'state.safetensors';
 const WEIGHTS = 'model.safetensors';
 /** Steps between lines of the log: each is the mean of as many. */
 const LOG_STEPS = 50;
@@ -61,12 +63,13 @@ const LOG_STEPS = 50;
 /**
  * Makes an encoder folder (config, tokenizer, weights, log) from plain text; see {@link pretrain} for how it learns.
  * A run resumes with the same texts, teacher and settings; only `steps` and `saveEvery` may be others.
- * @throws train.resume, train.stopped, task.empty, and what reading texts and teacher throws
+ * @throws usage.value for an output that holds something else, train.resume, train.stopped, task.empty, and what reading texts and teacher throws
  */
 export async function pretrainEncoder(options: PretrainEncoderOptions): Promise<{ texts: number; dropped: number }> {
   const { files, engine, output, settings, signal } = options;
   const note = (text: string) => options.onEvent?.({ type: 'note', text });
   checkSettings(settings, options.teacher);
+  await checkPretrainOutput(files, output, options);
   const logPath = joinPath(output, 'log.jsonl');
   const teacher = options.teacher === undefined ? undefined : await loadTeacher(files, options.teacher, settings);
   // Adds nothing: a folder that cannot be written is to show before hours of work.
@@ -153,8 +156,7 @@ async function fingerprintOf(
 
 /** An older run's state and weights do not go with the new tokenizer. */
 async function clear(files: Files, output: string, note: (text: string) => void): Promise<void> {
-  if ((await files.kind(joinPath(output, STATE))) !== 'none')
-    note(`The unfinished run in ${output} is replaced; --resume would have gone on with it.`);
+  if ((await files.kind(joinPath(output, STATE))) !== 'none') note(`The unfinished run in ${output} is replaced.`);
   for (const name of [STATE, WEIGHTS]) await files.remove(joinPath(output, name));
 }
 
@@ -201,7 +203,9 @@ async function loadState(files: Files, output: string): Promise<Omit<Progress, '
       subject: output,
       found: finished ? 'a run that is finished' : 'no unfinished run',
       expected: STATE,
-      next: finished ? 'There is nothing left to do; without --resume the encoder is made anew.' : 'Start without --resume.',
+      next: finished
+        ? 'There is nothing left to do; with --overwrite instead of --resume the encoder is made anew.'
+        : 'Start without --resume.',
     });
   }
   const { tensors, metadata } = await damagedUnless(path, () => readSafetensors(files, path));

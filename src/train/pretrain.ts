@@ -11,6 +11,7 @@ import { ADAMW, ParameterStore, scheduleFactor } from '../update/index.ts';
 import { maskTokens } from './masking.ts';
 import type { TrainEvent } from './settings.ts';
 import { compileStep, type Goal } from './step.ts';
+import { stepEvents } from './step-events.ts';
 import { createTeacher, type Teacher, wordTargets } from './teacher.ts';
 import { type Sample, wordTokens } from './words.ts';
 
@@ -72,9 +73,8 @@ export async function pretrain(options: PretrainOptions): Promise<Map<string, Te
     resume?.sampler,
   );
   if (resume) restore(store, resume.parameters);
-  const first = resume?.step ?? 0;
-  let done = first;
-  const started = performance.now();
+  let done = resume?.step ?? 0;
+  const eventOf = stepEvents(settings.steps);
   try {
     while (done < settings.steps) {
       const { rows, epoch } = sampler.next();
@@ -87,18 +87,7 @@ export async function pretrain(options: PretrainOptions): Promise<Map<string, Te
       const learningRate = settings.learningRate * scheduleFactor('linear', done, settings.steps, settings.warmup);
       const { loss, gradientNorm } = await step.run([{ ...feeds, ...targets }], learningRate, done + 1);
       done++;
-      const perStep = (performance.now() - started) / 1000 / (done - first);
-      await onEvent?.({
-        type: 'step',
-        step: done,
-        epoch,
-        loss,
-        learningRate,
-        gradientNorm,
-        examplesPerSecond: settings.batchSize / perStep,
-        steps: settings.steps,
-        secondsLeft: perStep * (settings.steps - done),
-      });
+      await onEvent?.(eventOf(rows.length, { step: done, epoch, loss, learningRate, gradientNorm }));
       await pause();
       if (save && (done % settings.saveEvery === 0 || done === settings.steps || signal?.aborted))
         await save({ step: done, sampler: sampler.state(), parameters: store.state() });

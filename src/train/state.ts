@@ -95,7 +95,9 @@ export function runState(files: Files, output: string, settings: Readonly<Record
         subject: output,
         found: finished ? 'a run that is finished' : 'no unfinished run',
         expected: `${FOLDER}/state.json`,
-        next: finished ? 'There is nothing left to do; without --resume it is trained anew.' : 'Start without --resume.',
+        next: finished
+          ? 'There is nothing left to do; with --overwrite instead of --resume it is trained anew.'
+          : 'Start without --resume.',
       });
     }
     const raw = await damagedUnless(path, () => readJson(files, path));

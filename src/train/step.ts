@@ -1,11 +1,11 @@
 import { fail } from '../base/errors.ts';
 import { float32, type Tensor } from '../base/tensor.ts';
-import { add, gradients, input, type Program, type Value } from '../graph/index.ts';
+import { add, gradients, input, type Program, topological, type Value } from '../graph/index.ts';
 import { planDropout } from '../nn/index.ts';
 import { drawLoss } from '../objectives/index.ts';
 import type { Engine, Feeds, Session, Weights } from '../session/session.ts';
 import { type AdamW, corrections, drawAdamW, type ParameterStore } from '../update/index.ts';
-import { drawModel, type Model, weightsOf } from './model.ts';
+import { drawModel, type Model, scheduledFeeds, weightsOf } from './model.ts';
 
 export interface StepOptions {
   readonly adamw: AdamW;
@@ -17,6 +17,8 @@ export interface StepResult {
   readonly loss: number;
   /** Global norm of the gradients before clipping. */
   readonly gradientNorm: number;
+  /** What was made small beside the loss. */
+  readonly regularizer?: number;
 }
 
 export interface TrainingStep {
@@ -32,6 +34,8 @@ export interface TrainingStep {
 export interface Goal {
   /** A scalar; parts of a batch add up. */
   readonly loss: Value;
+  /** A scalar of parameters alone: its gradient is added once a step, and it is reported beside the loss. */
+  readonly regularizer?: Value;
   /** The values of trainable parameters by name. */
   readonly trainable: ReadonlyMap<string, Value>;
   readonly weights: Weights;
@@ -49,33 +53,26 @@ export async function createTrainingStep(
   const { config } = model.encoder;
   const trained = new Set(store.specs.map((spec) => spec.name));
   const plan = planDropout(Math.max(config.hidden, config.intermediate, config.positions), options.seed);
-  const { logits, trainable } = drawModel(model, plan.dropout, (name) => trained.has(name));
+  const { logits, trainable, regularizer } = drawModel(model, plan.dropout, (name) => trained.has(name));
   const masks = (part: Feeds, t: number, microBatch: number) => {
     const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
     const choices = model.head.config.num_choices ?? 1;
-    return plan.feeds(
-      options.seed,
-      t,
-      microBatch,
-      new Map([
-        ['B', batch],
-        ['R', batch / choices],
-        ['S', length],
-      ]),
-    );
+    const sizes = new Map([
+      ['B', batch],
+      ['R', batch / choices],
+      ['S', length],
+    ]);
+    return { ...plan.feeds(options.seed, t, microBatch, sizes), ...scheduledFeeds(model, t - 1) };
   };
-  return compileStep(
-    engine,
-    { loss: drawLoss(model.head, logits), trainable, weights: weightsOf(model.encoder, plan.pools), masks },
-    store,
-    options,
-  );
+  const loss = drawLoss(model.head, logits);
+  const weights = weightsOf(model, plan.pools);
+  return compileStep(engine, { loss, trainable, weights, masks, ...(regularizer && { regularizer }) }, store, options);
 }
 
 /** Compiles forward, backward, clipping and AdamW: one program, or two when batches come in parts. */
 export async function compileStep(
   engine: Engine,
-  { loss, trainable, weights, masks }: Goal,
+  { loss, regularizer, trainable, weights, masks }: Goal,
   store: ParameterStore,
   { adamw, accumulate }: StepOptions,
 ): Promise<TrainingStep> {
@@ -84,11 +81,21 @@ export async function compileStep(
     (name) => trainable.get(name) ?? fail({ code: 'internal.invariant', subject: `parameter '${name}' is not used` }),
   );
   const slopes = gradients(loss, values);
+  // Of parameters alone, so it joins where the whole batch's gradient is at hand.
+  const penalties = regularizer ? gradientsOf(regularizer, values) : new Map<Value, Value>();
+  const penalized = (sums: readonly Value[]) =>
+    sums.map((sum, i) => {
+      const penalty = penalties.get(values[i] as Value);
+      return penalty ? add(sum, penalty) : sum;
+    });
+  const more: Record<string, Value> = regularizer ? { regularizer } : {};
 
-  const whole = accumulate ? undefined : await engine.compile(updateProgram(store, values, slopes, adamw, { loss }), weights);
+  const whole = accumulate
+    ? undefined
+    : await engine.compile(updateProgram(store, values, penalized(slopes), adamw, { ...more, loss }), weights);
   const forward = accumulate ? await engine.compile(gradientProgram(names, values, slopes, loss), weights) : undefined;
   const update = accumulate
-    ? await engine.compile(updateProgram(store, values, gradientInputs(names, values), adamw, {}), weights)
+    ? await engine.compile(updateProgram(store, values, penalized(gradientInputs(names, values)), adamw, more), weights)
     : undefined;
   const sums = accumulate ? ([gradientBuffers(store), gradientBuffers(store)] as const) : undefined;
 
@@ -124,12 +131,20 @@ export async function compileStep(
     const gradientNorm = numberOf(results.norm);
     if (!Number.isFinite(total) || !Number.isFinite(gradientNorm)) explainNonFinite(total, gradientNorm, learningRate, t);
     store.advance();
-    return { loss: total, gradientNorm };
+    return { loss: total, gradientNorm, ...(regularizer && { regularizer: numberOf(results.regularizer) }) };
   }
 
   async function release(): Promise<void> {
     for (const session of [whole, forward, update]) await session?.release();
   }
+}
+
+/** The gradient by those of the values that `scalar` depends on. */
+function gradientsOf(scalar: Value, values: readonly Value[]): ReadonlyMap<Value, Value> {
+  const nodes = new Set(topological([scalar]));
+  const read = values.filter(({ node }) => nodes.has(node));
+  const slopes = gradients(scalar, read);
+  return new Map(read.map((value, i) => [value, slopes[i] as Value]));
 }
 
 function updateProgram(

@@ -43,7 +43,7 @@ export async function createTeacher(
 ): Promise<Teacher> {
   const { config, family } = encoder;
   const { output } = drawEncoder({ config, family, parameters: parameters(() => false), dropout: noDropout, graft: {}, read: 'all' });
-  const session = await engine.compile({ outputs: { hidden: output } }, weightsOf(encoder));
+  const session = await engine.compile({ outputs: { hidden: output } }, weightsOf({ encoder }));
   const width = config.hidden;
   const kept = new Map<number, Kept>();
   // Fixed by the first samples, whatever batch comes first: another scale would be another objective.

@@ -1,7 +1,16 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import type { Tensor } from '../base/tensor.ts';
-import { asName, checkName, loadAdapter, saveAdapter, saveEncoder, saveHead } from '../checkpoint/index.ts';
+import {
+  asName,
+  checkName,
+  type HeadPackage,
+  type HeadTraining,
+  loadAdapter,
+  saveAdapter,
+  saveEncoder,
+  saveHead,
+} from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import type { ConfiguredMethod } from '../methods/index.ts';
 import { computeMetrics, majorityScore } from '../metrics/index.ts';
@@ -13,8 +22,8 @@ import { modelCard, type TrainTaskResult } from './card.ts';
 import { maxTokens, prepare } from './data.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
 import { openLog } from './log.ts';
-import { type Model, trainableParameters } from './model.ts';
-import { checkOutputFolder } from './output-folder.ts';
+import { adapterModel, type Model, trainableParameters } from './model.ts';
+import { checkOutputFolder, METRICS, recordWrites, removeEarlier } from './output-folder.ts';
 import { createPredictor } from './predictor.ts';
 import type { TrainEvent, TrainSettings } from './settings.ts';
 import { runState } from './state.ts';
@@ -78,7 +87,7 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
     note(`No validation rows: the last weights are kept${test ? ', and only the test rows are scored' : ' and nothing is scored'}.`);
 
   const head = headFor(task, name, train.rows, options.headLayers);
-  const model: Model = { encoder: withDropout(encoder, settings.dropout), method, adapter: name, head };
+  const model = adapterModel(withDropout(encoder, settings.dropout), method, name, head);
   const initial = await initialValues(options, model, note);
   const { saveEvery: _, ...decisive } = settings;
   const run = { model: encoder.name, task: task.name, method: method.text, name, rows: train.rows.length, ...decisive };
@@ -145,8 +154,12 @@ export async function trainTask(options: TrainTaskOptions): Promise<TrainTaskRes
     seconds: (performance.now() - started) / 1000,
   };
   if (output !== undefined) {
-    await saveResult(options, output, model, result.parameters);
-    await files.write(joinPath(output, 'metrics.json'), `${JSON.stringify({ ...summary, settings: run }, null, 1)}\n`);
+    const written = recordWrites(files);
+    const head = { ...model.head, training: trainingOf(train.rows, maxLength) };
+    await saveResult({ ...options, files: written.files }, output, { ...model, head }, result.parameters);
+    const names = written.namesIn(output);
+    await removeEarlier(files, output, names);
+    await files.write(joinPath(output, METRICS), `${JSON.stringify({ ...summary, settings: run, files: names }, null, 1)}\n`);
     await files.write(
       joinPath(output, 'README.md'),
       modelCard(summary, task, encoder, { ...settings, learningRate: settings.learningRate ?? method.method.learningRate }),
@@ -197,8 +210,14 @@ export function headFor(task: Task, name: string, rows: readonly Row[], layers?:
   return { name, config };
 }
 
-/** Tokens per sequence: what was asked, or 128 (384 for spans), and never more than the encoder takes. */
-export function sequenceLength(encoder: Encoder, tokenizer: Tokenizer, asked: number | undefined, kind: TaskKind): number {
+/** Tokens per sequence: what was asked, or `usual`, else 128 (384 for spans), and never more than the encoder takes. */
+export function sequenceLength(
+  encoder: Encoder,
+  tokenizer: Tokenizer,
+  asked: number | undefined,
+  kind: TaskKind,
+  usual = kind === 'span' ? 384 : 128,
+): number {
   const most = Math.min(maxTokens(encoder), tokenizer.modelMaxLength);
   if (asked !== undefined && asked > most)
     fail({
@@ -207,7 +226,13 @@ export function sequenceLength(encoder: Encoder, tokenizer: Tokenizer, asked: nu
       found: String(asked),
       expected: `at most ${most}: ${encoder.name} has no more positions`,
     });
-  return asked ?? Math.min(kind === 'span' ? 384 : 128, most);
+  return asked ?? Math.min(usual, most);
+}
+
+/** What goes with a head that was trained on these rows. */
+export function trainingOf(rows: readonly Row[], maxLength: number): HeadTraining {
+  const textPairs = rows.every((row) => 'textPair' in row && row.textPair !== undefined);
+  return { maxLength, ...(textPairs && { textPairs }) };
 }
 
 export function withDropout(encoder: Encoder, p: number | undefined): Encoder {
@@ -221,7 +246,11 @@ export function withDropout(encoder: Encoder, p: number | undefined): Encoder {
  * that answers the same.
  * @throws usage.value when `init` is of another method
  */
-async function initialValues({ files, init }: TrainTaskOptions, model: Model, note: (text: string) => void): Promise<Map<string, Tensor>> {
+async function initialValues(
+  { files, init, method: wanted }: TrainTaskOptions,
+  model: Model,
+  note: (text: string) => void,
+): Promise<Map<string, Tensor>> {
   const values = new Map<string, Tensor>();
   const specs = trainableParameters(model);
   for (const { name } of specs) {
@@ -229,7 +258,7 @@ async function initialValues({ files, init }: TrainTaskOptions, model: Model, no
     if (own) values.set(name, await own.read());
   }
   if (init === undefined) return values;
-  const { method, tensors, head, notes } = await loadAdapter(files, init, { encoder: model.encoder, as: model.adapter });
+  const { method, tensors, head, notes } = await loadAdapter(files, init, { encoder: model.encoder, as: model.attachment.name });
   for (const text of notes) note(text);
   const shapes = new Map(specs.map(({ name, shape }) => [name, String(shape)]));
   const foreign = [...tensors].find(([name, { shape }]) => shapes.get(name) !== String(shape));
@@ -237,13 +266,11 @@ async function initialValues({ files, init }: TrainTaskOptions, model: Model, no
     fail({
       code: 'usage.value',
       subject: `--init ${init}`,
-      found: `${foreign[0]} [${foreign[1].shape}], which ${model.method.text} does not have`,
+      found: `${foreign[0]} [${foreign[1].shape}], which ${model.attachment.text} does not have`,
       expected: 'an adapter of the method that is trained',
       next: `Give the method and settings of its adapter_config.json with --method.`,
     });
-  const changed = Object.keys(method.config).filter(
-    (key) => JSON.stringify(method.config[key]) !== JSON.stringify(model.method.config[key]),
-  );
+  const changed = Object.keys(method.config).filter((key) => JSON.stringify(method.config[key]) !== JSON.stringify(wanted.config[key]));
   if (changed.length) note(`The adapter in ${init} was made with other settings: ${changed.join(', ')}.`);
   const same = head && sameAnswers(head, model.head);
   if (head && !same) note(`The head in ${init} answers other labels or has another form: a new one is trained.`);
@@ -277,7 +304,7 @@ function describeClasses(task: Task, rows: readonly Row[]): string[] {
 async function saveResult(
   { files, model: folder, method, format = 'bin' }: TrainTaskOptions,
   output: string,
-  model: Model,
+  model: Model & { readonly head: Omit<HeadPackage, 'tensors'> },
   values: ReadonlyMap<string, Tensor>,
 ): Promise<void> {
   const { encoder, head } = model;
@@ -288,7 +315,7 @@ async function saveResult(
     return saveAdapter(
       files,
       output,
-      { name: model.adapter, method, tensors: pick((name) => !isHead(name)), head: headPackage, model: encoder },
+      { name: model.attachment.name, method, tensors: pick((name) => !isHead(name)), head: headPackage, model: encoder },
       { format },
     );
   await saveHead(files, output, headPackage, encoder, { format });

@@ -13,7 +13,7 @@ import { checkRow } from '../tasks/row.ts';
 import { ADAMW, ParameterStore } from '../update/index.ts';
 import type { Answer } from './answer.ts';
 import { feedsOf, prepare } from './data.ts';
-import { type Model, trainableParameters } from './model.ts';
+import { adapterModel, type Model, trainableParameters } from './model.ts';
 import { createPredictor } from './predictor.ts';
 import { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
 import { createTrainingStep } from './step.ts';
@@ -44,7 +44,7 @@ function prepared(name: TinyTask, { sizes = SIZES, method = 'seq_bn', dropout = 
     return { rows: typed, prepared: prepare(typed, { task, tokenizer, maxLength: 40 }) };
   };
   const splits = { train: split('train'), validation: split('validation'), test: split('test') };
-  return { task, splits, model: { encoder, method: configureMethod(method), adapter: name, head: headFor(task, name, splits.train.rows) } };
+  return { task, splits, model: adapterModel(encoder, configureMethod(method), name, headFor(task, name, splits.train.rows)) };
 }
 
 type Events = Extract<TrainEvent, { type: 'step' } | { type: 'evaluation' }>[];
@@ -352,7 +352,7 @@ it('the method’s own learning rate holds unless another is given, along the sc
     settings: rest,
     onEvent: (event) => void (event.type === 'step' && rates.push(event.learningRate)),
   });
-  const own = data.model.method.method.learningRate;
+  const own = data.model.attachment.learningRate;
   [0, 1 / 3, 2 / 3, 1, 2 / 3, 1 / 3].forEach((factor, i) => void expect(rates[i]).toBeCloseTo(own * factor, 10));
   expect(rates).toHaveLength(6);
 });

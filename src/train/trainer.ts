@@ -10,6 +10,7 @@ import { type Model, trainableParameters } from './model.ts';
 import { createPredictor, type Predictor } from './predictor.ts';
 import type { TrainEvent, TrainSettings } from './settings.ts';
 import { createTrainingStep } from './step.ts';
+import { stepEvents } from './step-events.ts';
 
 /** Everything beside the parameters that a run needs to go on as if it had never stopped. */
 export interface Progress {
@@ -78,20 +79,20 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
   const total = settings.maxSteps ?? Math.max(1, Math.round(settings.epochs * sampler.batchesPerEpoch));
   const warmup = settings.warmup < 1 ? Math.round(settings.warmup * total) : settings.warmup;
   const evalEvery = settings.evalEvery ?? sampler.batchesPerEpoch;
-  const peak = settings.learningRate ?? model.method.method.learningRate;
+  const peak = settings.learningRate ?? model.attachment.learningRate;
   const split = partition(units, settings, model.encoder.config.hidden);
   const step = await createTrainingStep(engine, model, store, {
     adamw: { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip },
     seed: settings.seed,
     accumulate: split.accumulate,
   });
-  const evaluator = options.validation && (await createPredictor(engine, model, { current: () => store.values() }));
+  const evaluator = options.validation && (await createPredictor(engine, model, { current: () => store.values(), steps: () => done }));
 
   let { step: done, stale, best }: Pick<Progress, 'step' | 'stale' | 'best'> = resume?.progress ?? { step: 0, stale: 0, best: undefined };
   let bestValues = resume?.best;
   if (resume) restore(store, resume);
   let savedAt = performance.now();
-  const clock = stopwatch();
+  const eventOf = stepEvents(total);
   const exhausted = () => done >= total || (settings.patience !== undefined && stale >= settings.patience);
 
   try {
@@ -103,18 +104,7 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
       const learningRate = peak * scheduleFactor(settings.schedule, done, total, warmup);
       const { loss, gradientNorm } = await step.run(parts, learningRate, done + 1);
       done++;
-      const speed = clock(batch.length);
-      await onEvent?.({
-        type: 'step',
-        step: done,
-        epoch,
-        loss,
-        learningRate,
-        gradientNorm,
-        examplesPerSecond: speed.perSecond,
-        steps: total,
-        secondsLeft: speed.secondsPerStep * (total - done),
-      });
+      await onEvent?.(eventOf(batch.length, { step: done, epoch, loss, learningRate, gradientNorm }));
       const evaluate = options.validation && evaluator && (done % evalEvery === 0 || done === total);
       if (evaluate) await judge(options.validation as Split, evaluator, epoch);
       // A run computes on this thread: without a pause no signal would ever be heard.
@@ -210,16 +200,4 @@ function partition(units: readonly Unit[], { microBatch, batchSize }: TrainSetti
 
 function copies(values: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
   return new Map([...values].map(([name, value]) => [name, { ...value, data: (value.data as Float32Array).slice() }]));
-}
-
-/** Rows per second and seconds per step over the last steps, so that a pause is soon forgotten. */
-function stopwatch(): (rows: number) => { perSecond: number; secondsPerStep: number } {
-  const window: { at: number; rows: number }[] = [{ at: performance.now(), rows: 0 }];
-  return (rows) => {
-    window.push({ at: performance.now(), rows });
-    if (window.length > 21) window.shift();
-    const seconds = ((window.at(-1)?.at ?? 0) - (window[0]?.at ?? 0)) / 1000;
-    const count = window.slice(1).reduce((sum, one) => sum + one.rows, 0);
-    return { perSecond: count / Math.max(seconds, 1e-9), secondsPerStep: seconds / (window.length - 1) };
-  };
 }

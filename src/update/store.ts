@@ -103,7 +103,7 @@ function letters(text: string): number[] {
 
 function fill(data: Float32Array, init: Initializer, seed: number): void {
   const random = createRandom(seed);
-  const draw = (): number => {
+  const draw = (i: number): number => {
     switch (init.kind) {
       case 'constant':
         return init.value;
@@ -116,7 +116,9 @@ function fill(data: Float32Array, init: Initializer, seed: number): void {
         while (Math.abs(value) > init.limit) value = init.deviation * random.normal();
         return value;
       }
+      case 'near-identity':
+        return i % (Math.sqrt(data.length) + 1) === 0 ? 1 : init.off;
     }
   };
-  for (let i = 0; i < data.length; i++) data[i] = draw();
+  for (let i = 0; i < data.length; i++) data[i] = draw(i);
 }

@@ -7,7 +7,7 @@ import { readSafetensors } from '../../src/formats/safetensors.ts';
 import { configureMethod, methodOfConfig } from '../../src/methods/index.ts';
 import type { Head } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
-import { type Model, trainableParameters } from '../../src/train/model.ts';
+import { adapterModel, trainableParameters } from '../../src/train/model.ts';
 import { createTrainingStep } from '../../src/train/step.ts';
 import { ADAMW, ParameterStore } from '../../src/update/index.ts';
 
@@ -53,7 +53,7 @@ test.each(names)('%s: losses, gradient norms and parameters follow PyTorch for 6
     },
   };
   const method = golden.config ? methodOfConfig(golden.config, name) : configureMethod(golden.method);
-  const model: Model = { encoder, method, adapter: 'golden', head };
+  const model = adapterModel(encoder, method, 'golden', head);
 
   const store = new ParameterStore(trainableParameters(model));
   const { tensors } = await readSafetensors(nodeFiles, `${FOLDER}/${golden.parameters}`);

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { cpSync, readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createWorkspace, type Workspace } from './workspace.ts';
 
@@ -122,14 +122,45 @@ describe('multigraft predict', () => {
     expect([code, jsonLines(out)[0]?.prediction]).toEqual([0, expect.stringMatching(/^(good|bad)$/)]);
   });
 
-  it('says that a pair has one text only', async () => {
-    const args = ['predict', '--model', '@bert', '--adapter', '@out/pairs', '--text-pair', 'other', 'a good day'];
-    expect((await place.run(args)).err).toMatch(/^note: Rows without "other"/);
+  it('says that a pair has one text only, where a column is named and where the head learnt from pairs', async () => {
+    const args = ['predict', '--model', '@bert', '--adapter'];
+    const note = (column: string) => `note: Rows without "${column}", the second text of a pair, are answered from their one text: 1 of 1.`;
+    expect((await place.run([...args, '@out/pairs', '--text-pair', 'other', 'a good day'])).err).toBe(note('other'));
+    expect((await place.run([...args, '@out/pairs', 'a good day'])).err).toBe(note('textPair'));
+    expect((await place.run([...args, '@out/mood', '--text-pair', 'other', 'a good day'])).err).toBe(note('other'));
+    expect((await place.run([...args, '@out/mood', 'a good day'])).err).toBe('');
+    expect(JSON.parse(place.read('out/pairs/head_config.json')).text_pairs).toBe(true);
+    expect(JSON.parse(place.read('out/mood/head_config.json'))).not.toHaveProperty('text_pairs');
   });
 
   it('says how many inputs were cut', async () => {
     const { err, code } = await place.run(['predict', '--model', '@bert', '--adapter', '@out/mood', 'good '.repeat(60)]);
     expect([code, err]).toEqual([0, 'note: 1 of 1 rows are longer than 40 tokens and were cut.']);
+  });
+});
+
+describe('the length of training', () => {
+  const long = 'good '.repeat(60);
+  const cutAt = (tokens: number) => `note: 1 of 1 rows are longer than ${tokens} tokens and were cut.`;
+
+  it.each(['seq_bn', 'head', 'full'])('is that of predictions with %s, unless another is asked for', async (method) => {
+    const output = `@length-${method}`;
+    const train = ['train', '--model', '@bert', '--task', '@tasks/mood', '--method', method, '--output', output, '--max-length', '4'];
+    const trained = JSON.parse((await place.run([...train, '--json', ...quick])).out);
+    const at = method === 'full' ? ['--model', output] : ['--model', '@bert', '--adapter', output];
+    expect((await place.run(['predict', ...at, long])).err).toBe(cutAt(4));
+    expect((await place.run(['predict', ...at, long, '--max-length', '9'])).err).toBe(cutAt(9));
+    const { out, err } = await place.run(['evaluate', ...at, '--task', '@tasks/mood', '--json']);
+    expect(JSON.parse(out).metrics).toEqual(trained.metrics.test);
+    expect(err).toMatch(/^note: \d of 8 rows are longer than 4 tokens/);
+  });
+
+  it('is the usual one for a head that does not say', async () => {
+    cpSync(place.path('length-head'), place.path('silent'), { recursive: true });
+    const { max_length: length, ...rest } = JSON.parse(place.read('silent/head_config.json'));
+    expect(length).toBe(4);
+    place.write('silent/head_config.json', rest);
+    expect((await place.run(['predict', '--model', '@bert', '--adapter', '@silent', long])).err).toBe(cutAt(40));
   });
 });
 
@@ -150,6 +181,27 @@ describe('multigraft train', () => {
     expect([code, err]).toEqual([0, expect.stringContaining('The unfinished run in @again is replaced.')]);
     expect(readdirSync(place.path('again'))).not.toContain('state');
     expect(place.read('again/README.md')).toMatch(/"learningRate": 0\.\d+/);
+  });
+
+  it('removes what the earlier result had and the new one has not, and nothing else', async () => {
+    const always = ['README.md', 'head_config.json', 'log.jsonl', 'metrics.json', 'notes.md', 'pytorch_model_head.bin'];
+    const full = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'];
+    const adapter = ['adapter_config.json', 'pytorch_adapter.bin'];
+    place.write('changing/metrics.json', {});
+    place.write('changing/notes.md', 'of somebody');
+    const namesAfter = async (method: string) => {
+      const { code } = await place.run([...args, '--task', '@tasks/mood', '--output', '@changing', '--overwrite', '--method', method]);
+      expect(code).toBe(0);
+      return readdirSync(place.path('changing'));
+    };
+    expect(await namesAfter('full')).toEqual([...always, ...full].sort());
+    expect(await namesAfter('seq_bn')).toEqual([...always, ...adapter].sort());
+    place.write('changing/model.safetensors', 'of somebody');
+    expect(await namesAfter('head')).toEqual([...always, 'model.safetensors'].sort());
+    place.write('changing/metrics.json', { files: ['../bert', 'pytorch_model_head.bin', '..', 7] });
+    expect(await namesAfter('seq_bn')).toEqual([...always, ...adapter, 'model.safetensors'].sort());
+    expect(readdirSync(place.path('bert'))).toContain('config.json');
+    expect(place.read('changing/notes.md') + place.read('changing/model.safetensors')).toBe('of somebodyof somebody');
   });
 
   it('says when nothing tells how good the result is', async () => {
@@ -234,6 +286,15 @@ describe('the lists', () => {
       { name: 'lora', architecture: 'low-rank', parameters: 3 * 2 * (8 * 32 * 2), active: true, train: true },
       { parameters: expect.any(Number), percent: 100, train: false },
     ]);
+    const counts = async (...words: string[]) => JSON.parse((await place.run(['summary', '--model', '@bert', ...words, '--json'])).out);
+    const [{ parameters: total }] = await counts();
+    expect(await counts('--method', 'lora', '--method', 'full')).toMatchObject([
+      { name: 'lora', active: false },
+      { name: 'full', parameters: total, percent: 100, active: true, train: true },
+      { name: 'bert', parameters: total, train: true },
+    ]);
+    expect(await counts('--method', 'head')).toMatchObject([{ name: 'head', parameters: 0, train: true }, { train: false }]);
+    expect((await place.run(['summary', '--model', '@bert', '--method', 'head'])).err).toMatch(/^note: The head is not counted/);
     expect((await place.run(['summary', '--model', '@bert'])).out).toMatch(
       /^name +architecture +parameters +% of encoder +active +train\n/,
     );

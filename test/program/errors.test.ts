@@ -13,7 +13,8 @@ beforeAll(async () => {
   const copy = (from: string, to: string) => cpSync(place.path(from), place.path(to), { recursive: true });
   const change = (file: string, fields: object) => place.write(file, { ...JSON.parse(place.read(file)), ...fields });
 
-  for (const name of ['headless', 'weightless', 'cut', 'wide', 'other-method', 'odd-labels']) copy('out/mood', name);
+  for (const name of ['headless', 'weightless', 'cut', 'wide', 'other-method', 'odd-labels', 'odd-length', 'odd-pairs'])
+    copy('out/mood', name);
   for (const file of ['head_config.json', 'pytorch_model_head.bin']) rmSync(place.path('headless', file));
   rmSync(place.path('weightless/pytorch_adapter.bin'));
   place.write('cut/pytorch_adapter.bin', readFileSync(place.path('cut/pytorch_adapter.bin')).subarray(0, 700));
@@ -21,6 +22,9 @@ beforeAll(async () => {
   change('other-method/adapter_config.json', { config: { architecture: 'telepathy' } });
   const head = JSON.parse(place.read('odd-labels/head_config.json'));
   change('odd-labels/head_config.json', { config: { ...head.config, label2id: { good: 0 } } });
+
+  change('odd-length/head_config.json', { max_length: '40' });
+  change('odd-pairs/head_config.json', { text_pairs: 1 });
 
   for (const name of ['shallow', 'deep', 'gpt', 'speechless']) copy('bert', name);
   change('shallow/config.json', { num_hidden_layers: 2 });
@@ -49,6 +53,9 @@ beforeAll(async () => {
   place.write('latin.csv', Uint8Array.of(0xe9, 0x2c, 0x0a));
   place.write('cut-short/state/state.json', '{}');
   place.write('notes/notes.md', 'nothing');
+  place.write('begun-elsewhere/log.jsonl', '');
+  place.write('begun-elsewhere/notes.md', 'nothing');
+  place.write('cardless/train.jsonl', lines({ text: 'a', label: 'x' }, { text: 'a', label: 'y' }));
 });
 
 afterAll(() => place.remove());
@@ -56,6 +63,7 @@ afterAll(() => place.remove());
 const predict = 'predict --model @bert --adapter @out/mood';
 const evaluate = 'evaluate --model @bert --adapter @out/mood';
 const train = 'train --model @bert --task @tasks/mood';
+const pretrain = 'pretrain --data @rows.txt --unseen @cardless';
 
 /** Command line, exit code, and the whole message after `multigraft: `; `…` stands for anything. */
 const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] = [
@@ -178,6 +186,16 @@ const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] 
   ],
   ['predict --model @bert --adapter @other-method a', 1, '@other-method/adapter_config.json: found architecture "telepathy"; expected …'],
   [
+    'predict --model @bert --adapter @odd-length a',
+    1,
+    '@odd-length/head_config.json: field \'max_length\': found "40"; expected a whole number of tokens, at least 3. Correct it, …',
+  ],
+  [
+    'predict --model @bert --adapter @odd-pairs a',
+    1,
+    "@odd-pairs/head_config.json: field 'text_pairs': found 1; expected true or false. Correct it, …",
+  ],
+  [
     'predict --model @bert --adapter @odd-labels a',
     1,
     "head 'mood': key 'label2id': found 1 names; expected one name for each of the 2 outputs. …",
@@ -220,8 +238,12 @@ const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] 
     2,
     "method seq_bn: key 'reductionfactor': found no such key; expected …. Did you mean 'reduction_factor'?",
   ],
-  ['summary --model @bert --method full', 1, "adapter 'full': found the method full; expected a method that adds parameters. …"],
   [`${train} --method lora[r=0]`, 2, "method lora: key 'r': found 0; expected number to be >0."],
+  [
+    `${train} --resume --overwrite --output @nothing`,
+    2,
+    '--resume: found it together with --overwrite; expected one of them. --resume goes on with the unfinished run in --output, …',
+  ],
   [`${train} --resume --output @nothing`, 1, '@nothing: found no unfinished run; expected state/state.json. …'],
   [
     `${train} --output @bert`,
@@ -243,6 +265,15 @@ const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] 
     2,
     '--output: found @cut-short, an unfinished run; expected a new or empty folder. Give --resume to go on, or --overwrite to start anew.',
   ],
+  [`${pretrain} --output @none --resume --overwrite`, 2, '--resume: found it together with --overwrite; expected one of them. …'],
+  [`${pretrain} --output @bert`, 2, '--output: found @bert, the folder of an encoder; expected a new or empty folder. …'],
+  [`${pretrain} --output @bert --overwrite`, 2, '--output: found @bert, the folder of an encoder; expected …'],
+  [`${pretrain} --output @bert --teacher @bert --overwrite`, 2, '--output: found @bert, the folder of --teacher; expected …'],
+  [`${pretrain} --output @tasks/words --overwrite`, 2, '--output: found @tasks/words, a task folder; expected …'],
+  [`${pretrain} --output @cardless --overwrite`, 2, '--output: found @cardless, a folder of --unseen; expected …'],
+  [`${pretrain} --output @out/mood --overwrite`, 2, '--output: found @out/mood, a folder with README.md, …; expected …'],
+  [`${pretrain} --output @begun-elsewhere`, 2, '--output: found @begun-elsewhere, a folder with notes.md; expected …'],
+  [`${pretrain} --output @rows.txt`, 2, '--output: found @rows.txt, a file; expected …'],
   [
     `${train} --threads 9999`,
     2,

@@ -7,6 +7,7 @@ import { nodeEngine } from '../../src/session/node.ts';
 import { loadRows, loadTask } from '../../src/tasks/index.ts';
 import { loadTokenizer } from '../../src/text/index.ts';
 import { prepare } from '../../src/train/data.ts';
+import { adapterModel } from '../../src/train/model.ts';
 import { trainSettings } from '../../src/train/settings.ts';
 import { headFor } from '../../src/train/train-task.ts';
 import { trainModel } from '../../src/train/trainer.ts';
@@ -22,12 +23,7 @@ it.skipIf(missing.length > 0)(
     const task = await loadTask(nodeFiles, TASK);
     const rows = await loadRows(nodeFiles, task, 'train', { limit: 800 });
     const tokenizer = await loadTokenizer(nodeFiles, MODEL);
-    const model = {
-      encoder: await loadEncoder(nodeFiles, MODEL),
-      method: configureMethod('seq_bn'),
-      adapter: 't',
-      head: headFor(task, 't', rows),
-    };
+    const model = adapterModel(await loadEncoder(nodeFiles, MODEL), configureMethod('seq_bn'), 't', headFor(task, 't', rows));
     const engine = await nodeEngine({ threads: 2 });
     const resident: number[] = [];
     const shapes = prepare(rows, { task, tokenizer, maxLength: 64 });

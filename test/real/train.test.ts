@@ -9,6 +9,7 @@ import { loadRows, loadTask } from '../../src/tasks/index.ts';
 import { loadTokenizer } from '../../src/text/index.ts';
 import type { Answer } from '../../src/train/answer.ts';
 import { prepare } from '../../src/train/data.ts';
+import { adapterModel } from '../../src/train/model.ts';
 import { createPredictor } from '../../src/train/predictor.ts';
 import { trainSettings } from '../../src/train/settings.ts';
 import { headFor, trainTask } from '../../src/train/train-task.ts';
@@ -50,7 +51,7 @@ describe.skipIf(missing.length > 0)(`MiniLM on trec6${missing.length ? ` (skippe
     const rows = await loadRows(nodeFiles, task, 'test', { limit: 200 });
     const encoder = await loadEncoder(nodeFiles, MODEL);
     const head = headFor(task, 't', rows);
-    const model = { encoder, method: configureMethod('head'), adapter: 't', head };
+    const model = adapterModel(encoder, configureMethod('head'), 't', head);
     const tokenizer = await loadTokenizer(nodeFiles, MODEL);
     const { parameters } = await trainModel({
       engine: await nodeEngine({ threads: 2 }),

@@ -1,0 +1,154 @@
+import {
+  add,
+  concat,
+  constant,
+  type Dim,
+  expand,
+  gemm,
+  layerNorm,
+  matmul,
+  mul,
+  reduceSum,
+  reshape,
+  scalar,
+  slice,
+  type Value,
+} from '../graph/index.ts';
+import { activation } from '../nn/index.ts';
+
+/** u = keep · (f(input·downᵀ + downBias)·upᵀ + upBias), scaling folded into up and upBias. */
+export interface LowRank {
+  /** [rows, in] */
+  readonly input: Value;
+  /** [r, in] and [r] */
+  readonly down: Value;
+  readonly downBias: Value;
+  /** Name of f. */
+  readonly activation: string;
+  /** [out, r] and [out] */
+  readonly up: Value;
+  readonly upBias: Value;
+  /** [rows, 1]: 0 or 1/(1−p) where whole rows are dropped. */
+  readonly keep?: Value;
+}
+
+/** torch's default: these norms are the adapter's own, not the encoder's. */
+export const NORM_EPSILON = 1e-5;
+
+/** (x − mean) / deviation along the last axis. */
+export function standardize(x: Value): Value {
+  const width = [x.shape.at(-1) as number];
+  return layerNorm(x, expand(scalar(1), width), expand(scalar(0), width), NORM_EPSILON);
+}
+
+/** f(input·downᵀ + downBias): [rows, r]. */
+export function inner({ input, down, downBias, activation: name }: Pick<LowRank, 'input' | 'down' | 'downBias' | 'activation'>): Value {
+  return activation(name, 'method.config')(gemm(input, down, downBias, { transB: true }));
+}
+
+/** The whole contribution u: [rows, out]. */
+export function product(part: LowRank): Value {
+  const u = gemm(inner(part), part.up, part.upBias, { transB: true });
+  return part.keep ? mul(u, part.keep) : u;
+}
+
+/** W·(gain ⊙ s + bias) + b with gain and bias drawn into W and b, so that adapters can share the standardised s. */
+export function foldNorm(down: Value, downBias: Value, gain: Value, bias: Value): Pick<LowRank, 'down' | 'downBias'> {
+  const [r, d] = down.shape as [number, number];
+  const shift = reshape(matmul(down, reshape(bias, [d, 1])), [r]);
+  return { down: mul(down, gain), downBias: add(downBias, shift) };
+}
+
+/** Several low-rank products over the same rows, their inner units side by side: R = r_1 + … + r_n columns. */
+export interface BesideEachOther {
+  /** [out, R] and [n, out] */
+  readonly ups: Value;
+  readonly biases: Value;
+  /** [rows, n], where any of them drops rows. */
+  readonly keep: Value | undefined;
+  /** x [rows, R] → its product with the inner units, summed per adapter: [rows, n]. */
+  readonly sums: (x: Value) => Value;
+  /** The inner units [rows, R], those of each adapter times its weight [rows, n]. */
+  readonly weighted: (weights: Value) => Value;
+  /** [rows, n] with columns as above → in the order of the given parts. */
+  readonly inOrder: (x: Value) => Value;
+}
+
+/** One product makes the inner units of all parts that read the same value with the same activation. */
+export function besideEachOther(parts: readonly LowRank[]): BesideEachOther {
+  const groups = groupsOf(parts);
+  const ordered = groups.flat();
+  const inners = concat(
+    groups.map((group) =>
+      inner({
+        ...(group[0] as LowRank),
+        down: concat(
+          group.map((part) => part.down),
+          0,
+        ),
+        downBias: concat(
+          group.map((part) => part.downBias),
+          0,
+        ),
+      }),
+    ),
+    1,
+  );
+  const [rows, columns] = inners.shape as [Dim, number];
+  const widths = ordered.map((part) => part.up.shape[1] as number);
+  const n = widths.length;
+  const [width] = widths as [number];
+  const apart = (x: Value) => reshape(x, [rows, n, width]);
+  const equal = widths.every((one) => one === width);
+  const blocks = equal ? undefined : blocksOf(widths);
+  return {
+    ups: concat(
+      ordered.map((part) => part.up),
+      1,
+    ),
+    biases: concat(
+      ordered.map((part) => reshape(part.upBias, [1, part.upBias.shape[0] as number])),
+      0,
+    ),
+    keep: ordered.some((part) => part.keep)
+      ? concat(
+          ordered.map((part) => part.keep ?? expand(scalar(1), [rows, 1])),
+          1,
+        )
+      : undefined,
+    sums: (x) => (blocks ? matmul(mul(x, inners), blocks) : reshape(reduceSum(mul(apart(x), apart(inners)), [2]), [rows, n])),
+    weighted: (weights) =>
+      blocks
+        ? mul(inners, matmul(weights, blocks, { transB: true }))
+        : reshape(mul(apart(inners), reshape(weights, [rows, n, 1])), [rows, columns]),
+    inOrder(x) {
+      const places = parts.map((part) => ordered.indexOf(part));
+      if (places.every((place, i) => place === i)) return x;
+      return concat(
+        places.map((place) => slice(x, 1, place, place + 1)),
+        1,
+      );
+    },
+  };
+}
+
+function groupsOf(parts: readonly LowRank[]): LowRank[][] {
+  const groups: LowRank[][] = [];
+  for (const part of parts) {
+    const group = groups.find(([one]) => one?.input === part.input && one.activation === part.activation);
+    if (group) group.push(part);
+    else groups.push([part]);
+  }
+  return groups;
+}
+
+/** [R, n]: 1 where a column belongs to an adapter. */
+function blocksOf(widths: readonly number[]): Value {
+  const n = widths.length;
+  const rows = widths.flatMap((width, adapter) => Array.from({ length: width }, () => adapter));
+  const data = new Float32Array(rows.length * n);
+  rows.forEach((adapter, row) => {
+    data[row * n + adapter] = 1;
+  });
+  return constant({ dtype: 'float32', shape: [rows.length, n], data });
+}
