@@ -36,7 +36,7 @@ import { adapterModel, type Model, trainableParameters } from './model.ts';
 import { Named } from './named.ts';
 import { choiceHead, classificationHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
 import { createPredictor, type Predictor } from './predictor.ts';
-import { headFor, sequenceLength, trainingOf, withDropout } from './train-task.ts';
+import { headFor, sequenceLength, trainingOf, withDropout } from './task-setup.ts';
 import { trainModel } from './trainer.ts';
 
 /**

@@ -5,7 +5,7 @@ import type { PredictionRow, Task } from '../tasks/index.ts';
 import { createTokenizer } from '../text/index.ts';
 import { wordPieceTokenizerJson } from '../text/wordpiece-trainer.ts';
 import { feedsOf, lossTerms, maxTokens, type PrepareOptions, prepare, type Target } from './data.ts';
-import { headFor } from './train-task.ts';
+import { headFor } from './task-setup.ts';
 
 const vocabulary = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', '##x', '##y', 'q', '.'];
 const { tokenizer: json, config } = wordPieceTokenizerJson(vocabulary, { lowercase: true });

@@ -22,5 +22,6 @@ export { type PretrainEncoderOptions, pretrainEncoder, pretrainSettings } from '
 export { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
 export type { SpanCandidate } from './span.ts';
 export { createTrainingStep, type StepOptions, type StepResult, type TrainingStep } from './step.ts';
-export { headFor, sequenceLength, type TrainTaskOptions, trainTask } from './train-task.ts';
+export { headFor, sequenceLength } from './task-setup.ts';
+export { type TrainTaskOptions, trainTask } from './train-task.ts';
 export { type Saved, type TrainOptions, type TrainResult, trainModel } from './trainer.ts';

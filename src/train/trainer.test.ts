@@ -17,7 +17,7 @@ import { adapterModel, type Model, trainableParameters } from './model.ts';
 import { createPredictor } from './predictor.ts';
 import { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
 import { createTrainingStep } from './step.ts';
-import { headFor } from './train-task.ts';
+import { headFor } from './task-setup.ts';
 import { type Saved, type Split, type TrainOptions, type TrainResult, trainModel } from './trainer.ts';
 
 const loaded = await loadEncoder(nodeFiles, TINY_ENCODER);

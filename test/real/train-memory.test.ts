@@ -9,7 +9,7 @@ import { loadTokenizer } from '../../src/text/index.ts';
 import { prepare } from '../../src/train/data.ts';
 import { adapterModel } from '../../src/train/model.ts';
 import { trainSettings } from '../../src/train/settings.ts';
-import { headFor } from '../../src/train/train-task.ts';
+import { headFor } from '../../src/train/task-setup.ts';
 import { trainModel } from '../../src/train/trainer.ts';
 
 const MODEL = '../shared/models/minilm';

@@ -12,7 +12,8 @@ import { prepare } from '../../src/train/data.ts';
 import { adapterModel } from '../../src/train/model.ts';
 import { createPredictor } from '../../src/train/predictor.ts';
 import { trainSettings } from '../../src/train/settings.ts';
-import { headFor, trainTask } from '../../src/train/train-task.ts';
+import { headFor } from '../../src/train/task-setup.ts';
+import { trainTask } from '../../src/train/train-task.ts';
 import { trainModel } from '../../src/train/trainer.ts';
 import { temporaryFolder } from '../cli.ts';
 
