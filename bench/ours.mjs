@@ -3,7 +3,7 @@
  * A worker that measures this library: reads commands on stdin, answers each with one JSON line. The protocol is that
  * of bench/peers/adapters_bench.py, so that bench/run.mjs can take the two in turn.
  *
- *     node bench/ours.mjs --model DIR --method seq_bn --batch 16 --length 128 --threads 2 --micro-batch 4
+ *     node bench/ours.mjs --model DIR --method seq_bn --batch 16 --length 128 --threads 2 --micro-batch 4 [--fuse 16]
  */
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 
 /**
  * @typedef {{ model: string, method: string, batch: number, length: number, threads: number, dropout: number,
- *   labels: number, headLayers: number, microBatch: number, dist: string }} Settings
+ *   labels: number, headLayers: number, microBatch: number, fuse: number, dist: string }} Settings
  * @typedef {() => Promise<Record<string, unknown>>} Command
  */
 
@@ -43,6 +43,7 @@ function readSettings() {
       labels: { type: 'string', default: '2' },
       'head-layers': { type: 'string', default: '2' },
       'micro-batch': { type: 'string', default: '0' },
+      fuse: { type: 'string', default: '0' },
       dist: { type: 'string', default: 'dist' },
     },
   });
@@ -57,6 +58,7 @@ function readSettings() {
     dropout: Number(values.dropout),
     labels: Number(values.labels),
     headLayers: Number(values['head-layers']),
+    fuse: Number(values.fuse),
     microBatch: Number(values['micro-batch']) || Number(values.batch),
   };
 }
@@ -136,11 +138,20 @@ async function createWorkload(options) {
  * @param {any} library
  * @param {Settings} options
  */
-async function createModel(library, { model, method, dropout, labels, headLayers }) {
+async function createModel(library, { model, method, dropout, labels, headLayers, fuse }) {
   const loaded = await library.loadEncoder(library.nodeFiles, model);
   const config = { ...loaded.config, hiddenDropout: dropout, attentionDropout: dropout, classifierDropout: undefined };
   const head = library.checkHeadConfig({ head_type: 'classification', num_labels: labels, layers: headLayers }, 'the benchmark');
-  return library.adapterModel({ ...loaded, config }, library.configureMethod(method), 'task', { name: 'task', config: head });
+  const encoder = { ...loaded, config };
+  const one = library.configureMethod(method);
+  if (fuse === 0) return library.adapterModel(encoder, one, 'task', { name: 'task', config: head });
+  const facts = { encoder: config, family: loaded.family };
+  const names = Array.from({ length: fuse }, (_, i) => `a${i}`);
+  const adapters = new library.ParameterStore(names.flatMap((name) => one.method.parameters(one.config, { ...facts, name })));
+  adapters.initialize(1);
+  const parts = { adapters: new Map(names.map((name) => [name, one])), fusions: new Map([['task', library.fusionConfig('dynamic')]]) };
+  const attachment = library.attachComposition(library.fuse(names, { name: 'task' }), parts, facts);
+  return { encoder, attachment, head: { name: 'task', config: head }, frozen: adapters.values() };
 }
 
 /**
@@ -153,6 +164,9 @@ async function importLibrary(dist) {
     'base/random',
     'base/tensor',
     'encoders/load',
+    'methods/composed',
+    'methods/composition',
+    'methods/fusion',
     'methods/registry',
     'nn/dropout',
     'objectives/head',

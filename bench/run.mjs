@@ -67,6 +67,7 @@ function readOptions() {
       length: { type: 'string', default: '128' },
       'micro-batch': { type: 'string', default: '4' },
       threads: { type: 'string', default: '2' },
+      fuse: { type: 'string', default: '0' },
       dropout: { type: 'string', default: '0.1' },
       rounds: { type: 'string', default: '7' },
       repeats: { type: 'string', default: '3' },
@@ -109,7 +110,10 @@ function settingsOf() {
  * @param {readonly string[]} what
  */
 async function measureWorkers(what) {
-  const args = ['model', 'method', 'batch', 'length', 'threads', 'dropout'].flatMap((name) => [`--${name}`, Reflect.get(options, name)]);
+  const args = ['model', 'method', 'batch', 'length', 'threads', 'dropout', 'fuse'].flatMap((name) => [
+    `--${name}`,
+    Reflect.get(options, name),
+  ]);
   const ours = await startWorker(process.execPath, [
     join(ROOT, 'bench', 'ours.mjs'),
     ...args,
@@ -119,14 +123,15 @@ async function measureWorkers(what) {
     options.dist,
   ]);
   const theirs = options.python === undefined ? undefined : await startWorker(options.python, [PEER, ...args]);
+  const targets = options.fuse === '0' ? { step: 0.45, memory: 0.45 } : { step: 0.16, memory: 0.25 };
   /** @type {Result[]} */
   const results = [];
   try {
-    if (what.includes('step')) results.push(summarize('training step', 'ms', await inTurn(ours, theirs, 'step'), 0.45));
+    if (what.includes('step')) results.push(summarize('training step', 'ms', await inTurn(ours, theirs, 'step'), targets.step));
     if (what.includes('memory')) {
       if (!what.includes('step')) await inTurn(ours, theirs, 'step', 1);
       const peaks = await Promise.all([ours, theirs].map(async (worker) => (await worker?.ask('stats'))?.peakMB ?? null));
-      results.push(summarize('peak memory, training', 'MB', { ours: [peaks[0]], theirs: [peaks[1]] }, 0.45));
+      results.push(summarize('peak memory, training', 'MB', { ours: [peaks[0]], theirs: [peaks[1]] }, targets.memory));
     }
     if (what.includes('forward')) results.push(summarize('forward', 'ms', await inTurn(ours, theirs, 'forward')));
   } finally {

@@ -52,6 +52,7 @@ def parse():
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--labels", type=int, default=2)
     parser.add_argument("--head-layers", type=int, default=2)
+    parser.add_argument("--fuse", type=int, default=0, help="train a fusion over so many adapters of --method; 0: one adapter")
     return parser.parse_args()
 
 
@@ -62,7 +63,7 @@ def create_workload(options):
 
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
-    model = build_model(options.model, options.method, options.labels, options.head_layers, options.dropout)
+    model = build_model(options.model, options.method, options.labels, options.head_layers, options.dropout, options.fuse)
     optimizer = build_optimizer(model, learning_rate=1e-4, weight_decay=0.01)
     parameters = trainable(model)
     batch = {

@@ -12,6 +12,7 @@ import adapters  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 from adapters import AutoAdapterModel, DoubleSeqBnConfig, LoRAConfig, ParBnConfig, SeqBnConfig  # noqa: E402
+from adapters.composition import Fuse  # noqa: E402
 
 transformers.logging.set_verbosity_error()
 # add_adapter runs the model once before the new adapter is active, and warns of just that.
@@ -27,11 +28,18 @@ METHODS = {
 NAME = "task"
 
 
-def build_model(folder, method, outputs, head_layers=2, dropout=0.1):
-    """The encoder, one adapter (none for `full`) and a classification head; only what the method trains requires gradients."""
+def build_model(folder, method, outputs, head_layers=2, dropout=0.1, fuse=0):
+    """The encoder, one adapter (none for `full`) or a fusion of several, and a classification head; only what the method trains
+    requires gradients."""
     model = AutoAdapterModel.from_pretrained(folder, hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout)
     model.add_classification_head(NAME, num_labels=outputs, layers=head_layers)
-    if METHODS[method]:
+    if fuse:
+        names = [f"a{i}" for i in range(fuse)]
+        for name in names:
+            model.add_adapter(name, config=METHODS[method]())
+        model.add_adapter_fusion(names, "dynamic")
+        model.train_adapter_fusion(Fuse(*names))
+    elif METHODS[method]:
         model.add_adapter(NAME, config=METHODS[method]())
         model.train_adapter(NAME)
     model.active_head = NAME

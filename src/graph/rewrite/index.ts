@@ -1,12 +1,12 @@
 import type { Program } from '../program.ts';
-import { foldScale, foldTranspose } from './products.ts';
+import { foldScale, foldTranspose, turnProduct } from './products.ts';
 import { type Rule, rewrite } from './rewrite.ts';
 import { SIMPLIFICATIONS } from './simplify.ts';
 
 export { type Rule, rewrite } from './rewrite.ts';
 
 /** Every rule; each has a test with its program before and after. */
-export const RULES: readonly Rule[] = [...SIMPLIFICATIONS, foldTranspose, foldScale];
+export const RULES: readonly Rule[] = [...SIMPLIFICATIONS, foldTranspose, foldScale, turnProduct];
 
 /** What every program goes through before it is written as ONNX. Twice: later rules open the way for earlier ones. */
 export function optimize(program: Program): Program {

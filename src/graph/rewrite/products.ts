@@ -1,4 +1,5 @@
 import { MATMUL, matmul } from '../ops/products.ts';
+import { transpose } from '../ops/shape.ts';
 import type { Value } from '../value.ts';
 import { scalarOf } from '../value.ts';
 import type { Rule } from './rewrite.ts';
@@ -27,6 +28,22 @@ function swapped(value: Value): Value | undefined {
   const swaps = perm[last] === last - 1 && perm[last - 1] === last && perm.slice(0, -2).every((axis, i) => axis === i);
   return swaps ? (value.node.inputs[0] as Value) : undefined;
 }
+
+/**
+ * Aᵀ·B under a transpose becomes Bᵀ·A under another one where A is the wider operand: the engine copies what it reads across
+ * its rows, and so copies less. Attention's gradients by keys and values are such products.
+ */
+export const turnProduct: Rule = ({ op, inputs: [product], attributes: { perm } }) => {
+  if (op.name !== 'Transpose' || product?.node.op !== MATMUL) return undefined;
+  const { transA, transB, alpha } = product.node.attributes as { transA?: boolean; transB?: boolean; alpha?: number };
+  const [a, b] = product.node.inputs as [Value, Value];
+  const [wide, narrow] = [a.shape.at(-1), b.shape.at(-1)];
+  if (!transA || transB || a.shape.length < 3 || typeof narrow !== 'number' || (typeof wide === 'number' && wide <= narrow))
+    return undefined;
+  const last = a.shape.length - 1;
+  const swap = (axis: number) => (axis === last ? last - 1 : axis === last - 1 ? last : axis);
+  return [transpose(matmul(b, a, { transA: true, alpha }), (perm as readonly number[]).map(swap))];
+};
 
 /** (a·b)·c for a constant c becomes the product's α. */
 export const foldScale: Rule = ({ op, inputs: [x, c] }) => {

@@ -248,6 +248,33 @@ describe('foldTranspose', () => {
   });
 });
 
+describe('turnProduct', () => {
+  const scores = input('scores', 'float32', ['B', 2, 'S', 'S']);
+  const slopes = input('slopes', 'float32', ['B', 2, 'S', 4]);
+  it('transposes the narrower operand', async () => {
+    const product = ops.transpose(matmul(scores, slopes, { transA: true, alpha: 0.5 }), [0, 2, 1, 3]);
+    expect(await applied('turnProduct', product)).toMatchInlineSnapshot(`
+      {
+        "after": "slopes: float32[B,2,S,4] = Input()
+      scores: float32[B,2,S,S] = Input()
+      %0: float32[B,2,4,S] = MatMul(slopes, scores, transA=true, alpha=0.5)
+      %1: float32[B,S,2,4] = Transpose(%0, perm=0,3,1,2)
+      out <- %1",
+        "before": "scores: float32[B,2,S,S] = Input()
+      slopes: float32[B,2,S,4] = Input()
+      %0: float32[B,2,S,4] = MatMul(scores, slopes, transA=true, alpha=0.5)
+      %1: float32[B,S,2,4] = Transpose(%0, perm=0,2,1,3)
+      out <- %1",
+      }
+    `);
+  });
+  it('leaves a product whose first operand is the narrower one, or that no transpose follows', async () => {
+    await unchanged('turnProduct', ops.transpose(matmul(slopes, scores, { transA: true }), [0, 1, 3, 2]));
+    await unchanged('turnProduct', matmul(scores, slopes, { transA: true }));
+    await unchanged('turnProduct', ops.transpose(matmul(scores, slopes), [0, 2, 1, 3]));
+  });
+});
+
 describe('foldScale', () => {
   it('makes a constant factor the α of the product', async () => {
     expect(await applied('foldScale', mul(matmul(q, k, { transB: true, alpha: 0.5 }), scalar(3)))).toMatchInlineSnapshot(`
@@ -309,6 +336,6 @@ describe('rewriting', () => {
 
   it('has a test above for every rule', () => {
     expect([...tested].sort()).toEqual(RULES.map((one) => one.name).sort());
-    expect(RULES.length).toBe(7);
+    expect(RULES.length).toBe(8);
   });
 });
