@@ -3,7 +3,7 @@ import { type Files, joinPath } from '../base/files.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
 import { type AdapterLayout, type ConfiguredMethod, type MethodConfig, methodOfConfig } from '../methods/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
-import { checkModel, checkName, list, type ModelFacts, shown } from './facts.ts';
+import { checkModel, checkName, list, type ModelFacts, noteOfModel, shown } from './facts.ts';
 import { HEAD_CONFIG, loadHead, modelFields, removeHead, saveHead } from './head.ts';
 import type { AdapterPackage, LoadedAdapter, LoadingOptions, SavingOptions } from './package.ts';
 import { isPeftConfig, loadPeft, removePeft, savePeft } from './peft.ts';
@@ -91,11 +91,7 @@ async function loadAdapters(
   { encoder, as, methods }: LoadingOptions,
 ): Promise<LoadedAdapter> {
   const path = joinPath(folder, ADAPTER_CONFIG);
-  const made = checkModel(raw, encoder, path);
-  const notes =
-    made.name === undefined || baseModel(made.name) === baseModel(encoder.name)
-      ? []
-      : [`It was trained with '${made.name}' and is loaded into '${encoder.name}': they must have the same weights.`];
+  const notes = noteOfModel(checkModel(raw, encoder, path), encoder);
   if (typeof raw.name !== 'string' || raw.name === '')
     return fail({ code: 'adapter.format', subject: `${path}: field 'name'`, found: shown(raw.name), expected: 'text' });
   const name = checkName(as ?? raw.name, `${path}: field 'name'`, 'Load it under another name.');
@@ -117,11 +113,6 @@ async function loadAdapters(
     groups: encoder.config.groups,
   });
   return { name, method, tensors: matched.tensors, model: encoder, layout: 'adapters', notes: [...notes, ...matched.notes] };
-}
-
-/** Namespaces of one publisher or another do not make another model. */
-function baseModel(name: string): string {
-  return (name.split('/').at(-1) as string).toLowerCase();
 }
 
 /** Activation names before files had a version, and LoRA's α before 1.1.0, which Python did not apply. */

@@ -13,9 +13,9 @@ export const VERSION = 'adapters.1.3.0';
  * @throws `code`
  */
 export function checkName(name: unknown, subject: string, next: string, code: ErrorCode = 'adapter.format'): string {
-  const expected = "1 to 128 characters without dots, slashes and control characters, and not '__base__'";
+  const expected = "1 to 240 characters without dots, slashes and control characters, and not '__base__'";
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  if (typeof name === 'string' && /^[^./\\\u0000-\u001f\u007f]{1,128}$/.test(name) && name !== '__base__') return name;
+  if (typeof name === 'string' && /^[^./\\\u0000-\u001f\u007f]{1,240}$/.test(name) && name !== '__base__') return name;
   return fail({ code, subject, found: shown(name), expected, next });
 }
 
@@ -56,6 +56,18 @@ export function checkModel(raw: Readonly<Record<string, Json>>, encoder: ModelFa
       next,
     });
   return { type, name };
+}
+
+/** What a user should know when the encoder has another name than the one that a file was made for. */
+export function noteOfModel({ name }: StoredFacts, encoder: ModelFacts): string[] {
+  return name === undefined || baseModel(name) === baseModel(encoder.name)
+    ? []
+    : [`It was trained with '${name}' and is loaded into '${encoder.name}': they must have the same weights.`];
+}
+
+/** Namespaces of one publisher or another do not make another model. */
+function baseModel(name: string): string {
+  return (name.split('/').at(-1) as string).toLowerCase();
 }
 
 function optional(raw: Readonly<Record<string, Json>>, key: string, type: 'string', subject: string): string | undefined;

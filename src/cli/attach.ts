@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
+import { SETUP_CONFIG } from '../checkpoint/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { AutoAdapterModel } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
@@ -43,6 +44,7 @@ export async function openModel({ files, stderr }: CommandContext, options: z.ou
       (await files.kind(joinPath(path, 'adapter_config.json'))) === 'none' &&
       (await files.kind(joinPath(path, 'head_config.json'))) === 'file';
     if (headAlone) await model.loadHead(path);
+    else if ((await files.kind(joinPath(path, SETUP_CONFIG))) === 'file') await model.loadAdapterSetup(path);
     else await model.loadAdapter(path);
   }
   if (head !== undefined) model.activeHead = head;

@@ -4,6 +4,7 @@ import type { Commands } from './program.ts';
 export const commands: Commands = {
   demo: async () => (await import('./demo.ts')).command,
   train: async () => (await import('./train.ts')).command,
+  fuse: async () => (await import('./fuse.ts')).command,
   predict: async () => (await import('./predict.ts')).command,
   evaluate: async () => (await import('./evaluate.ts')).command,
   inspect: async () => (await import('./inspect.ts')).command,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { describe } from '../methods/index.ts';
 import { loadTask, SPLITS } from '../tasks/index.ts';
 import type { Evaluation } from '../train/index.ts';
 import { modelShape, openModel } from './attach.ts';
@@ -33,7 +34,9 @@ export const command = defineCommand({
     progress.stop();
     await model.release();
     const seconds = (performance.now() - started) / 1000;
-    const name = model.activeAdapters ?? model.activeHead;
+    const active = model.activeAdapters;
+    const name =
+      typeof active === 'object' && active.type === 'fuse' ? active.name : active === undefined ? model.activeHead : describe(active);
     const report = { task: task.name, split, adapter: name, metric: task.metric, ...evaluation, seconds };
     context.stdout(context.json ? JSON.stringify(report) : render(`${task.name} (${split}), ${name}`, evaluation, seconds));
   },

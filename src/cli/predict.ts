@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import { memoryFiles } from '../base/files.ts';
 import { readTable } from '../formats/table.ts';
+import { describe, fusionsOf } from '../methods/index.ts';
 import { type Field, loadTask, type TaskKind } from '../tasks/index.ts';
-import type { Answer } from '../train/index.ts';
+import type { Answer, AutoAdapterModel, Observations } from '../train/index.ts';
 import { modelShape, openModel } from './attach.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { countProgress } from './progress.ts';
@@ -21,6 +22,7 @@ const schema = z.object({
     .default('-')
     .meta({ value: 'file', description: 'one JSON object a line, in the order of the rows; - writes to standard output' }),
   scores: z.boolean().default(false).meta({ description: 'also give what the head computed ("logits"; "spans" for questions)' }),
+  explain: z.boolean().default(false).meta({ description: 'also give how much a fusion listens to each adapter ("attention")' }),
   task: z.string().optional().meta({ value: 'path', description: 'task whose card says which columns hold what' }),
   ...columnShape,
 });
@@ -39,11 +41,13 @@ export const command = defineCommand({
       ...columnsOf(options),
     };
     const model = await openModel(context, options);
+    if (options.explain) checkExplainable(model);
     const asked = fitted(context, rows, columns, model.task.kind);
     const started = performance.now();
     const progress = countProgress(context, 'rows');
     const answers = await model.predict(asked, {
       columns,
+      explain: options.explain,
       place: (i) => ({ file: sourceOf(options), line: rows[i]?.line ?? i + 1 }),
       onNote: (text) => context.stderr(`note: ${text}`),
       onProgress: progress.onProgress,
@@ -125,11 +129,37 @@ async function checkOutput({ files }: CommandContext, output: string): Promise<v
 }
 
 /** `id` is the row's own, so that answers can be joined with what was asked. */
-function lineOf({ prediction, logits, spans }: Answer, id: unknown, scores: boolean): Record<string, unknown> {
+function lineOf({ prediction, logits, spans, observed }: Answer, id: unknown, scores: boolean): Record<string, unknown> {
   return {
     ...((typeof id === 'string' || typeof id === 'number') && { id }),
     prediction,
     ...(scores && logits && { logits }),
     ...(scores && spans && { spans }),
+    ...(observed && { attention: shares(observed) }),
   };
+}
+
+/** The mean over layers first, then each layer by itself; shares to three digits. */
+function shares(observed: Observations): Record<string, Record<string, number>> {
+  const rounded = (columns: Readonly<Record<string, number>>) =>
+    Object.fromEntries(Object.entries(columns).map(([adapter, share]) => [adapter, Math.round(share * 1000) / 1000]));
+  const sites = Object.values(observed);
+  const adapters = [...new Set(sites.flatMap(Object.keys))];
+  const mean = (adapter: string) => sites.reduce((sum, columns) => sum + (columns[adapter] ?? 0), 0) / sites.length;
+  return {
+    mean: rounded(Object.fromEntries(adapters.map((adapter) => [adapter, mean(adapter)]))),
+    ...Object.fromEntries(Object.entries(observed).map(([site, columns]) => [site.slice(site.lastIndexOf('/') + 1), rounded(columns)])),
+  };
+}
+
+/** @throws usage.value */
+function checkExplainable({ activeAdapters: active }: AutoAdapterModel): void {
+  if (active === undefined || fusionsOf(active).length === 0)
+    fail({
+      code: 'usage.value',
+      subject: '--explain',
+      found: active === undefined ? 'no adapter' : `the adapter ${describe(active)} alone`,
+      expected: 'a fusion, whose attention can be shown',
+      next: 'Give --adapter the folder that multigraft fuse made.',
+    });
 }

@@ -41,12 +41,18 @@ export interface Encoder {
 
 const WEIGHT_FILES = ['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin', 'pytorch_model.bin.index.json'] as const;
 
+export interface LoadOptions {
+  readonly checkFinite?: boolean;
+  /** The name that a tensor of the file has here; undefined leaves it to others. */
+  readonly rename?: (key: string) => string | undefined;
+}
+
 /**
  * Loads an encoder from a Hugging Face folder. Headers are read, weights stay where they are; `checkFinite` reads them
  * all once to warn of NaN and infinities.
  * @throws encoder.config, encoder.weights (lists the keys), file.* for damaged files
  */
-export async function loadEncoder(files: Files, folder: string, { checkFinite = false } = {}): Promise<Encoder> {
+export async function loadEncoder(files: Files, folder: string, { checkFinite = false, rename }: LoadOptions = {}): Promise<Encoder> {
   const path = joinPath(folder, 'config.json');
   if ((await files.kind(path)) !== 'file')
     fail({
@@ -70,8 +76,8 @@ export async function loadEncoder(files: Files, folder: string, { checkFinite = 
       found: `${config.hidden} hidden units and ${config.heads} heads`,
       expected: 'a multiple',
     });
-  const index = await readIndex(files, folder);
-  const { weights, notes } = await matchWeights(files, index, family, config);
+  const index = await readWeightIndex(files, folder);
+  const { weights, notes } = await matchWeights(files, index, family, config, rename);
   if (checkFinite) notes.push(...(await nonFinite(weights)));
   const name =
     typeof fields._name_or_path === 'string' && fields._name_or_path
@@ -80,7 +86,8 @@ export async function loadEncoder(files: Files, folder: string, { checkFinite = 
   return { name, folder, family, config, fields, weights, notes };
 }
 
-async function readIndex(files: Files, folder: string): Promise<TensorIndex> {
+/** The tensors of a model folder, whatever form its weight file has. */
+export async function readWeightIndex(files: Files, folder: string): Promise<TensorIndex> {
   const present = new Set(await files.list(folder));
   const file = WEIGHT_FILES.find((name) => present.has(name));
   switch (file) {
@@ -111,11 +118,19 @@ export function encoderShapes(family: EncoderFamily, config: EncoderConfig): Map
   return shapes;
 }
 
-async function matchWeights(files: Files, index: TensorIndex, family: EncoderFamily, config: EncoderConfig) {
+async function matchWeights(
+  files: Files,
+  index: TensorIndex,
+  family: EncoderFamily,
+  config: EncoderConfig,
+  rename: (key: string) => string | undefined = (key) => key,
+) {
   const needed = encoderShapes(family, config);
   const found = new Map<string, TensorEntry>();
   const unknown: string[] = [];
-  for (const [key, entry] of index.tensors) {
+  for (const [written, entry] of index.tensors) {
+    const key = rename(written);
+    if (key === undefined) continue;
     const name = canonicalName(key, family, needed);
     if (needed.has(name)) found.set(name, entry);
     else if (!family.ignored.some((pattern) => pattern.test(key)) && !/\.position_ids$|\.token_type_ids$/.test(`.${key}`))

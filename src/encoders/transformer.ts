@@ -3,6 +3,7 @@ import {
   type Dim,
   gather,
   input,
+  layerNorm,
   matmul,
   mul,
   multiplyDims,
@@ -14,7 +15,17 @@ import {
   tanh,
   type Value,
 } from '../graph/index.ts';
-import { activation, attentionScores, type Dropout, linear, mergeHeads, norm, type Parameters, splitHeads } from '../nn/index.ts';
+import {
+  activation,
+  attentionScores,
+  type Dropout,
+  linear,
+  mergeHeads,
+  norm,
+  normParameters,
+  type Parameters,
+  splitHeads,
+} from '../nn/index.ts';
 import { type EncoderConfig, type EncoderFamily, type LinearName, layerModule, type NormPlace } from './config.ts';
 import type { Graft, Rows } from './sites.ts';
 
@@ -24,11 +35,13 @@ import type { Graft, Rows } from './sites.ts';
  * where the family has types, positionIds [B, S] int32 where positions are counted over real tokens.
  */
 export interface EncoderDrawing {
-  /** Rows of the last layer's output: [B·S, d], or [B, d] when only the first token is read. */
+  /** What heads read: [B·S, d], or [B, d] when only the first token is computed. */
   readonly output: Value;
   readonly rows: Rows;
   /** Embeddings and every layer's output, in order; the last may hold first tokens only. */
   readonly hiddenStates: readonly Value[];
+  /** [B, S]: 1 for real tokens, 0 for pads. */
+  readonly mask: Value;
 }
 
 export interface DrawingOptions {
@@ -47,18 +60,20 @@ export interface DrawingOptions {
 const LENGTH: Dim = 'S';
 
 export function drawEncoder(options: DrawingOptions): EncoderDrawing {
-  const { config, read, batch = 'B' } = options;
+  const { config, read, graft, batch = 'B' } = options;
   const all: Rows = { batch, length: LENGTH };
   const mask = input('attentionMask', 'float32', [batch, LENGTH]);
   // The lowest float32 rather than −∞: a row of nothing but pads must stay finite.
   const bias = mul(sub(reshape(mask, [batch, 1, 1, LENGTH]), scalar(1)), scalar(3.4028234663852886e38));
-  const hiddenStates = [drawEmbeddings(options)];
+  const embedded = drawEmbeddings(options);
+  const hiddenStates = [graft.embeddings ? graft.embeddings({ ...all, x: embedded }) : embedded];
   let rows = all;
   for (let layer = 0; layer < config.layers; layer++) {
     rows = read === 'first' && layer === config.layers - 1 ? { batch, length: 1 } : all;
     hiddenStates.push(drawLayer(options, layer, hiddenStates[layer] as Value, bias, rows));
   }
-  return { output: hiddenStates[config.layers] as Value, rows, hiddenStates };
+  const last = hiddenStates[config.layers] as Value;
+  return { output: graft.output ? graft.output({ ...rows, x: last }) : last, rows, hiddenStates, mask };
 }
 
 /** Word, position and type embeddings, summed, normalised, dropped out, projected: [B·S, hidden]. */
@@ -79,7 +94,7 @@ function drawEmbeddings({ config, family, parameters, dropout, batch = 'B' }: Dr
 }
 
 /** One layer over x [B·S, hidden], for the tokens of `rows`. */
-function drawLayer(options: DrawingOptions, layer: number, x: Value, bias: Value, rows: Rows): Value {
+function drawLayer(options: DrawingOptions, layer: number, x: Value, mask: Value, rows: Rows): Value {
   const { config, family, parameters, dropout, graft, batch = 'B' } = options;
   const { names, prefix } = family;
   const { hidden, heads, intermediate, epsilon, hiddenDropout, attentionDropout } = config;
@@ -91,24 +106,29 @@ function drawLayer(options: DrawingOptions, layer: number, x: Value, bias: Value
     return graft.linear ? graft.linear({ ...at, layer, module, name, x: from, y }) : y;
   };
   const addAndNorm = (place: NormPlace, h: Value, residual: Value) => {
-    const normalize = (value: Value) => norm(parameters, prefix + names.norm(module, place), value, epsilon);
+    const { gain, bias } = normParameters(parameters, prefix + names.norm(module, place), hidden);
+    const normalize = (value: Value) => layerNorm(value, gain, bias, epsilon);
     if (!graft.addNorm) return normalize(add(h, residual));
     const swapped = place === 'attention' && family.swapsAttentionResidual;
-    return graft.addNorm({ ...rows, layer, module, place, normalize, ...(swapped ? { h: residual, x: h } : { h, x: residual }) });
+    const site = { ...rows, layer, module, place, normalize, gain, bias, epsilon };
+    return graft.addNorm({ ...site, ...(swapped ? { h: residual, x: h } : { h, x: residual }) });
   };
 
   const own = rows.length === 1 ? firstTokens(x, all) : x;
   const query = splitHeads(project('query', own, hidden, rows), rows.batch, rows.length, heads);
   const key = splitHeads(project('key', x, hidden, all), batch, LENGTH, heads);
   const value = splitHeads(project('value', x, hidden, all), batch, LENGTH, heads);
-  const probabilities = dropout(softmax(add(attentionScores(query, key), bias)), attentionDropout, `layer.${layer}.attention`);
+  const masked = add(attentionScores(query, key), mask);
+  const scores = graft.scores ? graft.scores({ ...rows, layer, module, scores: masked }) : masked;
+  const probabilities = dropout(softmax(scores), attentionDropout, `layer.${layer}.attention`);
   const context = mergeHeads(matmul(probabilities, value), multiplyDims(rows.batch, rows.length));
   const attended = dropout(project('attentionOutput', context, hidden, rows), hiddenDropout, `layer.${layer}.attentionOutput`);
   const middle = addAndNorm('attention', attended, own);
 
   const inner = activation(config.activation, 'encoder.config')(project('intermediate', middle, intermediate, rows));
   const forward = dropout(project('output', inner, hidden, rows), hiddenDropout, `layer.${layer}.output`);
-  return addAndNorm('output', forward, middle);
+  const h = addAndNorm('output', forward, middle);
+  return graft.layer ? graft.layer({ ...rows, layer, module, x, h }) : h;
 }
 
 /** The first token of every sequence: [batch·length, d] → [batch, d]. */

@@ -95,7 +95,7 @@ it('a program is printed one node a line, names and constants shown', () => {
 
 describe('large programs', () => {
   const total = (value: Value) => reshape(reduceSum(value, [0]), []);
-  const bytesOf = (program: Program) => toOnnx(program, () => ({ tensor: float32([8], new Float32Array(8)) })).length;
+  const bytesOf = (program: Program) => toOnnx(program, () => ({ tensor: float32([8], new Float32Array(8)) })).bytes.length;
 
   it('20,000 nodes deep overflow no stack, and rules fire on the way', () => {
     const v = input('v', 'float32', ['B']);

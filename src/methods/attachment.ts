@@ -1,6 +1,6 @@
 import type { Graft } from '../encoders/index.ts';
 import type { Value } from '../graph/index.ts';
-import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';
+import type { Dropout, Initializer, ParameterSpec, Parameters } from '../nn/index.ts';
 import type { MethodContext } from './method.ts';
 import type { ConfiguredMethod } from './registry.ts';
 
@@ -11,17 +11,31 @@ export interface Attachment {
   readonly text: string;
   /** A learning rate that suits it where none is given. */
   readonly learningRate: number;
-  readonly trainsEncoder: boolean;
+  /** Whether the encoder's own weights train: all, none, or those whose full names it takes. */
+  readonly trainsEncoder: boolean | ((name: string) => boolean);
   /** Whether it mixes tokens after attention, so that the last layer must be computed for all of them. */
   readonly mixesTokens: boolean;
+  /** The program's input [B] int32 that says which task each sequence belongs to, where it asks for that. */
+  readonly taskIds?: Value;
   /** What trains with it. Other parameters that it reads are frozen. */
   readonly parameters: readonly ParameterSpec[];
-  /** `observe` is told of the values that are worth looking at, by name. */
-  graft(parameters: Parameters, dropout: Dropout, observe?: (name: string, value: Value) => void): Graft;
+  readonly start?: AttachmentStart;
+  /** `observe` is told of the values that are worth looking at: [rows, columns], by name, with the names of columns that have some. */
+  graft(parameters: Parameters, dropout: Dropout, observe?: (name: string, value: Value, columns?: readonly string[]) => void): Graft;
   /** A scalar whose gradient is added while the reported loss leaves it out. */
   regularizer?(parameters: Parameters): Value | undefined;
   /** Scalars that change while training goes on, by input name, after so many steps. */
   schedule?(steps: number): Readonly<Record<string, number>>;
+}
+
+/** First values that are neither the checkpoint's nor those of the parameters that train. */
+export interface AttachmentStart {
+  /** The encoder's tensors that are drawn anew, by full name. */
+  readonly anew: ReadonlyMap<string, Initializer>;
+  /** Parameters that begin as a copy of one of the encoder's tensors. */
+  readonly copies: ReadonlyMap<string, string>;
+  /** Tensors that it adds and that do not train. */
+  readonly frozen: readonly ParameterSpec[];
 }
 
 /** One method under a name. @throws method.config, method.site */

@@ -1,6 +1,6 @@
 import type { AddNormSite } from '../encoders/index.ts';
 import { add, type Value } from '../graph/index.ts';
-import { adaptersOf, type Composition, type Fuse, type Stack } from './composition.ts';
+import { adaptersOf, type Composition, type Fuse, lastOf, type Stack } from './composition.ts';
 import { type LowRank, product, standardize } from './low-rank.ts';
 import type { AddNormModule } from './method.ts';
 
@@ -10,6 +10,8 @@ export interface Fused {
   readonly unnormed: Value;
   readonly residual: Value;
   readonly parts: readonly LowRank[];
+  /** The adapters that the parts stand for. */
+  readonly names: readonly string[];
 }
 
 export interface SiteTools {
@@ -57,8 +59,12 @@ export function drawComposition(setup: Composition, site: AddNormSite, { at, fus
       .at(-1);
     if (!last) return { output: h, last };
     const { z, unnormed, residual } = last.before({ ...site, h });
-    const parts = part.children.flatMap((child) => contribution(child, z) ?? []);
-    return { output: fused(part, { z, unnormed, residual, parts }), last };
+    const given = part.children.flatMap((child) => {
+      const low = contribution(child, z);
+      return low ? [{ low, name: lastOf(child) }] : [];
+    });
+    const [parts, names] = [given.map(({ low }) => low), given.map(({ name }) => name)];
+    return { output: fused(part, { z, unnormed, residual, parts, names }), last };
   }
 
   function contribution(child: string | Stack<string>, z: Value): LowRank | undefined {

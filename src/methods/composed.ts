@@ -65,7 +65,7 @@ export function attachComposition(setup: Composition, parts: Parts, { encoder, f
                 dropout: (scores) => dropout(scores, config.dropout_prob || encoder.attentionDropout, `fusion.${where}.${name}`),
                 ...(config.temperature && { sharpness }),
               });
-              observe?.(`${name}/${where}`, attention);
+              observe?.(`${name}/${where}`, attention, given.names);
               return output;
             },
           }),

@@ -18,7 +18,9 @@ export interface Fuse {
 export type Composition = string | Stack | Fuse;
 
 /** @throws usage.value without adapters */
-export function stack<Child extends string | Fuse>(...children: Child[]): Stack<Child> {
+export function stack(...children: string[]): Stack<string>;
+export function stack(...children: (string | Fuse)[]): Stack;
+export function stack(...children: (string | Fuse)[]): Stack {
   if (children.length === 0) fail({ code: 'usage.value', subject: 'stack', found: 'no adapters', expected: 'at least one' });
   return { type: 'stack', children };
 }

@@ -1,4 +1,18 @@
-export { type Attachment, attach } from './attachment.ts';
+export { type Attachment, type AttachmentStart, attach } from './attachment.ts';
+export {
+  attachCaMtl,
+  CA_MTL_PRESETS,
+  type CaMtlAttachment,
+  type CaMtlConfig,
+  type CaMtlContext,
+  type CaMtlReport,
+  caMtlConfig,
+  caMtlReport,
+  checkCaMtlConfig,
+  fromPublishedName,
+  graftCaMtl,
+  isCaMtlName,
+} from './ca-mtl/index.ts';
 export { attachComposition, type Parts } from './composed.ts';
 export { adaptersOf, type Composition, describe, type Fuse, fuse, fusionsOf, lastOf, type Stack, stack } from './composition.ts';
 export { FUSION_PRESETS, type FusionConfig, fusionConfig } from './fusion.ts';

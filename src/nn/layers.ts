@@ -11,8 +11,13 @@ export function linear(parameters: Parameters, name: string, x: Value, out: numb
 
 /** x [..., d] → layer norm with `name.weight` as gain and `name.bias`. */
 export function norm(parameters: Parameters, name: string, x: Value, epsilon: number): Value {
-  const width = x.shape.at(-1) as number;
-  return layerNorm(x, parameters(`${name}.weight`, [width]), parameters(`${name}.bias`, [width]), epsilon);
+  const { gain, bias } = normParameters(parameters, name, x.shape.at(-1) as number);
+  return layerNorm(x, gain, bias, epsilon);
+}
+
+/** Gain and bias [width] of a layer norm. */
+export function normParameters(parameters: Parameters, name: string, width: number): { readonly gain: Value; readonly bias: Value } {
+  return { gain: parameters(`${name}.weight`, [width]), bias: parameters(`${name}.bias`, [width]) };
 }
 
 /** [batch·length, heads·e] → [batch, heads, length, e]. */

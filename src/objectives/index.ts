@@ -11,4 +11,5 @@ export {
   outputsOf,
   readsOf,
 } from './head.ts';
-export { drawLoss, spanLogits } from './loss.ts';
+export { drawJointLoss, type JointLoss } from './joint.ts';
+export { drawLoss, spanLogits, type Target } from './loss.ts';

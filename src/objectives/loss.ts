@@ -16,6 +16,9 @@ import {
 } from '../graph/index.ts';
 import type { Head } from './head.ts';
 
+/** Hands out what the outputs are held against, by the names below. */
+export type Target = (name: string, dtype: 'float32' | 'int32', shape: readonly Dim[]) => Value;
+
 /**
  * Losses as in `adapters`, each a weighted sum: the caller feeds one weight per unit (row, token, position) that holds
  * 1/count over the whole batch, or 0 where a unit is ignored. So micro-batches add up to the loss of the whole batch.
@@ -24,19 +27,19 @@ import type { Head } from './head.ts';
  * regression: float32 labels; multilabel: labels [B, C] float32 of 0 and 1; question answering: `startPositions`,
  * `endPositions` with `startWeights`, `endWeights` [B].
  */
-export function drawLoss(head: Head, logits: Value): Value {
+export function drawLoss(head: Head, logits: Value, target: Target = input): Value {
   const { head_type: type, num_labels: outputs } = head.config;
   const rows = logits.shape[0] as Dim;
   if (type === 'question_answering') {
     const span = (which: 'start' | 'end', column: number) =>
-      crossEntropy(spanLogits(logits, column), input(`${which}Positions`, 'int32', ['B']), input(`${which}Weights`, 'float32', ['B']));
+      crossEntropy(spanLogits(logits, column), target(`${which}Positions`, 'int32', ['B']), target(`${which}Weights`, 'float32', ['B']));
     return add(span('start', 0), span('end', 1));
   }
-  const weights = input('lossWeights', 'float32', [rows]);
+  const weights = target('lossWeights', 'float32', [rows]);
   if (type === 'multilabel_classification')
-    return binaryCrossEntropy(logits, input('labels', 'float32', [rows, outputs as number]), weights);
-  if (type === 'classification' && outputs === 1) return squaredError(logits, input('labels', 'float32', [rows]), weights);
-  return crossEntropy(logits, input('labels', 'int32', [rows]), weights);
+    return binaryCrossEntropy(logits, target('labels', 'float32', [rows, outputs as number]), weights);
+  if (type === 'classification' && outputs === 1) return squaredError(logits, target('labels', 'float32', [rows]), weights);
+  return crossEntropy(logits, target('labels', 'int32', [rows]), weights);
 }
 
 /** Start or end scores of every token: logits [B·S, 2] → [B, S]. */

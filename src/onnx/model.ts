@@ -20,11 +20,19 @@ export type WeightPlace = { readonly tensor: Tensor } | { readonly location: str
 const OPSET = 20;
 const IR_VERSION = 9;
 
+/** An ONNX model, and under which names the inputs and outputs of the program appear in it. */
+export interface OnnxModel {
+  readonly bytes: Uint8Array;
+  readonly inputs: ReadonlyMap<string, string>;
+  readonly outputs: ReadonlyMap<string, string>;
+}
+
 /**
- * Writes a program as an ONNX model. Inputs, weights and outputs keep their names; symbolic dimensions stay symbolic,
- * read at run time from the shapes of the inputs that carry them.
+ * Writes a program as an ONNX model. Inputs, weights and outputs go by their place in the order of computation: programs that
+ * differ in names alone give the same bytes, and so one session serves the adapters of many tasks. Symbolic dimensions stay
+ * symbolic, read at run time from the shapes of the inputs that carry them.
  */
-export function toOnnx(program: Program, placeOf: (name: string) => WeightPlace): Uint8Array {
+export function toOnnx(program: Program, placeOf: (name: string) => WeightPlace): OnnxModel {
   const { nodes, inputs, weights } = partsOf(program);
   const names = new Map<Value, string>();
   const written: OnnxNode[] = [];
@@ -62,7 +70,7 @@ export function toOnnx(program: Program, placeOf: (name: string) => WeightPlace)
       const carrier = carriers.find((one) => one.symbol === dim && one.factor === 1) ?? carriers.find((one) => one.symbol === dim);
       invariant(carrier?.factor, `dimension '${dim}' is carried by no input`);
       const whole = carrier.factor === 1 ? name : fresh('dimension');
-      node('Shape', [nameOf(carrier.value) as string], [whole], { start: carrier.axis, end: carrier.axis + 1 });
+      node('Shape', [names.get(carrier.value) as string], [whole], { start: carrier.axis, end: carrier.axis + 1 });
       if (carrier.factor !== 1) node('Div', [whole, integers([carrier.factor])], [name]);
     });
   /** An int64 vector of one element: products and sums of symbols, computed at run time. */
@@ -83,11 +91,14 @@ export function toOnnx(program: Program, placeOf: (name: string) => WeightPlace)
 
   const emitter: Emitter = { name: (value) => names.get(value) as string, node, integers, shape, fresh };
 
+  inputs.forEach((value, i) => void names.set(value, `input_${i}`));
+  weights.forEach((value, i) => void names.set(value, `weight_${i}`));
+  const outputs = new Map(Object.keys(program.outputs).map((name, i) => [name, `output_${i}`]));
   // A result goes by its output's name at once; a leaf, or a second name for one result, needs a node of its own.
   for (const [name, value] of Object.entries(program.outputs))
-    if (value.node.inputs.length > 0 && !names.has(value)) names.set(value, outputName(name));
+    if (value.node.inputs.length > 0 && !names.has(value)) names.set(value, outputs.get(name) as string);
   for (const current of nodes) {
-    for (const output of current.outputs) if (!names.has(output)) names.set(output, nameOf(output) ?? fresh(current.op.name));
+    for (const output of current.outputs) if (!names.has(output)) names.set(output, fresh(current.op.name));
     const [output] = current.outputs as [Value];
     if (current.op.name === 'Input') continue;
     if (current.op.name === 'Weight') {
@@ -100,13 +111,14 @@ export function toOnnx(program: Program, placeOf: (name: string) => WeightPlace)
       node(current.op.name, current.inputs.map(emitter.name), current.outputs.map(emitter.name), current.attributes, current.op.domain);
     }
   }
-  const outputs = Object.entries(program.outputs).map(([name, value]) => {
-    if (names.get(value) !== outputName(name)) node('Identity', [names.get(value) as string], [outputName(name)]);
-    return { name: outputName(name), dtype: value.dtype, shape: value.shape.map(openDim) };
+  const results = Object.entries(program.outputs).map(([key, value]) => {
+    const name = outputs.get(key) as string;
+    if (names.get(value) !== name) node('Identity', [names.get(value) as string], [name]);
+    return { name, dtype: value.dtype, shape: value.shape.map(openDim) };
   });
   invariant(weights.length <= initializers.length, 'weights were lost');
 
-  return encodeOnnx({
+  const bytes = encodeOnnx({
     irVersion: IR_VERSION,
     producerName: 'multigraft',
     opsetImport: [
@@ -117,15 +129,11 @@ export function toOnnx(program: Program, placeOf: (name: string) => WeightPlace)
       name: 'program',
       node: written,
       initializer: initializers,
-      input: inputs.map((value) => ({ name: nameOf(value) as string, dtype: value.dtype, shape: value.shape.map(openDim) })),
-      output: outputs,
+      input: inputs.map((value) => ({ name: names.get(value) as string, dtype: value.dtype, shape: value.shape.map(openDim) })),
+      output: results,
     },
   });
-}
-
-/** The ONNX name under which an output of a program appears. */
-export function outputName(name: string): string {
-  return `output:${name}`;
+  return { bytes, inputs: new Map(inputs.map((value) => [nameOf(value) as string, names.get(value) as string])), outputs };
 }
 
 /** ONNX knows plain symbols only; composed dimensions stay open. */

@@ -5,7 +5,7 @@ import { fail } from '../base/errors.ts';
 import { folderOf } from '../base/files.ts';
 import { allocate, bytesPerElement, type DType, type Tensor } from '../base/tensor.ts';
 import { bindShape, nameOf, optimize, type Program, partsOf } from '../graph/index.ts';
-import { outputName, toOnnx, type WeightPlace } from '../onnx/model.ts';
+import { type OnnxModel, toOnnx, type WeightPlace } from '../onnx/model.ts';
 import { bindFeeds, checkInto, type Engine, type Feeds, type FileWeight, isFileWeight, type Session, type Weights } from './session.ts';
 
 type Ort = typeof import('onnxruntime-node');
@@ -35,7 +35,8 @@ export async function nodeEngine(options: NodeEngineOptions = {}): Promise<Engin
     },
     async compile(program, weights) {
       const folder = externalFolder(program, weights);
-      const bytes = toOnnx(optimize(program), await placesOf(program, weights, folder));
+      const model = toOnnx(optimize(program), await placesOf(program, weights, folder));
+      const { bytes } = model;
       const key = createHash('sha256')
         .update(folder ?? '')
         .update(bytes)
@@ -53,7 +54,7 @@ export async function nodeEngine(options: NodeEngineOptions = {}): Promise<Engin
         live.delete(key);
         await session.release();
       };
-      return nodeSession(ort, session, program, release);
+      return nodeSession(ort, session, program, model, release);
     },
   };
 }
@@ -132,7 +133,13 @@ async function placesOf(program: Program, weights: Weights, folder: string | und
   return (name) => places.get(name) as WeightPlace;
 }
 
-function nodeSession(ort: Ort, session: InferenceSession, program: Program, release: () => Promise<void>): Session {
+function nodeSession(
+  ort: Ort,
+  session: InferenceSession,
+  program: Program,
+  onnx: Pick<OnnxModel, 'inputs' | 'outputs'>,
+  release: () => Promise<void>,
+): Session {
   const { inputs } = partsOf(program);
   const used = new Set(session.inputNames);
   const names = Object.keys(program.outputs);
@@ -143,11 +150,13 @@ function nodeSession(ort: Ort, session: InferenceSession, program: Program, rele
       const given: Record<string, OrtTensor> = {};
       for (const value of inputs) {
         const name = nameOf(value) as string;
-        if (used.has(name)) given[name] = toOrt(ort, feeds[name] as Tensor);
+        const place = onnx.inputs.get(name);
+        if (place !== undefined && used.has(place)) given[place] = toOrt(ort, feeds[name] as Tensor);
       }
-      const fetches = Object.fromEntries(names.map((name) => [outputName(name), into[name] ? toOrt(ort, into[name]) : null]));
+      const placeOf = (name: string) => onnx.outputs.get(name) as string;
+      const fetches = Object.fromEntries(names.map((name) => [placeOf(name), into[name] ? toOrt(ort, into[name]) : null]));
       const results = await guard('running a program', () => session.run(given, fetches, { logSeverityLevel: 4 }));
-      return Object.fromEntries(names.map((name) => [name, into[name] ?? fromOrt(results[outputName(name)] as OrtTensor)]));
+      return Object.fromEntries(names.map((name) => [name, into[name] ?? fromOrt(results[placeOf(name)] as OrtTensor)]));
     },
     async release() {
       if (!released) await release();

@@ -286,10 +286,10 @@ it('a small network learns the same on both engines', async () => {
   expect(exact.at(-1)).toBeLessThan((exact[0] as number) / 4);
 });
 
-it('equal programs over the same weights are compiled once while one of them lives', async () => {
+it('programs over the same weights that differ in names at most are compiled once while one of them lives', async () => {
   const engine = await nodeEngine({ threads: 1 });
-  const program = (factor: number) => {
-    const x = input('x', 'float32', ['B']);
+  const program = (factor: number, name = 'x') => {
+    const x = input(name, 'float32', ['B']);
     return { outputs: { y: add(x, scalar(factor)) } };
   };
   const [first, second, other] = [
@@ -300,6 +300,10 @@ it('equal programs over the same weights are compiled once while one of them liv
   expect(engine.compilations).toBe(2);
   await first.release();
   await first.release();
+  const renamed = await engine.compile(program(1, 'other'), new Map());
+  expect(engine.compilations).toBe(2);
+  expect((await renamed.run({ other: float32([1], [4]) })).y?.data).toEqual(Float32Array.of(5));
+  await renamed.release();
   const { y } = await second.run({ x: float32([1], [1]) });
   expect(y?.data).toEqual(Float32Array.of(2));
   await second.release();

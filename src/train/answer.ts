@@ -4,6 +4,9 @@ import type { Prediction, PredictionRow, SpanRow } from '../tasks/index.ts';
 import type { Unit, UnitLogits } from './data.ts';
 import { bestSpans, type SpanCandidate } from './span.ts';
 
+/** What a model lets one look at: for `FUSION/LAYER.PLACE` the mean attention over tokens, by adapter. */
+export type Observations = Readonly<Record<string, Readonly<Record<string, number>>>>;
+
 /** A model's answer to one row. */
 export interface Answer {
   readonly prediction: Prediction;
@@ -11,6 +14,7 @@ export interface Answer {
   readonly logits?: readonly number[] | readonly (readonly number[])[];
   /** Spans, best first. */
   readonly spans?: readonly SpanCandidate[];
+  readonly observed?: Observations;
 }
 
 /** Turns the logits of a row's units into its answer. */

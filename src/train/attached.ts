@@ -1,7 +1,7 @@
 import type { Tensor } from '../base/tensor.ts';
 import type { HeadPackage, HeadTraining } from '../checkpoint/index.ts';
 import type { Encoder } from '../encoders/index.ts';
-import type { ConfiguredMethod } from '../methods/index.ts';
+import type { ConfiguredMethod, FusionConfig } from '../methods/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import { type Head, headParameters } from '../objectives/index.ts';
 import { ParameterStore } from '../update/index.ts';
@@ -11,6 +11,16 @@ export interface Attached {
   readonly method: ConfiguredMethod;
   /** Absent until trained or loaded. */
   readonly tensors?: ReadonlyMap<string, Tensor>;
+}
+
+export interface AttachedFusion {
+  /** What it was made for, in order. */
+  readonly adapters: readonly string[];
+  readonly config: FusionConfig;
+  /** Absent until trained or loaded. */
+  readonly tensors?: ReadonlyMap<string, Tensor>;
+  /** How many steps it was trained. */
+  readonly steps?: number;
 }
 
 export interface AttachedHead extends Head {
@@ -31,14 +41,14 @@ export function packedHead(head: AttachedHead, encoder: Encoder): HeadPackage {
   return { ...head, tensors: head.tensors ?? drawn(headParameters(head, encoder.config.hidden)) };
 }
 
-/** A tensor for every parameter of a model: those of its adapter and head, and drawn ones where these have none. */
-export function valuesOf(model: Model, adapter: Attached | undefined, head: AttachedHead): ReadonlyMap<string, Tensor> {
-  const known = new Map([...(adapter?.tensors ?? []), ...(head.tensors ?? [])]);
+/** A tensor for every parameter of a model: the known ones, and drawn ones where there are none yet. */
+export function valuesOf(model: Model, known: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
   const specs = trainableParameters(model);
   return specs.every(({ name }) => known.has(name)) ? known : new Map([...drawn(specs), ...known]);
 }
 
-function drawn(specs: readonly ParameterSpec[]): ReadonlyMap<string, Tensor> {
+/** Each parameter has a stream of its own: what is drawn does not depend on what else is. */
+export function drawn(specs: readonly ParameterSpec[]): ReadonlyMap<string, Tensor> {
   const store = new ParameterStore(specs);
   store.initialize(UNTRAINED_SEED);
   return store.values();

@@ -1,50 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { TINY_ENCODER, TINY_TASKS, tinyTask } from '../../test/tiny.ts';
-import { type Files, memoryFiles } from '../base/files.ts';
+import { tinyTask } from '../../test/tiny.ts';
+import { open, quick, SIZES, world } from '../../test/tiny-world.ts';
 import { configureMethod } from '../methods/index.ts';
 import { referenceEngine } from '../session/reference.ts';
 import { loadTask } from '../tasks/index.ts';
-import { trainWordPiece, wordPieceTokenizerJson } from '../text/index.ts';
 import { AutoAdapterModel } from './auto-adapter-model.ts';
 import { trainSettings } from './settings.ts';
 import { trainTask } from './train-task.ts';
-
-const SIZES = { train: 4, validation: 2, test: 2 };
-const quick = { maxSteps: 2, batchSize: 2, learningRate: 0.01 };
-
-/** An encoder and every kind of task in memory: nothing here touches a disk or ONNX Runtime. */
-function world(): Files {
-  const texts = TINY_TASKS.flatMap((name) =>
-    tinyTask(name, SIZES).rows.train.flatMap(
-      (row) =>
-        JSON.stringify(Object.values(row))
-          .match(/[a-z]+/g)
-          ?.join(' ') ?? '',
-    ),
-  );
-  const { tokenizer, config } = wordPieceTokenizerJson(trainWordPiece(texts, { vocabularySize: 120, lowercase: true }), {
-    lowercase: true,
-    modelMaxLength: 40,
-  });
-  const files: Record<string, Uint8Array | string> = {
-    'tiny/config.json': readFileSync(`${TINY_ENCODER}/config.json`),
-    'tiny/model.safetensors': readFileSync(`${TINY_ENCODER}/model.safetensors`),
-    'tiny/tokenizer.json': JSON.stringify(tokenizer),
-    'tiny/tokenizer_config.json': JSON.stringify(config),
-  };
-  for (const name of TINY_TASKS) {
-    const { card, rows } = tinyTask(name, SIZES);
-    files[`${name}/card.json`] = JSON.stringify(card);
-    for (const [split, values] of Object.entries(rows))
-      files[`${name}/${split}.jsonl`] = values.map((row) => JSON.stringify(row)).join('\n');
-  }
-  return memoryFiles(files);
-}
-
-function open(files: Files): Promise<AutoAdapterModel> {
-  return AutoAdapterModel.fromPretrained('tiny', { files, engine: referenceEngine() });
-}
 
 describe('AutoAdapterModel', () => {
   it('says in words what it was given instead of a folder, a task or rows', async () => {
@@ -190,7 +152,7 @@ describe('AutoAdapterModel', () => {
   it('refuses a name that no folder can hold before any work, and makes that of a task fit', async () => {
     const files = world();
     const model = await open(files);
-    const expected = "expected 1 to 128 characters without dots, slashes and control characters, and not '__base__'";
+    const expected = "expected 1 to 240 characters without dots, slashes and control characters, and not '__base__'";
     expect(() => model.addAdapter('a.b')).toThrow(`adapter 'a.b': found "a.b"; ${expected}`);
     expect(() => model.addTaggingHead('a/b')).toThrow(`head 'a/b': found "a/b"; ${expected}`);
     const task = { ...(await loadTask(files, 'classification')), name: 'v1.2' };

@@ -1,64 +1,87 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
-import { elementCount } from '../base/tensor.ts';
-import { HEAD_CONFIG, loadAdapter, loadHead, type SavingOptions, saveAdapter, saveHead, type WeightFormat } from '../checkpoint/index.ts';
+import { HEAD_CONFIG, loadHead, type SavingOptions, saveHead, type WeightFormat } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
-import { type ConfiguredMethod, configureMethod, DEFAULT_METHOD, type MethodConfig, methodOfConfig } from '../methods/index.ts';
+import {
+  type Composition,
+  type ConfiguredMethod,
+  configureMethod,
+  DEFAULT_METHOD,
+  type Fuse,
+  type FusionConfig,
+  fusionConfig,
+  fusionsOf,
+  lastOf,
+  type MethodConfig,
+  methodOfConfig,
+} from '../methods/index.ts';
 import { computeMetrics, majorityScore } from '../metrics/index.ts';
-import { type Head, headParameters } from '../objectives/index.ts';
+import type { Head } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
-import { loadRows, type PredictionRow, type Row, type Split, type Task } from '../tasks/index.ts';
+import { loadRows, type PredictionRow, type Split, type Task } from '../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { summarize } from './adapter-summary.ts';
 import type { Answer } from './answer.ts';
-import { type Attached, type AttachedHead, adapterTensors, packedHead, valuesOf } from './attached.ts';
+import { type Attached, type AttachedFusion, type AttachedHead, packedHead, valuesOf } from './attached.ts';
 import {
   type AdapterTraining,
-  checkAdapterFolder,
   checkFolder,
   checkRows,
-  checkSettings,
-  checkTaskGiven,
+  checkSetupGiven,
   type EvaluateOptions,
   type Evaluation,
+  fusionGiven,
   type HeadOptions,
   type LabelledHeadOptions,
+  type LoadOptions,
   noHead,
   type PredictOptions,
   type PretrainedOptions,
   type SummaryRow,
+  type TrainAdapterFusionOptions,
   type TrainAdapterOptions,
 } from './auto-adapter-options.ts';
 import { prepare } from './data.ts';
 import { answerableRows, taskForHead, taskOfHead, withLabels } from './head-task.ts';
-import { readSplits } from './labelled-rows.ts';
-import { adapterModel, type Model, trainableParameters } from './model.ts';
 import { Named } from './named.ts';
 import { choiceHead, classificationHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
 import { createPredictor, type Predictor } from './predictor.ts';
-import { headFor, sequenceLength, trainingOf, withDropout } from './task-setup.ts';
-import { trainModel } from './trainer.ts';
+import {
+  type HeadChoice,
+  type Loaded,
+  loadAttached,
+  loadAttachedFusion,
+  loadAttachedSetup,
+  type SetupOptions,
+  saveAttached,
+  saveAttachedFusion,
+  saveAttachedSetup,
+} from './saved.ts';
+import { attachmentOf, knownValues, modelOf, nameOf, refuseTaken, type Shelf, trainedSteps } from './shelf.ts';
+import { headFor, sequenceLength } from './task-setup.ts';
+import { trainAttached } from './train-attached.ts';
 
 /**
  * One encoder with adapters and heads by name: the class of that name in the Python library `adapters`, in camelCase.
- * One adapter is active at a time, or none.
+ * One adapter is active at a time, a composition of several, or none.
  */
 export class AutoAdapterModel {
   readonly encoder: Encoder;
   readonly tokenizer: Tokenizer;
-  readonly #files: Files;
-  readonly #adapters = new Named<Attached>('adapter');
-  readonly #heads = new Named<AttachedHead>('head');
+  readonly #shelf: Shelf;
   readonly #notes: string[];
   #engine: Engine | undefined;
-  #activeAdapter: string | undefined;
+  #active: Composition | undefined;
   #activeHead: string | undefined;
   #predictor: Predictor | undefined;
+  /** Whether the predictor also tells what can be looked at. */
+  #explains = false;
 
   private constructor(encoder: Encoder, tokenizer: Tokenizer, files: Files, engine: Engine | undefined) {
     this.encoder = encoder;
     this.tokenizer = tokenizer;
-    this.#files = files;
+    const [adapters, fusions] = [new Named<Attached>('adapter'), new Named<AttachedFusion>('fusion')];
+    this.#shelf = { files, encoder, tokenizer, adapters, fusions, heads: new Named<AttachedHead>('head') };
     this.#engine = engine;
     this.#notes = [...encoder.notes];
   }
@@ -82,15 +105,19 @@ export class AutoAdapterModel {
   }
 
   get adapters(): readonly string[] {
-    return this.#adapters.names;
+    return this.#shelf.adapters.names;
+  }
+
+  get fusions(): readonly string[] {
+    return this.#shelf.fusions.names;
   }
 
   get heads(): readonly string[] {
-    return this.#heads.names;
+    return this.#shelf.heads.names;
   }
 
-  get activeAdapters(): string | undefined {
-    return this.#activeAdapter;
+  get activeAdapters(): Composition | undefined {
+    return this.#active;
   }
 
   get activeHead(): string | undefined {
@@ -99,7 +126,7 @@ export class AutoAdapterModel {
 
   /** @throws adapter.missing */
   set activeHead(name: string | undefined) {
-    if (name !== undefined) this.#heads.get(name);
+    if (name !== undefined) this.#shelf.heads.get(name);
     this.#activeHead = name;
     this.#changed();
   }
@@ -124,7 +151,36 @@ export class AutoAdapterModel {
         next: 'Use trainTask for it.',
       });
     method.method.parameters(method.config, { encoder: this.encoder.config, family: this.encoder.family, name });
-    this.#adapters.add(name, { method }, { overwriteOk });
+    refuseTaken(this.#shelf, 'adapter', name);
+    this.#shelf.adapters.add(name, { method }, { overwriteOk });
+    this.#changed();
+  }
+
+  /**
+   * Adds a fresh fusion of adapters that are there: their names, or what `fuse` gives. `name` tells several fusions of the
+   * same adapters apart; it is the names with commas when left out. Returns it as a composition, to train or make active.
+   * @throws usage.value without adapters, adapter.missing, adapter.duplicate, adapter.format, method.config for adapters that
+   * cannot be fused or stand at different places
+   */
+  addAdapterFusion(
+    adapters: readonly string[] | Fuse,
+    config: string | Partial<FusionConfig> = 'dynamic',
+    { name, overwriteOk = false }: { readonly name?: string; readonly overwriteOk?: boolean } = {},
+  ): Fuse {
+    const block = fusionGiven(adapters, name);
+    const checked = fusionConfig(config, `fusion '${block.name}'`);
+    attachmentOf(this.#shelf, block, { fresh: new Map([[block.name, checked]]) });
+    refuseTaken(this.#shelf, 'fusion', block.name);
+    this.#shelf.fusions.add(block.name, { adapters: block.children.map(lastOf), config: checked }, { overwriteOk });
+    this.#changed();
+    return block;
+  }
+
+  /** Forgets a fusion; its adapters and its head stay. Where it was active, nothing is afterwards. @throws adapter.missing */
+  deleteAdapterFusion(fusion: string | Fuse): void {
+    const name = typeof fusion === 'string' ? fusion : fusion.name;
+    this.#shelf.fusions.remove(name);
+    if (this.#active !== undefined && fusionsOf(this.#active).some((one) => one.name === name)) this.#active = undefined;
     this.#changed();
   }
 
@@ -158,11 +214,17 @@ export class AutoAdapterModel {
     this.#attach(spanHead(name, options), options);
   }
 
-  /** Makes an adapter the active one, and the head of that name too where there is one; undefined for none. @throws adapter.missing */
-  setActiveAdapters(name: string | undefined): void {
-    if (name !== undefined) this.#adapters.get(name);
-    this.#activeAdapter = name;
-    if (name !== undefined && this.#heads.has(name)) this.#activeHead = name;
+  /**
+   * Makes an adapter the active one, or a composition of several by `fuse` and `stack`, and the head of that name too
+   * where there is one; undefined for none.
+   * @throws adapter.missing, method.config for adapters that cannot be put together
+   */
+  setActiveAdapters(setup: Composition | undefined): void {
+    if (setup !== undefined) checkSetupGiven(setup, 'setActiveAdapters(setup)');
+    if (typeof setup === 'string') this.#shelf.adapters.get(setup);
+    else if (setup !== undefined) attachmentOf(this.#shelf, setup);
+    this.#active = setup;
+    if (setup !== undefined && this.#shelf.heads.has(nameOf(setup))) this.#activeHead = nameOf(setup);
     this.#changed();
   }
 
@@ -171,44 +233,30 @@ export class AutoAdapterModel {
    * Both are active afterwards.
    * @throws task.*, train.non-finite, train.stopped
    */
-  async trainAdapter(
-    name: string,
-    { task, rows, validationRows, limit, onEvent, signal, ...settings }: TrainAdapterOptions = {} as TrainAdapterOptions,
+  async trainAdapter(name: string, options: TrainAdapterOptions = {} as TrainAdapterOptions): Promise<AdapterTraining> {
+    this.#shelf.adapters.get(name);
+    return this.#train(name, options);
+  }
+
+  /**
+   * Trains the fusions of a composition with the head of their name, which is added for the task when absent; encoder and
+   * adapters stay as they are, unless `unfreezeAdapters` lets the adapters train. Composition and head are active afterwards.
+   * @throws usage.value without a fusion, adapter.missing, method.config, task.*, train.non-finite, train.stopped
+   */
+  async trainAdapterFusion(
+    setup: Composition,
+    options: TrainAdapterFusionOptions = {} as TrainAdapterFusionOptions,
   ): Promise<AdapterTraining> {
-    checkTaskGiven(task);
-    const adapter = this.#adapters.get(name);
-    const checked = checkSettings(settings);
-    const maxLength = sequenceLength(this.encoder, this.tokenizer, checked.maxLength, task.kind);
-    const given = await readSplits(this.#files, task, { rows, validationRows, limit });
-    if (!this.#heads.has(name)) this.#attach(headFor(task, name, given.train));
-    const head = this.#heads.get(name);
-    const judged = taskForHead(task, head);
-    // A head that was there before keeps the order of its outputs, whatever that of the task's labels is.
-    const ofHead = { ...task, labels: taskOfHead(head).labels };
-    const split = (all: readonly Row[]) => ({
-      rows: all,
-      prepared: prepare(all, { task: ofHead, tokenizer: this.tokenizer, maxLength }),
-    });
-    const train = split(given.train);
-    const validation = given.validation && split(given.validation);
-    const model = adapterModel(withDropout(this.encoder, checked.dropout), adapter.method, name, head);
-    const { parameters, ...result } = await trainModel({
-      engine: await this.#runtime(),
-      model,
-      task: judged,
-      train,
-      validation,
-      settings: checked,
-      initial: new Map([...(adapter.tensors ?? []), ...(head.tensors ?? [])]),
-      ...(onEvent && { onEvent }),
-      ...(signal && { signal }),
-    });
-    const headNames = new Set(headParameters(head, this.encoder.config.hidden).map((spec) => spec.name));
-    const pick = (wanted: boolean) => new Map([...parameters].filter(([key]) => headNames.has(key) === wanted));
-    this.#adapters.set(name, { ...adapter, tensors: pick(false) });
-    this.#heads.set(name, { ...head, tensors: pick(true), training: trainingOf(given.train, maxLength) });
-    this.setActiveAdapters(name);
-    return { ...result, trained: trainableParameters(model).reduce((sum, { shape }) => sum + elementCount(shape), 0) };
+    checkSetupGiven(setup, 'trainAdapterFusion(setup, { task })');
+    if (fusionsOf(setup).length === 0)
+      fail({
+        code: 'usage.value',
+        subject: 'trainAdapterFusion(setup, { task })',
+        found: typeof setup === 'string' ? `the name '${setup}'` : 'no fusion in it',
+        expected: "a composition with a fusion: what addAdapterFusion returns, or fuse(['a', 'b'])",
+      });
+    const { unfreezeAdapters = false, ...rest } = options;
+    return this.#train(setup, { ...rest, trainAdapters: unfreezeAdapters });
   }
 
   /**
@@ -222,21 +270,21 @@ export class AutoAdapterModel {
     const place = options.place ?? ((index) => ({ file: 'rows', line: index + 1 }));
     const tokens = this.#sequenceLength(head, options.maxLength);
     const { vocabulary } = this.encoder.config;
-    const checked = answerableRows(rows, { task, head, adapter: this.#activeAdapter, vocabulary, tokens }, place);
+    const checked = answerableRows(rows, { task, head, adapter: this.#active && nameOf(this.#active), vocabulary, tokens }, place);
     return this.#answer(task, checked, options);
   }
 
   /** The metrics of a task on one split, beside what the most frequent answer scores. @throws adapter.missing, task.* */
   async evaluate(task: Task, split: Split = 'test', { limit, ...options }: EvaluateOptions = {}): Promise<Evaluation> {
     const judged = taskForHead(task, this.#currentHead());
-    const rows = await loadRows(this.#files, judged, split, limit === undefined ? {} : { limit });
+    const rows = await loadRows(this.#shelf.files, judged, split, limit === undefined ? {} : { limit });
     const answers = await this.#answer(judged, rows, options);
     const { values, warnings } = computeMetrics(
       judged,
       answers.map((answer) => answer.prediction),
       rows,
     );
-    const training = task.files.train ? await loadRows(this.#files, judged, 'train') : rows;
+    const training = task.files.train ? await loadRows(this.#shelf.files, judged, 'train') : rows;
     const majority = majorityScore(judged, rows, training);
     return {
       rows: rows.length,
@@ -247,66 +295,60 @@ export class AutoAdapterModel {
   }
 
   /** Saves an adapter, with the head of its name, as the Python library does. @throws adapter.missing, adapter.format */
-  async saveAdapter(
-    folder: string,
-    name: string,
-    { withHead = true, ...options }: SavingOptions & { readonly withHead?: boolean } = {},
-  ): Promise<void> {
-    const adapter = this.#adapters.get(name);
-    const head = withHead ? this.#heads.find(name) : undefined;
-    const tensors = adapterTensors(name, adapter, this.encoder);
-    await saveAdapter(
-      this.#files,
-      folder,
-      { name, method: adapter.method, tensors, model: this.encoder, ...(head && { head: packedHead(head, this.encoder) }) },
-      options,
-    );
+  async saveAdapter(folder: string, name: string, options: SavingOptions & HeadChoice = {}): Promise<void> {
+    await saveAttached(this.#shelf, folder, name, options);
   }
 
   /** Loads an adapter folder, and the head in it. Returns its name. @throws adapter.* , method.config, head.config, file.* */
-  async loadAdapter(
+  async loadAdapter(folder: string, { setActive = true, ...options }: LoadOptions = {}): Promise<string> {
+    return this.#loaded(await loadAttached(this.#shelf, folder, options), setActive);
+  }
+
+  /** Saves a fusion, with the head of its name, as the Python library does; its adapters have folders of their own. @throws adapter.missing, adapter.format */
+  async saveAdapterFusion(
     folder: string,
-    { loadAs, withHead = true, setActive = true }: { loadAs?: string; withHead?: boolean; setActive?: boolean } = {},
-  ): Promise<string> {
-    await checkAdapterFolder(this.#files, folder);
-    const { name, method, tensors, head, notes } = await loadAdapter(this.#files, folder, {
-      encoder: this.encoder,
-      head: withHead,
-      ...(loadAs && { as: loadAs }),
-    });
-    this.#adapters.set(name, { method, tensors });
-    if (head) this.#heads.set(head.name, withLabels(head));
-    this.#notes.push(...notes);
-    if (setActive) {
-      this.setActiveAdapters(name);
-      if (head) this.#activeHead = head.name;
-    }
-    this.#changed();
-    return name;
+    fusion: string | Fuse,
+    options: HeadChoice & { readonly format?: WeightFormat } = {},
+  ): Promise<void> {
+    await saveAttachedFusion(this.#shelf, folder, typeof fusion === 'string' ? fusion : fusion.name, options);
+  }
+
+  /** Loads a fusion of adapters that are there, and the head in its folder. Returns its name. @throws adapter.*, method.config, head.config, file.* */
+  async loadAdapterFusion(folder: string, { setActive = true, ...options }: LoadOptions = {}): Promise<string> {
+    return this.#loaded(await loadAttachedFusion(this.#shelf, folder, options), setActive).name;
+  }
+
+  /**
+   * Saves a composition, the active one when left out, with all its adapters, fusions and its head, as the Python library does.
+   * @throws adapter.missing, adapter.format
+   */
+  async saveAdapterSetup(folder: string, setup: Composition | undefined = this.#active, options: SetupOptions = {}): Promise<void> {
+    checkSetupGiven(setup, 'saveAdapterSetup(folder, setup)');
+    await saveAttachedSetup(this.#shelf, folder, setup as Composition, options);
+  }
+
+  /** Loads a folder of adapters, fusions and a head that belong together. Returns what they are put together to. @throws adapter.*, composition.nesting, method.config, head.config, file.* */
+  async loadAdapterSetup(folder: string, { setActive = true }: Pick<LoadOptions, 'setActive'> = {}): Promise<Composition> {
+    return this.#loaded(await loadAttachedSetup(this.#shelf, folder), setActive);
   }
 
   /** @throws adapter.missing, adapter.format */
   async saveHead(folder: string, name: string, options: { readonly format?: WeightFormat } = {}): Promise<void> {
-    await saveHead(this.#files, folder, packedHead(this.#heads.get(name), this.encoder), this.encoder, options);
+    await saveHead(this.#shelf.files, folder, packedHead(this.#shelf.heads.get(name), this.encoder), this.encoder, options);
   }
 
   /** Loads a saved head and makes it the active one. Returns its name. @throws adapter.mismatch, adapter.format, head.config, file.* */
   async loadHead(folder: string, { loadAs }: { loadAs?: string } = {}): Promise<string> {
-    const { notes, ...head } = await loadHead(this.#files, folder, { encoder: this.encoder, ...(loadAs && { as: loadAs }) });
-    this.#heads.set(head.name, withLabels(head));
+    const { notes, ...head } = await loadHead(this.#shelf.files, folder, { encoder: this.encoder, ...(loadAs && { as: loadAs }) });
+    this.#shelf.heads.set(head.name, withLabels(head));
     this.#notes.push(...notes);
     this.activeHead = head.name;
     return head.name;
   }
 
-  /** Numbers of parameters by adapter, the encoder last. Methods `asIf` are counted as if the last of them were active. */
+  /** Numbers of parameters by adapter and fusion, the encoder last. Methods `asIf` are counted as if the last of them were active. */
   adapterSummary(asIf: readonly ConfiguredMethod[] = []): SummaryRow[] {
-    const own = [...this.#adapters.entries()].map(([name, { method }]) => ({
-      name,
-      method,
-      active: asIf.length === 0 && name === this.#activeAdapter,
-    }));
-    return summarize(this.encoder, [...own, ...asIf.map((method, i) => ({ name: method.text, method, active: i === asIf.length - 1 }))]);
+    return summarize(this.#shelf, asIf.length === 0 ? this.#active : undefined, asIf);
   }
 
   /** Frees the compiled program; the model can be used again. */
@@ -315,7 +357,11 @@ export class AutoAdapterModel {
     this.#predictor = undefined;
   }
 
-  async #answer(task: Task, rows: readonly PredictionRow[], { maxLength, onProgress, onNote }: PredictOptions): Promise<Answer[]> {
+  async #answer(
+    task: Task,
+    rows: readonly PredictionRow[],
+    { maxLength, explain = false, onProgress, onNote }: PredictOptions,
+  ): Promise<Answer[]> {
     const head = this.#currentHead();
     const limit = this.#sequenceLength(head, maxLength);
     const prepared = prepare(rows, { task, tokenizer: this.tokenizer, maxLength: limit });
@@ -325,21 +371,31 @@ export class AutoAdapterModel {
       pair === undefined ? 0 : rows.filter((row) => 'text' in row && row.kind !== 'choice' && row.textPair === undefined).length;
     if (alone > 0)
       onNote?.(`Rows without "${pair}", the second text of a pair, are answered from their one text: ${alone} of ${rows.length}.`);
+    if (this.#predictor && this.#explains !== explain) this.#changed();
     if (!this.#predictor) {
-      const model = this.#model();
-      this.#predictor = await createPredictor(await this.#runtime(), model, {
-        fixed: valuesOf(model, this.#adapters.find(model.attachment.name), head),
-      });
+      const model = modelOf(this.#shelf, this.#active, head);
+      const steps = trainedSteps(this.#shelf, this.#active);
+      const fixed = valuesOf(model, knownValues(this.#shelf, this.#active, head));
+      this.#predictor = await createPredictor(await this.#runtime(), model, { fixed, steps: () => steps }, { observe: explain });
+      this.#explains = explain;
     }
     return this.#predictor.answers(rows, prepared, onProgress);
   }
 
-  /** The active adapter and head; without an adapter, the bare encoder with a head. */
-  #model(): Model {
-    const name = this.#activeAdapter;
-    const head = this.#currentHead();
-    const method = name === undefined ? configureMethod('head') : this.#adapters.get(name).method;
-    return adapterModel(this.encoder, method, name ?? '', head);
+  async #train(setup: Composition, options: TrainAdapterFusionOptions & { readonly trainAdapters?: boolean }): Promise<AdapterTraining> {
+    const result = await trainAttached(this.#shelf, setup, options, () => this.#runtime());
+    this.setActiveAdapters(setup);
+    return result;
+  }
+
+  #loaded<T extends Composition>({ loaded, head, notes }: Loaded<T>, setActive: boolean): T {
+    this.#notes.push(...notes);
+    if (setActive) {
+      this.setActiveAdapters(loaded);
+      if (head !== undefined) this.#activeHead = head;
+    }
+    this.#changed();
+    return loaded;
   }
 
   #sequenceLength(head: AttachedHead, asked: number | undefined): number {
@@ -347,15 +403,15 @@ export class AutoAdapterModel {
   }
 
   #attach(head: Head, options: { readonly overwriteOk?: boolean } = {}): void {
-    this.#heads.add(head.name, withLabels(head), options);
+    this.#shelf.heads.add(head.name, withLabels(head), options);
     this.#activeHead = head.name;
     this.#changed();
   }
 
   #currentHead(): AttachedHead {
-    if (this.#activeHead !== undefined) return this.#heads.get(this.#activeHead);
-    const subject = this.#activeAdapter === undefined ? `the encoder ${this.encoder.name}` : `the adapter '${this.#activeAdapter}'`;
-    return noHead(subject);
+    if (this.#activeHead !== undefined) return this.#shelf.heads.get(this.#activeHead);
+    if (this.#active === undefined) return noHead(`the encoder ${this.encoder.name}`);
+    return noHead(`the ${fusionsOf(this.#active).length > 0 ? 'fusion' : 'adapter'} '${nameOf(this.#active)}'`);
   }
 
   /** Forgets the compiled program; whoever still runs it keeps it. */

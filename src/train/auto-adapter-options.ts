@@ -1,6 +1,7 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { ADAPTER_CONFIG, HEAD_CONFIG } from '../checkpoint/index.ts';
+import { type Fuse, fuse } from '../methods/index.ts';
 import type { MajorityScore } from '../metrics/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { Field, Task } from '../tasks/index.ts';
@@ -42,6 +43,18 @@ export interface TrainAdapterOptions extends Partial<TrainSettings> {
   readonly signal?: AbortSignal;
 }
 
+export interface LoadOptions {
+  readonly loadAs?: string;
+  readonly withHead?: boolean;
+  /** Makes what was loaded the active one, with its head; true when left out. */
+  readonly setActive?: boolean;
+}
+
+export interface TrainAdapterFusionOptions extends TrainAdapterOptions {
+  /** Lets the adapters train with the fusion; they stay as they are when left out. */
+  readonly unfreezeAdapters?: boolean;
+}
+
 export interface AdapterTraining extends Pick<TrainResult, 'steps' | 'best' | 'stoppedEarly'> {
   /** Numbers that trained: the adapter's and the head's. */
   readonly trained: number;
@@ -54,6 +67,8 @@ export interface PredictOptions {
   readonly maxLength?: number;
   /** Names a row in messages by its file and line. */
   readonly place?: (index: number) => { readonly file: string; readonly line: number };
+  /** Answers also tell what the model lets one look at: the attention of fusions. */
+  readonly explain?: boolean;
   readonly onProgress?: (done: number, of: number) => void;
   /** Told of what a user should know, such as texts that were cut. */
   readonly onNote?: (text: string) => void;
@@ -151,15 +166,46 @@ export function noHead(subject: string): never {
 
 /** @throws adapter.format, file.missing */
 export async function checkAdapterFolder(files: Files, folder: string): Promise<void> {
-  if ((await files.kind(joinPath(folder, ADAPTER_CONFIG))) === 'file') return;
+  await checkFolderWith(files, folder, ADAPTER_CONFIG, 'an adapter folder');
+}
+
+/** @throws adapter.format, file.missing for a folder without a file that makes it what it should be */
+export async function checkFolderWith(files: Files, folder: string, file: string, what: string): Promise<void> {
+  if ((await files.kind(joinPath(folder, file))) === 'file') return;
   const kind = await files.kind(folder);
   const held = kind === 'folder' ? (await files.list(folder)).slice(0, 6).join(', ') : '';
   fail({
     code: kind === 'folder' ? 'adapter.format' : 'file.missing',
     subject: folder,
     found: kind === 'none' ? 'nothing' : kind === 'file' ? 'a file' : `a folder with ${held || 'nothing in it'}`,
-    expected: `an adapter folder with ${ADAPTER_CONFIG}`,
+    expected: `${what} with ${file}`,
     next: 'Check the path; multigraft inspect says what a folder holds.',
+  });
+}
+
+/** @throws usage.value for what is neither a name nor made by fuse or stack */
+export function checkSetupGiven(setup: unknown, call: string): void {
+  if (typeof setup === 'string') return;
+  const { type, children } = (setup ?? {}) as { type?: unknown; children?: unknown };
+  if ((type === 'fuse' || type === 'stack') && Array.isArray(children)) return;
+  fail({
+    code: 'usage.value',
+    subject: call,
+    found: Array.isArray(setup) ? 'a list' : setup === null ? 'null' : typeof setup,
+    expected: "the name of an adapter, fuse(['a', 'b']) or stack('a', 'b')",
+  });
+}
+
+/** A fusion of these adapters under that name. @throws usage.value, adapter.duplicate */
+export function fusionGiven(adapters: readonly string[] | Fuse, name: string | undefined): Fuse {
+  if (Array.isArray(adapters)) return fuse(adapters, name === undefined ? {} : { name });
+  const given = adapters as Partial<Fuse> | undefined | null;
+  if (given?.type === 'fuse') return { ...(given as Fuse), ...(name !== undefined && { name }) };
+  return fail({
+    code: 'usage.value',
+    subject: 'addAdapterFusion(adapters)',
+    found: typeof adapters === 'string' ? `the text '${adapters}'` : typeof adapters,
+    expected: "the names of adapters, as ['a', 'b']",
   });
 }
 

@@ -1,4 +1,5 @@
-export type { Answer } from './answer.ts';
+export type { Answer, Observations } from './answer.ts';
+export type { AttentionTable } from './attention.ts';
 export { AutoAdapterModel } from './auto-adapter-model.ts';
 export type {
   AdapterTraining,
@@ -6,19 +7,23 @@ export type {
   Evaluation,
   HeadOptions,
   LabelledHeadOptions,
+  LoadOptions,
   PredictOptions,
   PretrainedOptions,
   SummaryRow,
+  TrainAdapterFusionOptions,
   TrainAdapterOptions,
 } from './auto-adapter-options.ts';
 export type { TrainTaskResult } from './card.ts';
 export { type Built, describeEncoders, describeMethods, type EncoderEntry, type MethodEntry } from './catalogue.ts';
 export { maxTokens, type Prepared, prepare, type Unit } from './data.ts';
+export { type FusionResult, type TrainFusionOptions, trainFusion } from './fusion-task.ts';
 export { type InspectedPart, type Inspection, inspectPath } from './inspect.ts';
 export { adapterModel, type Drawing, drawModel, type Model, trainableParameters } from './model.ts';
 export { createPredictor, type Predictor } from './predictor.ts';
 export { type PretrainOptions, type PretrainSettings, type PretrainState, pretrain } from './pretrain.ts';
 export { type PretrainEncoderOptions, pretrainEncoder, pretrainSettings } from './pretrain-encoder.ts';
+export type { HeadChoice, SetupOptions } from './saved.ts';
 export { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
 export type { SpanCandidate } from './span.ts';
 export { createTrainingStep, type StepOptions, type StepResult, type TrainingStep } from './step.ts';

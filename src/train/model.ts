@@ -24,27 +24,34 @@ export function adapterModel(encoder: Encoder, method: ConfiguredMethod, name: s
 /** What trains: the attachment's parameters, the head's, and the encoder's own where the attachment says so. */
 export function trainableParameters(model: Model): ParameterSpec[] {
   const { attachment, head, encoder } = model;
-  return [
-    ...(attachment.trainsEncoder ? encoderParameters(model) : []),
-    ...attachment.parameters,
-    ...headParameters(head, encoder.config.hidden),
-  ];
+  return [...encoderParameters(model, head.config.use_pooler), ...attachment.parameters, ...headParameters(head, encoder.config.hidden)];
 }
 
-/** The encoder's weights that the head's output depends on, as parameters; their first values come from the checkpoint. */
-function encoderParameters({ encoder: { family, config }, head }: Model): ParameterSpec[] {
+/** The encoder's weights that train, as parameters; their first values come from the checkpoint. */
+export function encoderParameters({ encoder, attachment }: Pick<Model, 'encoder' | 'attachment'>, usesPooler: boolean): ParameterSpec[] {
+  const { family, config } = encoder;
+  const { trainsEncoder } = attachment;
+  if (trainsEncoder === false) return [];
   const pooler = `${family.prefix}${family.names.pooler}.`;
   return [...encoderShapes(family, config)]
-    .filter(([name]) => head.config.use_pooler || !name.startsWith(pooler))
+    .filter(([name]) => (usesPooler || !name.startsWith(pooler)) && (trainsEncoder === true || trainsEncoder(name)))
     .map(([name, shape]) => ({ name, shape, init: { kind: 'constant', value: 0 }, decay: !/bias$|LayerNorm|layer_norm/.test(name) }));
+}
+
+/** [rows, columns] with the names of the columns. */
+export interface Observed {
+  readonly value: Value;
+  readonly columns: readonly string[];
 }
 
 export interface Drawing {
   readonly logits: Value;
   /** A scalar to be made small beside the loss. */
   readonly regularizer: Value | undefined;
-  /** What the attachment lets one look at, by name. */
-  readonly observed: ReadonlyMap<string, Value>;
+  /** [B, S]: 1 for real tokens, 0 for pads. */
+  readonly mask: Value;
+  /** What the attachment lets one look at, by name: a row a token. */
+  readonly observed: ReadonlyMap<string, Observed>;
   /** The values of trainable parameters that the program reads, by name. */
   readonly trainable: ReadonlyMap<string, Value>;
 }
@@ -66,8 +73,8 @@ export function drawModel(
     if (trainable(name)) seen.set(name, value);
     return value;
   };
-  const observed = new Map<string, Value>();
-  const graft = attachment.graft(record, dropout, (name, value) => void observed.set(name, value));
+  const observed = new Map<string, Observed>();
+  const graft = attachment.graft(record, dropout, (name, value, columns = []) => void observed.set(name, { value, columns }));
   const options: DrawingOptions = {
     config: encoder.config,
     family: encoder.family,
@@ -77,17 +84,18 @@ export function drawModel(
     read,
     batch: batchOf(head),
   };
-  const { output, rows } = drawEncoder(options);
+  const { output, rows, mask } = drawEncoder(options);
   const { head_type: _type, use_pooler: usePooler, dropout_prob: own } = head.config;
   if (usePooler) requirePooler(encoder, head);
   const first = readsOf(head) === 'first' ? firstTokens(output, rows) : output;
   const vector = usePooler ? drawPooled(options, first) : first;
   const p = own ?? encoder.config.classifierDropout ?? encoder.config.hiddenDropout;
   const logits = drawLogits(head, vector, record, dropout, p);
-  return { logits, regularizer: attachment.regularizer?.(record), observed, trainable: seen };
+  return { logits, regularizer: attachment.regularizer?.(record), observed, mask, trainable: seen };
 }
 
-function requirePooler({ name, family, weights }: Encoder, head: Head): void {
+/** @throws head.config for a head that reads the pooler of an encoder without one */
+export function requirePooler({ name, family, weights }: Encoder, head: Head): void {
   if (!weights.has(`${family.prefix}${family.names.pooler}.weight`))
     fail({
       code: 'head.config',

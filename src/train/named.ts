@@ -32,6 +32,12 @@ export class Named<T> {
     return this.#entries.get(name) ?? missing(this.#what, name, this.names);
   }
 
+  /** @throws adapter.missing */
+  remove(name: string): void {
+    this.get(name);
+    this.#entries.delete(name);
+  }
+
   /** Adds or replaces. */
   set(name: string, entry: T): void {
     this.#entries.set(name, entry);

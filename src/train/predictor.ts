@@ -1,9 +1,10 @@
 import type { Tensor } from '../base/tensor.ts';
+import { type Dim, div, matmul, reduceSum, reshape, type Value } from '../graph/index.ts';
 import { noDropout } from '../nn/index.ts';
 import { outputsOf } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { PredictionRow } from '../tasks/index.ts';
-import { type Answer, answerOf } from './answer.ts';
+import { type Answer, answerOf, type Observations } from './answer.ts';
 import { feedsOf, type Prepared, type Unit, type UnitLogits } from './data.ts';
 import { drawModel, type Model, scheduledFeeds, weightsOf } from './model.ts';
 
@@ -18,22 +19,31 @@ const RUN_TOKENS = 2048;
 
 /**
  * Compiles a model's forward pass. Tensors that `current` gives are read anew at every call (a model in training);
- * those of `fixed` become part of the program. `steps` says how far training is.
+ * those of `fixed` become part of the program. `steps` says how far training is. With `observe`, answers tell what the
+ * attachment lets one look at, as means over tokens.
  */
 export async function createPredictor(
   engine: Engine,
   model: Model,
   tensors: { current?: () => ReadonlyMap<string, Tensor>; fixed?: ReadonlyMap<string, Tensor>; steps?: () => number },
+  { observe = false }: { readonly observe?: boolean } = {},
 ): Promise<Predictor> {
   const changing = tensors.current?.() ?? new Map<string, Tensor>();
-  const { logits } = drawModel(model, noDropout, (name) => changing.has(name));
-  const session = await engine.compile({ outputs: { logits } }, weightsOf(model, tensors.fixed));
+  // What is looked at is looked at for every token.
+  const { logits, observed, mask } = drawModel(model, noDropout, (name) => changing.has(name), observe ? { read: 'all' } : {});
+  const named = [...observed].filter(([, { columns }]) => observe && columns.length > 0);
+  const looks = named.map(([name, { value, columns }]) => ({ name, columns, mean: meanOverTokens(value, mask) }));
+  const session = await engine.compile(
+    { outputs: { ...Object.fromEntries(looks.map(({ name, mean }) => [name, mean])), logits } },
+    weightsOf(model, tensors.fixed),
+  );
   const perToken = model.head.config.head_type === 'tagging' || model.head.config.head_type === 'question_answering';
   const outputs = outputsOf(model.head) * (model.head.config.num_choices ?? 1);
 
   return {
     async answers(rows, { units }, onProgress) {
       const byRow: UnitLogits[][] = rows.map(() => []);
+      const seen = looks.length > 0 ? rows.map(() => new Means()) : [];
       const current = { ...Object.fromEntries(tensors.current?.() ?? []), ...scheduledFeeds(model, tensors.steps?.() ?? 0) };
       let done = 0;
       for (const batch of batches(units)) {
@@ -41,16 +51,49 @@ export async function createPredictor(
         const result = await session.run({ ...feeds, ...current });
         const data = (result.logits as Tensor).data as Float32Array;
         const width = perToken ? outputs * ((feeds.inputIds as Tensor).shape[1] as number) : outputs;
-        batch.forEach(
-          (unit, i) => void byRow[unit.row]?.push({ unit, logits: Float32Array.from(data.subarray(i * width, (i + 1) * width)) }),
-        );
+        batch.forEach((unit, i) => {
+          byRow[unit.row]?.push({ unit, logits: Float32Array.from(data.subarray(i * width, (i + 1) * width)) });
+          for (const { name, columns } of looks) seen[unit.row]?.add(name, columns, result[name] as Tensor, i, unit.encodings.length);
+        });
         done += batch.length;
         onProgress?.(done, units.length);
       }
-      return rows.map((row, i) => answerOf(model.head, row, byRow[i] as UnitLogits[]));
+      return rows.map((row, i) => ({
+        ...answerOf(model.head, row, byRow[i] as UnitLogits[]),
+        ...(seen[i] && { observed: seen[i].values() }),
+      }));
     },
     release: () => session.release(),
   };
+}
+
+/** x [batch·length, n] → its mean over the real tokens of each sequence [batch, n]; mask [batch, length]. */
+function meanOverTokens(x: Value, mask: Value): Value {
+  const [batch, length] = mask.shape as [Dim, Dim];
+  const n = x.shape.at(-1) as number;
+  const sum = matmul(reshape(mask, [batch, 1, length]), reshape(x, [batch, length, n]));
+  return div(reshape(sum, [batch, n]), reduceSum(mask, [1]));
+}
+
+/** Means over the sequences of a row, by name. */
+class Means {
+  readonly #sums = new Map<string, { readonly columns: readonly string[]; readonly sum: number[]; count: number }>();
+
+  /** Adds what the sequences of the i-th unit in a batch gave, `sequences` of them. */
+  add(name: string, columns: readonly string[], { data }: Tensor, i: number, sequences: number): void {
+    const n = columns.length;
+    const known = this.#sums.get(name) ?? { columns, sum: new Array<number>(n).fill(0), count: 0 };
+    this.#sums.set(name, known);
+    for (let k = 0; k < sequences; k++)
+      for (let j = 0; j < n; j++) known.sum[j] = (known.sum[j] as number) + Number(data[(i * sequences + k) * n + j]);
+    known.count += sequences;
+  }
+
+  values(): Observations {
+    const named = ({ columns, sum, count }: { columns: readonly string[]; sum: readonly number[]; count: number }) =>
+      Object.fromEntries(columns.map((column, j) => [column, (sum[j] as number) / count]));
+    return Object.fromEntries([...this.#sums].map(([name, means]) => [name, named(means)]));
+  }
 }
 
 /** Units of similar length together, as many as {@link RUN_TOKENS} allows; the longest first, so that memory peaks at once. */

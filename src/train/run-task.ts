@@ -8,6 +8,7 @@ import type { Head } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
 import { classBalance, loadRows, type Row, type Task } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
+import type { Answer } from './answer.ts';
 import { modelCard, type TrainTaskResult } from './card.ts';
 import { prepare } from './data.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
@@ -57,6 +58,8 @@ export interface Plan {
     head: Head,
     note: (text: string) => void,
   ): Promise<{ readonly model: Model; readonly initial: ReadonlyMap<string, Tensor> }>;
+  /** Is shown the answers at the end, with what they let one look at. */
+  onAnswers?(split: 'validation' | 'test', answers: readonly Answer[]): void;
   /** Writes what was learnt, by parameter name. */
   save(files: Files, output: string, trained: Trained): Promise<void>;
 }
@@ -67,6 +70,8 @@ export interface Trained {
   readonly head: HeadPackage;
   /** Everything else that trained. */
   readonly tensors: ReadonlyMap<string, Tensor>;
+  /** The step that it is of. */
+  readonly step: number;
 }
 
 /** Trains on one task, scores it, and saves what was learnt with a card and its metrics. */
@@ -138,11 +143,17 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
 
   const metrics: { validation?: Record<string, number>; test?: Record<string, number> } = {};
   const judged = { validation, test };
-  const predictor = await createPredictor(engine, model, { current: () => result.parameters });
+  const predictor = await createPredictor(
+    engine,
+    model,
+    { current: () => result.parameters, steps: () => result.best?.step ?? result.steps },
+    { observe: plan.onAnswers !== undefined },
+  );
   for (const split of ['validation', 'test'] as const) {
     const data = judged[split];
     if (!data) continue;
     const answers = await predictor.answers(data.rows, data.prepared);
+    plan.onAnswers?.(split, answers);
     metrics[split] = computeMetrics(
       task,
       answers.map((answer) => answer.prediction),
@@ -167,7 +178,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     const written = recordWrites(files);
     const pick = (wanted: boolean) => new Map([...result.parameters].filter(([key]) => key.startsWith(`heads.${head.name}.`) === wanted));
     const packed = { ...head, tensors: pick(true), training: trainingOf(train.rows, maxLength) };
-    await plan.save(written.files, output, { model, head: packed, tensors: pick(false) });
+    await plan.save(written.files, output, { model, head: packed, tensors: pick(false), step: result.best?.step ?? result.steps });
     const names = written.namesIn(output);
     await removeEarlier(files, output, names);
     await files.write(joinPath(output, METRICS), `${JSON.stringify({ ...summary, settings: run, files: names }, null, 1)}\n`);

@@ -131,7 +131,7 @@ async function run(engine: Engine, model: Model, { encoder, adapterGradients }: 
   names.forEach((name, i) => {
     outputs[`gradient/${name}`] = slopes[i] as Value;
   });
-  for (const [name, value] of drawing.observed) outputs[`attention/${name}`] = value;
+  for (const [name, { value }] of drawing.observed) outputs[`attention/${name}`] = value;
   const session = await engine.compile({ outputs }, weightsOf(model));
   const { labels } = golden;
   const results = await session.run({

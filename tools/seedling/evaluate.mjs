@@ -2,7 +2,7 @@
  * Judges an embedded encoder: frozen encoder + seq_bn against the frozen-features baseline (head only) and a tuned TF-IDF
  * logistic regression, several seeds on each task. One JSON file per run; runs that exist are not repeated.
  *
- *   node tools/seedling/evaluate.mjs --model assets/seedling --data ../shared/data [--seeds 5] [--epochs 8] [--out results/seedling]
+ *   node tools/seedling/evaluate.mjs --model assets/seedling --data ../shared/data [--seeds 5] [--epochs 5] [--out results/seedling]
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -15,13 +15,17 @@ const { values } = parseArgs({
     data: { type: 'string', default: '../shared/data' },
     tasks: { type: 'string', default: 'trec6,subj,sms_spam,snips_intent,sst2' },
     seeds: { type: 'string', default: '5' },
-    epochs: { type: 'string', default: '8' },
+    epochs: { type: 'string', default: '5' },
     jobs: { type: 'string', default: '2' },
     out: { type: 'string', default: 'results/seedling' },
   },
 });
 const run = promisify(execFile);
-const METHODS = { seq_bn: ['--learning-rate', '0.002'], head: ['--learning-rate', '0.002'] };
+/** A reduction factor of 2: 192 hidden units divided by the usual 16 would leave 12. */
+const METHODS = {
+  seq_bn: ['--method', 'seq_bn[reduction_factor=2]', '--learning-rate', '0.002'],
+  head: ['--method', 'head', '--learning-rate', '0.002'],
+};
 const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => i + 1);
 const tasks = values.tasks.split(',');
 
@@ -35,7 +39,7 @@ async function work() {
     const { task, seed, method } = next;
     const path = join(values.out, `${task}-${method}-${seed}.json`);
     if (existsSync(path)) continue;
-    const flags = ['--model', values.model, '--task', join(values.data, task), '--method', method, '--seed', String(seed)];
+    const flags = ['--model', values.model, '--task', join(values.data, task), '--seed', String(seed)];
     const settings = [...METHODS[method], '--epochs', values.epochs, '--batch-size', '32', '--max-length', '64', '--threads', '1'];
     const { stdout } = await run(process.execPath, ['dist/cli/main.js', 'train', '--json', ...flags, ...settings], { maxBuffer: 2 ** 26 });
     const { metrics, majority, seconds, steps, parameters } = JSON.parse(stdout);

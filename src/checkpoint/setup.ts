@@ -1,0 +1,136 @@
+import { fail } from '../base/errors.ts';
+import { type Files, joinPath } from '../base/files.ts';
+import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
+import { type Composition, describe, type Fuse, fuse, lastOf, type Stack, stack } from '../methods/index.ts';
+import { checkName, list, shown, VERSION } from './facts.ts';
+import { FUSION_CONFIG } from './fusion.ts';
+
+export const SETUP_CONFIG = 'adapter_setup.json';
+
+/** What adapter_setup.json says; adapters and heads lie in folders of their names beside it. */
+export interface SavedSetup {
+  readonly composition: Composition;
+  readonly head: string | undefined;
+  /** The folder of each fusion, by the name of the fusion. */
+  readonly fusions: ReadonlyMap<string, string>;
+}
+
+/** Writes adapter_setup.json. @throws file.unreadable */
+export async function saveSetup(files: Files, folder: string, composition: Composition, head: string | undefined): Promise<void> {
+  const block = typeof composition === 'string' ? stack(composition) : composition;
+  await files.write(
+    joinPath(folder, SETUP_CONFIG),
+    pythonJson({ adapter_setup: asJson(block), head_setup: head ?? null, version: VERSION }),
+  );
+}
+
+/**
+ * Reads adapter_setup.json, ours or Python's. Python leaves out the names that fusions were given: they are found in the
+ * folders beside it.
+ * @throws adapter.format for blocks or heads that are not available here, composition.nesting, adapter.duplicate, file.*
+ */
+export async function loadSetup(files: Files, folder: string): Promise<SavedSetup> {
+  const path = joinPath(folder, SETUP_CONFIG);
+  const raw = await readJson(files, path);
+  if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
+  const fusions = new Map<string, string>();
+  const composition = await named(fromJson(raw.adapter_setup, path));
+  return { composition, head: headOf(raw.head_setup, path), fusions };
+
+  async function named(block: Composition): Promise<Composition> {
+    if (typeof block === 'string') return block;
+    if (block.type === 'fuse') {
+      const found = await findFusion(files, folder, block);
+      fusions.set(found.name, found.folder);
+      return { ...block, name: found.name };
+    }
+    return { ...block, children: (await Promise.all(block.children.map(named))) as (string | Fuse)[] };
+  }
+}
+
+/** `kwargs` are what Python gives to the block it makes; it leaves the name of a fusion out itself, but takes it. */
+function asJson(block: Stack | Fuse): Json {
+  const children = block.children.map((child) => (typeof child === 'string' ? { type: 'single', children: [child] } : asJson(child)));
+  if (block.type === 'stack') return { type: 'Stack', children };
+  return { type: 'Fuse', children, ...(block.name !== usualName(block) && { kwargs: { name: block.name } }) };
+}
+
+function usualName(block: Fuse): string {
+  return block.children.map(lastOf).join(',');
+}
+
+function fromJson(value: Json | undefined, path: string): Composition {
+  const wrong = (found: Json | undefined, expected: string) =>
+    fail({ code: 'adapter.format', subject: `${path}: field 'adapter_setup'`, found: shown(found), expected });
+  const block = (json: Json | undefined, inside: readonly string[]): Composition => {
+    if (!isJsonObject(json)) return wrong(json, 'a block of type and children');
+    const { type, children, kwargs = {} } = json;
+    if (!Array.isArray(children) || children.length === 0) return wrong(children, 'children: a list of at least one');
+    if (type === 'single') {
+      if (children.length > 1) return wrong(children, 'one name');
+      return checkName(children[0], `${path}: field 'adapter_setup'`, 'Correct it, and the name of the folder.');
+    }
+    if (type !== 'Stack' && type !== 'Fuse') return wrong(type, 'Stack, Fuse or single: other blocks are not available here');
+    if (inside.at(-1) === type || inside.length > (type === 'Stack' ? 2 : 1))
+      return fail({
+        code: 'composition.nesting',
+        subject: `${path}: field 'adapter_setup'`,
+        found: `${type} in ${inside.toReversed().join(' in ')}`,
+        expected: 'no deeper than Stack in Fuse in Stack',
+      });
+    if (!isJsonObject(kwargs) || Object.keys(kwargs).some((key) => type === 'Stack' || key !== 'name'))
+      return wrong(kwargs, type === 'Fuse' ? 'kwargs: a name or nothing' : 'no kwargs');
+    const parts = children.map((child) => block(child, [...inside, type]));
+    // A stack of one is that one.
+    if (type === 'Stack') return parts.length === 1 ? (parts[0] as Composition) : stack(...(parts as (string | Fuse)[]));
+    const name =
+      kwargs.name === undefined
+        ? {}
+        : { name: checkName(kwargs.name, `${path}: the fusion's name`, 'Correct it, and that of its folder.') };
+    return fuse(parts as (string | Stack<string>)[], name);
+  };
+  return block(value, []);
+}
+
+function headOf(value: Json | undefined, path: string): string | undefined {
+  const one = Array.isArray(value) && value.length === 1 ? value[0] : value;
+  if (one === undefined || one === null || one === false) return undefined;
+  if (typeof one === 'string') return checkName(one, `${path}: field 'head_setup'`, 'Correct it, and the name of the folder.');
+  return fail({
+    code: 'adapter.format',
+    subject: `${path}: field 'head_setup'`,
+    found: shown(value),
+    expected: 'the name of one head: several heads at once are not available here',
+  });
+}
+
+/** The folder under the fusion's name, else the one whose file says that it mixes the same adapters. */
+async function findFusion(files: Files, folder: string, block: Fuse): Promise<{ readonly name: string; readonly folder: string }> {
+  const under = joinPath(folder, block.name);
+  if ((await files.kind(joinPath(under, FUSION_CONFIG))) === 'file') return { name: block.name, folder: under };
+  const wanted = block.children.map(lastOf).join();
+  const fitting: { name: string; folder: string }[] = [];
+  for (const entry of await files.list(folder)) {
+    const path = joinPath(folder, entry, FUSION_CONFIG);
+    if ((await files.kind(path)) !== 'file') continue;
+    const raw = await readJson(files, path);
+    if (isJsonObject(raw) && Array.isArray(raw.adapter_names) && raw.adapter_names.join() === wanted)
+      fitting.push({
+        name: checkName(raw.name, `${path}: field 'name'`, 'Correct it in the file.'),
+        folder: joinPath(folder, entry),
+      });
+  }
+  const [only, ...more] = fitting;
+  if (only && more.length === 0) return only;
+  return fail({
+    code: only ? 'adapter.format' : 'file.missing',
+    subject: folder,
+    found: only
+      ? `${fitting.length} fusions of ${list(block.children.map(lastOf))}: ${list(fitting.map(({ name }) => name))}`
+      : `no fusion of ${list(block.children.map(lastOf))}`,
+    expected: `one folder with ${FUSION_CONFIG} for ${describe(block)}`,
+    next: only
+      ? `Write the name into ${SETUP_CONFIG} as "kwargs": {"name": "${only.name}"}.`
+      : 'The folder is incomplete: copy or download it again.',
+  });
+}

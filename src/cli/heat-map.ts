@@ -1,0 +1,49 @@
+import type { AttentionTable } from '../train/index.ts';
+
+const CELL = { width: 56, height: 26 };
+const LETTER = 7;
+const GAP = 12;
+
+/**
+ * Attention as a picture: a row per layer and place and one for the mean, a column per adapter, the share in percent in each
+ * cell. One hue from faint to full, on a transparent ground: it can be read in light and in dark.
+ */
+export function heatMap({ adapters, sites, mean }: AttentionTable, title: string): string {
+  const rows = [...sites.map((site) => ({ label: siteLabel(site), attention: site.attention })), { label: 'mean', attention: mean }];
+  const left = GAP + LETTER * Math.max(...rows.map(({ label }) => label.length));
+  const top = 40 + LETTER * 0.75 * Math.max(...adapters.map((name) => name.length));
+  const width = left + GAP + adapters.length * CELL.width + 60;
+  const height = top + GAP + rows.length * CELL.height + 10;
+  const x = (column: number) => left + GAP + column * CELL.width;
+  const y = (row: number) => top + row * CELL.height + (row === rows.length - 1 ? 6 : 0);
+  const cells = rows.flatMap(({ attention }, row) =>
+    attention.map((share, column) => {
+      const box = `<rect x="${x(column)}" y="${y(row)}" width="${CELL.width - 2}" height="${CELL.height - 2}" rx="3" fill="#2f7ed8" fill-opacity="${(0.06 + 0.9 * share).toFixed(3)}"/>`;
+      const text = `<text x="${x(column) + CELL.width / 2 - 1}" y="${y(row) + 16}" text-anchor="middle"${share > 0.55 ? ' class="on"' : ''}>${(100 * share).toFixed(0)}</text>`;
+      return box + text;
+    }),
+  );
+  const rowLabels = rows.map(({ label }, row) => `<text x="${left}" y="${y(row) + 16}" text-anchor="end">${escaped(label)}</text>`);
+  const columnLabels = adapters.map(
+    (name, column) =>
+      `<text transform="translate(${x(column) + CELL.width / 2},${top - 8}) rotate(-45)" text-anchor="start">${escaped(name)}</text>`,
+  );
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${Math.ceil(width)} ${Math.ceil(height)}" width="${Math.ceil(width)}" height="${Math.ceil(height)}" role="img">`,
+    `<title>${escaped(title)}</title>`,
+    '<style>text{font:12px system-ui,sans-serif;fill:#333}.on{fill:#fff}@media(prefers-color-scheme:dark){text{fill:#ddd}.on{fill:#fff}}</style>',
+    `<text x="${GAP}" y="18" style="font-weight:600">${escaped(title)}</text>`,
+    ...columnLabels,
+    ...rowLabels,
+    ...cells,
+    '</svg>\n',
+  ].join('\n');
+}
+
+export function siteLabel({ layer, place }: AttentionTable['sites'][number]): string {
+  return place === 'output' ? `layer ${layer}` : `layer ${layer}, ${place}`;
+}
+
+function escaped(text: string): string {
+  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
+}

@@ -1,0 +1,168 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { runCli, startCli, temporaryFolder } from '../cli.ts';
+import { writeTinyEncoder, writeTinyTask } from '../tiny.ts';
+import { createWorkspace, type Workspace } from './workspace.ts';
+
+const TASKS = ['mood', 'words', 'choose', 'spans', 'score', 'many', 'pairs'];
+const quick = ['--max-steps', '2', '--batch-size', '4', '--threads', '1'];
+let place: Workspace;
+
+const fuse = (task: string, output: string, ...more: string[]) =>
+  place.run(
+    [
+      ...['fuse', '--model', '@bert', '--adapter', '@out/mood', '--adapter', '@out/words', '--task', `@tasks/${task}`],
+      ...['--output', `@fused/${output}`, ...quick, ...more],
+    ].map(String),
+  );
+
+beforeAll(async () => {
+  place = createWorkspace();
+  for (const name of ['mood', 'words'])
+    await place.run(['train', '--model', '@bert', '--task', `@tasks/${name}`, '--output', `@out/${name}`, ...quick]);
+  const elsewhere = { distil: ['@distilbert', 'seq_bn'], double: ['@bert', 'double_seq_bn'], lora: ['@bert', 'lora'] };
+  for (const [name, [model, method]] of Object.entries(elsewhere))
+    await place.run([
+      'train',
+      '--model',
+      model as string,
+      '--method',
+      method as string,
+      '--task',
+      '@tasks/mood',
+      '--name',
+      name,
+      '--output',
+      `@out/${name}`,
+      ...quick,
+    ]);
+}, 60_000);
+
+afterAll(() => place.remove());
+
+describe('multigraft fuse', () => {
+  it.each(TASKS)(
+    'learns, saves and answers a task of any kind: %s',
+    async (task) => {
+      const { code, out, err } = await fuse(task, task, '--json');
+      expect([code, err]).toEqual([0, '']);
+      const { method, metrics, attention } = JSON.parse(out);
+      expect(method).toBe('fusion of 2 adapters');
+      expect(attention.adapters).toEqual(['mood', 'words']);
+      expect(attention.sites).toHaveLength(3);
+      for (const { attention: shares } of attention.sites) expect(shares[0] + shares[1]).toBeCloseTo(1, 5);
+      const again = await place.run([
+        'evaluate',
+        '--model',
+        '@bert',
+        '--adapter',
+        `@fused/${task}`,
+        '--task',
+        `@tasks/${task}`,
+        '--json',
+        '--threads',
+        '1',
+      ]);
+      expect(again.err).toBe('');
+      // Another batch rounds differently.
+      for (const [metric, value] of Object.entries<number>(metrics.test ?? metrics.validation))
+        expect(JSON.parse(again.out).metrics[metric], metric).toBeCloseTo(value, 4);
+    },
+    30_000,
+  );
+
+  it('shows which adapter each layer listens to, as table, JSON and picture', async () => {
+    const { code, out } = await fuse('mood', 'report', '--report', '--fusion', 'dynamic[temperature=True, dropout_prob=0.2]');
+    expect(code).toBe(0);
+    const table = out.split('\n').filter((line) => /^(layer \d|mean) /.test(line));
+    expect(table).toHaveLength(4);
+    for (const line of table) expect(line).toMatch(/^(layer \d|mean) +\d+\.\d +\d+\.\d$/);
+    expect(JSON.parse(place.read('fused/report/attention.json')).mean).toHaveLength(2);
+    expect(place.read('fused/report/attention.svg')).toMatch(/^<svg .*>words<.*<\/svg>\n$/s);
+  });
+
+  it('tells for each row which adapters it listened to', async () => {
+    const explain = (adapter: string) =>
+      place.run(['predict', '--model', '@bert', '--adapter', adapter, '--explain', '--threads', '1', 'a good day', 'the night']);
+    const { code, out } = await explain('@fused/report');
+    expect(code).toBe(0);
+    const answers = out.split('\n').map((line) => JSON.parse(line));
+    expect(answers).toHaveLength(2);
+    for (const { attention } of answers) {
+      expect(Object.keys(attention)).toEqual(['mean', '0.output', '1.output', '2.output']);
+      for (const shares of Object.values<Record<string, number>>(attention))
+        expect((shares.mood as number) + (shares.words as number)).toBeCloseTo(1, 2);
+    }
+    expect((await explain('@out/mood')).err).toBe(
+      'multigraft: --explain: found the adapter mood alone; expected a fusion, whose attention can be shown. Give --adapter the folder that multigraft fuse made.',
+    );
+  });
+
+  it('trains the adapters too when asked', async () => {
+    expect((await fuse('mood', 'unfrozen', '--unfreeze-adapters')).code).toBe(0);
+    const bytes = (folder: string) => readFileSync(place.path(folder, 'pytorch_adapter.bin'));
+    expect(bytes('fused/unfrozen/mood').equals(bytes('out/mood'))).toBe(false);
+    expect(bytes('fused/mood/mood').equals(bytes('out/mood'))).toBe(true);
+  });
+
+  it.each([
+    ['fuse --task @tasks/mood', 2, '--adapter: found none; expected two or more adapters to mix. Train them'],
+    ['fuse --task @tasks/mood --adapter @out/mood', 2, '--adapter: found one adapter; expected two or more'],
+    [
+      'fuse --task @tasks/mood --adapter @out/mood --adapter @out/mood',
+      1,
+      "@out/mood: found an adapter named 'mood', as one before it; expected adapters of different names.",
+    ],
+    [
+      'fuse --task @tasks/mood --adapter @out/mood --adapter @out/double',
+      1,
+      "the fused adapter 'double': found modules after attention and output; expected after output, as 'mood' has them.",
+    ],
+    ['fuse --task @tasks/mood --adapter @out/mood --adapter @out/lora', 1, "adapter 'lora': found the method"],
+    ['fuse --task @tasks/mood --adapter @out/mood --adapter @out/distil', 1, 'distilbert'],
+    ['fuse --task @tasks/mood --adapter @out/mood --adapter @out/none', 1, '@out/none'],
+    [
+      'fuse --task @tasks/mood --adapter @out/mood --adapter @out/words --fusion dynamc',
+      2,
+      "--fusion: found 'dynamc'; expected dynamic or static. Did you mean 'dynamic'?",
+    ],
+    [
+      'fuse --task @tasks/mood --adapter @out/mood --adapter @out/words --fusion dynamic[tempreature=True]',
+      2,
+      "--fusion: key 'tempreature': found no such key; expected key, query,",
+    ],
+  ])('%s', async (line, code, message) => {
+    const outcome = await place.run([...line.split(' '), '--model', '@bert', '--threads', '1']);
+    expect(outcome.err).toContain(`multigraft: `);
+    expect(outcome.err).toContain(message);
+    expect(outcome.code).toBe(code);
+    expect(outcome.err).not.toContain('    at ');
+  });
+});
+
+it('a fusion killed in the middle ends as one that was not', async () => {
+  const folder = temporaryFolder();
+  const encoder = await writeTinyEncoder(folder);
+  const task = await writeTinyTask(folder, 'classification');
+  const common = ['--model', encoder, '--task', task, '--batch-size', '8', '--threads', '1', '--json'];
+  const adapters = ['one', 'two'].map((name) => join(folder, name));
+  for (const [seed, output] of adapters.entries())
+    await runCli(['train', ...common, '--name', `a${seed}`, '--seed', `${seed}`, '--max-steps', '3', '--output', output]);
+  const run = (output: string, ...more: string[]) => [
+    ...['fuse', ...common, ...adapters.flatMap((path) => ['--adapter', path]), '--output', join(folder, output)],
+    ...['--max-steps', '120', '--dropout', '0.1', '--save-every', '3', '--eval-every', '40', ...more],
+  ];
+  expect((await runCli(run('whole'))).code).toBe(0);
+  const killed = startCli(run('killed'));
+  const state = join(folder, 'killed/state/state.json');
+  while (!existsSync(state) || JSON.parse(readFileSync(state, 'utf8')).saved === null)
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  killed.process.kill('SIGKILL');
+  await killed.ended;
+  const resumed = await runCli(run('killed', '--resume'));
+  expect([resumed.code, resumed.stderr]).toEqual([0, '']);
+  const name = JSON.parse(resumed.stdout).name as string;
+  for (const file of [`${name}/pytorch_model_adapter_fusion.bin`, `${name}/pytorch_model_head.bin`, 'adapter_setup.json'])
+    expect(readFileSync(join(folder, 'killed', file)).equals(readFileSync(join(folder, 'whole', file))), file).toBe(true);
+}, 120_000);
