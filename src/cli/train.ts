@@ -1,17 +1,23 @@
 import { z } from 'zod';
+import { fail } from '../base/errors.ts';
 import { type ConfiguredMethod, DEFAULT_METHOD } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
-import { type TrainTaskResult, trainSettings, trainTask } from '../train/index.ts';
+import { type TrainTaskResult, trainSettings, trainTask, trainTasks } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { methodOf } from './method-option.ts';
 import { duration, trainingProgress } from './progress.ts';
+import { alignColumns } from './table.ts';
 import { taskOptions, taskShape } from './task-options.ts';
 
 const schema = z.object({
   model: z.string().optional().meta({ value: 'folder', description: 'encoder, a Hugging Face folder (default: the embedded seedling)' }),
-  task: z.string().meta({ value: 'path', description: 'task folder with card.json, or one file of rows' }),
+  task: z.array(z.string()).default([]).meta({
+    value: 'path',
+    description:
+      'task folder with card.json, or one file of rows; may be repeated: then each gets its own adapter, in a folder of its name in --output',
+  }),
   method: z
     .string()
     .default(DEFAULT_METHOD)
@@ -48,26 +54,36 @@ export const command = defineCommand({
   async run(context, options) {
     const settings = trainSettings.parse(options);
     const method = methodOf(options.method);
-    const task = await loadTask(context.files, options.task, taskOptions(options));
+    const [task, ...others] = await Promise.all(tasksIn(options.task).map((path) => loadTask(context.files, path, taskOptions(options))));
+    if (!task) return;
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
     const progress = trainingProgress(context);
     const { model, name, output, init, headLayers, limit, log, format } = options;
+    const common = {
+      files: context.files,
+      engine,
+      model: await modelFolder(context.files, model),
+      method,
+      settings,
+      resume: options.resume,
+      overwrite: options.overwrite,
+      ...given({ headLayers, limit, format }),
+      onEvent: progress.onEvent,
+      signal: context.signal,
+    };
     try {
-      const result = await trainTask({
-        files: context.files,
-        engine,
-        model: await modelFolder(context.files, model),
-        task,
-        method,
-        settings,
-        resume: options.resume,
-        overwrite: options.overwrite,
-        ...Object.fromEntries(
-          Object.entries({ name, output, init, headLayers, limit, log, format }).filter(([, value]) => value !== undefined),
-        ),
-        onEvent: progress.onEvent,
-        signal: context.signal,
-      });
+      if (others.length > 0) {
+        const results = await trainTasks({
+          ...common,
+          tasks: [task, ...others],
+          output: outputForSeveral(options),
+          onTask: ({ name: which }, i) => context.stderr(`${i}/${others.length + 1} ${which}`),
+        });
+        progress.stop();
+        context.stdout(context.json ? JSON.stringify(results) : renderSeveral(results, [task, ...others], output as string));
+        return;
+      }
+      const result = await trainTask({ ...common, task, ...given({ name, output, init, log }) });
       progress.stop();
       context.stdout(context.json ? JSON.stringify(result) : render(result, output, nextCommand(output, model, method, task)));
     } finally {
@@ -75,6 +91,68 @@ export const command = defineCommand({
     }
   },
 });
+
+/** @throws usage.flag */
+function tasksIn(paths: readonly string[]): readonly string[] {
+  if (paths.length === 0)
+    fail({ code: 'usage.flag', subject: '--task', found: 'nothing', expected: 'a path', next: 'Give --task <path>.' });
+  return paths;
+}
+
+function given<T extends Record<string, unknown>>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}
+
+/** @throws usage.flag */
+function outputForSeveral({
+  output,
+  ...options
+}: {
+  output?: string | undefined;
+  name?: string | undefined;
+  init?: string | undefined;
+  log?: string | undefined;
+}): string {
+  const single = (['name', 'init', 'log'] as const).find((flag) => options[flag] !== undefined);
+  if (single)
+    fail({
+      code: 'usage.flag',
+      subject: `--${single}`,
+      found: 'several tasks',
+      expected: 'one task',
+      next: `Leave out --${single}, or train the tasks one by one.`,
+    });
+  return (
+    output ??
+    fail({
+      code: 'usage.flag',
+      subject: '--output',
+      found: 'nothing',
+      expected: 'a folder',
+      next: 'Several tasks go to folders of their names in it.',
+    })
+  );
+}
+
+function renderSeveral(results: readonly TrainTaskResult[], tasks: readonly Task[], output: string): string {
+  const score = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(4));
+  const rows = results.map(({ name, metrics, majority, steps, seconds }, i) => {
+    const { metric } = tasks[i] as Task;
+    return [
+      name,
+      metric,
+      score(metrics.validation?.[metric]),
+      score(metrics.test?.[metric]),
+      score(majority),
+      `${steps}`,
+      duration(seconds),
+    ];
+  });
+  const header = ['task', 'metric', 'validation', 'test', 'majority', 'steps', 'time'];
+  return [...alignColumns([header, ...rows], [2, 3, 4, 5, 6]), `Saved in ${output}, a folder for each task.`].join('\n');
+}
 
 function nextCommand(output: string | undefined, model: string | undefined, { method }: ConfiguredMethod, { kind }: Task): string {
   const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;

@@ -29,4 +29,5 @@ export type { SpanCandidate } from './span.ts';
 export { createTrainingStep, type StepOptions, type StepResult, type TrainingStep } from './step.ts';
 export { headFor, sequenceLength } from './task-setup.ts';
 export { type TrainTaskOptions, trainTask } from './train-task.ts';
+export { type TrainTasksOptions, trainTasks } from './train-tasks.ts';
 export { type Saved, type TrainOptions, type TrainResult, trainModel } from './trainer.ts';

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { memoryFiles } from '../../src/base/files.ts';
 import { nodeFiles } from '../../src/base/files-node.ts';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { encoderShapes, type Graft } from '../../src/encoders/index.ts';
@@ -11,7 +12,7 @@ import { drawJointLoss } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import type { Engine, Feeds, FileWeight } from '../../src/session/session.ts';
-import { loadCaMtl, type SavedCaMtl } from '../../src/train/ca-mtl-folder.ts';
+import { loadCaMtl, type SavedCaMtl, saveCaMtl } from '../../src/train/ca-mtl-folder.ts';
 import { drawMultiTask, multiTaskParameters } from '../../src/train/multi-task-model.ts';
 import { compileStep } from '../../src/train/step.ts';
 import { ADAMW, ParameterStore } from '../../src/update/index.ts';
@@ -209,13 +210,20 @@ describe.skipIf(!existsSync(ROOT))(`CA-MTL against the published code (skipped w
       });
     });
 
-    test('pytorch_model.bin gives the same tensors', async () => {
+    test('pytorch_model.bin gives the same tensors, and so does a folder of ours made from it', async () => {
       const files = {
         ...nodeFiles,
         list: async (path: string) => (await nodeFiles.list(path)).filter((name) => name !== 'model.safetensors'),
       };
       const other = await loadCaMtl(files, folder);
       expect([...other.tensors]).toEqual([...model.tensors]);
+      const memory = memoryFiles();
+      await saveCaMtl(memory, 'ours', other);
+      const saved = await loadCaMtl(memory, 'ours');
+      expect([...saved.tensors]).toEqual([...model.tensors]);
+      expect(saved.heads).toEqual(other.heads);
+      for (const [name, weight] of saved.encoder.weights)
+        expect(await weight.read()).toEqual(await model.encoder.weights.get(name)?.read());
       expect(other.encoder.weights.size).toBe(encoderShapes(model.encoder.family, model.encoder.config).size);
       for (const [name, weight] of other.encoder.weights)
         expect(await weight.read()).toEqual(await model.encoder.weights.get(name)?.read());
