@@ -1,9 +1,9 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { float32, type Tensor } from '../base/tensor.ts';
-import type { NormPlace } from '../encoders/index.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
 import { FUSION_PRESETS, fusionParameters } from '../methods/fusion.ts';
+import { type FusionSite, fusionSites } from '../methods/fusion-sites.ts';
 import { attachComposition, type ConfiguredMethod, type FusionConfig, fuse, fusionConfig, modules } from '../methods/index.ts';
 import { fusionPath, PLACES } from '../methods/method.ts';
 import type { ParameterSpec } from '../nn/index.ts';
@@ -48,7 +48,7 @@ const FUSION_WEIGHTS = { bin: 'pytorch_model_adapter_fusion.bin', safetensors: '
 
 /** The parameters of a fusion in every layer, as Python keeps them: also in those where none of its adapters stands. */
 export function fusionSpecs(fusion: FusionFacts): ParameterSpec[] {
-  return pathsOf(fusion, placesOf(fusion)).flatMap((path) => fusionParameters(fusion.config, path, fusion.model.config.hidden));
+  return sitesOf(fusion).flatMap(({ path, width }) => fusionParameters(fusion.config, path, width));
 }
 
 /**
@@ -124,21 +124,14 @@ export async function loadFusion(files: Files, folder: string, options: LoadingF
   return { ...loaded, head, notes: [...loaded.notes, ...ofHead] };
 }
 
-/** Fused adapters all stand at the places of the first. */
-function placesOf({ adapters }: FusionFacts): NormPlace[] {
-  const [first] = adapters.values();
-  return PLACES.filter((place) => first?.method.places?.(first.config).includes(place));
-}
-
-function pathsOf({ name, model: { config, family } }: FusionFacts, places: readonly NormPlace[]): string[] {
-  return places.flatMap((place) => modules(config, []).map((module) => fusionPath({ encoder: config, family, name }, place, module)));
+function sitesOf({ name, adapters, model: { config, family } }: FusionFacts): FusionSite[] {
+  return fusionSites(name, adapters, { encoder: config, family });
 }
 
 /** The linear that Python makes where a fusion has nothing to train, reads nowhere, and misses when it is not in the file. */
 function unread(fusion: FusionFacts): [string, Tensor][] {
   if (fusionSpecs(fusion).length > 0) return [];
-  const d = fusion.model.config.hidden;
-  return pathsOf(fusion, placesOf(fusion)).flatMap((path): [string, Tensor][] => [
+  return sitesOf(fusion).flatMap(({ path, width: d }): [string, Tensor][] => [
     [`${path}.dense.weight`, float32([1, d], new Float32Array(d))],
     [`${path}.dense.bias`, float32([1], [0])],
   ]);
@@ -229,11 +222,11 @@ function ownTensors(
   }
   if (others.size > 0) notes.push(`${path} also holds weights of the fusion ${list([...others].map((one) => `'${one}'`))}, ignored.`);
 
-  const { prefix } = model.family;
-  const places = placesOf(fusion);
+  const { config: encoder, family } = model;
+  const places = [...new Set(sitesOf(fusion).flatMap(({ at }) => ('place' in at ? [at.place] : [])))];
   const stands = PLACES.filter((place) => {
-    const at = pathsOf(fusion, [place]);
-    return [...own.keys()].some((key) => at.some((one) => `${key.startsWith(prefix) ? '' : prefix}${key}`.startsWith(`${one}.`)));
+    const at = modules(encoder, []).map((module) => `${fusionPath({ encoder, family, name }, place, module)}.`);
+    return [...own.keys()].some((key) => at.some((path) => `${key.startsWith(family.prefix) ? '' : family.prefix}${key}`.startsWith(path)));
   });
   if (stands.length > 0 && stands.join() !== places.join())
     fail({

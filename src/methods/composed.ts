@@ -1,12 +1,13 @@
 import { fail } from '../base/errors.ts';
-import type { Graft, NormPlace } from '../encoders/index.ts';
-import { input } from '../graph/index.ts';
+import type { Graft } from '../encoders/index.ts';
+import { input, type Value } from '../graph/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import type { Attachment } from './attachment.ts';
-import { drawComposition } from './compose.ts';
+import { drawComposition, type Fused } from './compose.ts';
 import { adaptersOf, type Composition, describe, type Fuse, fusionsOf, lastOf } from './composition.ts';
 import { drawFusion, type FusionConfig, fusionParameters, valueRegularizer } from './fusion.ts';
-import { adapterPath, fusionPath, type MethodContext, modules, PLACES } from './method.ts';
+import { type FusionSite, fusionSites } from './fusion-sites.ts';
+import type { MethodContext } from './method.ts';
 import type { ConfiguredMethod } from './registry.ts';
 
 type EncoderFacts = Pick<MethodContext, 'encoder' | 'family'>;
@@ -30,6 +31,8 @@ const LEARNING_RATE = 5e-5;
 export function attachComposition(setup: Composition, parts: Parts, { encoder, family }: EncoderFacts): Attachment {
   const methods = new Map(adaptersOf(setup).map((name) => [name, composable(name, parts.adapters)]));
   const fusions = fusionsOf(setup).map((one) => fusionOf(one, parts, methods, { encoder, family }));
+  const lowRank = [...methods].flatMap(([name, { method }]) => (method.lowRankAt ? [name] : []));
+  if (lowRank.length > 0) checkFlat(setup, lowRank[0] as string);
   const adapterSpecs = [...methods].flatMap(([name, { method, config }]) => method.parameters(config, { encoder, family, name }));
   return {
     name: fusions[0]?.fuse.name ?? lastOf(setup),
@@ -41,34 +44,46 @@ export function attachComposition(setup: Composition, parts: Parts, { encoder, f
     graft(parameters, dropout, observe): Graft {
       // One value, however many sites read it.
       const sharpness = input(SHARPNESS, 'float32', []);
+      const mixed = (name: string, { layer, at, module }: Where, given: Fused): Value => {
+        const { config, sites } = fusions.find(({ fuse }) => fuse.name === name) as Fusion;
+        const { path, width } = sites.find((site) => site.module === module && same(site.at, at)) as FusionSite;
+        const shapes = new Map(fusionParameters(config, path, width).map((spec) => [spec.name, spec.shape]));
+        const where = `${layer}.${'place' in at ? at.place : at.linear}`;
+        const { output, attention } = drawFusion({
+          config,
+          own: (tail) => parameters(`${path}.${tail}`, shapes.get(`${path}.${tail}`) as readonly number[]),
+          query: config.query_before_ln ? given.unnormed : given.z,
+          residual: given.residual,
+          parts: given.parts,
+          // 0 too stands for the encoder's own, as in Python.
+          dropout: (scores) => dropout(scores, config.dropout_prob || encoder.attentionDropout, `fusion.${where}.${name}`),
+          ...(config.temperature && { sharpness }),
+        });
+        observe?.(`${name}/${where}`, attention, given.names);
+        return output;
+      };
+      const contextOf = (name: string) => ({ encoder, family, name });
       return {
         addNorm: (site) =>
           drawComposition(setup, site, {
             at(name) {
               const { method, config } = methods.get(name) as ConfiguredMethod;
-              return method.moduleAt?.(config, { encoder, family, name }, parameters, dropout, site);
+              return method.moduleAt?.(config, contextOf(name), parameters, dropout, site);
             },
-            fused({ name }, given) {
-              const { config, path, shapes } = fusions.find(({ fuse }) => fuse.name === name) as Fusion;
-              const where = `${site.layer}.${site.place}`;
-              const own = (tail: string) => {
-                const full = `${path(site.place, site.module)}.${tail}`;
-                return parameters(full, shapes.get(full) as readonly number[]);
-              };
-              const { output, attention } = drawFusion({
-                config,
-                own,
-                query: config.query_before_ln ? given.unnormed : given.z,
-                residual: given.residual,
-                parts: given.parts,
-                // 0 too stands for the encoder's own, as in Python.
-                dropout: (scores) => dropout(scores, config.dropout_prob || encoder.attentionDropout, `fusion.${where}.${name}`),
-                ...(config.temperature && { sharpness }),
-              });
-              observe?.(`${name}/${where}`, attention, given.names);
-              return output;
-            },
+            fused: ({ name }, given) => mixed(name, { ...site, at: { place: site.place } }, given),
           }),
+        // Beyond Python: the updates of a linear are mixed by an attention that asks with the linear's own output.
+        linear(site) {
+          const given = lowRank.flatMap((name) => {
+            const { method, config } = methods.get(name) as ConfiguredMethod;
+            const low = method.lowRankAt?.(config, contextOf(name), parameters, dropout, site);
+            return low ? [{ name, low }] : [];
+          });
+          if (given.length === 0) return site.y;
+          const [parts, names] = [given.map(({ low }) => low), given.map(({ name }) => name)];
+          const fused = { z: site.y, unnormed: site.y, residual: site.y, parts, names };
+          return mixed((setup as Fuse).name, { ...site, at: { linear: site.name } }, fused);
+        },
       };
     },
     regularizer: (parameters) =>
@@ -92,10 +107,29 @@ function temperatureAfter(steps: number): number {
 interface Fusion {
   readonly fuse: Fuse;
   readonly config: FusionConfig;
-  readonly path: (place: NormPlace, module: number) => string;
+  readonly sites: readonly FusionSite[];
   readonly specs: readonly ParameterSpec[];
-  /** By full name, those of layers without anything to fuse too. */
-  readonly shapes: ReadonlyMap<string, readonly number[]>;
+}
+
+interface Where {
+  readonly layer: number;
+  readonly module: number;
+  readonly at: FusionSite['at'];
+}
+
+function same(a: FusionSite['at'], b: FusionSite['at']): boolean {
+  return 'place' in a ? 'place' in b && a.place === b.place : 'linear' in b && a.linear === b.linear;
+}
+
+/** @throws method.config */
+function checkFlat(setup: Composition, name: string): void {
+  if (typeof setup === 'string' || setup.type !== 'fuse' || setup.children.some((child) => typeof child !== 'string'))
+    fail({
+      code: 'method.config',
+      subject: `adapter '${name}'`,
+      found: `${describe(setup)}, with an update of linears`,
+      expected: 'a fusion of names: such adapters cannot be stacked',
+    });
 }
 
 function fusionOf(
@@ -114,23 +148,13 @@ function fusionOf(
         fusions.size > 0 ? `one of ${[...fusions.keys()].map((name) => `'${name}'`).join(', ')}` : 'a fusion that was added or loaded',
     });
   const own = new Map(adaptersOf(fuse).map((name) => [name, methods.get(name) as ConfiguredMethod]));
-  const path = (place: NormPlace, module: number) => fusionPath({ encoder, family, name: fuse.name }, place, module);
   const adapted = new Set(
     [...own].flatMap(([name, { method, config: at }]) => sitesOf(name, method.parameters(at, { encoder, family, name }))),
   );
-  const all = commonPlaces(own).flatMap((place) => modules(encoder, []).map((module) => ({ place, module })));
-  const specsAt = ({ place, module }: (typeof all)[number]) => fusionParameters(config, path(place, module), encoder.hidden);
+  const sites = fusionSites(fuse.name, own, { encoder, family });
   // Python makes a fusion in every layer of a place; one with nothing to fuse never trains.
-  const used = all.filter(({ place, module }) =>
-    [...own.keys()].some((name) => adapted.has(adapterPath({ encoder, family, name }, place, module))),
-  );
-  return {
-    fuse,
-    config,
-    path,
-    specs: used.flatMap(specsAt),
-    shapes: new Map(all.flatMap(specsAt).map(({ name, shape }) => [name, shape])),
-  };
+  const used = sites.filter((site) => [...own.keys()].some((name) => adapted.has(site.adapterPath(name))));
+  return { fuse, config, sites, specs: used.flatMap(({ path, width }) => fusionParameters(config, path, width)) };
 }
 
 /** The modules that an adapter's parameters belong to, as paths that end with its name. */
@@ -147,31 +171,12 @@ function composable(name: string, adapters: ReadonlyMap<string, ConfiguredMethod
       found: 'none of that name',
       expected: adapters.size > 0 ? `one of ${[...adapters.keys()].join(', ')}` : 'adapters to put together',
     });
-  if (!found.method.moduleAt)
+  if (!found.method.moduleAt && !found.method.linears?.(found.config).length)
     fail({
       code: 'method.config',
       subject: `adapter '${name}'`,
       found: `the method ${found.text}, which cannot be fused or stacked`,
-      expected: 'a bottleneck adapter',
+      expected: 'a bottleneck adapter, or LoRA without a gate',
     });
   return found;
-}
-
-/** Fused adapters stand at the same places. @throws method.config naming two that do not */
-function commonPlaces(methods: ReadonlyMap<string, ConfiguredMethod>): NormPlace[] {
-  const placesOf = ({ method, config }: ConfiguredMethod) => PLACES.filter((place) => method.places?.(config).includes(place));
-  const [[firstName, first]] = [...methods] as [[string, ConfiguredMethod]];
-  const expected = placesOf(first);
-  for (const [name, one] of methods) {
-    const found = placesOf(one);
-    if (found.join() !== expected.join())
-      fail({
-        code: 'method.config',
-        subject: `the fused adapter '${name}'`,
-        found: `modules after ${found.join(' and ')}`,
-        expected: `after ${expected.join(' and ')}, as '${firstName}' has them`,
-        next: 'Fuse adapters of the same kind.',
-      });
-  }
-  return expected;
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import type { Graft, LinearName } from '../encoders/index.ts';
-import { add, matmul } from '../graph/index.ts';
-import { NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
+import type { Graft, LinearName, LinearSite } from '../encoders/index.ts';
+import { add, expand, matmul, mul, scalar, type Value } from '../graph/index.ts';
+import { NORMAL, type ParameterSpec, type Parameters, ZERO } from '../nn/index.ts';
 import { loraPath, type Method, type MethodContext, modules } from './method.ts';
 import { perSequence, sequenceGate } from './per-sequence.ts';
 
@@ -54,15 +54,11 @@ export const LORA: Method<LoraConfig> = {
       linears(config).flatMap((name) => parametersAt(config, context, name, module)),
     ),
   graft(config, context, parameters, dropout): Graft {
-    const adapted = new Set(linears(config));
     return {
-      linear({ name, layer, module, x, y, ...rows }) {
-        if (!adapted.has(name) || config.leave_out.includes(module)) return y;
-        const specs = parametersAt(config, context, name, module);
-        const own = (tail: string) => {
-          const spec = specs.find((one) => one.name.endsWith(`.${tail}`)) as ParameterSpec;
-          return parameters(spec.name, spec.shape);
-        };
+      linear(site) {
+        const { name, layer, module, x, y, ...rows } = site;
+        if (!stands(config, site)) return y;
+        const own = resolver(config, context, parameters, site);
         const dropped = dropout(x, config.dropout, `layer.${layer}.${name}.${context.name}`);
         const low = matmul(dropped, own('lora_A'), { transB: true });
         if (!config.use_gating) return add(y, matmul(low, own('lora_B'), { transB: true, alpha: config.alpha / config.r }));
@@ -71,7 +67,41 @@ export const LORA: Method<LoraConfig> = {
       },
     };
   },
+  // A gate averages over tokens, so a gated update is no product of low rank.
+  linears: (config) => (config.use_gating ? [] : linears(config)),
+  lowRankAt(config, context, parameters, dropout, site) {
+    const { name, layer, x } = site;
+    if (!stands(config, site)) return undefined;
+    const own = resolver(config, context, parameters, site);
+    const [down, up] = [own('lora_A'), own('lora_B')];
+    return {
+      input: dropout(x, config.dropout, `layer.${layer}.${name}.${context.name}`),
+      down,
+      downBias: expand(scalar(0), [config.r]),
+      activation: 'linear',
+      up: mul(up, scalar(config.alpha / config.r)),
+      upBias: expand(scalar(0), [up.shape[0] as number]),
+    };
+  },
 };
+
+function stands(config: LoraConfig, { name, module }: LinearSite): boolean {
+  return linears(config).includes(name) && !config.leave_out.includes(module);
+}
+
+/** A parameter at one linear by the end of its name. */
+function resolver(
+  config: LoraConfig,
+  context: MethodContext,
+  parameters: Parameters,
+  { name, module }: LinearSite,
+): (tail: string) => Value {
+  const specs = parametersAt(config, context, name, module);
+  return (tail) => {
+    const spec = specs.find((one) => one.name.endsWith(`.${tail}`)) as ParameterSpec;
+    return parameters(spec.name, spec.shape);
+  };
+}
 
 const ATTENTION: Readonly<Record<LoraConfig['attn_matrices'][number], LinearName>> = {
   q: 'query',

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { fail } from '../base/errors.ts';
-import type { AddNormSite, EncoderConfig, EncoderFamily, Graft, LinearName, NormPlace } from '../encoders/index.ts';
+import type { AddNormSite, EncoderConfig, EncoderFamily, Graft, LinearName, LinearSite, NormPlace } from '../encoders/index.ts';
 import type { Value } from '../graph/index.ts';
 import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';
 import type { LowRank } from './low-rank.ts';
@@ -49,7 +49,10 @@ export interface Method<C extends MethodConfig = MethodConfig> {
   mixesTokens(config: C): boolean;
   /** Methods that compositions can take apart: where their modules stand, and one of them; undefined where it has none. */
   places?(config: C): readonly NormPlace[];
+  linears?(config: C): readonly LinearName[];
   moduleAt?(config: C, context: MethodContext, parameters: Parameters, dropout: Dropout, site: AddNormSite): AddNormModule | undefined;
+  /** What it adds to a linear: [rows, out]. */
+  lowRankAt?(config: C, context: MethodContext, parameters: Parameters, dropout: Dropout, site: LinearSite): LowRank | undefined;
 }
 
 /** One adapter at one add-norm site, in the steps that compositions put other things between. All values are [rows, d]. */

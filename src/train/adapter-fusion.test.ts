@@ -231,7 +231,11 @@ describe('what cannot be fused', () => {
       [() => model.addAdapterFusion(['a', 'a']), 'adapter.duplicate', "found the adapter 'a' twice"],
       [() => model.addAdapterFusion(['a', 'x']), 'adapter.missing', "adapter 'x': found none of that name; expected one of a, b, c"],
       [() => model.addAdapterFusion(['a', 'double']), 'method.config', "the fused adapter 'double': found modules after attention"],
-      [() => model.addAdapterFusion(['a', 'low']), 'method.config', 'which cannot be fused'],
+      [
+        () => model.addAdapterFusion(['a', 'low']),
+        'method.config',
+        "the fused adapter 'low': found low-rank updates of query, value; expected modules after output, as 'a' has",
+      ],
       [() => model.addAdapterFusion(['a', 'b'], 'dynamik'), 'method.config', "Did you mean 'dynamic'?"],
       [() => model.addAdapterFusion(['a', 'b'], wrong({ keys: true })), 'method.config', "key 'keys': found no such key"],
       [
@@ -252,7 +256,7 @@ describe('what cannot be fused', () => {
         'adapter.missing',
         "fusion 'a,b': found none of that name; expected one of mixed, b,c",
       ],
-      [() => model.setActiveAdapters(stack('a', 'low')), 'method.config', 'which cannot be fused or stacked'],
+      [() => model.setActiveAdapters(stack('a', 'low')), 'method.config', 'such adapters cannot be stacked'],
       [() => model.deleteAdapterFusion('mixd'), 'adapter.missing', "Did you mean 'mixed'?"],
       [() => model.trainAdapterFusion('a', { task }), 'usage.value', "found the name 'a'; expected a composition with a fusion"],
       [() => model.trainAdapterFusion(stack('a', 'b'), { task }), 'usage.value', 'found no fusion in it'],

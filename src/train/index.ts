@@ -14,12 +14,20 @@ export type {
   TrainAdapterFusionOptions,
   TrainAdapterOptions,
 } from './auto-adapter-options.ts';
+export { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 export type { TrainTaskResult } from './card.ts';
 export { type Built, describeEncoders, describeMethods, type EncoderEntry, type MethodEntry } from './catalogue.ts';
 export { maxTokens, type Prepared, prepare, type Unit } from './data.ts';
 export { type FusionResult, type TrainFusionOptions, trainFusion } from './fusion-task.ts';
 export { type InspectedPart, type Inspection, inspectPath } from './inspect.ts';
 export { adapterModel, type Drawing, drawModel, type Model, trainableParameters } from './model.ts';
+export {
+  drawMultiTask,
+  type MultiTaskDrawing,
+  type MultiTaskModel,
+  multiTaskParameters,
+  multiTaskStart,
+} from './multi-task-model.ts';
 export { createPredictor, type Predictor } from './predictor.ts';
 export { type PretrainOptions, type PretrainSettings, type PretrainState, pretrain } from './pretrain.ts';
 export { type PretrainEncoderOptions, pretrainEncoder, pretrainSettings } from './pretrain-encoder.ts';

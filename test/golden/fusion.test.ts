@@ -70,7 +70,7 @@ test('what Python cannot run is refused, or does what one would expect', async (
     'last adapter left out of a layer where another is': 'drawn',
     'nested stack without any adapter in a layer': 'drawn',
     'adapters at different sites': 'method.config',
-    'low-rank adapters': 'method.config',
+    'low-rank adapters': 'drawn',
     'an adapter that is missing': 'adapter.missing',
   });
 });

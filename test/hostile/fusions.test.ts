@@ -72,7 +72,13 @@ const ATTEMPTS: Attempt[] = [
   ['another size', 'adapter.mismatch', /hidden_size/, () => changed(set('hidden_size', 768))],
   ['steps that are text', 'adapter.format', /'training_steps'/, () => changed(set('training_steps', 'many'))],
   ['half a step', 'adapter.format', /'training_steps'/, () => changed(set('training_steps', 0.5))],
-  ['adapters that cannot be fused', 'method.config', /cannot be fused/, () => changed(same), { adapters: seq(['a', 'b'], 'lora') }],
+  [
+    'adapters that cannot be fused',
+    'method.config',
+    /cannot be fused/,
+    () => changed(same),
+    { adapters: seq(['a', 'b'], 'lora[use_gating=True]') },
+  ],
   [
     'adapters at more places',
     'adapter.mismatch',

@@ -21,7 +21,12 @@ beforeAll(async () => {
   place = createWorkspace();
   for (const name of ['mood', 'words'])
     await place.run(['train', '--model', '@bert', '--task', `@tasks/${name}`, '--output', `@out/${name}`, ...quick]);
-  const elsewhere = { distil: ['@distilbert', 'seq_bn'], double: ['@bert', 'double_seq_bn'], lora: ['@bert', 'lora'] };
+  const elsewhere = {
+    distil: ['@distilbert', 'seq_bn'],
+    double: ['@bert', 'double_seq_bn'],
+    lora: ['@bert', 'lora'],
+    lora2: ['@bert', 'lora[r=4]'],
+  };
   for (const [name, [model, method]] of Object.entries(elsewhere))
     await place.run([
       'train',
@@ -99,6 +104,19 @@ describe('multigraft fuse', () => {
     );
   });
 
+  it('mixes LoRA adapters of different ranks, which Python cannot', async () => {
+    const both = ['--adapter', '@out/lora', '--adapter', '@out/lora2'];
+    const common = ['--model', '@bert', '--task', '@tasks/mood'];
+    const { code, out, err } = await place.run(['fuse', ...common, ...both, '--output', '@fused/low', ...quick, '--json']);
+    expect([code, err]).toEqual([0, '']);
+    const { attention, metrics } = JSON.parse(out);
+    expect(attention.sites.map(({ layer, place: at }: { layer: number; place: string }) => `${layer} ${at}`)).toEqual([
+      ...['0 query', '0 value', '1 query', '1 value', '2 query', '2 value'],
+    ]);
+    const again = await place.run(['evaluate', ...common, '--adapter', '@fused/low', '--json', '--threads', '1']);
+    expect(JSON.parse(again.out).metrics.accuracy).toBeCloseTo((metrics.test ?? metrics.validation).accuracy, 5);
+  });
+
   it('trains the adapters too when asked', async () => {
     expect((await fuse('mood', 'unfrozen', '--unfreeze-adapters')).code).toBe(0);
     const bytes = (folder: string) => readFileSync(place.path(folder, 'pytorch_adapter.bin'));
@@ -117,9 +135,13 @@ describe('multigraft fuse', () => {
     [
       'fuse --task @tasks/mood --adapter @out/mood --adapter @out/double',
       1,
-      "the fused adapter 'double': found modules after attention and output; expected after output, as 'mood' has them.",
+      "the fused adapter 'double': found modules after attention and output; expected modules after output, as 'mood' has.",
     ],
-    ['fuse --task @tasks/mood --adapter @out/mood --adapter @out/lora', 1, "adapter 'lora': found the method"],
+    [
+      'fuse --task @tasks/mood --adapter @out/mood --adapter @out/lora',
+      1,
+      "the fused adapter 'lora': found low-rank updates of query, value; expected modules after output, as 'mood' has.",
+    ],
     ['fuse --task @tasks/mood --adapter @out/mood --adapter @out/distil', 1, 'distilbert'],
     ['fuse --task @tasks/mood --adapter @out/mood --adapter @out/none', 1, '@out/none'],
     [
