@@ -5,6 +5,7 @@ export const commands: Commands = {
   demo: async () => (await import('./demo.ts')).command,
   train: async () => (await import('./train.ts')).command,
   fuse: async () => (await import('./fuse.ts')).command,
+  prune: async () => (await import('./prune.ts')).command,
   predict: async () => (await import('./predict.ts')).command,
   evaluate: async () => (await import('./evaluate.ts')).command,
   inspect: async () => (await import('./inspect.ts')).command,

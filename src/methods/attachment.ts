@@ -17,6 +17,8 @@ export interface Attachment {
   readonly mixesTokens: boolean;
   /** The program's input [B] int32 that says which task each sequence belongs to, where it asks for that. */
   readonly taskIds?: Value;
+  /** Parameters that belong to one task alone, by full name; where there are any, all sequences of a run must be of one task. */
+  readonly perTask?: ReadonlyMap<string, number>;
   /** What trains with it. Other parameters that it reads are frozen. */
   readonly parameters: readonly ParameterSpec[];
   readonly start?: AttachmentStart;

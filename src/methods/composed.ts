@@ -1,6 +1,6 @@
 import { fail } from '../base/errors.ts';
 import type { Graft } from '../encoders/index.ts';
-import { input, type Value } from '../graph/index.ts';
+import { concat, input, slice, type Value } from '../graph/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import type { Attachment } from './attachment.ts';
 import { drawComposition, type Fused } from './compose.ts';
@@ -17,7 +17,12 @@ export interface Parts {
   readonly fusions: ReadonlyMap<string, FusionConfig>;
   /** Whether the adapters train with the fusions. */
   readonly trainAdapters?: boolean;
+  /** Whether {@link FUSION_MASK}, [children], is added to the scores of the one fusion, to leave some out without another program. */
+  readonly masked?: boolean;
 }
+
+/** Input of {@link Parts.masked}: 0 for adapters that count, a large negative number for others. */
+export const FUSION_MASK = 'fusion.mask';
 
 const SHARPNESS = 'fusion.sharpness';
 const FIRST_TEMPERATURE = 50;
@@ -44,8 +49,9 @@ export function attachComposition(setup: Composition, parts: Parts, { encoder, f
     graft(parameters, dropout, observe): Graft {
       // One value, however many sites read it.
       const sharpness = input(SHARPNESS, 'float32', []);
+      const mask = parts.masked ? input(FUSION_MASK, 'float32', [fusions[0]?.fuse.children.length as number]) : undefined;
       const mixed = (name: string, { layer, at, module }: Where, given: Fused): Value => {
-        const { config, sites } = fusions.find(({ fuse }) => fuse.name === name) as Fusion;
+        const { fuse, config, sites } = fusions.find(({ fuse }) => fuse.name === name) as Fusion;
         const { path, width } = sites.find((site) => site.module === module && same(site.at, at)) as FusionSite;
         const shapes = new Map(fusionParameters(config, path, width).map((spec) => [spec.name, spec.shape]));
         const where = `${layer}.${'place' in at ? at.place : at.linear}`;
@@ -57,6 +63,7 @@ export function attachComposition(setup: Composition, parts: Parts, { encoder, f
           parts: given.parts,
           // 0 too stands for the encoder's own, as in Python.
           dropout: (scores) => dropout(scores, config.dropout_prob || encoder.attentionDropout, `fusion.${where}.${name}`),
+          ...(mask && { mask: maskOf(mask, fuse, given.names) }),
           ...(config.temperature && { sharpness }),
         });
         observe?.(`${name}/${where}`, attention, given.names);
@@ -115,6 +122,16 @@ interface Where {
   readonly layer: number;
   readonly module: number;
   readonly at: FusionSite['at'];
+}
+
+/** The entries of those children that stand at a site. */
+function maskOf(mask: Value, { children }: Fuse, names: readonly string[]): Value {
+  const all = children.map(lastOf);
+  if (names.length === all.length) return mask;
+  return concat(
+    names.map((name) => slice(mask, 0, all.indexOf(name), all.indexOf(name) + 1)),
+    0,
+  );
 }
 
 function same(a: FusionSite['at'], b: FusionSite['at']): boolean {

@@ -102,16 +102,18 @@ export interface FusionInputs {
   readonly residual: Value;
   readonly parts: readonly LowRank[];
   readonly dropout: (scores: Value) => Value;
+  /** [n]: added to the scores, to leave parts out. */
+  readonly mask?: Value;
   /** 1/T: a scalar; 1 where absent. */
   readonly sharpness?: Value;
 }
 
 /** The mixture with its residual [rows, d], and the attention α [rows, n] in the order of the parts. */
-export function drawFusion({ config, own, query, residual, parts, dropout, sharpness }: FusionInputs): {
+export function drawFusion({ config, own, query, residual, parts, dropout, mask, sharpness }: FusionInputs): {
   readonly output: Value;
   readonly attention: Value;
 } {
-  const { ups, biases, keep, sums, weighted, inOrder } = besideEachOther(parts);
+  const { ups, biases, keep, sums, weighted, inOrder, inColumns } = besideEachOther(parts);
   const d = query.shape.at(-1) as number;
   const asked = config.query ? gemm(query, own('query.weight'), own('query.bias'), { transB: true }) : query;
   const t = config.key ? matmul(asked, own('key.weight')) : asked;
@@ -122,7 +124,8 @@ export function drawFusion({ config, own, query, residual, parts, dropout, sharp
   if (config.residual_before) scores = add(scores, reduceSum(mul(t, residual), [1]));
   if (config.key) scores = add(scores, matmul(asked, reshape(own('key.bias'), [d, 1])));
   const dropped = dropout(scores);
-  const attention = softmax(sharpness ? mul(dropped, sharpness) : dropped);
+  const sharp = sharpness ? mul(dropped, sharpness) : dropped;
+  const attention = softmax(mask ? add(sharp, inColumns(mask)) : sharp);
 
   const weights = keep ? mul(attention, keep) : attention;
   let mixture = add(matmul(weighted(weights), ups, { transB: true }), matmul(weights, biases));

@@ -13,10 +13,11 @@ export {
   graftCaMtl,
   isCaMtlName,
 } from './ca-mtl/index.ts';
-export { attachComposition, type Parts } from './composed.ts';
+export { attachComposition, FUSION_MASK, type Parts } from './composed.ts';
 export { adaptersOf, type Composition, describe, type Fuse, fuse, fusionsOf, lastOf, type Stack, stack } from './composition.ts';
 export { FUSION_PRESETS, type FusionConfig, fusionConfig } from './fusion.ts';
 export { parseGrammar } from './grammar.ts';
 export { LORA } from './lora.ts';
 export { type AdapterLayout, adapterPath, loraPath, type Method, type MethodConfig, type MethodContext, modules } from './method.ts';
+export { attachPerTask } from './per-task.ts';
 export { type ConfiguredMethod, configureMethod, DEFAULT_METHOD, METHODS, methodNames, methodOfConfig } from './registry.ts';

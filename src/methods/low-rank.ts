@@ -72,6 +72,8 @@ export interface BesideEachOther {
   readonly weighted: (weights: Value) => Value;
   /** [rows, n] with columns as above → in the order of the given parts. */
   readonly inOrder: (x: Value) => Value;
+  /** [n] in the order of the given parts → [n] in that of the columns. */
+  readonly inColumns: (x: Value) => Value;
 }
 
 /** One product makes the inner units of all parts that read the same value with the same activation. */
@@ -121,15 +123,27 @@ export function besideEachOther(parts: readonly LowRank[]): BesideEachOther {
       blocks
         ? mul(inners, matmul(weights, blocks, { transB: true }))
         : reshape(mul(apart(inners), reshape(weights, [rows, n, 1])), [rows, columns]),
-    inOrder(x) {
-      const places = parts.map((part) => ordered.indexOf(part));
-      if (places.every((place, i) => place === i)) return x;
-      return concat(
-        places.map((place) => slice(x, 1, place, place + 1)),
+    inOrder: (x) =>
+      picked(
+        x,
         1,
-      );
-    },
+        parts.map((part) => ordered.indexOf(part)),
+      ),
+    inColumns: (x) =>
+      picked(
+        x,
+        0,
+        ordered.map((part) => parts.indexOf(part)),
+      ),
   };
+}
+
+function picked(x: Value, axis: number, places: readonly number[]): Value {
+  if (places.every((place, i) => place === i)) return x;
+  return concat(
+    places.map((place) => slice(x, axis, place, place + 1)),
+    axis,
+  );
 }
 
 function groupsOf(parts: readonly LowRank[]): LowRank[][] {

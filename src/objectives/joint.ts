@@ -19,9 +19,14 @@ export interface JointLoss {
  * `lossWeights` (multilabel); `startPositions`, `endPositions` int32, `startWeights`, `endWeights` [B] (spans). For a choice
  * head t, whose logits are one number per sequence: `choices.t` [Rt, choices] int32 (the sequences of each row, by their
  * place in the batch), `labels.t` int32 and `lossWeights.t` [Rt]. A weight is 1/count over the task's units in the whole
- * batch, or 0.
+ * batch, or 0. `scaled` makes of each task's loss what its weight is for.
  */
-export function drawJointLoss(heads: readonly Head[], logits: readonly Value[], taskIds: Value): JointLoss {
+export function drawJointLoss(
+  heads: readonly Head[],
+  logits: readonly Value[],
+  taskIds: Value,
+  { scaled = (loss) => loss }: { readonly scaled?: (loss: Value, task: number) => Value } = {},
+): JointLoss {
   const shared = sharedInputs();
   const labelSets = Math.max(
     ...heads.map(({ config }) => (config.head_type === 'multilabel_classification' ? (config.num_labels ?? 0) : 0)),
@@ -33,7 +38,7 @@ export function drawJointLoss(heads: readonly Head[], logits: readonly Value[], 
     return drawLoss(head, answers, ownTargets(head.config.head_type, shared, mine, labelSets));
   });
   const weights = input('taskWeights', 'float32', [heads.length]);
-  const weighted = taskLosses.map((loss, task) => mul(loss, reshape(slice(weights, 0, task, task + 1), [])));
+  const weighted = taskLosses.map((loss, task) => mul(scaled(loss, task), reshape(slice(weights, 0, task, task + 1), [])));
   return { loss: weighted.reduce(add), taskLosses };
 }
 

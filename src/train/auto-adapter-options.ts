@@ -4,7 +4,7 @@ import { ADAPTER_CONFIG, HEAD_CONFIG } from '../checkpoint/index.ts';
 import { type Fuse, fuse } from '../methods/index.ts';
 import type { MajorityScore } from '../metrics/index.ts';
 import type { Engine } from '../session/session.ts';
-import type { Field, Task } from '../tasks/index.ts';
+import type { Field, Split, Task } from '../tasks/index.ts';
 import { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
 import type { TrainResult } from './trainer.ts';
 
@@ -76,6 +76,13 @@ export interface PredictOptions {
 
 export interface EvaluateOptions extends Pick<PredictOptions, 'maxLength' | 'onProgress' | 'onNote'> {
   readonly limit?: number;
+}
+
+export interface PruneFusionOptions extends Pick<PredictOptions, 'maxLength' | 'onProgress'> {
+  readonly split?: Split;
+  readonly limit?: number;
+  /** How much of the task's metric may be lost. */
+  readonly tolerance?: number;
 }
 
 export interface Evaluation {

@@ -10,6 +10,7 @@ export type {
   LoadOptions,
   PredictOptions,
   PretrainedOptions,
+  PruneFusionOptions,
   SummaryRow,
   TrainAdapterFusionOptions,
   TrainAdapterOptions,
@@ -31,6 +32,7 @@ export {
 export { createPredictor, type Predictor } from './predictor.ts';
 export { type PretrainOptions, type PretrainSettings, type PretrainState, pretrain } from './pretrain.ts';
 export { type PretrainEncoderOptions, pretrainEncoder, pretrainSettings } from './pretrain-encoder.ts';
+export type { Pruning } from './prune.ts';
 export type { HeadChoice, SetupOptions } from './saved.ts';
 export { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
 export type { SpanCandidate } from './span.ts';

@@ -97,8 +97,8 @@ class Means {
 }
 
 /** Units of similar length together, as many as {@link RUN_TOKENS} allows; the longest first, so that memory peaks at once. */
-function* batches(units: readonly Unit[]): Generator<Unit[]> {
-  let held: Unit[] = [];
+export function* batches<U extends Unit>(units: readonly U[]): Generator<U[]> {
+  let held: U[] = [];
   let longest = 0;
   for (const unit of units.toSorted((a, b) => b.length - a.length)) {
     longest = Math.max(longest, unit.length);

@@ -47,6 +47,9 @@ export type TrainEvent =
       readonly examplesPerSecond: number;
       readonly steps: number;
       readonly secondsLeft: number;
+      /** Where several tasks are learnt at once: the loss of each that had rows, and which rows those were. */
+      readonly losses?: Readonly<Record<string, number>>;
+      readonly rows?: Readonly<Record<string, readonly number[]>>;
     }
   | {
       readonly type: 'evaluation';

@@ -36,12 +36,12 @@ export function modelOf(
   shelf: Shelf,
   setup: Composition | undefined,
   head: Head,
-  { trainAdapters = false }: { readonly trainAdapters?: boolean } = {},
+  { trainAdapters = false, masked = false }: { readonly trainAdapters?: boolean; readonly masked?: boolean } = {},
 ): Model {
   const { encoder, adapters } = shelf;
   if (setup === undefined) return adapterModel(encoder, configureMethod('head'), '', head);
   if (typeof setup === 'string') return adapterModel(encoder, adapters.get(setup).method, setup, head);
-  const attachment = attachmentOf(shelf, setup, { trainAdapters });
+  const attachment = attachmentOf(shelf, setup, { trainAdapters, masked });
   const frozen = trainAdapters ? [] : adaptersOf(setup).map((name) => adapterTensors(name, adapters.get(name), encoder));
   return { encoder, attachment, head, frozen: new Map(frozen.flatMap((tensors) => [...tensors])) };
 }
@@ -52,13 +52,15 @@ export function attachmentOf(
   setup: Stack | Fuse,
   {
     trainAdapters = false,
+    masked = false,
     fresh = new Map(),
-  }: { readonly trainAdapters?: boolean; readonly fresh?: ReadonlyMap<string, FusionConfig> } = {},
+  }: { readonly trainAdapters?: boolean; readonly masked?: boolean; readonly fresh?: ReadonlyMap<string, FusionConfig> } = {},
 ): Attachment {
   const parts = {
     adapters: new Map(adaptersOf(setup).map((name) => [name, adapters.get(name).method])),
     fusions: new Map(fusionsOf(setup).map(({ name }) => [name, fresh.get(name) ?? fusions.get(name).config])),
     trainAdapters,
+    masked,
   };
   return attachComposition(setup, parts, { encoder: encoder.config, family: encoder.family });
 }

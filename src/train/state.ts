@@ -12,46 +12,77 @@ const count = z.number().int().nonnegative();
  * What a run keeps on disk so that it can be killed at any moment: `state/state.json` names the files that belong to it.
  * Files are written first and state.json last, each atomically, so state.json always speaks of complete files.
  */
-const stateSchema = z.object({
-  version: z.literal(1),
-  /** Null until the first save: a run killed before it starts over. */
-  saved: z
-    .object({
-      progress: z.object({
-        step: count,
-        sampler: z.object({ epoch: count, batch: count, rowCount: count, batchSize: count, shuffle: z.boolean(), seed: z.number() }),
-        stale: count,
-        best: z.object({ step: count, metric: z.number() }).nullable(),
-      }),
-      parameters: z.string().regex(/^parameters-\d+\.safetensors$/),
-      best: z
-        .string()
-        .regex(/^best-\d+\.safetensors$/)
-        .nullable(),
-    })
-    .nullable(),
-  /** Bytes of the log that belong to this state; what was logged later is cut off at resume. */
-  logLength: count,
-  /** What the run was started with. */
-  settings: z.record(z.string(), z.unknown()),
+const stateSchema = <P extends z.ZodType>(progress: P) =>
+  z.object({
+    version: z.literal(1),
+    /** Null until the first save: a run killed before it starts over. */
+    saved: z
+      .object({
+        progress,
+        parameters: z.string().regex(/^parameters-\d+\.safetensors$/),
+        best: z
+          .string()
+          .regex(/^best-\d+\.safetensors$/)
+          .nullable(),
+      })
+      .nullable(),
+    /** Bytes of the log that belong to this state; what was logged later is cut off at resume. */
+    logLength: count,
+    /** What the run was started with. */
+    settings: z.record(z.string(), z.unknown()),
+  });
+
+const progressSchema = z.object({
+  step: count,
+  sampler: z.object({ epoch: count, batch: count, rowCount: count, batchSize: count, shuffle: z.boolean(), seed: z.number() }),
+  stale: count,
+  best: z.object({ step: count, metric: z.number() }).nullable(),
 });
 
-type StateFile = z.infer<typeof stateSchema>;
+/** Where a run stands, beside its tensors: plain data, in which `best` may be absent. */
+interface AnyProgress {
+  readonly step: number;
+  readonly best: { readonly step: number } | undefined;
+}
+
+/** What is saved of a run whose progress is `P`. */
+export interface SavedRun<P> {
+  readonly progress: P;
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  readonly best: ReadonlyMap<string, Tensor> | undefined;
+}
+
+interface StateFile {
+  readonly version: 1;
+  readonly saved: { readonly progress: unknown; readonly parameters: string; readonly best: string | null } | null;
+  readonly logLength: number;
+  readonly settings: Readonly<Record<string, unknown>>;
+}
 
 const FOLDER = 'state';
 const ANEW = 'Start anew without --resume.';
 
-export interface RunState {
+export interface RunState<P = Saved['progress']> {
   /** Starts a run: an earlier unfinished one is removed. Returns whether there was one. */
   begin(): Promise<boolean>;
-  save(saved: Saved, logLength: number): Promise<void>;
+  save(saved: SavedRun<P>, logLength: number): Promise<void>;
   /** `saved` is absent where the run was ended before its first save. Throws `train.resume` when nothing can be resumed or the settings differ. */
-  load(): Promise<{ readonly saved: Saved | undefined; readonly logLength: number }>;
+  load(): Promise<{ readonly saved: SavedRun<P> | undefined; readonly logLength: number }>;
   remove(): Promise<void>;
 }
 
 /** The state of the run that goes to `output`. `settings` is everything that decides the result: a run resumes with the same only. */
 export function runState(files: Files, output: string, settings: Readonly<Record<string, unknown>>): RunState {
+  return runStateOf<Saved['progress']>(files, output, settings, progressSchema);
+}
+
+/** As {@link runState} for another kind of progress. `schema` describes it as it lies in the file, with null for an absent `best`. */
+export function runStateOf<P extends AnyProgress>(
+  files: Files,
+  output: string,
+  settings: Readonly<Record<string, unknown>>,
+  schema: z.ZodType,
+): RunState<P> {
   const folder = joinPath(output, FOLDER);
   const path = joinPath(folder, 'state.json');
   const write = (saved: StateFile['saved'], logLength: number) =>
@@ -76,13 +107,14 @@ export function runState(files: Files, output: string, settings: Readonly<Record
       await keepOnly(['state.json', names.parameters, ...(names.best ? [names.best] : [])]);
     },
     async load() {
-      const { saved, logLength, settings: before } = await readState();
-      compareSettings(before, settings, path);
+      const { saved, logLength, settings: given } = await readState();
+      compareSettings(given, settings, path);
       if (saved === null) return { saved: undefined, logLength };
       const { progress } = saved;
       const parameters = await readTensors(saved.parameters);
       const best = saved.best === null ? undefined : await readTensors(saved.best);
-      return { saved: { progress: { ...progress, best: progress.best ?? undefined }, parameters, best }, logLength };
+      const { best: before, ...rest } = progress as { readonly best: unknown };
+      return { saved: { progress: { ...rest, best: before ?? undefined } as P, parameters, best }, logLength };
     },
     remove,
   };
@@ -101,8 +133,8 @@ export function runState(files: Files, output: string, settings: Readonly<Record
       });
     }
     const raw = await damagedUnless(path, () => readJson(files, path));
-    const state = stateSchema.safeParse(raw);
-    if (state.success) return state.data;
+    const state = stateSchema(schema).safeParse(raw);
+    if (state.success) return state.data as StateFile;
     const issue = state.error.issues[0];
     return fail({
       code: 'train.resume',

@@ -5,7 +5,7 @@ type StepEvent = Extract<TrainEvent, { readonly type: 'step' }>;
 /** Makes the event of each step of a run of `steps`, with speed and time left as of now. `rows` are those of the step. */
 export function stepEvents(
   steps: number,
-): (rows: number, facts: Pick<StepEvent, 'step' | 'epoch' | 'loss' | 'learningRate' | 'gradientNorm'>) => StepEvent {
+): (rows: number, facts: Pick<StepEvent, 'step' | 'epoch' | 'loss' | 'learningRate' | 'gradientNorm' | 'losses' | 'rows'>) => StepEvent {
   const clock = stopwatch();
   return (rows, facts) => {
     const { perSecond, secondsPerStep } = clock(rows);

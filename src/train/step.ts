@@ -19,6 +19,8 @@ export interface StepResult {
   readonly gradientNorm: number;
   /** What was made small beside the loss. */
   readonly regularizer?: number;
+  /** The goal's `terms`, summed over the parts. */
+  readonly terms: Readonly<Record<string, number>>;
 }
 
 export interface TrainingStep {
@@ -36,6 +38,8 @@ export interface Goal {
   readonly loss: Value;
   /** A scalar of parameters alone: its gradient is added once a step, and it is reported beside the loss. */
   readonly regularizer?: Value;
+  /** Scalars to be reported beside the loss; parts of a batch add up. */
+  readonly terms?: Readonly<Record<string, Value>>;
   /** The values of trainable parameters by name. */
   readonly trainable: ReadonlyMap<string, Value>;
   readonly weights: Weights;
@@ -72,7 +76,7 @@ export async function createTrainingStep(
 /** Compiles forward, backward, clipping and AdamW: one program, or two when batches come in parts. */
 export async function compileStep(
   engine: Engine,
-  { loss, regularizer, trainable, weights, masks }: Goal,
+  { loss, regularizer, terms = {}, trainable, weights, masks }: Goal,
   store: ParameterStore,
   { adamw, accumulate }: StepOptions,
 ): Promise<TrainingStep> {
@@ -92,12 +96,12 @@ export async function compileStep(
 
   const whole = accumulate
     ? undefined
-    : await engine.compile(updateProgram(store, values, penalized(slopes), adamw, { ...more, loss }), weights);
-  const forward = accumulate ? await engine.compile(gradientProgram(names, values, slopes, loss), weights) : undefined;
+    : await engine.compile(updateProgram(store, values, penalized(slopes), adamw, { ...more, ...named(terms), loss }), weights);
+  const forward = accumulate ? await engine.compile(gradientProgram(names, values, slopes, { ...named(terms), loss }), weights) : undefined;
   const update = accumulate
     ? await engine.compile(updateProgram(store, values, penalized(gradientInputs(names, values)), adamw, more), weights)
     : undefined;
-  const sums = accumulate ? ([gradientBuffers(store), gradientBuffers(store)] as const) : undefined;
+  const buffers = accumulate ? ([gradientBuffers(store), gradientBuffers(store)] as const) : undefined;
 
   return { run, release };
 
@@ -111,19 +115,20 @@ export async function compileStep(
       ...store.views('next', 'moment2', 'moment2/'),
     };
     let total = 0;
+    const sums: Record<string, number> = {};
+    const count = (part: Readonly<Record<string, Tensor>>) => {
+      total += numberOf(part.loss);
+      for (const name of Object.keys(terms)) sums[name] = (sums[name] ?? 0) + numberOf(part[`term/${name}`]);
+    };
     let results: Record<string, Tensor>;
     if (whole) {
       results = await whole.run({ ...(parts[0] as Feeds), ...masks(parts[0] as Feeds, t, 0), ...current, ...state, ...rates }, next);
-      total = numberOf(results.loss);
+      count(results);
     } else {
-      let [before, after] = sums as readonly [Buffers, Buffers];
+      let [before, after] = buffers as readonly [Buffers, Buffers];
       before.data.fill(0);
       for (const [i, part] of parts.entries()) {
-        const { loss: one } = await (forward as Session).run(
-          { ...part, ...masks(part, t, i), ...current, ...before.accumulated },
-          after.gradients,
-        );
-        total += numberOf(one);
+        count(await (forward as Session).run({ ...part, ...masks(part, t, i), ...current, ...before.accumulated }, after.gradients));
         [before, after] = [after, before];
       }
       results = await (update as Session).run({ ...before.gradients, ...current, ...state, ...rates }, next);
@@ -131,7 +136,7 @@ export async function compileStep(
     const gradientNorm = numberOf(results.norm);
     if (!Number.isFinite(total) || !Number.isFinite(gradientNorm)) explainNonFinite(total, gradientNorm, learningRate, t);
     store.advance();
-    return { loss: total, gradientNorm, ...(regularizer && { regularizer: numberOf(results.regularizer) }) };
+    return { loss: total, gradientNorm, terms: sums, ...(regularizer && { regularizer: numberOf(results.regularizer) }) };
   }
 
   async function release(): Promise<void> {
@@ -172,8 +177,17 @@ function updateProgram(
   return { outputs };
 }
 
-function gradientProgram(names: readonly string[], values: readonly Value[], slopes: readonly Value[], loss: Value): Program {
-  const outputs: Record<string, Value> = { loss };
+function named(terms: Readonly<Record<string, Value>>): Record<string, Value> {
+  return Object.fromEntries(Object.entries(terms).map(([name, value]) => [`term/${name}`, value]));
+}
+
+function gradientProgram(
+  names: readonly string[],
+  values: readonly Value[],
+  slopes: readonly Value[],
+  more: Readonly<Record<string, Value>>,
+): Program {
+  const outputs: Record<string, Value> = { ...more };
   names.forEach((name, i) => {
     const accumulated = input(`accumulated/${name}`, 'float32', (values[i] as Value).shape);
     outputs[`gradient/${name}`] = add(accumulated, slopes[i] as Value);

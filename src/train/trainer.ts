@@ -56,7 +56,7 @@ export interface TrainResult {
   readonly stoppedEarly: boolean;
 }
 
-const SAVE_MILLISECONDS = 30_000;
+export const SAVE_MILLISECONDS = 30_000;
 
 /**
  * Trains a model on one task. The same options give the same parameters, bit by bit, also through any
@@ -165,7 +165,7 @@ function createStore(model: Model, seed: number, initial: ReadonlyMap<string, Te
 }
 
 /** Throws `train.resume` when the saved tensors are not those of this model. */
-function restore(store: ParameterStore, { parameters, best }: Saved): void {
+export function restore(store: ParameterStore, { parameters, best }: Pick<Saved, 'parameters' | 'best'>): void {
   const sizes = ['value', 'moment1', 'moment2'].map((part) => parameters.get(part)?.data.length ?? 0);
   const fits =
     sizes.every((size) => size === store.size) &&
@@ -185,19 +185,23 @@ function restore(store: ParameterStore, { parameters, best }: Saved): void {
 const RUN_NUMBERS = 512 * 384;
 
 /** How batches are cut into runs: by `microBatch` rows, or by tokens. */
-function partition(units: readonly Unit[], { microBatch, batchSize }: TrainSettings, hidden: number) {
+export function partition<U extends Pick<Unit, 'length' | 'encodings'>>(
+  units: readonly U[],
+  { microBatch, batchSize }: Pick<TrainSettings, 'microBatch' | 'batchSize'>,
+  hidden: number,
+) {
   const mostTokens = RUN_NUMBERS / hidden;
-  const tokens = (unit: Unit) => unit.length * unit.encodings.length;
+  const tokens = (unit: U) => unit.length * unit.encodings.length;
   const largest = units.reduce((longest, unit) => Math.max(longest, tokens(unit)), 1);
   const accumulate = microBatch === undefined ? largest * batchSize > mostTokens : microBatch < batchSize;
-  const rowsFor = (batch: readonly Unit[]) => microBatch ?? Math.max(1, Math.floor(mostTokens / Math.max(...batch.map(tokens))));
-  const parts = (batch: readonly Unit[]): Unit[][] => {
+  const rowsFor = (batch: readonly U[]) => microBatch ?? Math.max(1, Math.floor(mostTokens / Math.max(...batch.map(tokens))));
+  const parts = (batch: readonly U[]): U[][] => {
     const size = accumulate ? rowsFor(batch) : batch.length;
     return Array.from({ length: Math.ceil(batch.length / size) }, (_, i) => batch.slice(i * size, (i + 1) * size));
   };
   return { accumulate, parts };
 }
 
-function copies(values: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+export function copies(values: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
   return new Map([...values].map(([name, value]) => [name, { ...value, data: (value.data as Float32Array).slice() }]));
 }

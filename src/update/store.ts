@@ -59,6 +59,16 @@ export class ParameterStore {
     this.#current = (1 - this.#current) as 0 | 1;
   }
 
+  /** Takes back what the last step did to a parameter and its moments. */
+  takeBack(name: string): void {
+    const [now, before] = [this.#generations[this.#current], this.#generations[(1 - this.#current) as 0 | 1]];
+    for (const part of PARTS) {
+      const [target, source] = [now[part].views.get(name), before[part].views.get(name)];
+      invariant(target && source, `no parameter '${name}'`);
+      (target.data as Float32Array).set(source.data as Float32Array);
+    }
+  }
+
   /** Everything needed to continue, as three flat tensors: views. */
   state(): Map<string, Tensor> {
     return new Map(

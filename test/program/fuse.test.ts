@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCli, startCli, temporaryFolder } from '../cli.ts';
@@ -26,6 +26,7 @@ beforeAll(async () => {
     double: ['@bert', 'double_seq_bn'],
     lora: ['@bert', 'lora'],
     lora2: ['@bert', 'lora[r=4]'],
+    third: ['@bert', 'seq_bn[reduction_factor=4]'],
   };
   for (const [name, [model, method]] of Object.entries(elsewhere))
     await place.run([
@@ -160,6 +161,101 @@ describe('multigraft fuse', () => {
     expect(outcome.err).toContain(message);
     expect(outcome.code).toBe(code);
     expect(outcome.err).not.toContain('    at ');
+  });
+});
+
+describe('multigraft prune', () => {
+  const prune = (adapter: string, ...more: string[]) =>
+    place.run(['prune', '--model', '@bert', '--adapter', adapter, '--task', '@tasks/mood', '--threads', '1', ...more]);
+
+  it('says what each adapter is worth, drops down to the tolerance, and saves what is left', async () => {
+    expect((await fuse('mood', 'three', '--adapter', '@out/third')).code).toBe(0);
+    const { code, out, err } = await prune('@fused/three', '--tolerance', '1', '--output', '@fused/small');
+    expect([code, err]).toEqual([0, '']);
+    const lines = out.split('\n');
+    expect(lines[0]).toMatch(/^All 3 adapters: accuracy \d\.\d{4} on \d+ rows\.$/);
+    expect(
+      lines
+        .slice(2, 5)
+        .map((line) => line.split(/ +/)[0])
+        .sort(),
+    ).toEqual(['mood', 'third', 'words']);
+    expect(lines[5]).toMatch(/^1 adapter: accuracy/);
+    const { kept, dropped, full, adapters } = JSON.parse(place.read('fused/small/pruning.json'));
+    expect([kept.children.length, dropped.length]).toEqual([1, 2]);
+    expect(adapters.reduce((sum: number, one: { attention: number }) => sum + one.attention, 0)).toBeCloseTo(1, 5);
+    const small = await place.run([
+      'evaluate',
+      '--model',
+      '@bert',
+      '--adapter',
+      '@fused/small',
+      '--task',
+      '@tasks/mood',
+      '--split',
+      'validation',
+      '--json',
+      '--threads',
+      '1',
+    ]);
+    expect(JSON.parse(small.out).metrics.accuracy).toBeCloseTo(dropped[1].metric, 5);
+    const whole = await place.run([
+      'evaluate',
+      '--model',
+      '@bert',
+      '--adapter',
+      '@fused/three',
+      '--task',
+      '@tasks/mood',
+      '--split',
+      'validation',
+      '--json',
+      '--threads',
+      '1',
+    ]);
+    expect(JSON.parse(whole.out).metrics.accuracy).toBeCloseTo(full, 5);
+  }, 30_000);
+
+  it('leaving one out by its score equals a fusion without it', async () => {
+    const { out } = await prune('@fused/three', '--json', '--tolerance', '0');
+    const { adapters } = JSON.parse(out) as { adapters: { name: string; without: number }[] };
+    const setup = JSON.parse(place.read('fused/three/adapter_setup.json'));
+    for (const { name, without } of adapters) {
+      cpSync(place.path('fused/three'), place.path(`without-${name}`), { recursive: true });
+      const children = setup.adapter_setup.children.filter((child: { children: string[] }) => child.children[0] !== name);
+      place.write(`without-${name}/adapter_setup.json`, { ...setup, adapter_setup: { ...setup.adapter_setup, children } });
+      const fusion = place.path(`without-${name}`, 'mood-fusion', 'adapter_fusion_config.json');
+      const config = JSON.parse(readFileSync(fusion, 'utf8'));
+      place.write(`without-${name}/mood-fusion/adapter_fusion_config.json`, {
+        ...config,
+        adapter_names: children.map((child: { children: string[] }) => child.children[0]),
+      });
+      const one = await place.run([
+        'evaluate',
+        '--model',
+        '@bert',
+        '--adapter',
+        `@without-${name}`,
+        '--task',
+        '@tasks/mood',
+        '--split',
+        'validation',
+        '--json',
+        '--threads',
+        '1',
+      ]);
+      expect(one.err).toBe('');
+      expect(JSON.parse(one.out).metrics.accuracy, name).toBeCloseTo(without, 5);
+    }
+  }, 30_000);
+
+  it.each([
+    ['@out/mood', [], '--adapter'],
+    ['@fused/three', ['--output', '@fused/three'], '--output: found @fused/three, which exists; expected a new folder.'],
+  ])('refuses %s %j', async (adapter, more, message) => {
+    const { code, err } = await prune(adapter, ...more);
+    expect(code).toBeGreaterThan(0);
+    expect(err).toContain(message === '--adapter' ? 'pruning: found mood; expected an active fusion of adapters.' : message);
   });
 });
 
