@@ -3,7 +3,7 @@ import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
 import { SETUP_CONFIG } from '../checkpoint/index.ts';
 import { nodeEngine } from '../session/node.ts';
-import { AutoAdapterModel } from '../train/index.ts';
+import { AutoAdapterModel, isMultiTask, loadMultiTask, type SavedMultiTask } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import type { CommandContext } from './command.ts';
 
@@ -22,6 +22,28 @@ export const modelShape = {
 };
 
 const schema = z.object(modelShape);
+
+/** Opens the model of several tasks that the flags name, where they name one; --model is the encoder of adapters. @throws usage.value */
+export async function openMultiTask(
+  { files, stderr }: CommandContext,
+  { model, adapter, head }: z.output<typeof schema>,
+): Promise<SavedMultiTask | undefined> {
+  const several = (folder: string | undefined) => folder !== undefined && isMultiTask(files, folder);
+  const [only] = adapter;
+  const folder = adapter.length === 1 && (await several(only)) ? only : adapter.length === 0 && (await several(model)) ? model : undefined;
+  if (folder === undefined) return undefined;
+  if (head !== undefined)
+    fail({
+      code: 'usage.value',
+      subject: '--head',
+      found: `${head}, for a model of several tasks`,
+      expected: 'rows that name their "task"',
+    });
+  const encoder = folder === model ? {} : { model: await modelFolder(files, model) };
+  const saved = await loadMultiTask(files, folder, encoder);
+  for (const note of saved.notes) stderr(`note: ${note}`);
+  return saved;
+}
 
 /** Opens the model that the flags of {@link modelShape} describe; what a user should know goes to stderr. */
 export async function openModel({ files, stderr }: CommandContext, options: z.output<typeof schema>): Promise<AutoAdapterModel> {

@@ -4,6 +4,7 @@ import type { Commands } from './program.ts';
 export const commands: Commands = {
   demo: async () => (await import('./demo.ts')).command,
   train: async () => (await import('./train.ts')).command,
+  multitask: async () => (await import('./multitask.ts')).command,
   fuse: async () => (await import('./fuse.ts')).command,
   prune: async () => (await import('./prune.ts')).command,
   predict: async () => (await import('./predict.ts')).command,

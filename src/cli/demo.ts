@@ -1,25 +1,30 @@
 import { z } from 'zod';
 import { type Files, joinPath } from '../base/files.ts';
-import { DEFAULT_METHOD } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
 import { AutoAdapterModel } from '../train/index.ts';
 import { assetPath, modelFolder } from './assets.ts';
 import { type CommandContext, defineCommand } from './command.ts';
+import { compareFusion, fusionLines } from './demo-fusion.ts';
 import { closing, type DemoResult, opening, progressLine } from './demo-report.ts';
 import { FRESH } from './demo-rows.ts';
+import { DEMO } from './demo-settings.ts';
 import { trainingProgress } from './progress.ts';
 
 const schema = z.object({
   fast: z.boolean().default(false).meta({ description: 'fewer rows and passes: about a minute, lower scores' }),
   model: z.string().optional().meta({ value: 'folder', description: 'another encoder (default: the embedded seedling)' }),
-  epochs: z.number().positive().optional().meta({ description: 'passes over the training rows (default: 6, or 3 with --fast)' }),
+  epochs: z.number().positive().optional().meta({ description: 'passes over the training rows (default: 8, or 3 with --fast)' }),
   limit: z
     .number()
     .int()
     .positive()
     .optional()
     .meta({ description: 'train on at most this many rows (default: all, or 300 with --fast); all test rows are scored' }),
+  fusion: z
+    .boolean()
+    .default(true)
+    .meta({ description: 'leave out the comparison of AdapterFusion with one adapter, five seeds (also left out with --fast)' }),
   output: z.string().optional().meta({ value: 'folder', description: 'keep the adapters here' }),
   seed: z.number().int().default(1).meta({ description: 'fixes initial values, order of rows and dropout' }),
   threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
@@ -28,7 +33,7 @@ type Options = z.output<typeof schema>;
 
 export const command = defineCommand({
   name: 'demo',
-  summary: 'train adapters for five small tasks on the embedded encoder, score them, and use them',
+  summary: 'train adapters for five small tasks on the embedded encoder, score them, fuse them, and use them',
   schema,
   async run(context, options) {
     const { files, json, stdout } = context;
@@ -47,10 +52,21 @@ export const command = defineCommand({
       tell(progressLine(result, results.length + 1, tasks.length, task));
       results.push(result);
     }
+    const comparison = options.fusion && !options.fast ? await compareFusion(context, model, tasks, options) : undefined;
     await model.release();
     const seconds = (performance.now() - started) / 1000;
+    if (comparison) tell(`\n${fusionLines(comparison)}`);
     tell(closing(results, seconds, options));
-    if (json) stdout(JSON.stringify({ encoder: model.encoder.name, method: DEFAULT_METHOD, seconds, tasks: results }));
+    if (json)
+      stdout(
+        JSON.stringify({
+          encoder: model.encoder.name,
+          method: DEMO.method,
+          seconds,
+          tasks: results,
+          ...(comparison && { fusion: comparison }),
+        }),
+      );
   },
 });
 
@@ -75,11 +91,12 @@ async function runTask(
   const started = performance.now();
   const rows = limit ?? (fast ? 300 : undefined);
   const progress = trainingProgress(context);
-  model.addAdapter(task.name, DEFAULT_METHOD);
+  model.addAdapter(task.name, DEMO.method);
   try {
     const { trained } = await model.trainAdapter(task.name, {
       task,
-      epochs: epochs ?? (fast ? 3 : 6),
+      epochs: epochs ?? (fast ? DEMO.fastEpochs : DEMO.epochs),
+      learningRate: DEMO.learningRate,
       seed,
       signal: context.signal,
       ...(rows !== undefined && { limit: rows }),

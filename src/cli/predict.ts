@@ -3,9 +3,10 @@ import { fail } from '../base/errors.ts';
 import { memoryFiles } from '../base/files.ts';
 import { readTable } from '../formats/table.ts';
 import { describe, fusionsOf } from '../methods/index.ts';
+import { nodeEngine } from '../session/node.ts';
 import { type Field, loadTask, type TaskKind } from '../tasks/index.ts';
-import type { Answer, AutoAdapterModel, Observations } from '../train/index.ts';
-import { modelShape, openModel } from './attach.ts';
+import { type Answer, type AutoAdapterModel, answerTasks, type Observations, type SavedMultiTask } from '../train/index.ts';
+import { modelShape, openModel, openMultiTask } from './attach.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { countProgress } from './progress.ts';
 import { columnShape, columnsOf } from './task-options.ts';
@@ -40,27 +41,42 @@ export const command = defineCommand({
       ...(options.task !== undefined && (await loadTask(context.files, options.task)).columns),
       ...columnsOf(options),
     };
-    const model = await openModel(context, options);
-    if (options.explain) checkExplainable(model);
-    const asked = fitted(context, rows, columns, model.task.kind);
     const started = performance.now();
     const progress = countProgress(context, 'rows');
-    const answers = await model.predict(asked, {
+    const how = {
       columns,
-      explain: options.explain,
-      place: (i) => ({ file: sourceOf(options), line: rows[i]?.line ?? i + 1 }),
-      onNote: (text) => context.stderr(`note: ${text}`),
+      place: (i: number) => ({ file: sourceOf(options), line: rows[i]?.line ?? i + 1 }),
+      onNote: (text: string) => context.stderr(`note: ${text}`),
       onProgress: progress.onProgress,
       ...(options.maxLength !== undefined && { maxLength: options.maxLength }),
-    });
+    };
+    const several = await openMultiTask(context, options);
+    const answers = several ? await answersOfTasks(context, several) : await answersOfOne();
     progress.stop();
-    await model.release();
     const lines = answers.map((answer, i) => JSON.stringify(lineOf(answer, rows[i]?.value.id, options.scores)));
     if (options.output === '-') return lines.length > 0 ? context.stdout(lines.join('\n')) : undefined;
     await context.files.write(options.output, lines.map((line) => `${line}\n`).join(''));
     const seconds = (performance.now() - started) / 1000;
     const report = { rows: rows.length, output: options.output, seconds };
     context.stdout(context.json ? JSON.stringify(report) : `${rows.length} rows answered in ${seconds.toFixed(1)} s, in ${options.output}`);
+
+    async function answersOfTasks({ files }: CommandContext, saved: SavedMultiTask): Promise<Answer[]> {
+      if (options.explain) refuseExplain('a model of several tasks');
+      const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+      return answerTasks(
+        saved,
+        rows.map(({ value }) => value),
+        { ...how, files, engine },
+      );
+    }
+
+    async function answersOfOne(): Promise<Answer[]> {
+      const model = await openModel(context, options);
+      if (options.explain) checkExplainable(model);
+      const answers = await model.predict(fitted(context, rows, columns, model.task.kind), { ...how, explain: options.explain });
+      await model.release();
+      return answers;
+    }
   },
 });
 
@@ -155,11 +171,15 @@ function shares(observed: Observations): Record<string, Record<string, number>> 
 /** @throws usage.value */
 function checkExplainable({ activeAdapters: active }: AutoAdapterModel): void {
   if (active === undefined || fusionsOf(active).length === 0)
-    fail({
-      code: 'usage.value',
-      subject: '--explain',
-      found: active === undefined ? 'no adapter' : `the adapter ${describe(active)} alone`,
-      expected: 'a fusion, whose attention can be shown',
-      next: 'Give --adapter the folder that multigraft fuse made.',
-    });
+    refuseExplain(active === undefined ? 'no adapter' : `the adapter ${describe(active)} alone`);
+}
+
+function refuseExplain(found: string): never {
+  return fail({
+    code: 'usage.value',
+    subject: '--explain',
+    found,
+    expected: 'a fusion, whose attention can be shown',
+    next: 'Give --adapter the folder that multigraft fuse made.',
+  });
 }

@@ -341,9 +341,17 @@ describe('multigraft demo', () => {
     expect(out).toContain(`→ ${jsonLines(answer)[0]?.prediction}`);
   });
 
-  it('gives numbers as JSON', async () => {
-    const { out } = await place.run(['demo', ...small, '--json']);
-    const { tasks } = JSON.parse(out) as { tasks: { rows: number; answers: unknown[]; tfidf?: number }[] };
+  it('gives numbers as JSON, and compares a fusion with one adapter over five seeds', async () => {
+    const { out } = await place.run(['demo', ...small.filter((flag) => flag !== '--fast'), '--json']);
+    const { tasks, fusion } = JSON.parse(out) as {
+      tasks: { rows: number; answers: unknown[]; tfidf?: number }[];
+      fusion: { fused: string[]; alone: number[]; fusion: number[]; difference: { mean: number; low: number; high: number } };
+    };
+    expect(fusion.fused.toSorted()).toEqual(['faq_match', 'order_slots', 'review_score', 'tickets_topic']);
+    expect([fusion.alone.length, fusion.fusion.length]).toEqual([5, 5]);
+    const gain = fusion.fusion.reduce((sum, value, i) => sum + value - (fusion.alone[i] as number), 0) / 5;
+    expect(fusion.difference.mean).toBeCloseTo(gain, 10);
+    expect(fusion.difference.low).toBeLessThanOrEqual(fusion.difference.mean);
     expect(tasks).toHaveLength(5);
     expect(tasks.every(({ rows, answers }) => rows === 400 && answers.length >= 2)).toBe(true);
     expect(tasks.filter(({ tfidf }) => tfidf !== undefined)).toHaveLength(4);

@@ -11,4 +11,4 @@ for task in "${learn[@]}"; do flags+=(--data "$data/$task"); done
 for task in "$data"/*/; do flags+=(--unseen "${task%/}"); done
 node "$(dirname "$0")/../../dist/cli/main.js" pretrain "${flags[@]}" --teacher "$teacher" --output "$output" \
   --vocabulary 8000 --hidden 192 --heads 6 --layers 5 --intermediate 768 --max-length 48 --positions 256 \
-  --steps 4000 --batch-size 32 --learning-rate 0.0008 --warmup 400 --masking 0.1 --seed 1 "$@"
+  --steps 10000 --batch-size 32 --learning-rate 0.001 --warmup 400 --masking 0.1 --seed 1 "$@"

@@ -1,0 +1,126 @@
+import { z } from 'zod';
+import { fail, MultigraftError } from '../base/errors.ts';
+import { nodeEngine } from '../session/node.ts';
+import { loadTask } from '../tasks/index.ts';
+import {
+  type MultiTaskMethod,
+  type MultiTaskSummary,
+  multiTaskMethod,
+  multiTaskMethodNames,
+  multiTaskSettings,
+  runMultiTask,
+} from '../train/index.ts';
+import { modelFolder } from './assets.ts';
+import { defineCommand } from './command.ts';
+import { duration, trainingProgress } from './progress.ts';
+import { alignColumns, grouped } from './table.ts';
+
+const schema = z.object({
+  model: z.string().optional().meta({ value: 'folder', description: 'encoder, a Hugging Face folder (default: the embedded seedling)' }),
+  task: z
+    .array(z.string())
+    .default([])
+    .meta({ value: 'path', description: 'task folder with card.json, or one file of rows; give two or more' }),
+  method: z
+    .string()
+    .default('ca_mtl_base')
+    .meta({ description: `how tasks share the encoder: ${multiTaskMethodNames().join(', ')}; settings in brackets` }),
+  trainEncoder: z.boolean().default(false).meta({ description: 'train the encoder with the adapters (MT-A, with the method adapters)' }),
+  output: z.string().optional().meta({ value: 'folder', description: 'where model, card and metrics go' }),
+  resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
+  overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
+  headLayers: z
+    .number()
+    .int()
+    .min(1)
+    .max(8)
+    .optional()
+    .meta({ description: 'linears in each head (default: 1; 2 for adapters, but for tagging and spans)' }),
+  limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split of each task' }),
+  threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
+  log: z
+    .string()
+    .optional()
+    .meta({ value: 'file', description: 'log of steps and evaluations, a JSON object a line (default: log.jsonl in --output)' }),
+  ...multiTaskSettings.shape,
+});
+
+export const command = defineCommand({
+  name: 'multitask',
+  summary: 'train one model on several tasks at once (CA-MTL, and other ways of sharing an encoder)',
+  schema,
+  async run(context, options) {
+    const { files } = context;
+    const settings = multiTaskSettings.parse(options);
+    const method = methodOf(options.method, options.trainEncoder);
+    const tasks = await Promise.all(options.task.map((path) => loadTask(files, path)));
+    const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+    const progress = trainingProgress(context);
+    const { output, headLayers, limit, log } = options;
+    try {
+      const result = await runMultiTask({
+        files,
+        engine,
+        model: await modelFolder(files, options.model),
+        tasks,
+        method,
+        settings,
+        resume: options.resume,
+        overwrite: options.overwrite,
+        ...Object.fromEntries(Object.entries({ output, headLayers, limit, log }).filter(([, value]) => value !== undefined)),
+        onEvent: progress.onEvent,
+        signal: context.signal,
+      });
+      progress.stop();
+      context.stdout(context.json ? JSON.stringify(result) : render(result, method, options));
+    } finally {
+      progress.stop();
+    }
+  },
+});
+
+/** @throws usage.value */
+function methodOf(text: string, trainEncoder: boolean): MultiTaskMethod {
+  try {
+    return multiTaskMethod(text, { trainEncoder });
+  } catch (error) {
+    if (!(error instanceof MultigraftError) || error.code !== 'method.config') throw error;
+    return fail({ ...error.problem, code: 'usage.value' });
+  }
+}
+
+function render(
+  { parameters, encoderParameters, steps, seconds, tasks, sampling, best }: MultiTaskSummary,
+  method: MultiTaskMethod,
+  { output, model }: { output?: string | undefined; model?: string | undefined },
+): string {
+  const score = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(4));
+  const rows = tasks.map(({ name, rows, metric, metrics, majority, best: own }) => [
+    name,
+    grouped(rows),
+    metric,
+    score(metrics.validation?.[metric]),
+    score(metrics.test?.[metric]),
+    score(majority),
+    score(own?.metric),
+    own === undefined ? '–' : String(own.step),
+  ]);
+  const header = ['task', 'rows', 'metric', 'validation', 'test', 'majority', 'best', 'at step'];
+  const share = ((100 * parameters) / encoderParameters).toFixed(1);
+  const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
+  const chosen = sampling && Object.values(sampling.chosen).reduce((a, b) => a + b, 0);
+  return [
+    `${method.text}: ${grouped(parameters)} trained numbers (${share} % of the encoder's), ${steps} steps in ${duration(seconds)}${best ? `, weights of step ${best.step}` : ''}`,
+    ...alignColumns([header, ...rows], [1, 3, 4, 5, 6, 7]),
+    ...(sampling
+      ? [
+          `Scoring took ${(100 * sampling.shareOfTime).toFixed(1)} % of the time. Chosen: ${Object.entries(sampling.chosen)
+            .map(([name, count]) => `${name} ${((100 * count) / Math.max(1, chosen ?? 1)).toFixed(1)} %`)
+            .join(', ')}.`,
+        ]
+      : []),
+    output === undefined
+      ? 'Nothing was saved: give --output FOLDER to keep it.'
+      : `Saved in ${output}. Next: multigraft predict ${place} --input rows.jsonl, each row with its "task"`,
+  ].join('\n');
+}
