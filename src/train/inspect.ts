@@ -1,12 +1,12 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { elementCount } from '../base/tensor.ts';
-import { ADAPTER_CONFIG, configHash, HEAD_CONFIG } from '../checkpoint/index.ts';
+import { ADAPTER_CONFIG, configHash, FUSION_CONFIG, HEAD_CONFIG, loadSetup, SETUP_CONFIG } from '../checkpoint/index.ts';
 import { loadEncoder } from '../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../formats/json.ts';
 import { countNonFinite, readSafetensorsIndex, readTensor, type TensorIndex } from '../formats/safetensors.ts';
 import { readTorchIndex } from '../formats/torch.ts';
-import { methodOfConfig } from '../methods/index.ts';
+import { adaptersOf, describe, methodOfConfig } from '../methods/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
 
@@ -16,9 +16,9 @@ export interface InspectedTensor {
   readonly shape: readonly number[];
 }
 
-/** One thing found at a path: an adapter, a head, an encoder, a tokenizer, a task, an unfinished run, a file of weights. */
+/** One thing found at a path: an adapter, a fusion, a head, a setup of several, an encoder, a tokenizer, a task, an unfinished run, a file of weights. */
 export interface InspectedPart {
-  readonly kind: 'adapter' | 'head' | 'encoder' | 'tokenizer' | 'task' | 'unfinished run' | 'weights';
+  readonly kind: 'adapter' | 'fusion' | 'head' | 'setup' | 'encoder' | 'tokenizer' | 'task' | 'unfinished run' | 'weights';
   readonly path: string;
   readonly facts: Readonly<Record<string, Json>>;
   readonly tensors?: readonly InspectedTensor[];
@@ -35,6 +35,7 @@ const WEIGHTS = /\.(safetensors|bin|pt|ckpt)$/;
 const TABLE = /\.(jsonl|csv|tsv|parquet)$/;
 const WEIGHTS_OF = {
   adapter: ['adapter.safetensors', 'pytorch_adapter.bin', 'adapter_model.safetensors', 'adapter_model.bin'],
+  fusion: ['model_adapter_fusion.safetensors', 'pytorch_model_adapter_fusion.bin'],
   head: ['model_head.safetensors', 'pytorch_model_head.bin'],
 } as const;
 const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt'];
@@ -54,7 +55,7 @@ export async function inspectPath(files: Files, path: string): Promise<Inspectio
     code: 'file.missing',
     subject: path,
     found: names.length ? `a folder with ${names.slice(0, 8).join(', ')}${names.length > 8 ? ', …' : ''}` : 'an empty folder',
-    expected: 'an adapter, a head, an encoder, a task, an unfinished run or weights',
+    expected: 'an adapter, a fusion, a head, an encoder, a task, an unfinished run or weights',
     next: 'Give the folder that has the files, or one of the files.',
   });
 }
@@ -85,7 +86,9 @@ async function inspectFolder(files: Files, folder: string): Promise<InspectedPar
   if (names.has('state') && (await files.kind(joinPath(folder, 'state', 'state.json'))) === 'file')
     parts.push(await inspectRun(files, joinPath(folder, 'state', 'state.json')));
   if (names.has(ADAPTER_CONFIG)) parts.push(await inspectSaved(files, folder, 'adapter', ADAPTER_CONFIG, names));
+  if (names.has(FUSION_CONFIG)) parts.push(await inspectSaved(files, folder, 'fusion', FUSION_CONFIG, names));
   if (names.has(HEAD_CONFIG)) parts.push(await inspectSaved(files, folder, 'head', HEAD_CONFIG, names));
+  if (names.has(SETUP_CONFIG)) parts.push(...(await inspectSetup(files, folder)));
   if (names.has('config.json')) parts.push(await inspectEncoder(files, folder, names));
   const tokenizer = TOKENIZER_FILES.find((name) => names.has(name));
   if (tokenizer)
@@ -97,11 +100,20 @@ async function inspectFolder(files: Files, folder: string): Promise<InspectedPar
   return parts;
 }
 
-/** An adapter or head folder, in the layout of `adapters` or of PEFT; what its methods cannot read is shown all the same. */
+/** What is put together, then each of its parts. */
+async function inspectSetup(files: Files, folder: string): Promise<InspectedPart[]> {
+  const { composition, head, fusions } = await loadSetup(files, folder);
+  const facts = { setup: describe(composition), fusions: [...fusions.keys()], head: head ?? null };
+  const inside = [...new Set([...adaptersOf(composition).map((name) => joinPath(folder, name)), ...fusions.values()])];
+  const parts = await Promise.all(inside.map((path) => inspectFolder(files, path)));
+  return [{ kind: 'setup', path: joinPath(folder, SETUP_CONFIG), facts, warnings: [] }, ...parts.flat()];
+}
+
+/** An adapter, fusion or head folder, in the layout of `adapters` or of PEFT; what its methods cannot read is shown all the same. */
 async function inspectSaved(
   files: Files,
   folder: string,
-  kind: 'adapter' | 'head',
+  kind: 'adapter' | 'fusion' | 'head',
   configName: string,
   names: ReadonlySet<string>,
 ): Promise<InspectedPart> {

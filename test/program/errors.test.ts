@@ -301,7 +301,7 @@ const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] 
   [
     'inspect @notes',
     1,
-    '@notes: found a folder with notes.md; expected an adapter, a head, an encoder, a task, an unfinished run or weights. …',
+    '@notes: found a folder with notes.md; expected an adapter, a fusion, a head, an encoder, a task, an unfinished run or weights. …',
   ],
   ['inspect @empty.bin', 1, '@empty.bin: found an empty file; expected weights or rows. Copy or download it again.'],
   ['inspect @rows.txt', 1, '@rows.txt: found a kind of file that is not known; expected …'],

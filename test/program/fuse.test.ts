@@ -118,6 +118,19 @@ describe('multigraft fuse', () => {
     expect(JSON.parse(again.out).metrics.accuracy).toBeCloseTo((metrics.test ?? metrics.validation).accuracy, 5);
   });
 
+  it('makes a folder that inspect explains, part by part', async () => {
+    const { code, out } = await place.run(['inspect', '@fused/report', '--json']);
+    expect(code).toBe(0);
+    const { parts } = JSON.parse(out) as {
+      parts: { kind: string; facts: Record<string, unknown>; parameters?: number; warnings: string[] }[];
+    };
+    expect(parts.map(({ kind }) => kind)).toEqual(['setup', 'adapter', 'adapter', 'fusion', 'head']);
+    expect(parts[0]?.facts.setup).toBe('fuse(mood, words)');
+    expect(parts[3]?.facts.adapter_names).toEqual(['mood', 'words']);
+    expect(parts[3]?.parameters).toBeGreaterThan(1000);
+    expect(parts.flatMap(({ warnings }) => warnings)).toEqual([]);
+  });
+
   it('trains the adapters too when asked', async () => {
     expect((await fuse('mood', 'unfrozen', '--unfreeze-adapters')).code).toBe(0);
     const bytes = (folder: string) => readFileSync(place.path(folder, 'pytorch_adapter.bin'));
