@@ -7,6 +7,7 @@ export const commands: Commands = {
   multitask: async () => (await import('./multitask.ts')).command,
   fuse: async () => (await import('./fuse.ts')).command,
   prune: async () => (await import('./prune.ts')).command,
+  distill: async () => (await import('./distill.ts')).command,
   predict: async () => (await import('./predict.ts')).command,
   evaluate: async () => (await import('./evaluate.ts')).command,
   inspect: async () => (await import('./inspect.ts')).command,

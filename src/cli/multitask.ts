@@ -3,6 +3,8 @@ import { fail, MultigraftError } from '../base/errors.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask } from '../tasks/index.ts';
 import {
+  extendCaMtl,
+  loadCaMtl,
   type MultiTaskMethod,
   type MultiTaskSummary,
   multiTaskMethod,
@@ -26,6 +28,8 @@ const schema = z.object({
     .default('ca_mtl_base')
     .meta({ description: `how tasks share the encoder: ${multiTaskMethodNames().join(', ')}; settings in brackets` }),
   trainEncoder: z.boolean().default(false).meta({ description: 'train the encoder with the adapters (MT-A, with the method adapters)' }),
+  add: z.boolean().default(false).meta({ description: 'add the tasks to the CA-MTL model in --model; its other tasks keep their answers' }),
+  like: z.string().optional().meta({ value: 'task', description: 'with --add: the task that new ones begin as (default: the most alike)' }),
   output: z.string().optional().meta({ value: 'folder', description: 'where model, card and metrics go' }),
   resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
   overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
@@ -52,7 +56,10 @@ export const command = defineCommand({
   async run(context, options) {
     const { files } = context;
     const settings = multiTaskSettings.parse(options);
-    const method = methodOf(options.method, options.trainEncoder);
+    const model = await modelFolder(files, options.model);
+    const method = options.add
+      ? extendCaMtl(await loadCaMtl(files, model), options.like === undefined ? {} : { like: options.like })
+      : methodOf(options.method, options.trainEncoder);
     const tasks = await Promise.all(options.task.map((path) => loadTask(files, path)));
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
     const progress = trainingProgress(context);
@@ -61,7 +68,7 @@ export const command = defineCommand({
       const result = await runMultiTask({
         files,
         engine,
-        model: await modelFolder(files, options.model),
+        model,
         tasks,
         method,
         settings,

@@ -12,4 +12,4 @@ export {
   readsOf,
 } from './head.ts';
 export { drawJointLoss, type JointLoss } from './joint.ts';
-export { drawLoss, spanLogits, type Target } from './loss.ts';
+export { drawDistillation, drawLoss, spanLogits, type Target } from './loss.ts';

@@ -42,6 +42,17 @@ export function drawLoss(head: Head, logits: Value, target: Target = input): Val
   return crossEntropy(logits, target('labels', 'int32', [rows]), weights);
 }
 
+/**
+ * Mean squared difference of logits and a teacher's (Ba & Caruana 2014), for heads of every kind. Inputs: `teacherLogits` of the
+ * logits' shape, and `lossWeights`, one per row of it.
+ */
+export function drawDistillation(logits: Value): Value {
+  const [rows, outputs] = logits.shape as [Dim, number];
+  const difference = sub(logits, input('teacherLogits', 'float32', [rows, outputs]));
+  const each = mul(reduceSum(mul(difference, difference), [1]), scalar(1 / outputs));
+  return total(mul(reshape(each, [rows]), input('lossWeights', 'float32', [rows])));
+}
+
 /** Start or end scores of every token: logits [B·S, 2] → [B, S]. */
 export function spanLogits(logits: Value, column: number): Value {
   return reshape(slice(logits, 1, column, column + 1), ['B', 'S']);

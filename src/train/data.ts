@@ -2,7 +2,7 @@ import { fail, MultigraftError } from '../base/errors.ts';
 import { float32, int32, type Tensor } from '../base/tensor.ts';
 import { collate } from '../batch/index.ts';
 import type { Encoder } from '../encoders/index.ts';
-import type { Head } from '../objectives/index.ts';
+import { type Head, outputsOf } from '../objectives/index.ts';
 import type { ChoiceRow, PredictionRow, SpanRow, Task } from '../tasks/index.ts';
 import type { Encoding, Tokenizer } from '../text/index.ts';
 
@@ -13,7 +13,9 @@ export type Target =
   | { readonly kind: 'classes'; readonly values: Float32Array }
   /** One label per token, −1 where none is asked. */
   | { readonly kind: 'tokens'; readonly labels: Int32Array }
-  | { readonly kind: 'span'; readonly start: number; readonly end: number };
+  | { readonly kind: 'span'; readonly start: number; readonly end: number }
+  /** What a teacher computes for the unit: numbers per output, or [length, outputs] for heads that answer per token. */
+  | { readonly kind: 'logits'; readonly values: Float32Array; readonly perToken: boolean };
 
 /** What a batch is made of: a row, or one window of a row whose context is longer than the encoder takes. */
 export interface Unit {
@@ -152,7 +154,8 @@ function givenEncoding(ids: readonly number[], types: readonly number[] | undefi
 }
 
 /** How many terms a unit adds to the mean loss. */
-export function lossTerms({ target }: Unit): number {
+export function lossTerms({ target, encodings }: Unit): number {
+  if (target?.kind === 'logits') return target.perToken ? (encodings[0]?.inputIds.length ?? 1) : 1;
   return target?.kind === 'tokens' ? target.labels.reduce((count, label) => count + Number(label >= 0), 0) : 1;
 }
 
@@ -271,6 +274,17 @@ function targetFeeds(units: readonly Unit[], head: Head, [, width]: [number, num
         ),
         lossWeights: weights(n * width, (i) => (labels[i] as number) >= 0),
       };
+    }
+    case 'logits': {
+      const { perToken } = targets[0];
+      const rows = perToken ? n * width : n;
+      const values = targets.map((target) => (target as { values: Float32Array }).values);
+      const outputs = perToken ? outputsOf(head) : (values[0] as Float32Array).length;
+      const logits = new Float32Array(rows * outputs);
+      values.forEach((one, i) => void logits.set(one, i * (perToken ? width : 1) * outputs));
+      const real = (row: number) =>
+        !perToken || row % width < ((units[Math.floor(row / width)] as Unit).encodings[0]?.inputIds.length ?? 0);
+      return { teacherLogits: float32([rows, outputs], logits), lossWeights: weights(rows, real) };
     }
     case 'span': {
       const half = float32([n], new Float32Array(n).fill(0.5 / terms));

@@ -19,9 +19,15 @@ export { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 export type { TrainTaskResult } from './card.ts';
 export { type Built, describeEncoders, describeMethods, type EncoderEntry, type MethodEntry } from './catalogue.ts';
 export { maxTokens, type Prepared, prepare, type Unit } from './data.ts';
+export { type DistillOptions, distillFusion } from './distill-task.ts';
+export { extendCaMtl } from './extend-ca-mtl.ts';
 export { type FusionResult, type TrainFusionOptions, trainFusion } from './fusion-task.ts';
 export { type InspectedPart, type Inspection, inspectPath } from './inspect.ts';
 export { adapterModel, type Drawing, drawModel, type Model, trainableParameters } from './model.ts';
+export { type AnsweringOptions, answerTasks } from './multi-task-answers.ts';
+export type { MultiTaskSummary, TaskSummary } from './multi-task-card.ts';
+export { isMultiTask, loadMultiTask, type SavedMultiTask, saveMultiTask } from './multi-task-folder.ts';
+export { type MultiTaskMethod, multiTaskMethod, multiTaskMethodNames } from './multi-task-method.ts';
 export {
   drawMultiTask,
   type MultiTaskDrawing,
@@ -29,10 +35,13 @@ export {
   multiTaskParameters,
   multiTaskStart,
 } from './multi-task-model.ts';
+export { type MultiTaskSettings, multiTaskSettings } from './multi-task-settings.ts';
+export { type MultiTaskOptions, type MultiTaskResult, trainMultiTask } from './multi-task-trainer.ts';
 export { createPredictor, type Predictor } from './predictor.ts';
 export { type PretrainOptions, type PretrainSettings, type PretrainState, pretrain } from './pretrain.ts';
 export { type PretrainEncoderOptions, pretrainEncoder, pretrainSettings } from './pretrain-encoder.ts';
 export type { Pruning } from './prune.ts';
+export { type RunMultiTaskOptions, runMultiTask } from './run-multi-task.ts';
 export type { HeadChoice, SetupOptions } from './saved.ts';
 export { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
 export type { SpanCandidate } from './span.ts';

@@ -14,6 +14,8 @@ export interface Model {
   readonly head: Head;
   /** Tensors that the attachment reads and that do not train: the adapters of a fusion. */
   readonly frozen?: ReadonlyMap<string, Tensor>;
+  /** What training holds logits against: the labels of rows, or a teacher's logits. */
+  readonly objective?: 'labels' | 'logits';
 }
 
 /** An encoder with one method attached under a name. @throws method.config, method.site */

@@ -8,9 +8,13 @@ import { type Answer, answerOf, type Observations } from './answer.ts';
 import { feedsOf, type Prepared, type Unit, type UnitLogits } from './data.ts';
 import { drawModel, type Model, scheduledFeeds, weightsOf } from './model.ts';
 
+type Progress = (done: number, of: number) => void;
+
 export interface Predictor {
   /** One answer per row, in order, whatever the order of computation. `onProgress` hears how many units are done. */
-  answers(rows: readonly PredictionRow[], prepared: Prepared, onProgress?: (done: number, of: number) => void): Promise<Answer[]>;
+  answers(rows: readonly PredictionRow[], prepared: Prepared, onProgress?: Progress): Promise<Answer[]>;
+  /** What the head gives for each unit: numbers per output, or [batch length ≥ length, outputs] for heads that answer per token. */
+  logits(units: readonly Unit[], onProgress?: Progress): Promise<ReadonlyMap<Unit, Float32Array>>;
   release(): Promise<void>;
 }
 
@@ -40,31 +44,48 @@ export async function createPredictor(
   const perToken = model.head.config.head_type === 'tagging' || model.head.config.head_type === 'question_answering';
   const outputs = outputsOf(model.head) * (model.head.config.num_choices ?? 1);
 
-  return {
-    async answers(rows, { units }, onProgress) {
-      const byRow: UnitLogits[][] = rows.map(() => []);
-      const seen = looks.length > 0 ? rows.map(() => new Means()) : [];
-      const current = { ...Object.fromEntries(tensors.current?.() ?? []), ...scheduledFeeds(model, tensors.steps?.() ?? 0) };
-      let done = 0;
-      for (const batch of batches(units)) {
-        const feeds = feedsOf(batch, model.head, model.encoder);
-        const result = await session.run({ ...feeds, ...current });
-        const data = (result.logits as Tensor).data as Float32Array;
-        const width = perToken ? outputs * ((feeds.inputIds as Tensor).shape[1] as number) : outputs;
-        batch.forEach((unit, i) => {
-          byRow[unit.row]?.push({ unit, logits: Float32Array.from(data.subarray(i * width, (i + 1) * width)) });
-          for (const { name, columns } of looks) seen[unit.row]?.add(name, columns, result[name] as Tensor, i, unit.encodings.length);
-        });
-        done += batch.length;
-        onProgress?.(done, units.length);
-      }
-      return rows.map((row, i) => ({
-        ...answerOf(model.head, row, byRow[i] as UnitLogits[]),
-        ...(seen[i] && { observed: seen[i].values() }),
-      }));
-    },
-    release: () => session.release(),
-  };
+  return { answers, logits: logitsOf, release: () => session.release() };
+
+  async function answers(rows: readonly PredictionRow[], { units }: Prepared, onProgress?: Progress): Promise<Answer[]> {
+    const byRow: UnitLogits[][] = rows.map(() => []);
+    const seen = looks.length > 0 ? rows.map(() => new Means()) : [];
+    await compute(
+      units,
+      (unit, numbers, result, i) => {
+        byRow[unit.row]?.push({ unit, logits: numbers });
+        for (const { name, columns } of looks) seen[unit.row]?.add(name, columns, result[name] as Tensor, i, unit.encodings.length);
+      },
+      onProgress,
+    );
+    return rows.map((row, i) => ({
+      ...answerOf(model.head, row, byRow[i] as UnitLogits[]),
+      ...(seen[i] && { observed: seen[i].values() }),
+    }));
+  }
+
+  async function logitsOf(units: readonly Unit[], onProgress?: Progress): Promise<ReadonlyMap<Unit, Float32Array>> {
+    const found = new Map<Unit, Float32Array>();
+    await compute(units, (unit, numbers) => void found.set(unit, numbers), onProgress);
+    return found;
+  }
+
+  async function compute(
+    units: readonly Unit[],
+    use: (unit: Unit, logits: Float32Array, result: Record<string, Tensor>, i: number) => void,
+    onProgress?: Progress,
+  ): Promise<void> {
+    const current = { ...Object.fromEntries(tensors.current?.() ?? []), ...scheduledFeeds(model, tensors.steps?.() ?? 0) };
+    let done = 0;
+    for (const batch of batches(units)) {
+      const feeds = feedsOf(batch, model.head, model.encoder);
+      const result = await session.run({ ...feeds, ...current });
+      const data = (result.logits as Tensor).data as Float32Array;
+      const width = perToken ? outputs * ((feeds.inputIds as Tensor).shape[1] as number) : outputs;
+      batch.forEach((unit, i) => void use(unit, Float32Array.from(data.subarray(i * width, (i + 1) * width)), result, i));
+      done += batch.length;
+      onProgress?.(done, units.length);
+    }
+  }
 }
 
 /** x [batch·length, n] → its mean over the real tokens of each sequence [batch, n]; mask [batch, length]. */

@@ -58,6 +58,8 @@ export interface Plan {
     head: Head,
     note: (text: string) => void,
   ): Promise<{ readonly model: Model; readonly initial: ReadonlyMap<string, Tensor> }>;
+  /** Other targets for the training rows than their labels: a teacher's answers. */
+  teach?(train: Split): Promise<Split>;
   /** Is shown the answers at the end, with what they let one look at. */
   onAnswers?(split: 'validation' | 'test', answers: readonly Answer[]): void;
   /** Writes what was learnt, by parameter name. */
@@ -128,7 +130,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     engine,
     model,
     task,
-    train,
+    train: plan.teach ? await plan.teach(train) : train,
     validation,
     settings,
     initial,
@@ -193,7 +195,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
 }
 
 /** Files that a kill left half-written under a name of their own. */
-async function removePartial(files: Files, folder: string): Promise<void> {
+export async function removePartial(files: Files, folder: string): Promise<void> {
   for (const name of await files.list(folder)) if (/\.\d+\.partial$/.test(name)) await files.remove(joinPath(folder, name));
 }
 

@@ -2,7 +2,7 @@ import { fail } from '../base/errors.ts';
 import { float32, type Tensor } from '../base/tensor.ts';
 import { add, gradients, input, type Program, topological, type Value } from '../graph/index.ts';
 import { planDropout } from '../nn/index.ts';
-import { drawLoss } from '../objectives/index.ts';
+import { drawDistillation, drawLoss } from '../objectives/index.ts';
 import type { Engine, Feeds, Session, Weights } from '../session/session.ts';
 import { type AdamW, corrections, drawAdamW, type ParameterStore } from '../update/index.ts';
 import { drawModel, type Model, scheduledFeeds, weightsOf } from './model.ts';
@@ -68,7 +68,7 @@ export async function createTrainingStep(
     ]);
     return { ...plan.feeds(options.seed, t, microBatch, sizes), ...scheduledFeeds(model, t - 1) };
   };
-  const loss = drawLoss(model.head, logits);
+  const loss = model.objective === 'logits' ? drawDistillation(logits) : drawLoss(model.head, logits);
   const weights = weightsOf(model, plan.pools);
   return compileStep(engine, { loss, trainable, weights, masks, ...(regularizer && { regularizer }) }, store, options);
 }

@@ -272,6 +272,57 @@ describe('multigraft prune', () => {
   });
 });
 
+describe('multigraft distill', () => {
+  const strong = ['--model', '@bert', '--batch-size', '4', '--threads', '1', '--dropout', '0'];
+
+  beforeAll(async () => {
+    for (const name of ['mood', 'words'])
+      await place.run([
+        'train',
+        ...strong,
+        '--task',
+        `@tasks/${name}`,
+        '--output',
+        `@strong/${name}`,
+        '--learning-rate',
+        '0.05',
+        '--max-steps',
+        '40',
+      ]);
+  }, 60_000);
+
+  it.each(['mood', 'words', 'choose', 'spans', 'score', 'many'])(
+    'makes one adapter that answers as the fusion does, without labels: %s',
+    async (task) => {
+      const both = ['--adapter', '@strong/mood', '--adapter', '@strong/words'];
+      const fused = ['fuse', ...strong, ...both, '--task', `@tasks/${task}`, '--learning-rate', '0.02', '--max-steps', '30'];
+      expect((await place.run([...fused, '--output', `@strong/${task}-fused`])).code).toBe(0);
+      const made = await place.run([
+        ...['distill', ...strong, '--adapter', `@strong/${task}-fused`, '--task', `@tasks/${task}`, '--output', `@one/${task}`, '--json'],
+        ...['--max-steps', '100', '--learning-rate', '0.01', '--method', 'seq_bn[reduction_factor=2]'],
+      ]);
+      expect([made.code, made.err]).toEqual([0, '']);
+      const losses = place
+        .read(`one/${task}/log.jsonl`)
+        .split('\n')
+        .flatMap((line) => (line.includes('"loss"') ? [JSON.parse(line).loss as number] : []));
+      expect(losses).toHaveLength(100);
+      expect(losses[0]).toBeGreaterThan(1e-6);
+      const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / values.length;
+      expect(mean(losses.slice(-10))).toBeLessThan(mean(losses.slice(0, 10)) / 4);
+    },
+    60_000,
+  );
+
+  it('refuses what is no fusion, and a start that is not in it', async () => {
+    const common = ['distill', '--model', '@bert', '--task', '@tasks/mood', '--threads', '1'];
+    const none = await place.run([...common, '--adapter', '@out/mood']);
+    expect([none.code, none.err]).toEqual([1, expect.stringContaining('@out/mood/adapter_setup.json')]);
+    const start = await place.run([...common, '--adapter', '@fused/mood', '--start', 'wrds']);
+    expect(start.err).toContain('--start wrds: found no such adapter in the fusion; expected one of mood, words.');
+  });
+});
+
 it('a fusion killed in the middle ends as one that was not', async () => {
   const folder = temporaryFolder();
   const encoder = await writeTinyEncoder(folder);

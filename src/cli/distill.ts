@@ -1,0 +1,72 @@
+import { z } from 'zod';
+import { nodeEngine } from '../session/node.ts';
+import { loadTask } from '../tasks/index.ts';
+import { distillFusion, trainSettings } from '../train/index.ts';
+import { modelFolder } from './assets.ts';
+import { defineCommand } from './command.ts';
+import { methodOf } from './method-option.ts';
+import { duration, trainingProgress } from './progress.ts';
+import { grouped } from './table.ts';
+import { taskOptions, taskShape } from './task-options.ts';
+
+const schema = z.object({
+  model: z
+    .string()
+    .optional()
+    .meta({ value: 'folder', description: 'encoder that the fusion was made for (default: the embedded seedling)' }),
+  adapter: z.string().meta({ value: 'folder', description: 'a fusion with its adapters and head, as multigraft fuse saves it' }),
+  task: z.string().meta({ value: 'path', description: 'its task; the labels of training rows are not read, any texts will do' }),
+  start: z
+    .string()
+    .optional()
+    .meta({ description: "the fused adapter to start from (default: the one of the task's name, if there is one)" }),
+  method: z.string().optional().meta({ description: 'what the one adapter is (default: as the adapter to start from)' }),
+  output: z.string().optional().meta({ value: 'folder', description: 'where adapter, head, card and metrics go' }),
+  name: z.string().optional().meta({ description: 'name of adapter and head (default: the task)' }),
+  resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
+  overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
+  limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split' }),
+  format: z.enum(['bin', 'safetensors']).optional().meta({ description: 'weight file; Python reads bin by default' }),
+  threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
+  ...trainSettings.shape,
+  ...taskShape,
+});
+
+export const command = defineCommand({
+  name: 'distill',
+  summary: 'turn a fusion into one adapter that answers like it, at the cost of one',
+  schema,
+  async run(context, options) {
+    const task = await loadTask(context.files, options.task, taskOptions(options));
+    const progress = trainingProgress(context);
+    const { start, name, output, limit, format } = options;
+    try {
+      const result = await distillFusion({
+        files: context.files,
+        engine: await nodeEngine(options.threads === undefined ? {} : { threads: options.threads }),
+        model: await modelFolder(context.files, options.model),
+        task,
+        teacher: options.adapter,
+        settings: trainSettings.parse(options),
+        resume: options.resume,
+        overwrite: options.overwrite,
+        ...(options.method !== undefined && { method: methodOf(options.method) }),
+        ...Object.fromEntries(Object.entries({ start, name, output, limit, format }).filter(([, value]) => value !== undefined)),
+        onEvent: progress.onEvent,
+        signal: context.signal,
+      });
+      progress.stop();
+      const scores = Object.entries(result.metrics).map(
+        ([split, metrics]) =>
+          `  ${split.padEnd(10)} ${Object.entries(metrics)
+            .map(([metric, value]) => `${metric} ${value.toFixed(4)}`)
+            .join(', ')}`,
+      );
+      const saved = output === undefined ? 'Nothing was saved: give --output FOLDER to keep it.' : `Saved in ${output}.`;
+      const head = `${result.name}: ${result.method}, ${grouped(result.parameters)} trained numbers, ${result.steps} steps in ${duration(result.seconds)}`;
+      context.stdout(context.json ? JSON.stringify(result) : [head, ...scores, saved].join('\n'));
+    } finally {
+      progress.stop();
+    }
+  },
+});

@@ -1,0 +1,263 @@
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cp, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type Running, runCli, startCli, temporaryFolder } from '../cli.ts';
+import { type TinyTask, writeTinyEncoder, writeTinyTask } from '../tiny.ts';
+
+const folder = temporaryFolder();
+const KINDS: readonly TinyTask[] = ['classification', 'regression', 'tagging', 'choice', 'span'];
+let encoder: string;
+let tasks: string[];
+
+beforeAll(async () => {
+  encoder = await writeTinyEncoder(folder);
+  tasks = await Promise.all(KINDS.map((kind) => writeTinyTask(folder, kind, { train: 60, validation: 12, test: 12 })));
+});
+
+const METHODS = {
+  caMtl: ['--method', 'ca_mtl_base', '--sampler', 'uncertainty', '--candidates', '2', '--refresh', '3'],
+  mtA: ['--method', 'adapters', '--train-encoder', '--sampler', 'uniform'],
+  joint: ['--method', 'joint', '--task-weights', 'averaging'],
+  shared: ['--method', 'shared_adapter'],
+} as const;
+
+function command(output: string, which: keyof typeof METHODS, paths = tasks): string[] {
+  const given = paths.flatMap((path) => ['--task', path]);
+  const fixed = ['--batch-size', '8', '--epochs', '3', '--dropout', '0.1', '--learning-rate', '0.003', '--max-length', '32'];
+  const often = ['--save-every', '2', '--eval-every', '30', '--threads', '1', '--json'];
+  return ['multitask', '--model', encoder, '--output', output, ...given, ...fixed, ...often, ...METHODS[which]];
+}
+
+async function trained(which: keyof typeof METHODS): Promise<string> {
+  const output = join(folder, `whole-${which}`);
+  if (!existsSync(output)) {
+    const { code, stderr } = await runCli(command(output, which));
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+  }
+  return output;
+}
+
+describe('kill -9', () => {
+  it.each(['caMtl', 'mtA'] as const)('%s: after each resume the run goes on as if nothing had happened', async (which) => {
+    const whole = await trained(which);
+    const output = join(folder, `killed-${which}`);
+    for (const [i, step] of [3, 41, 83].entries()) {
+      const run = startCli([...command(output, which), ...(i ? ['--resume'] : [])]);
+      await killAt(run, output, step + Math.floor(8 * Math.random()), 20 * Math.random());
+    }
+    const { code, stderr } = await runCli([...command(output, which), '--resume']);
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    expect(linesOf(output)).toEqual(linesOf(whole));
+    const files = allFiles(whole);
+    expect(allFiles(output)).toEqual(files);
+    // Configurations name the encoder, which lies in the folder.
+    const weights = files.filter((name) => /\.(bin|safetensors)$|ca_mtl_config\.json$/.test(name));
+    expect(weights.length).toBeGreaterThanOrEqual(which === 'mtA' ? 11 : 2);
+    for (const name of weights) expect(readFileSync(join(output, name)).equals(readFileSync(join(whole, name))), name).toBe(true);
+    expect(metricsOf(output)).toEqual(metricsOf(whole));
+  });
+});
+
+async function killAt(run: Running, output: string, step: number, milliseconds: number): Promise<void> {
+  const log = join(output, 'log.jsonl');
+  let over = false;
+  void run.ended.then(() => {
+    over = true;
+  });
+  while (!over && !(existsSync(log) && readFileSync(log, 'utf8').includes(`{"step":${step},`))) await wait(2);
+  await wait(milliseconds);
+  run.process.kill('SIGKILL');
+  const { code, stderr } = await run.ended;
+  expect(code, `killed, not ended by itself: ${stderr}`).toBe(null);
+}
+
+function linesOf(output: string): unknown[] {
+  const lines = readFileSync(join(output, 'log.jsonl'), 'utf8').trimEnd().split('\n');
+  expect(lines.length).toBeGreaterThan(100);
+  return lines.map((line) => ({ ...JSON.parse(line), examplesPerSecond: 0 }));
+}
+
+function allFiles(path: string): string[] {
+  return (readdirSync(path, { recursive: true }) as string[]).sort();
+}
+
+function metricsOf(output: string): unknown {
+  const metrics = JSON.parse(readFileSync(join(output, 'metrics.json'), 'utf8'));
+  return { ...metrics, seconds: 0, ...(metrics.sampling && { sampling: { ...metrics.sampling, seconds: 0, shareOfTime: 0 } }) };
+}
+
+/** Test rows of all tasks, in turns, each naming its task; and what it should be told with. */
+async function mixed(): Promise<{ task: string; id: number }[]> {
+  const all = await Promise.all(tasks.map(async (path) => (await readFile(join(path, 'test.jsonl'), 'utf8')).trimEnd().split('\n')));
+  return Array.from({ length: 4 }, (_, row) =>
+    all.map((lines, task) => ({ ...JSON.parse(lines[row] as string), task: `tiny-${KINDS[task]}` })),
+  )
+    .flat()
+    .map((row, id) => ({ ...row, id }));
+}
+
+async function answersOf(args: readonly string[], rows: readonly unknown[]): Promise<{ id: number; prediction: unknown }[]> {
+  const input = join(folder, `rows-${Math.random()}.jsonl`);
+  writeFileSync(input, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  const { code, stdout, stderr } = await runCli(['predict', ...args, '--input', input, '--scores', '--threads', '1']);
+  expect(stderr.replaceAll(/^note: .*\n/gm, '')).toBe('');
+  expect(code).toBe(0);
+  return stdout
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
+describe('answers', () => {
+  it.each(['mtA', 'joint', 'shared'] as const)('%s: mixed rows get what each task’s folder answers by itself', async (which) => {
+    const output = await trained(which);
+    const place = which === 'shared' ? ['--model', encoder] : ['--model', output];
+    const rows = await mixed();
+    const together = await answersOf(which === 'shared' ? [...place, '--adapter', output] : place, rows);
+    expect(together.map(({ id }) => id)).toEqual(rows.map(({ id }) => id));
+    for (const kind of KINDS) {
+      const own = rows.filter(({ task }) => task === `tiny-${kind}`).map(({ task: _, ...row }) => row);
+      const alone = await answersOf([...place, '--adapter', join(output, `tiny-${kind}`)], own);
+      const same = together.filter((_, i) => rows[i]?.task === `tiny-${kind}`);
+      expect(alone).toHaveLength(4);
+      for (const [i, { prediction }] of alone.entries()) {
+        if (typeof prediction === 'number' && kind === 'regression') expect(same[i]?.prediction).toBeCloseTo(prediction, 5);
+        else expect(same[i]?.prediction).toEqual(prediction);
+      }
+    }
+  });
+
+  it('CA-MTL answers any task from one folder, and the table stands beside the majority', async () => {
+    const output = await trained('caMtl');
+    const rows = await mixed();
+    const answers = await answersOf(['--model', output], rows);
+    expect(answers).toHaveLength(20);
+    const types = answers.slice(0, 5).map(({ prediction }) => (Array.isArray(prediction) ? 'list' : typeof prediction));
+    expect(types).toEqual(['string', 'number', 'list', 'number', 'string']);
+    const { tasks: summaries, sampling } = metricsOf(output) as {
+      tasks: { name: string; majority?: number; metrics: object }[];
+      sampling: { chosen: Record<string, number>; candidates: Record<string, number> };
+    };
+    expect(summaries.map(({ name }) => name)).toEqual(KINDS.map((kind) => `tiny-${kind}`));
+    expect(summaries[0]?.majority).toBeGreaterThan(0.2);
+    const sum = (counts: Record<string, number>) => Object.values(counts).reduce((a, b) => a + b, 0);
+    expect(sum(sampling.chosen)).toBe(8 * 114);
+    expect(sum(sampling.candidates)).toBe(2 * 8 * 114);
+    expect(readFileSync(join(output, 'README.md'), 'utf8')).toContain('multigraft predict --model . --input rows.jsonl');
+  });
+
+  it('a fusion stands on the encoder that MT-A trained', async () => {
+    const output = await trained('mtA');
+    const adapters = ['classification', 'choice'].flatMap((kind) => ['--adapter', join(output, `tiny-${kind}`)]);
+    const task = tasks[0] as string;
+    const fused = join(folder, 'fused');
+    const { code, stderr } = await runCli([
+      'fuse',
+      '--model',
+      output,
+      ...adapters,
+      '--task',
+      task,
+      '--output',
+      fused,
+      '--epochs',
+      '1',
+      '--json',
+    ]);
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    expect(existsSync(join(fused, 'adapter_setup.json'))).toBe(true);
+  });
+});
+
+describe('a task that comes later', () => {
+  it('is added to a CA-MTL model, whose answers to the others stay the same bit by bit', async () => {
+    const before = await trained('caMtl');
+    const added = await writeTinyTask(folder, 'pair', { train: 60, validation: 12, test: 12 });
+    const output = join(folder, 'extended');
+    const add = ['multitask', '--add', '--model', before, '--task', added, '--output', output, '--epochs', '4', '--threads', '1', '--json'];
+    const { code, stderr } = await runCli([...add, '--learning-rate', '0.01']);
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    const rows = await mixed();
+    expect(await answersOf(['--model', output], rows)).toEqual(await answersOf(['--model', before], rows));
+    const pairs = readFileSync(join(added, 'test.jsonl'), 'utf8').trimEnd().split('\n').slice(0, 3);
+    const asked = pairs.map((line) => ({ ...JSON.parse(line), task: 'tiny-pair' }));
+    expect((await answersOf(['--model', output], asked)).every(({ prediction }) => ['no', 'yes'].includes(prediction as string))).toBe(
+      true,
+    );
+    const again = await runCli([...add.map((arg) => (arg === before ? output : arg === output ? join(folder, 'twice') : arg))]);
+    expect(again.stderr).toMatch("'tiny-pair', which the model has learnt");
+  });
+});
+
+describe('bad input', () => {
+  async function refused(args: readonly string[]): Promise<string> {
+    const { code, stdout, stderr } = await runCli(args);
+    expect(code).not.toBe(0);
+    expect(stdout).toBe('');
+    return (JSON.parse(stderr.trim().split('\n').at(-1) as string) as { error: { message: string } }).error.message;
+  }
+
+  it('a resume with other tasks, labels or rows says what differs, and the run can still go on', async () => {
+    const output = join(folder, 'changed');
+    const run = startCli(command(output, 'caMtl'));
+    await killAt(run, output, 9, 0);
+    const [first, ...rest] = tasks as [string, ...string[]];
+    expect(await refused([...command(output, 'caMtl', rest), '--resume'])).toMatch(
+      'state.json: tasks: found ["tiny-regression","tiny-tagging","tiny-choice","tiny-span"] now; expected ["tiny-classification",',
+    );
+    const changed = join(folder, 'relabelled', 'tiny-classification');
+    await cp(first, changed, { recursive: true });
+    const card = JSON.parse(readFileSync(join(changed, 'card.json'), 'utf8'));
+    writeFileSync(join(changed, 'card.json'), JSON.stringify({ ...card, labels: ['land', 'sea', 'sky'] }));
+    expect(await refused([...command(output, 'caMtl', [changed, ...rest]), '--resume'])).toMatch(
+      'state.json: head of tiny-classification: found',
+    );
+    expect((await runCli([...command(output, 'caMtl'), '--resume'])).code).toBe(0);
+    expect(metricsOf(output)).toEqual(metricsOf(await trained('caMtl')));
+  });
+
+  it('tasks without rows, of one class, alone or twice', async () => {
+    const output = join(folder, 'nothing');
+    const [first, second] = tasks as [string, string];
+    const edited = async (name: string, change: (lines: string[]) => string[]) => {
+      const path = join(folder, name);
+      await cp(first, path, { recursive: true });
+      const train = join(path, 'train.jsonl');
+      writeFileSync(train, change(readFileSync(train, 'utf8').trimEnd().split('\n')).join('\n'));
+      return path;
+    };
+    const empty = await edited('empty', () => []);
+    expect(await refused(command(output, 'joint', [empty, second]))).toMatch('empty/train.jsonl: found no rows; expected at least one.');
+    const one = await edited('one-class', (lines) => lines.filter((line) => line.includes('"sea"')));
+    expect(await refused(command(output, 'joint', [one, second]))).toMatch(
+      /^the training rows of tiny-classification: found \d+ rows, all of the class sea; expected two classes or more\./,
+    );
+    expect(await refused(command(output, 'joint', [first]))).toMatch('--task: found one task; expected two or more.');
+    expect(await refused(command(output, 'joint', [first, first]))).toMatch("found two tasks named 'tiny-classification'");
+    expect(existsSync(output)).toBe(false);
+  });
+
+  it('unknown tasks, methods and places', async () => {
+    const output = await trained('caMtl');
+    const input = join(folder, 'unknown.jsonl');
+    writeFileSync(input, '{"task":"tiny-choise","text":"ba"}\n');
+    expect(await refused(['predict', '--json', '--model', output, '--input', input])).toMatch(
+      /unknown\.jsonl:1, column "task": found "tiny-choise"; expected one of .*Did you mean "tiny-choice"\?$/,
+    );
+    writeFileSync(input, '{"text":"ba"}\n');
+    expect(await refused(['predict', '--json', '--model', output, '--input', input])).toMatch('column "task": found none;');
+    expect(await refused([...command(join(folder, 'x'), 'joint').slice(0, -4), '--method', 'ca_mtl_bas'])).toMatch(
+      "Did you mean 'ca_mtl_base'?",
+    );
+    expect(await refused(command(output, 'caMtl'))).toMatch('the result of an earlier run');
+    expect(await refused([...command(join(folder, 'x'), 'caMtl'), '--train-encoder'])).toMatch(
+      '--train-encoder: found it with the method ca_mtl_base',
+    );
+  });
+});
