@@ -18,6 +18,10 @@ const schema = z.object({
     .string()
     .optional()
     .meta({ value: 'folder', description: 'a larger encoder whose hidden states are to be matched, instead of guessing masked words' }),
+  init: z
+    .string()
+    .optional()
+    .meta({ value: 'folder', description: 'an encoder of the same sizes to go on from: its weights and its vocabulary are kept' }),
   ...pretrainSettings.shape,
   threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
   resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
@@ -29,7 +33,7 @@ export const command = defineCommand({
   summary: 'make a small encoder from plain text: by guessing masked words, or by learning from a larger encoder',
   schema,
   async run(context, options) {
-    const { data, unseen, output, teacher, resume, overwrite, threads } = options;
+    const { data, unseen, output, teacher, init, resume, overwrite, threads } = options;
     const engine = await nodeEngine(threads === undefined ? {} : { threads });
     const progress = trainingProgress(context);
     try {
@@ -43,6 +47,7 @@ export const command = defineCommand({
         overwrite,
         settings: pretrainSettings.parse(options),
         ...(teacher !== undefined && { teacher }),
+        ...(init !== undefined && { init }),
         onEvent: progress.onEvent,
         signal: context.signal,
       });

@@ -247,3 +247,18 @@ describe('refuses before it begins', () => {
     expect(logOf(output)).toEqual(logOf(whole));
   });
 });
+
+it('goes on from an encoder that is there, with its vocabulary', async () => {
+  const [first, second, fresh] = ['first', 'second', 'fresh'].map((name) => join(folder, name)) as [string, string, string];
+  await make(first);
+  const few = { settings: { steps: 30 } };
+  await make(second, { ...few, init: first });
+  await make(fresh, few);
+  for (const name of ['tokenizer.json', 'tokenizer_config.json', 'config.json'])
+    expect(readFileSync(join(second, name), 'utf8')).toBe(readFileSync(join(first, name), 'utf8'));
+  expect(logOf(second).at(-1)?.loss).toBeLessThan((logOf(fresh).at(-1)?.loss as number) / 1.2);
+  const other = make(join(folder, 'third'), { init: first, settings: { layers: 2 } });
+  expect(await problemOf(other)).toBe(
+    'usage.value: --layers: found 2; expected 1, as in TMP/first. Give the sizes of the encoder to go on from.',
+  );
+});

@@ -48,6 +48,8 @@ export interface PretrainEncoderOptions {
   readonly output: string;
   /** Folder of an encoder whose hidden states are to be matched. */
   readonly teacher?: string;
+  /** Folder of an encoder of the same sizes to go on from: its weights and its vocabulary are kept. */
+  readonly init?: string;
   readonly resume?: boolean;
   /** An earlier encoder in `output`, finished or not, is replaced; without it such a folder is refused. */
   readonly overwrite?: boolean;
@@ -72,16 +74,19 @@ export async function pretrainEncoder(options: PretrainEncoderOptions): Promise<
   await checkPretrainOutput(files, output, options);
   const logPath = joinPath(output, 'log.jsonl');
   const teacher = options.teacher === undefined ? undefined : await loadTeacher(files, options.teacher, settings);
+  const init = options.init === undefined ? undefined : await loadInit(files, options.init, settings);
   // Adds nothing: a folder that cannot be written is to show before hours of work.
   await files.append(logPath, '');
   const saved = options.resume ? await loadState(files, output) : undefined;
   const { samples, dropped } = await loadCorpus(files, options.data, options.unseen);
   note(`${samples.length} texts; ${dropped} left out because they stand in validation or test rows.`);
-  const fingerprint = await fingerprintOf(settings, samples, teacher?.encoder);
+  const fingerprint = { ...(await fingerprintOf(settings, samples, teacher?.encoder)), init: init ? await digestOfEncoder(init) : null };
   if (saved) compareSettings(saved.settings, fingerprint, joinPath(output, STATE));
   else await clear(files, output, note);
 
-  const tokenizer = saved ? await loadTokenizer(files, output) : await learnTokenizer(options, samples.flat(), note);
+  if (!saved && options.init !== undefined) await copyTokenizer(files, options.init, output);
+  const known = saved !== undefined || init !== undefined;
+  const tokenizer = known ? await loadTokenizer(files, output) : await learnTokenizer(options, samples.flat(), note);
   const fields = configOf(settings, tokenizer.vocabularySize);
   const path = joinPath(output, 'config.json');
   await files.write(path, `${JSON.stringify(fields, null, 2)}\n`);
@@ -97,6 +102,7 @@ export async function pretrainEncoder(options: PretrainEncoderOptions): Promise<
     samples,
     settings,
     ...(teacher && { teacher }),
+    ...(init && { initial: await weightsIn(init) }),
     ...(saved && { resume: saved.state }),
     ...(signal && { signal }),
     async onEvent(event) {
@@ -130,6 +136,42 @@ function checkSettings({ hidden, heads, maxLength, positions, masking }: Pretrai
     fail({ code: 'usage.value', subject: '--hidden', found: `${hidden} with ${heads} heads`, expected: 'a multiple of --heads' });
   if (maxLength > positions)
     fail({ code: 'usage.value', subject: '--max-length', found: `${maxLength}`, expected: `at most --positions, ${positions}` });
+}
+
+/** @throws usage.value for an encoder of other sizes */
+async function loadInit(files: Files, folder: string, settings: PretrainEncoderSettings): Promise<Encoder> {
+  const encoder = await loadEncoder(files, folder);
+  const { hidden, layers, heads, intermediate, positions } = encoder.config;
+  const found = { hidden, layers, heads, intermediate, positions };
+  const [plain] = FAMILIES;
+  for (const [size, value] of Object.entries(found)) {
+    const wanted = settings[size as keyof typeof found];
+    if (value !== wanted)
+      fail({
+        code: 'usage.value',
+        subject: `--${size}`,
+        found: `${wanted}`,
+        expected: `${value}, as in ${folder}`,
+        next: 'Give the sizes of the encoder to go on from.',
+      });
+  }
+  if (encoder.family !== plain)
+    fail({
+      code: 'usage.value',
+      subject: '--init',
+      found: `${folder}, of the family ${encoder.family.name}`,
+      expected: `${plain?.name}, which is what is made here`,
+    });
+  return encoder;
+}
+
+async function copyTokenizer(files: Files, from: string, to: string): Promise<void> {
+  for (const name of ['tokenizer.json', 'tokenizer_config.json'])
+    await files.write(joinPath(to, name), await files.read(joinPath(from, name)));
+}
+
+async function weightsIn({ weights }: Encoder): Promise<Map<string, Tensor>> {
+  return new Map(await Promise.all([...weights].map(async ([name, weight]) => [name, await weight.read()] as const)));
 }
 
 async function loadTeacher(files: Files, folder: string, { maxLength }: PretrainEncoderSettings) {

@@ -24,6 +24,8 @@ export interface PretrainOptions {
   /** An encoder whose hidden states are to be matched; without one, masked words are to be guessed. */
   readonly teacher?: { readonly encoder: Encoder; readonly tokenizer: Tokenizer };
   readonly settings: PretrainSettings;
+  /** First values of the encoder's weights by full name; drawn where there are none. */
+  readonly initial?: ReadonlyMap<string, Tensor>;
   readonly resume?: PretrainState;
   readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
   readonly save?: (state: PretrainState) => Promise<void>;
@@ -72,6 +74,10 @@ export async function pretrain(options: PretrainOptions): Promise<Map<string, Te
     { lengths: Int32Array.from(student, (one) => one.inputIds.length), batchSize: settings.batchSize, shuffle: true, seed: settings.seed },
     resume?.sampler,
   );
+  for (const { name } of own) {
+    const start = options.initial?.get(name);
+    if (start) store.set(name, start.data as Float32Array);
+  }
   if (resume) restore(store, resume.parameters);
   let done = resume?.step ?? 0;
   const eventOf = stepEvents(settings.steps);
