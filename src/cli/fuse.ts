@@ -7,7 +7,7 @@ import { loadTask } from '../tasks/index.ts';
 import { type AttentionTable, type FusionResult, trainFusion, trainSettings } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
-import { heatMap, siteLabel } from './heat-map.ts';
+import { heatMap, heatMapPng, siteLabel } from './heat-map.ts';
 import { duration, trainingProgress } from './progress.ts';
 import { alignColumns, grouped } from './table.ts';
 import { taskOptions, taskShape } from './task-options.ts';
@@ -31,7 +31,7 @@ const schema = z.object({
   report: z
     .boolean()
     .default(false)
-    .meta({ description: 'show which adapter each layer listens to; also attention.json and attention.svg in --output' }),
+    .meta({ description: 'show which adapter each layer listens to; also attention.json, .svg and .png in --output' }),
   resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
   overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
   headLayers: z.number().int().min(1).max(8).optional().meta({ description: 'linears in the head (default: 2; 1 for tagging and spans)' }),
@@ -86,7 +86,9 @@ export const command = defineCommand({
       const { attention } = result;
       if (options.report && attention && output !== undefined) {
         await files.write(joinPath(output, 'attention.json'), `${JSON.stringify(attention, null, 1)}\n`);
-        await files.write(joinPath(output, 'attention.svg'), heatMap(attention, `${result.name}: attention to each adapter, percent`));
+        const title = `${result.name}: attention to each adapter, percent`;
+        await files.write(joinPath(output, 'attention.svg'), heatMap(attention, title));
+        await files.write(joinPath(output, 'attention.png'), heatMapPng(attention, title));
       }
       context.stdout(context.json ? JSON.stringify(result) : render(result, options));
     } finally {

@@ -1,4 +1,5 @@
 import type { AttentionTable } from '../train/index.ts';
+import { ADVANCE, createCanvas, LETTER_HEIGHT } from './png.ts';
 
 const CELL = { width: 56, height: 26 };
 const LETTER = 7;
@@ -9,7 +10,7 @@ const GAP = 12;
  * cell. One hue from faint to full, on a transparent ground: it can be read in light and in dark.
  */
 export function heatMap({ adapters, sites, mean }: AttentionTable, title: string): string {
-  const rows = [...sites.map((site) => ({ label: siteLabel(site), attention: site.attention })), { label: 'mean', attention: mean }];
+  const rows = rowsOf({ sites, mean });
   const left = GAP + LETTER * Math.max(...rows.map(({ label }) => label.length));
   const top = 40 + LETTER * 0.75 * Math.max(...adapters.map((name) => name.length));
   const width = left + GAP + adapters.length * CELL.width + 60;
@@ -19,7 +20,7 @@ export function heatMap({ adapters, sites, mean }: AttentionTable, title: string
   const cells = rows.flatMap(({ attention }, row) =>
     attention.map((share, column) => {
       const box = `<rect x="${x(column)}" y="${y(row)}" width="${CELL.width - 2}" height="${CELL.height - 2}" rx="3" fill="#2f7ed8" fill-opacity="${(0.06 + 0.9 * share).toFixed(3)}"/>`;
-      const text = `<text x="${x(column) + CELL.width / 2 - 1}" y="${y(row) + 16}" text-anchor="middle"${share > 0.55 ? ' class="on"' : ''}>${(100 * share).toFixed(0)}</text>`;
+      const text = `<text x="${x(column) + CELL.width / 2 - 1}" y="${y(row) + 16}" text-anchor="middle"${share > 0.7 ? ' class="on"' : ''}>${(100 * share).toFixed(0)}</text>`;
       return box + text;
     }),
   );
@@ -38,6 +39,41 @@ export function heatMap({ adapters, sites, mean }: AttentionTable, title: string
     ...cells,
     '</svg>\n',
   ].join('\n');
+}
+
+/** The same picture as PNG, on white: for places that show no SVG. */
+export function heatMapPng({ adapters, sites, mean }: AttentionTable, title: string): Uint8Array {
+  const rows = rowsOf({ sites, mean });
+  const size = 2;
+  const letter = ADVANCE * size;
+  const cell = { width: 4 * letter, height: (LETTER_HEIGHT + 6) * size };
+  const left = GAP + letter * Math.max(...rows.map(({ label }) => label.length)) + GAP;
+  const top = 60 + letter * Math.max(...adapters.map((name) => name.length));
+  const width = Math.max(left + adapters.length * cell.width, letter * title.length + GAP) + GAP;
+  const canvas = createCanvas(width, top + rows.length * cell.height + 2 * GAP, [255, 255, 255]);
+  const ink = [40, 40, 40] as const;
+  canvas.text(title, GAP, GAP, ink, { size });
+  adapters.forEach((name, column) => {
+    const middle = left + column * cell.width + (cell.width - LETTER_HEIGHT * size) / 2;
+    canvas.text(name, middle, top - 8, ink, { size, up: true });
+  });
+  rows.forEach(({ label, attention }, row) => {
+    const y = top + row * cell.height + (row === rows.length - 1 ? 8 : 0);
+    canvas.text(label, left - GAP - letter * label.length, y + 6, ink, { size });
+    attention.forEach((share, column) => {
+      const x = left + column * cell.width;
+      const tint = 0.06 + 0.9 * share;
+      const mixed = [47, 126, 216].map((full) => Math.round(255 + (full - 255) * tint)) as [number, number, number];
+      canvas.rectangle(x, y, cell.width - 2, cell.height - 2, mixed);
+      const text = (100 * share).toFixed(0);
+      canvas.text(text, x + Math.round((cell.width - letter * text.length) / 2), y + 6, share > 0.7 ? [255, 255, 255] : ink, { size });
+    });
+  });
+  return canvas.encode();
+}
+
+function rowsOf({ sites, mean }: Pick<AttentionTable, 'sites' | 'mean'>) {
+  return [...sites.map((site) => ({ label: siteLabel(site), attention: site.attention })), { label: 'mean', attention: mean }];
 }
 
 export function siteLabel({ layer, place }: AttentionTable['sites'][number]): string {

@@ -86,6 +86,7 @@ describe('multigraft fuse', () => {
     for (const line of table) expect(line).toMatch(/^(layer \d|mean) +\d+\.\d +\d+\.\d$/);
     expect(JSON.parse(place.read('fused/report/attention.json')).mean).toHaveLength(2);
     expect(place.read('fused/report/attention.svg')).toMatch(/^<svg .*>words<.*<\/svg>\n$/s);
+    expect(readFileSync(place.path('fused/report/attention.png')).subarray(1, 4).toString()).toBe('PNG');
   });
 
   it('tells for each row which adapters it listened to', async () => {
