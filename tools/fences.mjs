@@ -16,7 +16,7 @@ import { foldersOnDisk, readLayout, readSources } from './source.mjs';
 /** @typedef {SourceFile & { ast: ts.SourceFile, imports: Import[] }} Parsed */
 
 /** Lines. Change a number in the commit that needs it, with the reason. */
-export const BUDGETS = { engine: 6000, src: 24000, file: 500, method: 250 };
+export const BUDGETS = { engine: 6000, src: 28000, file: 500, method: 250 };
 
 export const ENGINE = ['base', 'formats', 'graph', 'nn', 'onnx', 'session', 'update'];
 

@@ -26,7 +26,9 @@ const schema = z.object({
   method: z
     .string()
     .default('ca_mtl_base')
-    .meta({ description: `how tasks share the encoder: ${multiTaskMethodNames().join(', ')}; settings in brackets` }),
+    .meta({
+      description: `how tasks share the encoder: ${multiTaskMethodNames().join(', ')}, or a method that each task gets one of; settings in brackets`,
+    }),
   trainEncoder: z.boolean().default(false).meta({ description: 'train the encoder with the adapters (MT-A, with the method adapters)' }),
   add: z.boolean().default(false).meta({ description: 'add the tasks to the CA-MTL model in --model; its other tasks keep their answers' }),
   like: z.string().optional().meta({ value: 'task', description: 'with --add: the task that new ones begin as (default: the most alike)' }),
@@ -56,6 +58,10 @@ export const command = defineCommand({
   async run(context, options) {
     const { files } = context;
     const settings = multiTaskSettings.parse(options);
+    if (options.like !== undefined && !options.add)
+      fail({ code: 'usage.flag', subject: '--like', found: 'it without --add', expected: '--add, with a CA-MTL model in --model' });
+    if (options.add && options.trainEncoder)
+      fail({ code: 'usage.flag', subject: '--add', found: 'it with --train-encoder', expected: 'one of them: --add changes no weights' });
     const model = await modelFolder(files, options.model);
     const method = options.add
       ? extendCaMtl(await loadCaMtl(files, model), options.like === undefined ? {} : { like: options.like })
@@ -97,7 +103,7 @@ function methodOf(text: string, trainEncoder: boolean): MultiTaskMethod {
 }
 
 function render(
-  { parameters, encoderParameters, steps, seconds, tasks, sampling, best }: MultiTaskSummary,
+  { parameters, encoderParameters, size, steps, seconds, tasks, sampling, best }: MultiTaskSummary,
   method: MultiTaskMethod,
   { output, model }: { output?: string | undefined; model?: string | undefined },
 ): string {
@@ -113,11 +119,11 @@ function render(
     own === undefined ? '–' : String(own.step),
   ]);
   const header = ['task', 'rows', 'metric', 'validation', 'test', 'majority', 'best', 'at step'];
-  const share = ((100 * parameters) / encoderParameters).toFixed(1);
+  const times = (size / encoderParameters).toFixed(3);
   const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
   const chosen = sampling && Object.values(sampling.chosen).reduce((a, b) => a + b, 0);
   return [
-    `${method.text}: ${grouped(parameters)} trained numbers (${share} % of the encoder's), ${steps} steps in ${duration(seconds)}${best ? `, weights of step ${best.step}` : ''}`,
+    `${method.text}: ${grouped(parameters)} trained numbers, ${times} × the encoder's in all, ${steps} steps in ${duration(seconds)}${best ? `, weights of step ${best.step}` : ''}`,
     ...alignColumns([header, ...rows], [1, 3, 4, 5, 6, 7]),
     ...(sampling
       ? [

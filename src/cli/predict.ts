@@ -1,13 +1,12 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
-import { memoryFiles } from '../base/files.ts';
-import { readTable } from '../formats/table.ts';
 import { describe, fusionsOf } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { type Field, loadTask, type TaskKind } from '../tasks/index.ts';
 import { type Answer, type AutoAdapterModel, answerTasks, type Observations, type SavedMultiTask } from '../train/index.ts';
 import { modelShape, openModel, openMultiTask } from './attach.ts';
 import { type CommandContext, defineCommand } from './command.ts';
+import { checkOutput, type InputRow, readRows, sourceOf } from './input-rows.ts';
 import { countProgress } from './progress.ts';
 import { columnShape, columnsOf } from './task-options.ts';
 
@@ -27,7 +26,6 @@ const schema = z.object({
   task: z.string().optional().meta({ value: 'path', description: 'task whose card says which columns hold what' }),
   ...columnShape,
 });
-type Options = z.output<typeof schema>;
 
 export const command = defineCommand({
   name: 'predict',
@@ -80,36 +78,6 @@ export const command = defineCommand({
   },
 });
 
-interface InputRow {
-  readonly line: number;
-  readonly value: Record<string, unknown>;
-}
-
-async function readRows({ files, stdin }: CommandContext, { texts, input, text = 'text' }: Options): Promise<InputRow[]> {
-  if (texts.length > 0 && input !== undefined)
-    fail({ code: 'usage.flag', subject: 'multigraft predict', found: 'both --input and texts', expected: 'one of them' });
-  if (texts.length > 0) return texts.map((value, i) => ({ line: i + 1, value: { [text]: value } }));
-  if (input === undefined)
-    return fail({
-      code: 'usage.flag',
-      subject: 'multigraft predict',
-      found: 'nothing to answer',
-      expected: '--input FILE, --input - or texts',
-      next: 'See multigraft predict --help.',
-    });
-  if (input !== '-' && (await files.kind(input)) === 'folder')
-    fail({
-      code: 'file.unreadable',
-      subject: input,
-      found: 'a folder',
-      expected: 'a file of rows',
-      next: 'For the score on a task folder use multigraft evaluate.',
-    });
-  const rows = input === '-' ? await readTable(memoryFiles({ [STDIN]: await stdin() }), STDIN) : await readTable(files, input);
-  if (rows.length === 0) fail({ code: 'task.empty', subject: input === '-' ? STDIN : input, found: 'no rows', expected: 'at least one' });
-  return rows;
-}
-
 /** The rows as the model wants them; notes tell what was made of them. */
 function fitted(
   { stderr }: CommandContext,
@@ -121,27 +89,6 @@ function fitted(
   if (rows.some(plain))
     stderr('note: Texts were split at white space: the head answers one word at a time. Give "tokens" to split them yourself.');
   return rows.map((row) => (plain(row) ? { ...row.value, [tokens]: String(row.value[text]).split(/\s+/).filter(Boolean) } : row.value));
-}
-
-const STDIN = 'stdin.jsonl';
-
-function sourceOf({ texts, input }: Options): string {
-  return texts.length > 0 ? 'text' : input === '-' ? STDIN : (input ?? '');
-}
-
-/** Finds out before any work whether the output can be written. */
-async function checkOutput({ files }: CommandContext, output: string): Promise<void> {
-  const before = await files.kind(output);
-  if (before === 'folder')
-    fail({
-      code: 'file.unreadable',
-      subject: '--output',
-      found: `${output}, a folder`,
-      expected: 'a file',
-      next: `Give --output ${output.replace(/\/$/, '')}/answers.jsonl.`,
-    });
-  await files.append(output, '');
-  if (before === 'none') await files.remove(output);
 }
 
 /** `id` is the row's own, so that answers can be joined with what was asked. */

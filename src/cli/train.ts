@@ -3,13 +3,13 @@ import { fail } from '../base/errors.ts';
 import { type ConfiguredMethod, DEFAULT_METHOD } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
-import { type TrainTaskResult, trainSettings, trainTask, trainTasks } from '../train/index.ts';
+import { trainSettings, trainTask, trainTasks } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { methodOf } from './method-option.ts';
-import { duration, trainingProgress } from './progress.ts';
-import { alignColumns } from './table.ts';
+import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
+import { render, renderSeveral } from './train-report.ts';
 
 const schema = z.object({
   model: z.string().optional().meta({ value: 'folder', description: 'encoder, a Hugging Face folder (default: the embedded seedling)' }),
@@ -136,40 +136,8 @@ function outputForSeveral({
   );
 }
 
-function renderSeveral(results: readonly TrainTaskResult[], tasks: readonly Task[], output: string): string {
-  const score = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(4));
-  const rows = results.map(({ name, metrics, majority, steps, seconds }, i) => {
-    const { metric } = tasks[i] as Task;
-    return [
-      name,
-      metric,
-      score(metrics.validation?.[metric]),
-      score(metrics.test?.[metric]),
-      score(majority),
-      `${steps}`,
-      duration(seconds),
-    ];
-  });
-  const header = ['task', 'metric', 'validation', 'test', 'majority', 'steps', 'time'];
-  return [...alignColumns([header, ...rows], [2, 3, 4, 5, 6]), `Saved in ${output}, a folder for each task.`].join('\n');
-}
-
 function nextCommand(output: string | undefined, model: string | undefined, { method }: ConfiguredMethod, { kind }: Task): string {
   const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
   const rows = kind === 'span' || kind === 'choice' ? '--input rows.jsonl' : '"A text of your own."';
   return `multigraft predict ${place} ${rows}`;
-}
-
-function render(result: TrainTaskResult, output: string | undefined, next: string): string {
-  const { name, method, parameters, steps, seconds, metrics, majority } = result;
-  const lines = Object.entries(metrics).map(([split, values]) => {
-    const scores = Object.entries(values).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
-    return `  ${split.padEnd(10)} ${scores.join(', ')}`;
-  });
-  return [
-    `${name}: ${method}, ${parameters.toLocaleString('en')} trained numbers, ${steps} steps in ${duration(seconds)}`,
-    ...lines,
-    ...(majority === undefined ? [] : [`  the most frequent answer alone scores ${majority.toFixed(4)} accuracy`]),
-    output === undefined ? 'Nothing was saved: give --output FOLDER to keep it.' : `Saved in ${output}. Next: ${next}`,
-  ].join('\n');
 }

@@ -39,6 +39,24 @@ const progressSchema = z.object({
   best: z.object({ step: count, metric: z.number() }).nullable(),
 });
 
+const best = z.object({ step: count, metric: z.number() });
+
+/** The progress of a run over several tasks, as it lies in a file. */
+export const multiTaskProgressSchema = <S extends z.ZodType>(sampler: S) =>
+  z.object({
+    step: count,
+    sampler,
+    losses: z.object({
+      epoch: count,
+      sums: z.array(z.number()),
+      counts: z.array(count),
+      means: z.array(z.array(z.number())),
+    }),
+    stale: count,
+    best: best.nullable(),
+    bests: z.array(best.nullable()),
+  });
+
 /** Where a run stands, beside its tensors: plain data, in which `best` may be absent. */
 interface AnyProgress {
   readonly step: number;

@@ -1,4 +1,4 @@
-import { add, exp, input, mul, neg, reshape, type Value } from '../graph/index.ts';
+import { add, exp, mul, neg, reshape, type Value } from '../graph/index.ts';
 import { type ParameterSpec, ZERO } from '../nn/index.ts';
 
 /**
@@ -17,10 +17,10 @@ export function logVariance(name: string): ParameterSpec {
   return { name: `loss.${name}.log_variance`, shape: [1], init: ZERO, decay: false };
 }
 
-/** e^(−s) L + s; `partShare` is 1 over the runs that a batch takes, so that s counts once. */
-export function uncertaintyWeighted(loss: Value, s: Value): Value {
+/** e^(−s) L + s; `partShare`, a scalar, is 1 over the runs that a batch takes, so that s counts once. */
+export function uncertaintyWeighted(loss: Value, s: Value, partShare: Value): Value {
   const one = reshape(s, []);
-  return add(mul(exp(neg(one)), loss), mul(one, input('partShare', 'float32', [])));
+  return add(mul(exp(neg(one)), loss), mul(one, partShare));
 }
 
 /** Plain data: each task's summed losses in this epoch, and its means in those before. */

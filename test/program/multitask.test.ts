@@ -138,11 +138,21 @@ describe('answers', () => {
     expect(answers).toHaveLength(20);
     const types = answers.slice(0, 5).map(({ prediction }) => (Array.isArray(prediction) ? 'list' : typeof prediction));
     expect(types).toEqual(['string', 'number', 'list', 'number', 'string']);
-    const { tasks: summaries, sampling } = metricsOf(output) as {
+    const {
+      tasks: summaries,
+      sampling,
+      size,
+      encoderParameters,
+    } = metricsOf(output) as {
+      size: number;
+      encoderParameters: number;
       tasks: { name: string; majority?: number; metrics: object }[];
       sampling: { chosen: Record<string, number>; candidates: Record<string, number> };
     };
     expect(summaries.map(({ name }) => name)).toEqual(KINDS.map((kind) => `tiny-${kind}`));
+    const { byteLength } = readFileSync(join(output, 'model.safetensors'));
+    expect(Math.abs(byteLength / 4 / size - 1)).toBeLessThan(0.1);
+    expect(size / encoderParameters).toBeGreaterThan(1.05);
     expect(summaries[0]?.majority).toBeGreaterThan(0.2);
     const sum = (counts: Record<string, number>) => Object.values(counts).reduce((a, b) => a + b, 0);
     expect(sum(sampling.chosen)).toBe(8 * 114);

@@ -1,0 +1,92 @@
+import type { TaskPick } from './task-sampler.ts';
+import { checkDrawn, checkSizes } from './task-sampler.ts';
+import { taskStreams } from './task-streams.ts';
+import { type Candidate, highest, uncertaintyScores, type WithoutEntropy } from './uncertainty.ts';
+
+export interface UncertaintySamplerOptions {
+  /** Tokens of each row, by task. */
+  readonly lengths: readonly Int32Array[];
+  readonly batchSize: number;
+  /** Candidates for each place in a batch; as many as there are tasks is the published rule. */
+  readonly candidates: number;
+  /** Steps whose candidates are scored in one pass, with the model as it is then. */
+  readonly refresh: number;
+  readonly seed: number;
+  /** Whether a task has an entropy. */
+  readonly hasEntropy: readonly boolean[];
+  readonly withoutEntropy: WithoutEntropy;
+  /** How unsure the model is of each candidate now; `pass` counts passes from 0. */
+  readonly uncertaintyOf: (candidates: readonly TaskPick[], pass: number) => Promise<ArrayLike<number>>;
+}
+
+/** Plain data. `pending` are batches chosen by the last pass that have not been given yet. */
+export interface UncertaintyState {
+  readonly step: number;
+  readonly passes: number;
+  readonly drawn: readonly number[];
+  readonly pending: readonly (readonly TaskPick[])[];
+  /** Rows that were chosen so far, by task. */
+  readonly chosen: readonly number[];
+}
+
+export interface UncertaintySampler {
+  /** As for other samplers: batches that hold as many rows as all tasks together. */
+  readonly batchesPerEpoch: number;
+  next(): Promise<{ readonly picks: readonly TaskPick[]; readonly epoch: number }>;
+  state(): UncertaintyState;
+  /** Seconds spent in scoring since it was made. */
+  readonly seconds: number;
+}
+
+/**
+ * For each step, candidates from every task, as many of each as of any other (but for one); those with the highest
+ * {@link uncertaintyScores} are its batch, in that order. Candidates come from shuffled streams: one that is not chosen
+ * comes again when its task has been gone through. Continues from `state` when given.
+ * @throws usage.value, task.empty; train.resume for a state of other tasks
+ */
+export function createUncertaintySampler(options: UncertaintySamplerOptions, state?: UncertaintyState): UncertaintySampler {
+  const { lengths, batchSize, candidates, refresh, seed, hasEntropy, withoutEntropy } = options;
+  const sizes = checkSizes(lengths, batchSize);
+  checkDrawn(state?.drawn, sizes);
+  const batchesPerEpoch = Math.ceil(sizes.reduce((a, b) => a + b, 0) / batchSize);
+  const perStep = Math.max(batchSize, Math.round(candidates * batchSize));
+  const streams = taskStreams(sizes, seed, state?.drawn);
+  const chosen = [...(state?.chosen ?? sizes.map(() => 0))];
+  let { step, passes } = state ?? { step: 0, passes: 0 };
+  let pending = [...(state?.pending ?? [])];
+  let seconds = 0;
+  return {
+    batchesPerEpoch,
+    async next() {
+      if (pending.length === 0) pending = await choose();
+      const picks = pending.shift() as readonly TaskPick[];
+      for (const { task } of picks) (chosen[task] as number)++;
+      return { picks, epoch: Math.floor(step++ / batchesPerEpoch) };
+    },
+    state: () => ({ step, passes, drawn: streams.drawn(), pending: [...pending], chosen: [...chosen] }),
+    get seconds() {
+      return seconds;
+    },
+  };
+
+  async function choose(): Promise<(readonly TaskPick[])[]> {
+    const started = performance.now();
+    const groups = Array.from({ length: refresh }, (_, i) => candidatesOf(step + i));
+    const uncertainties = await options.uncertaintyOf(groups.flat(), passes++);
+    const batches = groups.map((group, i) => {
+      const start = i * perStep;
+      const given = group.map(({ task }, k): Candidate => ({ task, uncertainty: uncertainties[start + k] as number }));
+      const { scores } = uncertaintyScores(given, hasEntropy, withoutEntropy);
+      return highest(scores, batchSize).map((place) => group[place] as TaskPick);
+    });
+    seconds += (performance.now() - started) / 1000;
+    return batches;
+  }
+
+  /** The tasks take turns, beginning where the step before left off, so that a remainder falls to each in its turn. */
+  function candidatesOf(which: number): TaskPick[] {
+    const counts = sizes.map(() => 0);
+    for (let i = 0; i < perStep; i++) (counts[(which * perStep + i) % sizes.length] as number)++;
+    return counts.flatMap((count, task) => Array.from({ length: count }, () => ({ task, row: streams.next(task) })));
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * MT-Uncertainty sampling (Pilault, El hattami & Pal 2021, section 2.3, as the published code has it): of candidates from
+ * all tasks, those train on which the model is least sure.
+ */
+
+export interface Candidate {
+  readonly task: number;
+  /** Normalised entropy in 0 … 1, or for a task without one (regression) how far its predictions spread. */
+  readonly uncertainty: number;
+}
+
+/** What tasks without an entropy do: take the scores of another task by order, or their quantile among all other scores. */
+export type WithoutEntropy = { readonly rule: 'published'; readonly lender: number | undefined } | { readonly rule: 'quantile' };
+
+export interface UncertaintyScores {
+  /** By candidate. */
+  readonly scores: Float64Array;
+  /** H̄ of each task; 0 for tasks without candidates or without entropy. */
+  readonly taskMeans: readonly number[];
+}
+
+/** H/(log C + 1e-5) with H = −Σ p log p of softmax(logits), C classes. */
+export function normalisedEntropy(logits: ArrayLike<number>, from = 0, count = logits.length): number {
+  let largest = Number.NEGATIVE_INFINITY;
+  for (let i = from; i < from + count; i++) largest = Math.max(largest, logits[i] as number);
+  let [sum, weighted] = [0, 0];
+  for (let i = from; i < from + count; i++) {
+    const x = (logits[i] as number) - largest;
+    const e = Math.exp(x);
+    sum += e;
+    weighted += e * x;
+  }
+  return (Math.log(sum) - weighted / sum) / (Math.log(count) + 1e-5);
+}
+
+/**
+ * Each candidate's score: H · H̄_t / H̄_max with H̄_t the mean over its task's candidates and H̄_max the largest of them.
+ * `hasEntropy[task]` is false for regression; then, as published, its i-th candidate takes the score of the lender's i-th
+ * (0 beyond the last), or, by quantile, the candidate whose predictions spread most of n takes the score at the quantile
+ * 1 − 0.5/n of all candidates that have an entropy, and so on down. Without any such candidates the spread itself counts.
+ */
+export function uncertaintyScores(
+  candidates: readonly Candidate[],
+  hasEntropy: readonly boolean[],
+  without: WithoutEntropy,
+): UncertaintyScores {
+  const sums = hasEntropy.map(() => 0);
+  const counts = hasEntropy.map(() => 0);
+  for (const { task, uncertainty } of candidates) {
+    if (!hasEntropy[task]) continue;
+    (sums[task] as number) += uncertainty;
+    (counts[task] as number)++;
+  }
+  const taskMeans = sums.map((sum, task) => sum / Math.max(1, counts[task] as number));
+  const largest = Math.max(...taskMeans);
+  const scores = Float64Array.from(candidates, ({ task, uncertainty }) =>
+    hasEntropy[task] && largest > 0 ? (uncertainty * (taskMeans[task] as number)) / largest : 0,
+  );
+  const placesOf = (task: number) => candidates.flatMap((one, place) => (one.task === task ? [place] : []));
+  const known = scores.filter((_, place) => hasEntropy[(candidates[place] as Candidate).task]).toSorted((a, b) => a - b);
+  hasEntropy.forEach((has, task) => {
+    if (has) return;
+    const own = placesOf(task);
+    if (without.rule === 'published') {
+      const lent = without.lender === undefined ? [] : placesOf(without.lender);
+      own.forEach((place, i) => {
+        const from = lent[i];
+        scores[place] = from === undefined ? 0 : (scores[from] as number);
+      });
+      return;
+    }
+    const spread = (place: number) => (candidates[place] as Candidate).uncertainty;
+    const ascending = own.toSorted((a, b) => spread(a) - spread(b) || b - a);
+    ascending.forEach((place, rank) => {
+      const quantile = Math.floor(((rank + 0.5) / ascending.length) * known.length);
+      scores[place] = known.length === 0 ? spread(place) : (known[quantile] as number);
+    });
+  });
+  return { scores, taskMeans };
+}
+
+/** The places of the `count` highest scores, best first; of equal ones the first. */
+export function highest(scores: ArrayLike<number>, count: number): number[] {
+  return Array.from(scores, (_, place) => place)
+    .sort((a, b) => (scores[b] as number) - (scores[a] as number) || a - b)
+    .slice(0, count);
+}

@@ -1,0 +1,38 @@
+import type { Task } from '../tasks/index.ts';
+import type { TrainTaskResult } from '../train/index.ts';
+import { duration } from './progress.ts';
+import { alignColumns } from './table.ts';
+
+/** A line for each task. */
+export function renderSeveral(results: readonly TrainTaskResult[], tasks: readonly Task[], output: string): string {
+  const score = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(4));
+  const rows = results.map(({ name, metrics, majority, steps, seconds }, i) => {
+    const { metric } = tasks[i] as Task;
+    return [
+      name,
+      metric,
+      score(metrics.validation?.[metric]),
+      score(metrics.test?.[metric]),
+      score(majority),
+      `${steps}`,
+      duration(seconds),
+    ];
+  });
+  const header = ['task', 'metric', 'validation', 'test', 'majority', 'steps', 'time'];
+  return [...alignColumns([header, ...rows], [2, 3, 4, 5, 6]), `Saved in ${output}, a folder for each task.`].join('\n');
+}
+
+/** What training one task gave, and the command to use it. */
+export function render(result: TrainTaskResult, output: string | undefined, next: string): string {
+  const { name, method, parameters, steps, seconds, metrics, majority } = result;
+  const lines = Object.entries(metrics).map(([split, values]) => {
+    const scores = Object.entries(values).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
+    return `  ${split.padEnd(10)} ${scores.join(', ')}`;
+  });
+  return [
+    `${name}: ${method}, ${parameters.toLocaleString('en')} trained numbers, ${steps} steps in ${duration(seconds)}`,
+    ...lines,
+    ...(majority === undefined ? [] : [`  the most frequent answer alone scores ${majority.toFixed(4)} accuracy`]),
+    output === undefined ? 'Nothing was saved: give --output FOLDER to keep it.' : `Saved in ${output}. Next: ${next}`,
+  ].join('\n');
+}
