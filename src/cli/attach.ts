@@ -54,7 +54,7 @@ export async function openModel({ files, stderr }: CommandContext, options: z.ou
       subject: '--adapter',
       found: `${adapter.length} adapters`,
       expected: 'one',
-      next: 'Several adapters at once are not possible yet: run the command once for each.',
+      next: 'Mix them with multigraft fuse, or run the command once for each.',
     });
   const folder = await modelFolder(files, options.model);
   const model = await AutoAdapterModel.fromPretrained(folder, {

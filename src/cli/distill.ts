@@ -5,9 +5,9 @@ import { distillFusion, trainSettings } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { methodOf } from './method-option.ts';
-import { duration, trainingProgress } from './progress.ts';
-import { grouped } from './table.ts';
+import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
+import { render } from './train-report.ts';
 
 const schema = z.object({
   model: z
@@ -56,15 +56,9 @@ export const command = defineCommand({
         signal: context.signal,
       });
       progress.stop();
-      const scores = Object.entries(result.metrics).map(
-        ([split, metrics]) =>
-          `  ${split.padEnd(10)} ${Object.entries(metrics)
-            .map(([metric, value]) => `${metric} ${value.toFixed(4)}`)
-            .join(', ')}`,
-      );
-      const saved = output === undefined ? 'Nothing was saved: give --output FOLDER to keep it.' : `Saved in ${output}.`;
-      const head = `${result.name}: ${result.method}, ${grouped(result.parameters)} trained numbers, ${result.steps} steps in ${duration(result.seconds)}`;
-      context.stdout(context.json ? JSON.stringify(result) : [head, ...scores, saved].join('\n'));
+      const model = options.model === undefined ? '' : `--model ${options.model} `;
+      const next = `multigraft predict ${model}--adapter ${output} --input rows.jsonl`;
+      context.stdout(context.json ? JSON.stringify(result) : render(result, output, next));
     } finally {
       progress.stop();
     }

@@ -4,13 +4,14 @@ import { joinPath } from '../base/files.ts';
 import { FUSION_PRESETS, type FusionConfig, fusionConfig, parseGrammar } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask } from '../tasks/index.ts';
-import { type AttentionTable, type FusionResult, trainFusion, trainSettings } from '../train/index.ts';
+import { type AttentionTable, trainFusion, trainSettings } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { heatMap, heatMapPng, siteLabel } from './heat-map.ts';
-import { duration, trainingProgress } from './progress.ts';
-import { alignColumns, grouped } from './table.ts';
+import { trainingProgress } from './progress.ts';
+import { alignColumns } from './table.ts';
 import { taskOptions, taskShape } from './task-options.ts';
+import { render } from './train-report.ts';
 
 const schema = z.object({
   model: z
@@ -90,7 +91,11 @@ export const command = defineCommand({
         await files.write(joinPath(output, 'attention.svg'), heatMap(attention, title));
         await files.write(joinPath(output, 'attention.png'), heatMapPng(attention, title));
       }
-      context.stdout(context.json ? JSON.stringify(result) : render(result, options));
+      context.stdout(
+        context.json
+          ? JSON.stringify(result)
+          : render(result, output, nextCommand(options), options.report && attention ? ['', ...attentionLines(attention)] : []),
+      );
     } finally {
       progress.stop();
     }
@@ -108,23 +113,8 @@ function configOf(text: string): FusionConfig {
   }
 }
 
-function render(
-  result: FusionResult,
-  { output, model, report }: { output?: string | undefined; model?: string | undefined; report: boolean },
-): string {
-  const { name, method, parameters, steps, seconds, metrics, majority, attention } = result;
-  const lines = Object.entries(metrics).map(([split, values]) => {
-    const scores = Object.entries(values).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
-    return `  ${split.padEnd(10)} ${scores.join(', ')}`;
-  });
-  const next = `multigraft predict ${model === undefined ? '' : `--model ${model} `}--adapter ${output} --input rows.jsonl`;
-  return [
-    `${name}: ${method}, ${grouped(parameters)} trained numbers, ${steps} steps in ${duration(seconds)}`,
-    ...lines,
-    ...(majority === undefined ? [] : [`  the most frequent answer alone scores ${majority.toFixed(4)} accuracy`]),
-    ...(report && attention ? ['', ...attentionLines(attention)] : []),
-    output === undefined ? 'Nothing was saved: give --output FOLDER to keep it.' : `Saved in ${output}. Next: ${next}`,
-  ].join('\n');
+function nextCommand({ output, model }: { output?: string | undefined; model?: string | undefined }): string {
+  return `multigraft predict ${model === undefined ? '' : `--model ${model} `}--adapter ${output} --input rows.jsonl`;
 }
 
 function attentionLines({ adapters, sites, mean, rows }: AttentionTable): string[] {

@@ -22,8 +22,8 @@ export function renderSeveral(results: readonly TrainTaskResult[], tasks: readon
   return [...alignColumns([header, ...rows], [2, 3, 4, 5, 6]), `Saved in ${output}, a folder for each task.`].join('\n');
 }
 
-/** What training one task gave, and the command to use it. */
-export function render(result: TrainTaskResult, output: string | undefined, next: string): string {
+/** What training one task gave, `more` that is to be seen, and the command to use it. */
+export function render(result: TrainTaskResult, output: string | undefined, next: string, more: readonly string[] = []): string {
   const { name, method, parameters, steps, seconds, metrics, majority } = result;
   const lines = Object.entries(metrics).map(([split, values]) => {
     const scores = Object.entries(values).map(([metric, value]) => `${metric} ${value.toFixed(4)}`);
@@ -33,6 +33,7 @@ export function render(result: TrainTaskResult, output: string | undefined, next
     `${name}: ${method}, ${parameters.toLocaleString('en')} trained numbers, ${steps} steps in ${duration(seconds)}`,
     ...lines,
     ...(majority === undefined ? [] : [`  the most frequent answer alone scores ${majority.toFixed(4)} accuracy`]),
+    ...more,
     output === undefined ? 'Nothing was saved: give --output FOLDER to keep it.' : `Saved in ${output}. Next: ${next}`,
   ].join('\n');
 }

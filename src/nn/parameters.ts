@@ -40,3 +40,18 @@ export function parameters(trainable: (name: string) => boolean): Parameters {
     return value;
   };
 }
+
+/** As {@link parameters}, keeping the trainable values that were asked for: those that a program reads. */
+export function recordedParameters(trainable: (name: string) => boolean): {
+  readonly get: Parameters;
+  readonly read: ReadonlyMap<string, Value>;
+} {
+  const resolve = parameters(trainable);
+  const read = new Map<string, Value>();
+  const get: Parameters = (name, shape) => {
+    const value = resolve(name, shape);
+    if (trainable(name)) read.set(name, value);
+    return value;
+  };
+  return { get, read };
+}

@@ -3,7 +3,7 @@ import { float32, type Tensor } from '../base/tensor.ts';
 import { type DrawingOptions, drawEncoder, drawPooled, type Encoder, encoderShapes, firstTokens } from '../encoders/index.ts';
 import type { Value } from '../graph/index.ts';
 import { type Attachment, attach, type ConfiguredMethod } from '../methods/index.ts';
-import { type Dropout, type ParameterSpec, parameters } from '../nn/index.ts';
+import { type Dropout, type ParameterSpec, recordedParameters } from '../nn/index.ts';
 import { batchOf, drawLogits, type Head, headParameters, readsOf } from '../objectives/index.ts';
 import type { FileWeight } from '../session/session.ts';
 
@@ -68,13 +68,7 @@ export function drawModel(
   trainable: (name: string) => boolean,
   { read = attachment.mixesTokens ? 'all' : readsOf(head) }: { readonly read?: DrawingOptions['read'] } = {},
 ): Drawing {
-  const resolve = parameters(trainable);
-  const seen = new Map<string, Value>();
-  const record: typeof resolve = (name, shape) => {
-    const value = resolve(name, shape);
-    if (trainable(name)) seen.set(name, value);
-    return value;
-  };
+  const { get: record, read: seen } = recordedParameters(trainable);
   const observed = new Map<string, Observed>();
   const graft = attachment.graft(record, dropout, (name, value, columns = []) => void observed.set(name, { value, columns }));
   const options: DrawingOptions = {

@@ -2,7 +2,7 @@ import type { Tensor } from '../base/tensor.ts';
 import { type DrawingOptions, drawEncoder, drawPooled, type Encoder, type EncoderWeight, firstTokens } from '../encoders/index.ts';
 import { input, type Value } from '../graph/index.ts';
 import type { Attachment } from '../methods/index.ts';
-import { type Dropout, type Initializer, type ParameterSpec, parameters } from '../nn/index.ts';
+import { type Dropout, type Initializer, type ParameterSpec, recordedParameters } from '../nn/index.ts';
 import { drawLogits, type Head, headParameters, readsOf } from '../objectives/index.ts';
 import { ParameterStore } from '../update/index.ts';
 import { encoderParameters, requirePooler } from './model.ts';
@@ -70,13 +70,7 @@ export function drawMultiTask(
   trainable: (name: string) => boolean,
   { read = readsAll(attachment, heads) }: { readonly read?: DrawingOptions['read'] } = {},
 ): MultiTaskDrawing {
-  const resolve = parameters(trainable);
-  const seen = new Map<string, Value>();
-  const record: typeof resolve = (name, shape) => {
-    const value = resolve(name, shape);
-    if (trainable(name)) seen.set(name, value);
-    return value;
-  };
+  const { get: record, read: seen } = recordedParameters(trainable);
   const graft = attachment.graft(record, dropout);
   const options: DrawingOptions = { config: encoder.config, family: encoder.family, parameters: record, dropout, graft, read };
   const { output, rows, hiddenStates } = drawEncoder(options);
