@@ -118,7 +118,7 @@ describe('large programs', () => {
     const rows = input('rows', 'float32', ['B', 'S', 8]);
     const trained: Value[] = [];
     let h = reshape(rows, ['B*S', 8]);
-    for (let i = 0; i < 125; i++) {
+    for (let i = 0; i < 130; i++) {
       const [w, b] = [input(`w${i}`, 'float32', [8, 8]), input(`b${i}`, 'float32', [8])];
       trained.push(w, b);
       h = layerNorm(add(h, gelu(gemm(h, w, b, { transB: true }))), weight(`g${i}`, 'float32', [8]), b, 1e-5);

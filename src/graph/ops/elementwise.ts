@@ -108,20 +108,21 @@ export const SOFTPLUS = unary(
 );
 export const ERF = unary('Erf', erfOf, (x, _y, dy) => mul(dy, mul(scalar(2 / Math.sqrt(Math.PI)), exp(neg(mul(x, x))))));
 
-/** x·Φ(x) (Hendrycks & Gimpel 2016, exact form); derivative Φ(x) + x·φ(x). */
+/** x·Φ(x) (Hendrycks & Gimpel 2016, exact form); derivative Φ(x) + x·φ(x), φ and Φ those of the normal distribution. */
 export const GELU: Op = {
   ...unary(
     'Gelu',
     (x) => 0.5 * x * (1 + erfOf(x * Math.SQRT1_2)),
-    (x, _y, dy) => mul(dy, geluDerivative(x)),
+    (x, _y, dy) => mul(mul(dy, scalar(0.5)), doubledGeluDerivative(x)),
   ),
   domain: 'com.microsoft',
 };
 
-function geluDerivative(x: Value): Value {
-  const cumulative = add(mul(erf(mul(x, scalar(Math.SQRT1_2))), scalar(0.5)), scalar(0.5));
-  const density = mul(exp(mul(mul(x, x), scalar(-0.5))), scalar(1 / Math.sqrt(2 * Math.PI)));
-  return add(cumulative, mul(x, density));
+/** With u = x/√2: 1 + erf(u) + u·exp(ln(2/√π) − u²), the fewest passes over the data that we found. */
+function doubledGeluDerivative(x: Value): Value {
+  const u = mul(x, scalar(Math.SQRT1_2));
+  const density = exp(sub(scalar(Math.log(2 / Math.sqrt(Math.PI))), mul(u, u)));
+  return add(add(erf(u), scalar(1)), mul(u, density));
 }
 
 /** Picks from the second operand where the first (bool) holds, else from the third. */

@@ -1,6 +1,6 @@
 import { broadcastShapes, type Dim, type Shape } from '../dim.ts';
 import { broadcastReader, generate } from '../nd.ts';
-import { apply1, type Nd, type Node, type Op, requireShape, type Value } from '../value.ts';
+import { type Attributes, apply1, type Nd, type Node, type Op, requireShape, type Value } from '../value.ts';
 import { reduceSum, sumTo } from './reduce.ts';
 import { reshape } from './shape.ts';
 
@@ -65,7 +65,7 @@ function matrix(shape: Shape, transposed: boolean): [Dim, Dim] {
   return transposed ? [columns, rows] : [rows, columns];
 }
 
-/** op(a)·op(b) + c for two-dimensional a and b and c [N] or [M, N]: a linear layer in one node. */
+/** α·op(a)·op(b) + c for two-dimensional a and b and c [N] or [M, N]: a linear layer in one node. */
 export const GEMM: Op = {
   name: 'Gemm',
   infer: (inputs, { transA, transB }) => {
@@ -87,20 +87,20 @@ export const GEMM: Op = {
     );
     return [...product, c.shape.length === 1 ? reshape(reduceSum(dy as Value, [0]), c.shape) : sumTo(dy as Value, c.shape)];
   },
-  reference: ([a, b, c], { transA, transB }, [shape], size) => {
-    const [product] = MATMUL.reference([a as Nd, b as Nd], { transA, transB }, [shape as number[]], size) as [Nd];
+  reference: ([a, b, c], { transA, transB, alpha }, [shape], size) => {
+    const [product] = MATMUL.reference([a as Nd, b as Nd], { transA, transB, alpha }, [shape as number[]], size) as [Nd];
     const read = broadcastReader(c as Nd, 2);
     const width = (shape as number[])[1] as number;
     return [
       generate(shape as number[], (index) => (product.data[(index[0] as number) * width + (index[1] as number)] as number) + read(index)),
     ];
   },
-  emit: ({ inputs, outputs, attributes: { transA, transB } }, emitter) =>
+  emit: ({ inputs, outputs, attributes: { transA, transB, alpha } }, emitter) =>
     emitter.node(
       'Gemm',
       inputs.map((value) => emitter.name(value)),
       [emitter.name(outputs[0] as Value)],
-      { transA: transA ? 1 : 0, transB: transB ? 1 : 0 },
+      { transA: transA ? 1 : 0, transB: transB ? 1 : 0, alpha: alpha ?? 1 },
     ),
 };
 
@@ -111,15 +111,16 @@ interface ProductOptions {
 }
 
 export function matmul(a: Value, b: Value, { transA, transB, alpha }: ProductOptions = {}): Value {
-  return apply1(MATMUL, [a, b], {
-    ...(transA && { transA }),
-    ...(transB && { transB }),
-    ...(alpha !== undefined && alpha !== 1 && { alpha }),
-  });
+  return apply1(MATMUL, [a, b], attributesOf({ transA, transB, alpha }));
 }
 
-export function gemm(a: Value, b: Value, c: Value, { transA, transB }: Omit<ProductOptions, 'alpha'> = {}): Value {
-  return apply1(GEMM, [a, b, c], { ...(transA && { transA }), ...(transB && { transB }) });
+export function gemm(a: Value, b: Value, c: Value, options: ProductOptions = {}): Value {
+  return apply1(GEMM, [a, b, c], attributesOf(options));
+}
+
+/** Equal products have equal attributes: what is left at its default is not among them. */
+function attributesOf({ transA, transB, alpha }: ProductOptions): Attributes {
+  return { ...(transA && { transA }), ...(transB && { transB }), ...(alpha !== undefined && alpha !== 1 && { alpha }) };
 }
 
 export const PRODUCTS = [MATMUL, GEMM];

@@ -1,4 +1,4 @@
-import { MATMUL, matmul } from '../ops/products.ts';
+import { GEMM, gemm, MATMUL, matmul } from '../ops/products.ts';
 import { transpose } from '../ops/shape.ts';
 import type { Value } from '../value.ts';
 import { scalarOf } from '../value.ts';
@@ -53,3 +53,21 @@ export const foldScale: Rule = ({ op, inputs: [x, c] }) => {
   const [a, b] = x.node.inputs as [Value, Value];
   return [matmul(a, b, { transA, transB, alpha: (alpha ?? 1) * factor })];
 };
+
+/** (a·c)·b for a constant c becomes the product's α. */
+export const foldOperandScale: Rule = ({ op, inputs, attributes }) => {
+  if (op !== MATMUL && op !== GEMM) return undefined;
+  const { transA, transB, alpha } = attributes as { transA?: boolean; transB?: boolean; alpha?: number };
+  const [a, b, bias] = inputs as [Value, Value, Value?];
+  const [left, right] = [scaled(a), scaled(b)];
+  if (!left && !right) return undefined;
+  const options = { transA, transB, alpha: (alpha ?? 1) * (left?.factor ?? 1) * (right?.factor ?? 1) };
+  return [bias ? gemm(left?.value ?? a, right?.value ?? b, bias, options) : matmul(left?.value ?? a, right?.value ?? b, options)];
+};
+
+/** A value and the constant number it is multiplied by. */
+function scaled({ node, shape }: Value): { readonly value: Value; readonly factor: number } | undefined {
+  const factor = node.op.name === 'Mul' && node.inputs[1]?.shape.length === 0 ? scalarOf(node.inputs[1]) : undefined;
+  const [value] = node.inputs as [Value];
+  return factor !== undefined && value.shape.length === shape.length ? { value, factor } : undefined;
+}

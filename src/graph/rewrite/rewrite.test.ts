@@ -9,6 +9,7 @@ import { add, div, matmul, mul, neg, sub } from '../ops/index.ts';
 import { type Program, partsOf, print, verify } from '../program.ts';
 import { constant, input, nameOf, scalar, type Value, weight } from '../value.ts';
 import { optimize, RULES, type Rule, rewrite } from './index.ts';
+import { shareErf } from './training.ts';
 
 const SIZES = new Map([
   ['B', 2],
@@ -297,6 +298,100 @@ describe('foldScale', () => {
   });
 });
 
+describe('foldOperandScale', () => {
+  const b = weight('b', 'float32', [4]);
+  it('makes the constant factor of an operand the α of the product', async () => {
+    const halves = mul(x, scalar(0.5));
+    const bare = (text: string) => text.split('\n').filter((line) => /MatMul|Gemm/.test(line));
+    const product = matmul(mul(q, scalar(0.5)), mul(k, scalar(3)), { transB: true, alpha: 2 });
+    expect(bare((await applied('foldOperandScale', product)).after)).toEqual(['%0: float32[B,2,S,S] = MatMul(q, k, transB=true, alpha=3)']);
+    // The bias is not scaled.
+    const layer = ops.gemm(halves, weight('w', 'float32', [4, 4]), b, { transB: true });
+    expect(bare((await applied('foldOperandScale', layer)).after)).toEqual(['%0: float32[B,4] = Gemm(x, w, b, transB=true, alpha=0.5)']);
+  });
+  it('keeps factors that are not constant, and ones that widen', async () => {
+    await unchanged('foldOperandScale', matmul(mul(q, input('f', 'float32', [])), k, { transB: true }));
+    await unchanged('foldOperandScale', matmul(mul(weight('v', 'float32', [4, 4]), held([1, 1, 1], 2)), k, { transB: true }));
+  });
+});
+
+describe('sumOverOutputs', () => {
+  const weights = ops.softmax(input('scores', 'float32', ['B', 2, 'S', 'S']));
+  const slopes = input('slopes', 'float32', ['B', 2, 'S', 4]);
+  const mask = input('mask', 'float32', ['B', 2, 'S', 'S']);
+  it('sums over the width of a head, with and without dropout', async () => {
+    const slope = matmul(slopes, q, { transB: true });
+    const plain = ops.reduceSum(mul(slope, weights), [-1]);
+    expect(await applied('sumOverOutputs', plain)).toMatchInlineSnapshot(`
+      {
+        "after": "slopes: float32[B,2,S,4] = Input()
+      scores: float32[B,2,S,S] = Input()
+      %0: float32[B,2,S,S] = Softmax(scores)
+      q: float32[B,2,S,4] = Input()
+      %1: float32[B,2,S,4] = MatMul(%0, q)
+      %2: float32[B,2,S,4] = Mul(slopes, %1)
+      %3: float32[B,2,S,1] = ReduceSum(%2, axes=-1)
+      out <- %3",
+        "before": "slopes: float32[B,2,S,4] = Input()
+      q: float32[B,2,S,4] = Input()
+      %0: float32[B,2,S,S] = MatMul(slopes, q, transB=true)
+      scores: float32[B,2,S,S] = Input()
+      %1: float32[B,2,S,S] = Softmax(scores)
+      %2: float32[B,2,S,S] = Mul(%0, %1)
+      %3: float32[B,2,S,1] = ReduceSum(%2, axes=-1)
+      out <- %3",
+      }
+    `);
+    const dropped = await applied('sumOverOutputs', ops.reduceSum(mul(weights, mul(slope, mask)), [-1]));
+    expect(dropped.after).toMatchInlineSnapshot(`
+      "slopes: float32[B,2,S,4] = Input()
+      scores: float32[B,2,S,S] = Input()
+      %0: float32[B,2,S,S] = Softmax(scores)
+      mask: float32[B,2,S,S] = Input()
+      %1: float32[B,2,S,S] = Mul(%0, mask)
+      q: float32[B,2,S,4] = Input()
+      %2: float32[B,2,S,4] = MatMul(%1, q)
+      %3: float32[B,2,S,4] = Mul(slopes, %2)
+      %4: float32[B,2,S,1] = ReduceSum(%3, axes=-1)
+      out <- %4"
+    `);
+  });
+  it('fires in the gradient of an attention, and only there', async () => {
+    const out = matmul(mul(ops.softmax(matmul(q, k, { transB: true })), mask), slopes);
+    const loss = ops.reshape(ops.reduceSum(mul(out, q), [0, 1, 2, 3]), []);
+    const [dq] = gradients(loss, [q]) as [Value];
+    const before = { outputs: { loss, dq } };
+    const after = rewrite(before, RULES);
+    await expectSame(before, after);
+    const sums = (program: Program) => print(program).match(/float32\[B,2,S,\w+\] = Mul\(/g) ?? [];
+    expect(sums(after).filter((line) => line.includes('S,S')).length).toBe(sums(before).filter((line) => line.includes('S,S')).length - 1);
+    await unchanged('sumOverOutputs', ops.reduceSum(mul(q, k), [-1]));
+    await unchanged('sumOverOutputs', ops.reduceSum(mul(weights, mask), [-1]));
+    await unchanged('sumOverOutputs', ops.reduceSum(mul(weights, matmul(slopes, q, { transB: true })), [-2]));
+  });
+});
+
+describe('shareErf', () => {
+  it('takes a GELU apart only where its derivative is there too, layer upon layer', async () => {
+    const inner = ops.gelu(x);
+    const out = ops.gelu(add(inner, y));
+    const alone = { outputs: { out } };
+    expect(shareErf(alone)).toBe(alone);
+    const loss = ops.reshape(ops.reduceSum(out, [0, 1]), []);
+    const before = { outputs: { loss, dy: gradients(loss, [y])[0] as Value } };
+    const after = shareErf(before);
+    verify(after);
+    await expectSame(before, after);
+    // The inner one needs no derivative: only y is asked for.
+    expect(print(after).match(/= Gelu/g)).toHaveLength(1);
+    expect(print(after).match(/= Erf/g)).toHaveLength(1);
+    const both = { outputs: { loss, dx: gradients(loss, [x])[0] as Value } };
+    await expectSame(both, shareErf(both));
+    expect(print(shareErf(both))).not.toContain('Gelu');
+    expect(print(shareErf(both)).match(/= Erf/g)).toHaveLength(2);
+  });
+});
+
 describe('rewriting', () => {
   it('shares equal nodes, equal small constants and equal inputs', async () => {
     const out = add(ops.tanh(mul(x, scalar(2))), mul(ops.tanh(mul(x, scalar(2))), ops.tanh(mul(x, scalar(3)))));
@@ -336,6 +431,6 @@ describe('rewriting', () => {
 
   it('has a test above for every rule', () => {
     expect([...tested].sort()).toEqual(RULES.map((one) => one.name).sort());
-    expect(RULES.length).toBe(8);
+    expect(RULES.length).toBe(10);
   });
 });

@@ -4,9 +4,10 @@ import { apply, CONSTANT, INPUT, type Node, topological, type Value, WEIGHT } fr
 
 /**
  * A rule looks at a node whose inputs are already rewritten and returns values to stand in place of its outputs,
- * or nothing. Replacements have the same types.
+ * or nothing. Replacements have the same types. `original` is the node as it was in the program, for rules that have
+ * looked at the whole of it.
  */
-export type Rule = (node: Node) => readonly Value[] | undefined;
+export type Rule = (node: Node, original: Node) => readonly Value[] | undefined;
 
 /** Rebuilds a program bottom-up, applying `rules` until none fires, and sharing equal nodes. */
 export function rewrite(program: Program, rules: readonly Rule[]): Program {
@@ -26,13 +27,13 @@ export function rewrite(program: Program, rules: readonly Rule[]): Program {
     return node;
   };
 
-  const place = (node: Node): readonly Value[] => {
+  const place = (node: Node, original: Node): readonly Value[] => {
     for (const rule of rules) {
-      const replacement = rule(node);
+      const replacement = rule(node, original);
       if (replacement) {
         for (const inner of topological(replacement, (known) => ids.has(known))) {
           const inputs = inner.inputs.map((value) => moved.get(value) ?? value);
-          const settled = place(inputs.every((value, i) => value === inner.inputs[i]) ? inner : rebuilt(inner, inputs));
+          const settled = place(inputs.every((value, i) => value === inner.inputs[i]) ? inner : rebuilt(inner, inputs), inner);
           inner.outputs.forEach((output, i) => void moved.set(output, settled[i] as Value));
         }
         return replacement.map((value) => moved.get(value) ?? value);
@@ -43,7 +44,7 @@ export function rewrite(program: Program, rules: readonly Rule[]): Program {
 
   for (const node of topological(Object.values(program.outputs))) {
     const inputs = node.inputs.map((value) => moved.get(value) as Value);
-    const settled = place(inputs.every((value, i) => value === node.inputs[i]) ? node : rebuilt(node, inputs));
+    const settled = place(inputs.every((value, i) => value === node.inputs[i]) ? node : rebuilt(node, inputs), node);
     node.outputs.forEach((output, i) => void moved.set(output, settled[i] as Value));
   }
   return { outputs: Object.fromEntries(Object.entries(program.outputs).map(([name, value]) => [name, moved.get(value) as Value])) };
