@@ -34,6 +34,7 @@ export const ERROR_CODES = {
   'encoder.weights': 'Weights of an encoder are missing or have other shapes than needed.',
   'method.config': 'The configuration of a method is wrong.',
   'method.site': 'A method asks for a place that this encoder does not have.',
+  'method.contract': 'A method breaks a rule that every method keeps.',
   'adapter.mismatch': 'An adapter was made for another encoder.',
   'adapter.missing': 'No adapter or head of that name.',
   'adapter.duplicate': 'An adapter or head of that name exists already.',
@@ -41,6 +42,7 @@ export const ERROR_CODES = {
   'composition.nesting': 'Composition blocks are nested in a way that is not allowed.',
   'head.config': 'The configuration of a prediction head is wrong.',
   'train.non-finite': 'The loss or a gradient is not a finite number.',
+  'train.memory': 'A training needs more memory than there is.',
   'train.resume': 'A run cannot be resumed from what is on disk.',
   'train.stopped': 'Training was stopped on request; it can be resumed.',
 } as const;

@@ -149,6 +149,29 @@ describe('a sampler by uncertainty', () => {
     expect(sampler.state().drawn).toEqual([10, 10, 10]);
   });
 
+  it('deals the rows of steps that are scored together by length', async () => {
+    const still = {
+      candidates: 2,
+      uncertaintyOf: async (picks: readonly TaskPick[]) => picks.map(({ task, row }) => task / 9 + row / 999),
+    };
+    const [apart, together] = [made(still), made({ ...still, refresh: 4 })];
+    const given = async (sampler: typeof apart) => {
+      const batches: (readonly TaskPick[])[] = [];
+      for (let i = 0; i < 4; i++) batches.push((await sampler.next()).picks);
+      return batches;
+    };
+    const [before, after] = [await given(apart), await given(together)];
+    const rowsOf = (batches: typeof before) =>
+      batches
+        .flat()
+        .map(({ task, row }) => `${task}/${row}`)
+        .sort();
+    expect(rowsOf(after)).toEqual(rowsOf(before));
+    const computed = (batches: typeof before) =>
+      batches.reduce((sum, picks) => sum + 8 * Math.max(...picks.map(({ task, row }) => LENGTHS[task]?.[row] as number)), 0);
+    expect(computed(after)).toBeLessThan(computed(before));
+  });
+
   it.each([1, 4])('goes on after a resume as if nothing had been, scoring every %i steps', async (refresh) => {
     const whole = made({ refresh, candidates: 2 });
     const batches: unknown[] = [];

@@ -1,3 +1,5 @@
+import { createRandom } from '../base/random.ts';
+import { lengthBuckets } from './sampler.ts';
 import type { TaskPick } from './task-sampler.ts';
 import { checkDrawn, checkSizes } from './task-sampler.ts';
 import { taskStreams } from './task-streams.ts';
@@ -9,7 +11,7 @@ export interface UncertaintySamplerOptions {
   readonly batchSize: number;
   /** Candidates for each place in a batch; as many as there are tasks is the published rule. */
   readonly candidates: number;
-  /** Steps whose candidates are scored in one pass, with the model as it is then. */
+  /** Steps whose candidates are scored in one pass, with the model as it is then, and whose rows are batched by length. */
   readonly refresh: number;
   readonly seed: number;
   /** Whether a task has an entropy. */
@@ -38,9 +40,13 @@ export interface UncertaintySampler {
   readonly seconds: number;
 }
 
+/** Keeps this use of the seed apart from others. */
+const DEALING = 0xdea1;
+
 /**
  * For each step, candidates from every task, as many of each as of any other (but for one); those with the highest
- * {@link uncertaintyScores} are its batch, in that order. Candidates come from shuffled streams: one that is not chosen
+ * {@link uncertaintyScores} are its batch, in that order; the rows of several steps that are scored at once are dealt out
+ * among these steps by length, so that no row is computed much longer than it is. Candidates come from shuffled streams: one that is not chosen
  * comes again when its task has been gone through. Continues from `state` when given.
  * @throws usage.value, task.empty; train.resume for a state of other tasks
  */
@@ -80,7 +86,13 @@ export function createUncertaintySampler(options: UncertaintySamplerOptions, sta
       return highest(scores, batchSize).map((place) => group[place] as TaskPick);
     });
     seconds += (performance.now() - started) / 1000;
-    return batches;
+    return refresh === 1 ? batches : byLength(batches.flat());
+  }
+
+  function byLength(picks: readonly TaskPick[]): (readonly TaskPick[])[] {
+    const tokens = Int32Array.from(picks, ({ task, row }) => (lengths[task] as Int32Array)[row] as number);
+    const buckets = lengthBuckets(tokens, batchSize, createRandom(seed, passes, DEALING));
+    return buckets.map((bucket) => Array.from(bucket, (place) => picks[place] as TaskPick));
   }
 
   /** The tasks take turns, beginning where the step before left off, so that a remainder falls to each in its turn. */

@@ -6,6 +6,7 @@ export const commands: Commands = {
   train: async () => (await import('./train.ts')).command,
   multitask: async () => (await import('./multitask.ts')).command,
   fuse: async () => (await import('./fuse.ts')).command,
+  attention: async () => (await import('./attention.ts')).command,
   prune: async () => (await import('./prune.ts')).command,
   distill: async () => (await import('./distill.ts')).command,
   predict: async () => (await import('./predict.ts')).command,

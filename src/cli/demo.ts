@@ -5,6 +5,7 @@ import { loadTask, type Task } from '../tasks/index.ts';
 import { AutoAdapterModel } from '../train/index.ts';
 import { assetPath, modelFolder } from './assets.ts';
 import { type CommandContext, defineCommand } from './command.ts';
+import { caMtlLines, compareCaMtl } from './demo-ca-mtl.ts';
 import { compareFusion, fusionLines } from './demo-fusion.ts';
 import { closing, type DemoResult, opening, progressLine } from './demo-report.ts';
 import { FRESH } from './demo-rows.ts';
@@ -25,6 +26,7 @@ const schema = z.object({
     .boolean()
     .default(true)
     .meta({ description: 'leave out the comparison of AdapterFusion with one adapter, five seeds (also left out with --fast)' }),
+  multitask: z.boolean().default(true).meta({ description: 'leave out the one CA-MTL model of all tasks (also left out with --fast)' }),
   output: z.string().optional().meta({ value: 'folder', description: 'keep the adapters here' }),
   seed: z.number().int().default(1).meta({ description: 'fixes initial values, order of rows and dropout' }),
   threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
@@ -33,16 +35,15 @@ type Options = z.output<typeof schema>;
 
 export const command = defineCommand({
   name: 'demo',
-  summary: 'train adapters for five small tasks on the embedded encoder, score them, fuse them, and use them',
+  summary: 'train adapters for five small tasks on the embedded encoder, score, fuse and use them, and compare them with one CA-MTL model',
   schema,
   async run(context, options) {
     const { files, json, stdout } = context;
     const started = performance.now();
     const tell = (text: string) => (json ? undefined : stdout(text));
-    const model = await AutoAdapterModel.fromPretrained(await modelFolder(files, options.model), {
-      files,
-      engine: await nodeEngine(options.threads === undefined ? {} : { threads: options.threads }),
-    });
+    const folder = await modelFolder(files, options.model);
+    const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+    const model = await AutoAdapterModel.fromPretrained(folder, { files, engine });
     const tasks = await demoTasks(files);
     tell(opening(model, tasks));
 
@@ -54,8 +55,11 @@ export const command = defineCommand({
     }
     const comparison = options.fusion && !options.fast ? await compareFusion(context, model, tasks, options) : undefined;
     await model.release();
+    const together =
+      options.multitask && !options.fast ? await compareCaMtl(context, { ...options, engine, model: folder }, tasks, results) : undefined;
     const seconds = (performance.now() - started) / 1000;
     if (comparison) tell(`\n${fusionLines(comparison)}`);
+    if (together) tell(`\n${caMtlLines(together)}`);
     tell(closing(results, seconds, options));
     if (json)
       stdout(
@@ -65,6 +69,7 @@ export const command = defineCommand({
           seconds,
           tasks: results,
           ...(comparison && { fusion: comparison }),
+          ...(together && { caMtl: together }),
         }),
       );
   },

@@ -1,46 +1,108 @@
 import { z } from 'zod';
+import { fail } from '../base/errors.ts';
 import { describe } from '../methods/index.ts';
-import { loadTask, SPLITS } from '../tasks/index.ts';
-import type { Evaluation } from '../train/index.ts';
-import { modelShape, openModel } from './attach.ts';
-import { defineCommand } from './command.ts';
+import { nodeEngine } from '../session/node.ts';
+import { loadTask, SPLITS, type Task } from '../tasks/index.ts';
+import { type AutoAdapterModel, type Evaluation, evaluateTasks, type MultiTaskEvaluation, type SavedMultiTask } from '../train/index.ts';
+import { modelShape, openModel, openMultiTask } from './attach.ts';
+import { type CommandContext, defineCommand } from './command.ts';
 import { countProgress, duration } from './progress.ts';
+import { alignColumns, grouped } from './table.ts';
 import { taskOptions, taskShape } from './task-options.ts';
 
 const schema = z.object({
   ...modelShape,
-  task: z.string().meta({ value: 'path', description: 'task folder with card.json, or one file of labelled rows' }),
+  task: z.array(z.string()).meta({
+    value: 'path',
+    description: 'task folder with card.json, or one file of labelled rows; may be repeated for a model of several tasks',
+  }),
   split: z.enum(SPLITS).default('test').describe('which rows of a task folder'),
-  limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows' }),
+  limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each task' }),
   ...taskShape,
 });
+type Options = z.output<typeof schema>;
 
 export const command = defineCommand({
   name: 'evaluate',
-  summary: 'score a trained adapter on a split of a task, beside what the most frequent answer scores',
+  summary: 'score a trained adapter or a model of several tasks on a split, beside what the most frequent answer scores',
   schema,
   async run(context, options) {
-    const { split, limit, maxLength } = options;
-    const task = await loadTask(context.files, options.task, { ...taskOptions(options), split });
-    const model = await openModel(context, options);
+    const { split } = options;
+    const tasks = await Promise.all(options.task.map((path) => loadTask(context.files, path, { ...taskOptions(options), split })));
+    const several = await openMultiTask(context, options);
     const started = performance.now();
-    const progress = countProgress(context, 'rows');
-    const evaluation = await model.evaluate(task, split, {
-      onNote: (text) => context.stderr(`note: ${text}`),
-      onProgress: progress.onProgress,
-      ...(limit !== undefined && { limit }),
-      ...(maxLength !== undefined && { maxLength }),
-    });
-    progress.stop();
-    await model.release();
-    const seconds = (performance.now() - started) / 1000;
+    const elapsed = () => (performance.now() - started) / 1000;
+    if (several) {
+      const evaluation = await scoreSeveral(context, options, several, tasks);
+      const report = { split, ...evaluation, seconds: elapsed() };
+      return context.stdout(context.json ? JSON.stringify(report) : renderSeveral(split, evaluation, report.seconds));
+    }
+    const [task, ...others] = tasks as [Task, ...Task[]];
+    if (others.length > 0)
+      fail({
+        code: 'usage.flag',
+        subject: '--task',
+        found: `${tasks.length} tasks`,
+        expected: 'one, for a model that answers one',
+        next: 'Give --model FOLDER of multigraft multitask, or run the command once for each.',
+      });
+    const model = await openModel(context, options);
+    const evaluation = await scoreOne(context, options, model, task);
     const active = model.activeAdapters;
     const name =
       typeof active === 'object' && active.type === 'fuse' ? active.name : active === undefined ? model.activeHead : describe(active);
-    const report = { task: task.name, split, adapter: name, metric: task.metric, ...evaluation, seconds };
-    context.stdout(context.json ? JSON.stringify(report) : render(`${task.name} (${split}), ${name}`, evaluation, seconds));
+    const report = { task: task.name, split, adapter: name, metric: task.metric, ...evaluation, seconds: elapsed() };
+    context.stdout(context.json ? JSON.stringify(report) : render(`${task.name} (${split}), ${name}`, evaluation, report.seconds));
   },
 });
+
+async function scoreOne(context: CommandContext, options: Options, model: AutoAdapterModel, task: Task): Promise<Evaluation> {
+  const { how, stop } = scoring(context, options);
+  const evaluation = await model.evaluate(task, options.split, how);
+  stop();
+  await model.release();
+  return evaluation;
+}
+
+async function scoreSeveral(
+  context: CommandContext,
+  options: Options,
+  model: SavedMultiTask,
+  tasks: readonly Task[],
+): Promise<MultiTaskEvaluation> {
+  const { how, stop } = scoring(context, options);
+  const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+  const evaluation = await evaluateTasks(model, tasks, options.split, { ...how, files: context.files, engine });
+  stop();
+  return evaluation;
+}
+
+function scoring(context: CommandContext, { limit, maxLength }: Options) {
+  const { onProgress, stop } = countProgress(context, 'rows');
+  const onNote = (text: string) => context.stderr(`note: ${text}`);
+  return { how: { onNote, onProgress, ...(limit !== undefined && { limit }), ...(maxLength !== undefined && { maxLength }) }, stop };
+}
+
+/** A line for each task: its deciding metric, and the others in the last column. */
+function renderSeveral(split: string, { tasks, mean }: MultiTaskEvaluation, seconds: number): string {
+  const rows = tasks.map(({ task, rows, metric, metrics, warnings, majority }) => [
+    task,
+    grouped(rows),
+    metric,
+    (metrics[metric] as number).toFixed(4),
+    majority?.accuracy.toFixed(4) ?? '–',
+    Object.entries(metrics)
+      .filter(([name]) => name !== metric)
+      .map(([name, value]) => `${name} ${value.toFixed(4)}`)
+      .concat(Object.entries(warnings).map(([name, why]) => `${name} is undefined: ${why}`))
+      .join(', '),
+  ]);
+  const header = ['task', 'rows', 'metric', split, 'majority', 'other metrics'];
+  return [
+    ...alignColumns([header, ...rows], [1, 3, 4]),
+    `The mean of ${tasks.length} ${tasks.length === 1 ? 'task' : 'tasks'} is ${mean.toFixed(4)}; scored in ${duration(seconds)}.`,
+  ].join('\n');
+}
 
 function render(title: string, { rows, metrics, warnings, majority }: Evaluation, seconds: number): string {
   const entries = Object.entries(metrics);

@@ -4,12 +4,14 @@ import { joinPath } from '../base/files.ts';
 import { FUSION_PRESETS, type FusionConfig, fusionConfig, parseGrammar } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask } from '../tasks/index.ts';
-import { type AttentionTable, trainFusion, trainSettings } from '../train/index.ts';
+import { readExclusions, trainFusion, trainSettings } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
-import { heatMap, heatMapPng, siteLabel } from './heat-map.ts';
+import { candidatesOf, choose } from './fuse-candidates.ts';
+import { attentionLines, choiceLines } from './fuse-report.ts';
+import { given } from './given.ts';
+import { heatMap, heatMapPng, layerRows } from './heat-map.ts';
 import { trainingProgress } from './progress.ts';
-import { alignColumns } from './table.ts';
 import { taskOptions, taskShape } from './task-options.ts';
 import { render } from './train-report.ts';
 
@@ -19,6 +21,14 @@ const schema = z.object({
     .optional()
     .meta({ value: 'folder', description: 'encoder that the adapters were made for (default: the embedded seedling)' }),
   adapter: z.array(z.string()).default([]).meta({ value: 'folder', description: 'a saved adapter to fuse; give two or more' }),
+  shelf: z
+    .string()
+    .optional()
+    .meta({ value: 'folder', description: 'fuse the adapters in the folders of this one too, as train makes them for several tasks' }),
+  choose: z.number().int().positive().optional().meta({
+    description:
+      'fuse only so many of them: those that explain the training rows best together (LogME; no training, one pass over the rows each)',
+  }),
   task: z.string().meta({ value: 'path', description: 'task folder with card.json, or one file of rows' }),
   fusion: z
     .string()
@@ -32,10 +42,14 @@ const schema = z.object({
   report: z
     .boolean()
     .default(false)
-    .meta({ description: 'show which adapter each layer listens to; also attention.json, .svg and .png in --output' }),
+    .meta({ description: 'show which adapter each layer listens to; also attention.svg and .png beside attention.json in --output' }),
   resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
   overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
   headLayers: z.number().int().min(1).max(8).optional().meta({ description: 'linears in the head (default: 2; 1 for tagging and spans)' }),
+  exclude: z.string().optional().meta({
+    value: 'file',
+    description: 'rows of train files to leave out, by task: {"tasks": {"NAME": {"trainLines": [3, 17]}}}, counted from 0',
+  }),
   limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split' }),
   format: z.enum(['bin', 'safetensors']).optional().meta({ description: 'weight files; Python reads bin by default' }),
   threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
@@ -53,48 +67,44 @@ export const command = defineCommand({
   schema,
   async run(context, options) {
     const { files } = context;
-    if (options.adapter.length < 2)
-      fail({
-        code: 'usage.flag',
-        subject: '--adapter',
-        found: options.adapter.length === 0 ? 'none' : 'one adapter',
-        expected: 'two or more adapters to mix',
-        next: 'Train them with multigraft train, one for each task, and give --adapter FOLDER for each.',
-      });
+    const candidates = await candidatesOf(files, options);
     const config = configOf(options.fusion);
     const settings = trainSettings.parse(options);
     const task = await loadTask(files, options.task, taskOptions(options));
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
-    const progress = trainingProgress(context);
+    const model = await modelFolder(files, options.model);
+    const exclude = options.exclude === undefined ? undefined : (await readExclusions(files, options.exclude)).get(task.name);
     const { name, output, headLayers, limit, log, format } = options;
+    const common = { files, engine, model, task, ...given({ limit, exclude }) };
+    const choice = options.choose === undefined ? undefined : await choose(context, options.choose, { ...common, settings, candidates });
+    const progress = trainingProgress(context);
     try {
       const result = await trainFusion({
-        files,
-        engine,
-        model: await modelFolder(files, options.model),
-        task,
-        adapters: options.adapter,
+        ...common,
+        adapters: choice?.chosen.map(({ folder }) => folder) ?? candidates,
         config,
         trainAdapters: options.unfreezeAdapters,
         settings,
         resume: options.resume,
         overwrite: options.overwrite,
-        ...Object.fromEntries(Object.entries({ name, output, headLayers, limit, log, format }).filter(([, value]) => value !== undefined)),
+        ...given({ name, output, headLayers, log, format }),
         onEvent: progress.onEvent,
         signal: context.signal,
       });
       progress.stop();
       const { attention } = result;
       if (options.report && attention && output !== undefined) {
-        await files.write(joinPath(output, 'attention.json'), `${JSON.stringify(attention, null, 1)}\n`);
         const title = `${result.name}: attention to each adapter, percent`;
-        await files.write(joinPath(output, 'attention.svg'), heatMap(attention, title));
-        await files.write(joinPath(output, 'attention.png'), heatMapPng(attention, title));
+        await files.write(joinPath(output, 'attention.svg'), heatMap(layerRows(attention), title));
+        await files.write(joinPath(output, 'attention.png'), heatMapPng(layerRows(attention), title));
       }
+      if (choice && output !== undefined) await files.write(joinPath(output, 'choice.json'), `${JSON.stringify(choice, null, 1)}\n`);
+      const more = [
+        ...(choice ? ['', ...choiceLines(choice)] : []),
+        ...(options.report && attention ? ['', ...attentionLines(attention)] : []),
+      ];
       context.stdout(
-        context.json
-          ? JSON.stringify(result)
-          : render(result, output, nextCommand(options), options.report && attention ? ['', ...attentionLines(attention)] : []),
+        context.json ? JSON.stringify({ ...result, ...given({ choice }) }) : render(result, output, nextCommand(options), more),
       );
     } finally {
       progress.stop();
@@ -115,17 +125,4 @@ function configOf(text: string): FusionConfig {
 
 function nextCommand({ output, model }: { output?: string | undefined; model?: string | undefined }): string {
   return `multigraft predict ${model === undefined ? '' : `--model ${model} `}--adapter ${output} --input rows.jsonl`;
-}
-
-function attentionLines({ adapters, sites, mean, rows }: AttentionTable): string[] {
-  const percent = (shares: readonly number[]) => shares.map((share) => (100 * share).toFixed(1));
-  const table = [['', ...adapters], ...sites.map((site) => [siteLabel(site), ...percent(site.attention)]), ['mean', ...percent(mean)]];
-  return [
-    `Attention to each adapter, percent, over ${rows} rows:`,
-    ...alignColumns(
-      table,
-      adapters.map((_, i) => i + 1),
-    ),
-    '',
-  ];
 }

@@ -1,6 +1,6 @@
 import { unzlibSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
-import { heatMap, heatMapPng } from './heat-map.ts';
+import { heatMap, heatMapPng, layerRows, taskRows } from './heat-map.ts';
 import { createCanvas } from './png.ts';
 
 const table = {
@@ -53,7 +53,7 @@ describe('a picture', () => {
 
 describe('the heat map', () => {
   it('as SVG names adapters and layers, escaped, and has a share in every cell', () => {
-    const svg = heatMap(table, 'x < y');
+    const svg = heatMap(layerRows(table), 'x < y');
     expect(svg).toContain('<title>x &lt; y</title>');
     expect(svg).toContain('>a&lt;b&gt;&amp;&quot;c&quot;</text>');
     expect(svg.match(/<rect /g)).toHaveLength(6);
@@ -61,8 +61,23 @@ describe('the heat map', () => {
     expect([...svg.matchAll(/text-anchor="middle"[^>]*>(\d+)</g)].map(([, share]) => share)).toEqual(['100', '0', '25', '75', '63', '38']);
   });
 
+  it('of tasks frames the adapter of the task', () => {
+    const line = { folder: '', most: 0, attention: [0.5, 0.5] };
+    const tasks = [
+      { ...line, task: 'news', own: 1 },
+      { ...line, task: 'other', own: undefined },
+    ];
+    const rows = taskRows({ adapters: ['mnli', 'news'], tasks, sites: [] });
+    const cells = heatMap(rows, 'title').match(/<rect [^>]*>/g) ?? [];
+    expect(cells.map((cell) => cell.includes('stroke="#d9822b"'))).toEqual([false, true, false, false]);
+    const { width, height, at } = decode(heatMapPng(rows, 'title'));
+    let framed = 0;
+    for (let py = 0; py < height; py++) for (let px = 0; px < width; px++) framed += Number(String(at(px, py)) === '217,130,43');
+    expect(framed).toBeGreaterThan(2 * 3 * (20 + 10));
+  });
+
   it('as PNG is darker where attention is larger', () => {
-    const { width, height, at } = decode(heatMapPng(table, 'title'));
+    const { width, height, at } = decode(heatMapPng(layerRows(table), 'title'));
     const blues = new Set<number>();
     for (let y = 0; y < height; y++)
       for (let x = 0; x < width; x++) {

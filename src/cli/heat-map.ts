@@ -1,25 +1,51 @@
-import type { AttentionTable } from '../train/index.ts';
+import type { AttentionTable, TaskAttention } from '../train/index.ts';
 import { ADVANCE, createCanvas, LETTER_HEIGHT } from './png.ts';
 
 const CELL = { width: 56, height: 26 };
 const LETTER = 7;
 const GAP = 12;
 
+/** Shares of attention to be drawn: a column per adapter. */
+export interface HeatTable {
+  readonly adapters: readonly string[];
+  readonly rows: readonly HeatRow[];
+}
+
+interface HeatRow {
+  readonly label: string;
+  readonly attention: readonly number[];
+  /** Stands a little below those before it. */
+  readonly apart?: boolean;
+  /** The column with a frame. */
+  readonly framed?: number | undefined;
+}
+
+/** A row per layer and place, and one for the mean. */
+export function layerRows({ adapters, sites, mean }: AttentionTable): HeatTable {
+  const rows = sites.map((site) => ({ label: siteLabel(site), attention: site.attention }));
+  return { adapters, rows: [...rows, { label: 'mean', attention: mean, apart: true }] };
+}
+
+/** A row per task, the adapter trained on it in a frame. */
+export function taskRows({ adapters, tasks }: TaskAttention): HeatTable {
+  return { adapters, rows: tasks.map(({ task, attention, own }) => ({ label: task, attention, framed: own })) };
+}
+
 /**
- * Attention as a picture: a row per layer and place and one for the mean, a column per adapter, the share in percent in each
- * cell. One hue from faint to full, on a transparent ground: it can be read in light and in dark.
+ * Attention as a picture, the share in percent in each cell. One hue from faint to full, on a transparent ground: it can be read
+ * in light and in dark.
  */
-export function heatMap({ adapters, sites, mean }: AttentionTable, title: string): string {
-  const rows = rowsOf({ sites, mean });
+export function heatMap({ adapters, rows }: HeatTable, title: string): string {
   const left = GAP + LETTER * Math.max(...rows.map(({ label }) => label.length));
   const top = 40 + LETTER * 0.75 * Math.max(...adapters.map((name) => name.length));
   const width = left + GAP + adapters.length * CELL.width + 60;
   const height = top + GAP + rows.length * CELL.height + 10;
   const x = (column: number) => left + GAP + column * CELL.width;
-  const y = (row: number) => top + row * CELL.height + (row === rows.length - 1 ? 6 : 0);
-  const cells = rows.flatMap(({ attention }, row) =>
+  const y = (row: number) => top + row * CELL.height + (rows[row]?.apart ? 6 : 0);
+  const cells = rows.flatMap(({ attention, framed }, row) =>
     attention.map((share, column) => {
-      const box = `<rect x="${x(column)}" y="${y(row)}" width="${CELL.width - 2}" height="${CELL.height - 2}" rx="3" fill="#2f7ed8" fill-opacity="${(0.06 + 0.9 * share).toFixed(3)}"/>`;
+      const frame = framed === column ? ' stroke="#d9822b" stroke-width="2"' : '';
+      const box = `<rect x="${x(column)}" y="${y(row)}" width="${CELL.width - 2}" height="${CELL.height - 2}" rx="3" fill="#2f7ed8" fill-opacity="${(0.06 + 0.9 * share).toFixed(3)}"${frame}/>`;
       const text = `<text x="${x(column) + CELL.width / 2 - 1}" y="${y(row) + 16}" text-anchor="middle"${share > 0.7 ? ' class="on"' : ''}>${(100 * share).toFixed(0)}</text>`;
       return box + text;
     }),
@@ -42,8 +68,7 @@ export function heatMap({ adapters, sites, mean }: AttentionTable, title: string
 }
 
 /** The same picture as PNG, on white: for places that show no SVG. */
-export function heatMapPng({ adapters, sites, mean }: AttentionTable, title: string): Uint8Array {
-  const rows = rowsOf({ sites, mean });
+export function heatMapPng({ adapters, rows }: HeatTable, title: string): Uint8Array {
   const size = 2;
   const letter = ADVANCE * size;
   const cell = { width: 4 * letter, height: (LETTER_HEIGHT + 6) * size };
@@ -57,14 +82,16 @@ export function heatMapPng({ adapters, sites, mean }: AttentionTable, title: str
     const middle = left + column * cell.width + (cell.width - LETTER_HEIGHT * size) / 2;
     canvas.text(name, middle, top - 8, ink, { size, up: true });
   });
-  rows.forEach(({ label, attention }, row) => {
-    const y = top + row * cell.height + (row === rows.length - 1 ? 8 : 0);
+  rows.forEach(({ label, attention, apart, framed }, row) => {
+    const y = top + row * cell.height + (apart ? 8 : 0);
     canvas.text(label, left - GAP - letter * label.length, y + 6, ink, { size });
     attention.forEach((share, column) => {
       const x = left + column * cell.width;
       const tint = 0.06 + 0.9 * share;
       const mixed = [47, 126, 216].map((full) => Math.round(255 + (full - 255) * tint)) as [number, number, number];
-      canvas.rectangle(x, y, cell.width - 2, cell.height - 2, mixed);
+      const frame = framed === column ? 3 : 0;
+      if (frame > 0) canvas.rectangle(x, y, cell.width - 2, cell.height - 2, [217, 130, 43]);
+      canvas.rectangle(x + frame, y + frame, cell.width - 2 - 2 * frame, cell.height - 2 - 2 * frame, mixed);
       const text = (100 * share).toFixed(0);
       canvas.text(text, x + Math.round((cell.width - letter * text.length) / 2), y + 6, share > 0.7 ? [255, 255, 255] : ink, { size });
     });
@@ -72,11 +99,7 @@ export function heatMapPng({ adapters, sites, mean }: AttentionTable, title: str
   return canvas.encode();
 }
 
-function rowsOf({ sites, mean }: Pick<AttentionTable, 'sites' | 'mean'>) {
-  return [...sites.map((site) => ({ label: siteLabel(site), attention: site.attention })), { label: 'mean', attention: mean }];
-}
-
-export function siteLabel({ layer, place }: AttentionTable['sites'][number]): string {
+export function siteLabel({ layer, place }: Pick<AttentionTable['sites'][number], 'layer' | 'place'>): string {
   return place === 'output' ? `layer ${layer}` : `layer ${layer}, ${place}`;
 }
 

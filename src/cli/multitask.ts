@@ -4,18 +4,18 @@ import { nodeEngine } from '../session/node.ts';
 import { loadTask } from '../tasks/index.ts';
 import {
   extendCaMtl,
-  loadCaMtl,
+  loadGrowing,
   type MultiTaskMethod,
-  type MultiTaskSummary,
   multiTaskMethod,
   multiTaskMethodNames,
   multiTaskSettings,
+  readExclusions,
   runMultiTask,
 } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
-import { duration, trainingProgress } from './progress.ts';
-import { alignColumns, grouped } from './table.ts';
+import { renderMultiTask } from './multitask-report.ts';
+import { trainingProgress } from './progress.ts';
 
 const schema = z.object({
   model: z.string().optional().meta({ value: 'folder', description: 'encoder, a Hugging Face folder (default: the embedded seedling)' }),
@@ -29,9 +29,15 @@ const schema = z.object({
     .meta({
       description: `how tasks share the encoder: ${multiTaskMethodNames().join(', ')}, or a method that each task gets one of; settings in brackets`,
     }),
-  trainEncoder: z.boolean().default(false).meta({ description: 'train the encoder with the adapters (MT-A, with the method adapters)' }),
+  trainEncoder: z
+    .boolean()
+    .default(false)
+    .meta({ description: 'train the encoder with the modules (adapters: MT-A; pals: as in their paper)' }),
   add: z.boolean().default(false).meta({ description: 'add the tasks to the CA-MTL model in --model; its other tasks keep their answers' }),
-  like: z.string().optional().meta({ value: 'task', description: 'with --add: the task that new ones begin as (default: the most alike)' }),
+  like: z
+    .string()
+    .optional()
+    .meta({ value: 'task', description: 'with --add: the task that new ones begin as (default: the one whose rows are most alike)' }),
   output: z.string().optional().meta({ value: 'folder', description: 'where model, card and metrics go' }),
   resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
   overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
@@ -43,6 +49,10 @@ const schema = z.object({
     .optional()
     .meta({ description: 'linears in each head (default: 1; 2 for adapters, but for tagging and spans)' }),
   limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split of each task' }),
+  exclude: z.string().optional().meta({
+    value: 'file',
+    description: 'rows of train files to leave out, by task: {"tasks": {"NAME": {"trainLines": [3, 17]}}}, counted from 0',
+  }),
   threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
   log: z
     .string()
@@ -64,9 +74,10 @@ export const command = defineCommand({
       fail({ code: 'usage.flag', subject: '--add', found: 'it with --train-encoder', expected: 'one of them: --add changes no weights' });
     const model = await modelFolder(files, options.model);
     const method = options.add
-      ? extendCaMtl(await loadCaMtl(files, model), options.like === undefined ? {} : { like: options.like })
+      ? extendCaMtl(await loadGrowing(files, model), options.like === undefined ? {} : { like: options.like })
       : methodOf(options.method, options.trainEncoder);
     const tasks = await Promise.all(options.task.map((path) => loadTask(files, path)));
+    const exclude = options.exclude === undefined ? undefined : await readExclusions(files, options.exclude);
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
     const progress = trainingProgress(context);
     const { output, headLayers, limit, log } = options;
@@ -80,12 +91,12 @@ export const command = defineCommand({
         settings,
         resume: options.resume,
         overwrite: options.overwrite,
-        ...Object.fromEntries(Object.entries({ output, headLayers, limit, log }).filter(([, value]) => value !== undefined)),
+        ...Object.fromEntries(Object.entries({ output, headLayers, limit, exclude, log }).filter(([, value]) => value !== undefined)),
         onEvent: progress.onEvent,
         signal: context.signal,
       });
       progress.stop();
-      context.stdout(context.json ? JSON.stringify(result) : render(result, method, options));
+      context.stdout(context.json ? JSON.stringify(result) : renderMultiTask(result, method, options));
     } finally {
       progress.stop();
     }
@@ -100,40 +111,4 @@ function methodOf(text: string, trainEncoder: boolean): MultiTaskMethod {
     if (!(error instanceof MultigraftError) || error.code !== 'method.config') throw error;
     return fail({ ...error.problem, code: 'usage.value' });
   }
-}
-
-function render(
-  { parameters, encoderParameters, size, steps, seconds, tasks, sampling, best }: MultiTaskSummary,
-  method: MultiTaskMethod,
-  { output, model }: { output?: string | undefined; model?: string | undefined },
-): string {
-  const score = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(4));
-  const rows = tasks.map(({ name, rows, metric, metrics, majority, best: own }) => [
-    name,
-    grouped(rows),
-    metric,
-    score(metrics.validation?.[metric]),
-    score(metrics.test?.[metric]),
-    score(majority),
-    score(own?.metric),
-    own === undefined ? '–' : String(own.step),
-  ]);
-  const header = ['task', 'rows', 'metric', 'validation', 'test', 'majority', 'best', 'at step'];
-  const times = (size / encoderParameters).toFixed(3);
-  const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
-  const chosen = sampling && Object.values(sampling.chosen).reduce((a, b) => a + b, 0);
-  return [
-    `${method.text}: ${grouped(parameters)} trained numbers, ${times} × the encoder's in all, ${steps} steps in ${duration(seconds)}${best ? `, weights of step ${best.step}` : ''}`,
-    ...alignColumns([header, ...rows], [1, 3, 4, 5, 6, 7]),
-    ...(sampling
-      ? [
-          `Scoring took ${(100 * sampling.shareOfTime).toFixed(1)} % of the time. Chosen: ${Object.entries(sampling.chosen)
-            .map(([name, count]) => `${name} ${((100 * count) / Math.max(1, chosen ?? 1)).toFixed(1)} %`)
-            .join(', ')}.`,
-        ]
-      : []),
-    output === undefined
-      ? 'Nothing was saved: give --output FOLDER to keep it.'
-      : `Saved in ${output}. Next: multigraft predict ${place} --input rows.jsonl, each row with its "task"`,
-  ].join('\n');
 }

@@ -3,9 +3,10 @@ import { fail } from '../base/errors.ts';
 import { type ConfiguredMethod, DEFAULT_METHOD } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
-import { trainSettings, trainTask, trainTasks } from '../train/index.ts';
+import { readExclusions, trainSettings, trainTask, trainTasks } from '../train/index.ts';
 import { modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
+import { given } from './given.ts';
 import { methodOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
@@ -31,6 +32,10 @@ const schema = z.object({
   resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
   overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
   headLayers: z.number().int().min(1).max(8).optional().meta({ description: 'linears in the head (default: 2; 1 for tagging and spans)' }),
+  exclude: z.string().optional().meta({
+    value: 'file',
+    description: 'rows of train files to leave out, by task: {"tasks": {"NAME": {"trainLines": [3, 17]}}}, counted from 0',
+  }),
   limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split' }),
   format: z.enum(['bin', 'safetensors']).optional().meta({ description: 'weight file; Python reads bin by default' }),
   threads: z
@@ -58,6 +63,7 @@ export const command = defineCommand({
     if (!task) return;
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
     const progress = trainingProgress(context);
+    const exclusions = options.exclude === undefined ? undefined : await readExclusions(context.files, options.exclude);
     const { model, name, output, init, headLayers, limit, log, format } = options;
     const common = {
       files: context.files,
@@ -76,6 +82,7 @@ export const command = defineCommand({
         const results = await trainTasks({
           ...common,
           tasks: [task, ...others],
+          ...given({ exclusions }),
           output: outputForSeveral(options),
           onTask: ({ name: which }, i) => context.stderr(`${i}/${others.length + 1} ${which}`),
         });
@@ -83,7 +90,7 @@ export const command = defineCommand({
         context.stdout(context.json ? JSON.stringify(results) : renderSeveral(results, [task, ...others], output as string));
         return;
       }
-      const result = await trainTask({ ...common, task, ...given({ name, output, init, log }) });
+      const result = await trainTask({ ...common, task, ...given({ name, output, init, log, exclude: exclusions?.get(task.name) }) });
       progress.stop();
       context.stdout(context.json ? JSON.stringify(result) : render(result, output, nextCommand(output, model, method, task)));
     } finally {
@@ -97,12 +104,6 @@ function tasksIn(paths: readonly string[]): readonly string[] {
   if (paths.length === 0)
     fail({ code: 'usage.flag', subject: '--task', found: 'nothing', expected: 'a path', next: 'Give --task <path>.' });
   return paths;
-}
-
-function given<T extends Record<string, unknown>>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
-    [K in keyof T]?: Exclude<T[K], undefined>;
-  };
 }
 
 /** @throws usage.flag */

@@ -36,6 +36,10 @@ export interface AddNormSite extends LayerPlace {
   readonly gain: Value;
   readonly bias: Value;
   readonly epsilon: number;
+  /** What went into the whole layer: [batch·S, hidden], all tokens even where only first ones are computed. */
+  readonly layerInput: Value;
+  /** [batch, 1, 1, S]: what attention adds to its scores, 0 for real tokens and the lowest float32 for pads. */
+  readonly mask: Value;
 }
 
 /** The embeddings' output after norm, dropout and projection, or the encoder's output: x [rows, hidden]. */

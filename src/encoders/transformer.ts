@@ -110,7 +110,7 @@ function drawLayer(options: DrawingOptions, layer: number, x: Value, mask: Value
     const normalize = (value: Value) => layerNorm(value, gain, bias, epsilon);
     if (!graft.addNorm) return normalize(add(h, residual));
     const swapped = place === 'attention' && family.swapsAttentionResidual;
-    const site = { ...rows, layer, module, place, normalize, gain, bias, epsilon };
+    const site = { ...rows, layer, module, place, normalize, gain, bias, epsilon, layerInput: x, mask };
     return graft.addNorm({ ...site, ...(swapped ? { h: residual, x: h } : { h, x: residual }) });
   };
 

@@ -2,5 +2,5 @@ export * from './dim.ts';
 export { gradients } from './grad.ts';
 export * from './ops/index.ts';
 export { type Program, partsOf, print, verify } from './program.ts';
-export { optimize, type Rule, rewrite } from './rewrite/index.ts';
+export { optimize, quantizeProducts, type Rule, rewrite } from './rewrite/index.ts';
 export * from './value.ts';

@@ -17,8 +17,10 @@ export interface Attachment {
   readonly mixesTokens: boolean;
   /** The program's input [B] int32 that says which task each sequence belongs to, where it asks for that. */
   readonly taskIds?: Value;
-  /** Parameters that belong to one task alone, by full name; where there are any, all sequences of a run must be of one task. */
+  /** Parameters that belong to one task alone, by full name. */
   readonly perTask?: ReadonlyMap<string, number>;
+  /** Whether all sequences of a run must be of one task. */
+  readonly oneTaskRuns?: boolean;
   /** What trains with it. Other parameters that it reads are frozen. */
   readonly parameters: readonly ParameterSpec[];
   readonly start?: AttachmentStart;

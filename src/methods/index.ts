@@ -19,5 +19,5 @@ export { FUSION_PRESETS, type FusionConfig, fusionConfig } from './fusion.ts';
 export { parseGrammar } from './grammar.ts';
 export { LORA } from './lora.ts';
 export { type AdapterLayout, adapterPath, loraPath, type Method, type MethodConfig, type MethodContext, modules } from './method.ts';
-export { attachPerTask } from './per-task.ts';
+export { attachPerTask, namesAmongTasks, SHARED_NAME } from './per-task.ts';
 export { type ConfiguredMethod, configureMethod, DEFAULT_METHOD, METHODS, methodNames, methodOfConfig } from './registry.ts';

@@ -9,7 +9,7 @@ import { perSequence, sequenceGate } from './per-sequence.ts';
  * LoRA (Hu et al. 2022): y = W x + b + (α/r)·B A drop(x), at any of a layer's six linears.
  * A [r, in] starts Kaiming-uniform, B [out, r] at zero. With `use_gating` (UniPELT) a gate takes the place of α/r.
  */
-const fields = z.strictObject({
+export const loraFields = z.strictObject({
   architecture: z.literal('lora').default('lora'),
   selfattn_lora: z.boolean().default(true),
   intermediate_lora: z.boolean().default(false),
@@ -29,12 +29,13 @@ const fields = z.strictObject({
   dtype: z.string().nullable().default(null),
 });
 
-type LoraConfig = z.infer<typeof fields>;
+type LoraConfig = z.infer<typeof loraFields>;
+type Placing = Pick<LoraConfig, 'selfattn_lora' | 'attn_matrices' | 'intermediate_lora' | 'output_lora' | 'leave_out'>;
 
-const schema = fields.refine(
-  (config) => linears(config).length > 0,
-  'some linear to adapt: selfattn_lora, intermediate_lora or output_lora',
-);
+/** What a configuration without any linear is told. */
+export const SOME_LINEAR = 'some linear to adapt: selfattn_lora, intermediate_lora or output_lora';
+
+const schema = loraFields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR);
 
 export const LORA: Method<LoraConfig> = {
   name: 'low-rank',
@@ -48,16 +49,17 @@ export const LORA: Method<LoraConfig> = {
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   // `adapters` never wraps the attention's output; PEFT knows no gates.
-  layouts: (config) => (linears(config).includes('attentionOutput') ? ['peft'] : config.use_gating ? ['adapters'] : ['adapters', 'peft']),
+  layouts: (config) =>
+    loraLinears(config).includes('attentionOutput') ? ['peft'] : config.use_gating ? ['adapters'] : ['adapters', 'peft'],
   parameters: (config, context) =>
     modules(context.encoder, config.leave_out).flatMap((module) =>
-      linears(config).flatMap((name) => parametersAt(config, context, name, module)),
+      loraLinears(config).flatMap((name) => loraParametersAt(config, context, name, module)),
     ),
   graft(config, context, parameters, dropout): Graft {
     return {
       linear(site) {
         const { name, layer, module, x, y, ...rows } = site;
-        if (!stands(config, site)) return y;
+        if (!adaptsLinear(config, site)) return y;
         const own = resolver(config, context, parameters, site);
         const dropped = dropout(x, config.dropout, `layer.${layer}.${name}.${context.name}`);
         const low = matmul(dropped, own('lora_A'), { transB: true });
@@ -68,10 +70,10 @@ export const LORA: Method<LoraConfig> = {
     };
   },
   // A gate averages over tokens, so a gated update is no product of low rank.
-  linears: (config) => (config.use_gating ? [] : linears(config)),
+  linears: (config) => (config.use_gating ? [] : loraLinears(config)),
   lowRankAt(config, context, parameters, dropout, site) {
     const { name, layer, x } = site;
-    if (!stands(config, site)) return undefined;
+    if (!adaptsLinear(config, site)) return undefined;
     const own = resolver(config, context, parameters, site);
     const [down, up] = [own('lora_A'), own('lora_B')];
     return {
@@ -85,8 +87,9 @@ export const LORA: Method<LoraConfig> = {
   },
 };
 
-function stands(config: LoraConfig, { name, module }: LinearSite): boolean {
-  return linears(config).includes(name) && !config.leave_out.includes(module);
+/** Whether a configuration adapts the linear at a site. */
+export function adaptsLinear(config: Placing, { name, module }: LinearSite): boolean {
+  return loraLinears(config).includes(name) && !config.leave_out.includes(module);
 }
 
 /** A parameter at one linear by the end of its name. */
@@ -96,7 +99,7 @@ function resolver(
   parameters: Parameters,
   { name, module }: LinearSite,
 ): (tail: string) => Value {
-  const specs = parametersAt(config, context, name, module);
+  const specs = loraParametersAt(config, context, name, module);
   return (tail) => {
     const spec = specs.find((one) => one.name.endsWith(`.${tail}`)) as ParameterSpec;
     return parameters(spec.name, spec.shape);
@@ -111,7 +114,7 @@ const ATTENTION: Readonly<Record<LoraConfig['attn_matrices'][number], LinearName
 };
 
 /** The adapted linears. `o`, the attention's output, has no form in `adapters`; PEFT has it. */
-function linears(config: LoraConfig): LinearName[] {
+export function loraLinears(config: Omit<Placing, 'leave_out'>): LinearName[] {
   return [
     ...(config.selfattn_lora ? config.attn_matrices.map((letter) => ATTENTION[letter]) : []),
     ...(config.intermediate_lora ? (['intermediate'] as const) : []),
@@ -119,8 +122,9 @@ function linears(config: LoraConfig): LinearName[] {
   ];
 }
 
-function parametersAt(
-  { r, init_weights, use_gating }: LoraConfig,
+/** A, B and the gate at one linear of one layer. */
+export function loraParametersAt(
+  { r, init_weights, use_gating }: Pick<LoraConfig, 'r' | 'init_weights' | 'use_gating'>,
   context: MethodContext,
   name: LinearName,
   module: number,

@@ -51,8 +51,18 @@ export interface Method<C extends MethodConfig = MethodConfig> {
   places?(config: C): readonly NormPlace[];
   linears?(config: C): readonly LinearName[];
   moduleAt?(config: C, context: MethodContext, parameters: Parameters, dropout: Dropout, site: AddNormSite): AddNormModule | undefined;
+  /** Methods whose modules for several tasks have a part in common: how they act together. Others have one for each, apart. */
+  readonly amongTasks?: AmongTasks<C>;
   /** What it adds to a linear: [rows, out]. */
   lowRankAt?(config: C, context: MethodContext, parameters: Parameters, dropout: Dropout, site: LinearSite): LowRank | undefined;
+}
+
+/** Modules of several tasks that share parameters; the sequences of a batch may be of any of the tasks. */
+export interface AmongTasks<C extends MethodConfig = MethodConfig> {
+  /** Whether all tasks have the same tensor there, by a parameter's full name. */
+  shares(name: string): boolean;
+  /** As {@link Method.graft}, but parameters that tasks do not share have a value for each sequence: [batch, …shape]. */
+  graft(config: C, context: MethodContext, parameters: Parameters, dropout: Dropout): Graft;
 }
 
 /** One adapter at one add-norm site, in the steps that compositions put other things between. All values are [rows, d]. */

@@ -1,49 +1,107 @@
 import { elementCount } from '../base/tensor.ts';
-import { concat, gather, input, reshape, slice, type Value } from '../graph/index.ts';
+import { concat, type Dim, gather, input, reshape, slice, type Value } from '../graph/index.ts';
 import type { ParameterSpec, Parameters } from '../nn/index.ts';
 import { type Attachment, attach } from './attachment.ts';
-import type { MethodContext } from './method.ts';
+import type { AmongTasks, MethodContext } from './method.ts';
 import type { ConfiguredMethod } from './registry.ts';
 
+type EncoderFacts = Pick<MethodContext, 'encoder' | 'family'>;
+
+/** Names what belongs to all tasks. */
+export const SHARED_NAME = 'shared';
+
 /**
- * One module of a method for each task, under the tasks' names: a run answers to the module of its first sequence's task, so
- * all sequences of a run must be of one task. With the encoder trained too this is MT-A of Pfeiffer et al. 2021.
+ * One module of a method for each task, under the tasks' names. Where the method says what its tasks share, that is there once,
+ * under {@link SHARED_NAME}, and each sequence reads what is its own task's. Otherwise a run answers to the module of its first
+ * sequence's task, so all sequences of a run must be of one task; with the encoder trained too this is MT-A of Pfeiffer et al. 2021.
  * @throws method.config, method.site
  */
-export function attachPerTask(
-  configured: ConfiguredMethod,
-  names: readonly string[],
-  { encoder, family }: Pick<MethodContext, 'encoder' | 'family'>,
-): Attachment {
-  const { method, config } = configured;
-  const specsOf = (name: string) => method.parameters(config, { encoder, family, name });
-  const specs = names.map(specsOf);
-  const shared = attach(configured, { encoder, family, name: SELECTED });
+export function attachPerTask(configured: ConfiguredMethod, names: readonly string[], facts: EncoderFacts): Attachment {
+  const { amongTasks } = configured.method;
+  return amongTasks ? attachMixed(configured, amongTasks, names, facts) : attachApart(configured, names, facts);
+}
+
+/** By the full name of each parameter of a task's module, the name under which {@link attachPerTask} trains it. */
+export function namesAmongTasks({ method, config }: ConfiguredMethod, name: string, facts: EncoderFacts): Map<string, string> {
+  const specsOf = (one: string) => method.parameters(config, { ...facts, name: one });
+  const common = specsOf(SHARED_NAME);
+  return new Map(
+    specsOf(name).map((spec, place) => [
+      spec.name,
+      method.amongTasks?.shares(spec.name) ? (common[place] as ParameterSpec).name : spec.name,
+    ]),
+  );
+}
+
+function attachApart(configured: ConfiguredMethod, names: readonly string[], facts: EncoderFacts): Attachment {
+  const specs = specsOfTasks(configured, names, facts);
+  const shared = attach(configured, { ...facts, name: SELECTED });
   const taskIds = input('taskIds', 'int32', ['B']);
   return {
     ...shared,
     name: names.join('+'),
     parameters: specs.flat(),
     taskIds,
-    perTask: new Map(specs.flatMap((own, task) => own.map(({ name }) => [name, task] as const))),
+    perTask: ownersOf(specs),
+    oneTaskRuns: true,
     graft(parameters, dropout, observe) {
       const task = slice(taskIds, 0, 0, 1);
-      const places = new Map(shared.parameters.map(({ name }, place) => [name, place]));
-      const known = new Map<string, Value>();
-      const selected: Parameters = (name, shape) => {
-        const place = places.get(name);
-        if (place === undefined) return parameters(name, shape);
-        const value = known.get(name) ?? choose(specs.map((own) => own[place] as ParameterSpec));
-        known.set(name, value);
-        return value;
-      };
-      const choose = (own: readonly ParameterSpec[]): Value => {
-        const [{ shape }] = own as [ParameterSpec];
-        const rows = own.map((spec) => reshape(parameters(spec.name, spec.shape), [1, elementCount(shape)]));
-        return reshape(gather(concat(rows, 0), task), shape);
-      };
-      return shared.graft(selected, dropout, observe);
+      return shared.graft(chosen(specs, shared.parameters, task, parameters), dropout, observe);
     },
+  };
+}
+
+function attachMixed(configured: ConfiguredMethod, among: AmongTasks, names: readonly string[], facts: EncoderFacts): Attachment {
+  const { method, config } = configured;
+  const context = { ...facts, name: SHARED_NAME };
+  const own = (specs: readonly ParameterSpec[]) => specs.filter(({ name }) => !among.shares(name));
+  const all = method.parameters(config, context);
+  const specs = specsOfTasks(configured, names, facts).map(own);
+  const taskIds = input('taskIds', 'int32', ['B']);
+  return {
+    ...attach(configured, context),
+    name: names.join('+'),
+    parameters: [...all.filter(({ name }) => among.shares(name)), ...specs.flat()],
+    taskIds,
+    perTask: ownersOf(specs),
+    graft: (parameters, dropout) => among.graft(config, context, chosen(specs, own(all), taskIds, parameters), dropout),
+  };
+}
+
+function specsOfTasks({ method, config }: ConfiguredMethod, names: readonly string[], facts: EncoderFacts) {
+  return names.map((name) => method.parameters(config, { ...facts, name }));
+}
+
+function ownersOf(specs: readonly (readonly ParameterSpec[])[]): Map<string, number> {
+  return new Map(specs.flatMap((own, task) => own.map(({ name }) => [name, task] as const)));
+}
+
+/**
+ * Hands out the parameters named by `templates` as rows of those of the tasks, `specs` by task in the same order: one for each of
+ * `tasks` [n], [n, …shape], and for one task as it is. All others are `parameters`' own.
+ */
+function chosen(
+  specs: readonly (readonly ParameterSpec[])[],
+  templates: readonly ParameterSpec[],
+  tasks: Value,
+  parameters: Parameters,
+): Parameters {
+  const places = new Map(templates.map(({ name }, place) => [name, place]));
+  const known = new Map<string, Value>();
+  const draw = (place: number, shape: readonly number[]): Value => {
+    const rows = specs.map((own) => {
+      const spec = own[place] as ParameterSpec;
+      return reshape(parameters(spec.name, spec.shape), [1, elementCount(shape)]);
+    });
+    const [count] = tasks.shape as [Dim];
+    return reshape(gather(concat(rows, 0), tasks), count === 1 ? shape : [count, ...shape]);
+  };
+  return (name, shape) => {
+    const place = places.get(name);
+    if (place === undefined) return parameters(name, shape);
+    const value = known.get(name) ?? draw(place, shape);
+    known.set(name, value);
+    return value;
   };
 }
 

@@ -3,10 +3,12 @@ import { BOTTLENECK } from './bottleneck.ts';
 import { parseGrammar } from './grammar.ts';
 import { LORA } from './lora.ts';
 import type { Method, MethodConfig } from './method.ts';
+import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
+import { PALS } from './pals.ts';
 
 /** Every method there is. A new one: its own file, and a line here. */
-export const METHODS: readonly Method[] = [BOTTLENECK, LORA, FULL, HEAD] as unknown as readonly Method[];
+export const METHODS: readonly Method[] = [BOTTLENECK, LORA, MTL_LORA, PALS, FULL, HEAD] as unknown as readonly Method[];
 
 /** What trains where no method is named. */
 export const DEFAULT_METHOD = 'seq_bn';

@@ -1,5 +1,6 @@
 export * from './classification.ts';
 export * from './correlation.ts';
+export { centered, type EvidenceModel, evidenceModel, type Features } from './logme.ts';
 export * from './registry.ts';
 export type { Score } from './score.ts';
 export * from './spans.ts';

@@ -11,6 +11,7 @@ export function holding(engine: Engine): HoldingEngine {
   const held: Session[] = [];
   return {
     name: engine.name,
+    ...(engine.memory !== undefined && { memory: engine.memory }),
     get compilations() {
       return engine.compilations;
     },

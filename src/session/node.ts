@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import type { InferenceSession, Tensor as OrtTensor } from 'onnxruntime-node';
 import { fail } from '../base/errors.ts';
 import { folderOf } from '../base/files.ts';
@@ -30,6 +30,7 @@ export async function nodeEngine(options: NodeEngineOptions = {}): Promise<Engin
   };
   return {
     name: 'node',
+    memory: memoryInAll(),
     get compilations() {
       return compilations;
     },
@@ -71,6 +72,13 @@ function checkThreads(threads: number | undefined): void {
     expected: `a whole number from 1 to ${most}: four for each of the ${cores} cores, and 256 at most`,
     next: 'Leave it out to use all cores.',
   });
+}
+
+/** Bytes of the machine, or of the container where that has fewer; swapping does not count. */
+function memoryInAll(): number {
+  // Where there is no limit Node says 0, or a number larger than any machine has.
+  const limit = process.constrainedMemory() ?? 0;
+  return limit > 0 ? Math.min(limit, totalmem()) : totalmem();
 }
 
 async function importRuntime(): Promise<Ort> {

@@ -35,6 +35,8 @@ export interface Engine {
   readonly name: string;
   /** How many programs were compiled so far: a steady state compiles nothing. */
   readonly compilations: number;
+  /** Bytes that this machine, or the container around it, has in all; absent where that is not known. */
+  readonly memory?: number;
   compile(program: Program, weights: Weights): Promise<Session>;
 }
 

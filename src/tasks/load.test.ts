@@ -112,6 +112,9 @@ describe('loadRows', () => {
     expect(await texts({ limit: 1 })).toEqual(['ice']);
     expect(await messageOf(loadRows(files, task, 'train', { offset: 3 }))).toContain('task.empty t/train.jsonl: found no rows');
     expect(await messageOf(loadRows(files, task, 'test'))).toContain('The test split of colours: found only train');
+    expect(await messageOf(loadRows(files, task, 'train', { exclude: new Set([2, 3]) }))).toContain(
+      'usage.value t/train.jsonl: found 3 rows; expected a row 3 (from 0), which is to be left out.',
+    );
   });
 
   it('gives the line of the file, not the number of the row', async () => {

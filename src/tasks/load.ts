@@ -67,7 +67,7 @@ export interface LoadRowsOptions {
   readonly limit?: number;
 }
 
-/** The labelled rows of a split in file order. Throws `file.missing`, `task.empty`, `task.row`, `task.label`. */
+/** The labelled rows of a split in file order. Throws `file.missing`, `task.empty`, `task.row`, `task.label`, `usage.value`. */
 export async function loadRows(files: Files, task: Task, split: Split, options: LoadRowsOptions = {}): Promise<Row[]> {
   const file = task.files[split];
   if (file === undefined) {
@@ -80,7 +80,17 @@ export async function loadRows(files: Files, task: Task, split: Split, options: 
     });
   }
   const { exclude, offset = 0, limit = Number.POSITIVE_INFINITY } = options;
-  const kept = (await readTable(files, file)).filter((_, i) => !exclude?.has(i)).slice(offset, offset + limit);
+  const all = await readTable(files, file);
+  const beyond = [...(exclude ?? [])].find((row) => row >= all.length);
+  if (beyond !== undefined)
+    fail({
+      code: 'usage.value',
+      subject: file,
+      found: `${all.length} rows`,
+      expected: `a row ${beyond} (from 0), which is to be left out`,
+      next: 'The list of rows to leave out belongs to other data.',
+    });
+  const kept = all.filter((_, i) => !exclude?.has(i)).slice(offset, offset + limit);
   if (kept.length === 0) fail({ code: 'task.empty', subject: file, found: 'no rows', expected: 'at least one' });
   return kept.map(({ line, value }) => checkRow(task, value, { file, line }));
 }

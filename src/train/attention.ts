@@ -1,5 +1,8 @@
 import type { Answer } from './answer.ts';
 
+/** The file with the table of a fusion, in its folder. */
+export const ATTENTION = 'attention.json';
+
 /** Mean attention of a fusion, over rows and tokens: which adapter it listens to, and where. */
 export interface AttentionTable {
   readonly adapters: readonly string[];

@@ -68,6 +68,17 @@ describe('a CA-MTL folder', () => {
     expect(await logits(back)).toEqual(await logits(model));
   });
 
+  it('keeps what the rows of its tasks look like, and refuses that of another model', async () => {
+    const features = new Map([['first', float32([32], new Float32Array(32).fill(0.5))]]);
+    const files = memoryFiles();
+    await saveCaMtl(files, 'out', { ...(await trained('bert')), features });
+    expect((await loadCaMtl(files, 'out')).features).toEqual(features);
+    await files.write('out/task_features.safetensors', writeSafetensors([['first', float32([2], [1, 2])]]));
+    await expect(loadCaMtl(files, 'out')).rejects.toThrow('task_features.safetensors: first: found float32 [2]; expected float32 [32].');
+    await files.remove('out/task_features.safetensors');
+    expect((await loadCaMtl(files, 'out')).features).toBeUndefined();
+  });
+
   const damaged = async (change: (files: Files) => Promise<void>): Promise<void> => {
     const files = memoryFiles();
     await saveCaMtl(files, 'out', await trained('bert'));

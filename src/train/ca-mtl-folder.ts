@@ -3,7 +3,7 @@ import { type Files, joinPath } from '../base/files.ts';
 import { asFloat32, type Tensor } from '../base/tensor.ts';
 import { type Encoder, loadEncoder, readWeightIndex } from '../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../formats/json.ts';
-import { readTensor, type TensorIndex, writeSafetensors } from '../formats/safetensors.ts';
+import { readSafetensors, readTensor, type TensorIndex, writeSafetensors } from '../formats/safetensors.ts';
 import {
   attachCaMtl,
   type CaMtlAttachment,
@@ -21,23 +21,28 @@ export interface SavedCaMtl extends MultiTaskModel {
   readonly attachment: CaMtlAttachment;
   /** By full name; those of the encoder are in `encoder.weights`. */
   readonly tensors: ReadonlyMap<string, Tensor>;
+  /** What the rows of each task look like to the encoder, by the task's name, where that is known: see {@link taskFeatures}. */
+  readonly features?: ReadonlyMap<string, Tensor>;
 }
 
 /** Says that a folder is ours: the method's configuration, and by task id each task's name and head. */
 const CONFIG = 'ca_mtl_config.json';
+const FEATURES = 'task_features.safetensors';
 
 /**
  * Writes config.json of the encoder, `model.safetensors` with every tensor by its full name (those of `tensors` in place of
- * the encoder's), and ca_mtl_config.json last. Tokenizer files are the caller's to copy.
+ * the encoder's), task_features.safetensors where there are features, and ca_mtl_config.json last. Tokenizer files are the
+ * caller's to copy.
  */
 export async function saveCaMtl(files: Files, folder: string, model: SavedCaMtl): Promise<void> {
-  const { encoder, attachment, heads, tensors } = model;
+  const { encoder, attachment, heads, tensors, features } = model;
   const all: [string, Tensor][] = [];
   for (const [name, weight] of encoder.weights) all.push([name, tensors.get(name) ?? (await weight.read())]);
   for (const { name } of addedOf(model)) all.push([name, tensors.get(name) ?? missing(name, 'the model to save')]);
   await files.write(joinPath(folder, 'model.safetensors'), writeSafetensors(all, { format: 'pt' }));
   const { torch_dtype: _old, dtype: _new, ca_mtl: _published, ...fields } = encoder.fields;
   await files.write(joinPath(folder, 'config.json'), json(fields));
+  if (features) await files.write(joinPath(folder, FEATURES), writeSafetensors([...features], { format: 'pt' }));
   const tasks = heads.map(({ name, config }) => ({ name, head: config }));
   await files.write(joinPath(folder, CONFIG), json({ ...attachment.plan.config, tasks }));
 }
@@ -72,7 +77,29 @@ export async function loadCaMtl(files: Files, folder: string): Promise<SavedCaMt
       });
     tensors.set(name, { dtype: 'float32', shape, data: asFloat32(await readTensor(files, entry), subject) });
   }
-  return { ...model, tensors };
+  const features = await featuresIn(files, joinPath(folder, FEATURES), model);
+  return { ...model, tensors, ...(features && { features }) };
+}
+
+async function featuresIn(
+  files: Files,
+  path: string,
+  { encoder, heads }: MultiTaskModel,
+): Promise<ReadonlyMap<string, Tensor> | undefined> {
+  if ((await files.kind(path)) !== 'file') return undefined;
+  const { tensors } = await readSafetensors(files, path);
+  for (const { name } of heads) {
+    const feature = tensors.get(name);
+    if (feature && (feature.dtype !== 'float32' || String(feature.shape) !== String([encoder.config.hidden])))
+      fail({
+        code: 'encoder.weights',
+        subject: `${path}: ${name}`,
+        found: `${feature.dtype} [${feature.shape}]`,
+        expected: `float32 [${encoder.config.hidden}]`,
+        next: 'The file belongs to another model: remove it, and tasks that are added begin as the one whose head is most alike.',
+      });
+  }
+  return tensors;
 }
 
 function addedOf({ attachment, heads, encoder }: MultiTaskModel & { readonly attachment: CaMtlAttachment }) {

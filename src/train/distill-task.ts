@@ -7,6 +7,7 @@ import { adaptersOf, attachComposition, type ConfiguredMethod, describe } from '
 import { outputsOf } from '../objectives/index.ts';
 import type { TrainTaskResult } from './card.ts';
 import type { Unit } from './data.ts';
+import { digestOfTensors } from './fingerprint.ts';
 import { adapterModel, type Model, trainableParameters } from './model.ts';
 import { createPredictor } from './predictor.ts';
 import { type Plan, type RunTaskOptions, runTask } from './run-task.ts';
@@ -40,14 +41,16 @@ interface Teacher {
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly head: HeadPackage;
   readonly steps: number;
+  /** Of all that its answers depend on. */
+  readonly digest: string;
 }
 
 function distillPlan(options: DistillOptions): Plan {
-  const { engine, teacher: folder, method: wanted, format = 'bin' } = options;
+  const { engine, method: wanted, format = 'bin' } = options;
   let [teacher, method]: [Teacher | undefined, ConfiguredMethod | undefined] = [undefined, wanted];
   return {
     text: wanted ? `${wanted.text}, distilled from a fusion` : 'one adapter, distilled from a fusion',
-    decisive: { teacher: folder, start: options.start ?? null, method: wanted?.text ?? null },
+    decisive: { start: options.start ?? null, method: wanted?.text ?? null },
     async model(encoder, head, note) {
       teacher = await loadTeacher(options, encoder);
       const start = startOf(options, teacher);
@@ -57,7 +60,7 @@ function distillPlan(options: DistillOptions): Plan {
       note(
         `Learning from the fusion of ${[...teacher.adapters.keys()].join(', ')}${start && initial.size > 0 ? `, from the adapter ${start.name} on` : ''}.`,
       );
-      return { model, initial };
+      return { model, initial, contents: { 'content of the fusion': teacher.digest } };
     },
     async teach(train) {
       const { model, tensors, head, steps } = teacher as Teacher;
@@ -93,7 +96,10 @@ async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: 
   const attachment = attachComposition(composition, { adapters: methods, fusions: new Map([[composition.name, fusion.config]]) }, facts);
   const frozen = new Map([...adapters.values()].flatMap((one) => [...one.tensors]));
   const tensors = new Map([...fusion.tensors, ...head.tensors]);
-  return { model: { encoder, attachment, head, frozen }, adapters, tensors, head, steps: fusion.steps ?? 0 };
+  const steps = fusion.steps ?? 0;
+  const settings = [composition, ...[...methods.values()].map(({ config }) => config), fusion.config, head.config, steps];
+  const digest = await digestOfTensors(new Map([...frozen, ...tensors]), settings);
+  return { model: { encoder, attachment, head, frozen }, adapters, tensors, head, steps, digest };
 }
 
 function startOf({ start, task }: DistillOptions, { adapters }: Teacher): LoadedAdapter | undefined {

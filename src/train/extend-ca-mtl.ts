@@ -6,13 +6,15 @@ import type { ParameterSpec } from '../nn/index.ts';
 import { type Head, labelsOf } from '../objectives/index.ts';
 import type { SavedCaMtl } from './ca-mtl-folder.ts';
 import { kindOf } from './head-task.ts';
-import type { MultiTaskMethod } from './multi-task-method.ts';
+import type { Beginning, MultiTaskMethod } from './multi-task-method.ts';
+import { cosine } from './task-features.ts';
 
 /**
  * Adds tasks to a trained CA-MTL model: for each a row of the task embeddings and a head train, all else keeps its value, so
  * that what the model answers to the tasks before stays the same bit by bit. A new row begins as that of the task named
- * `like`, or of the one whose head is most alike: the same labels, else the same kind and number of outputs, else the kind,
- * else the first.
+ * `like`, or of the one whose rows are most alike: the largest cosine of the features that were saved with the model. Where
+ * there are none, as in published models, the head decides: the same labels, else the same kind and number of outputs, else
+ * the kind, else the first.
  * @throws usage.value for an unknown `like`
  */
 export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: string } = {}): MultiTaskMethod {
@@ -41,17 +43,18 @@ export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: strin
         start: { anew: new Map(), copies: new Map(), frozen: whole.added.filter(({ name }) => name !== table.name) },
       };
     },
-    initial(heads) {
+    initial(heads, features) {
       const table = tableOf(grown(heads.length));
       const before = tensors.get(table.name) as Tensor;
       const width = table.shape[1] as number;
       const data = new Float32Array(elementCount(table.shape));
       data.set(before.data as Float32Array);
-      heads.forEach((head, i) => {
-        const from = like === undefined ? mostAlike(head, known) : known.findIndex(({ name }) => name === like);
+      const begins = heads.map((head, i) => beginning(saved, like, head, features[i] as Tensor));
+      begins.forEach(({ as }, i) => {
+        const from = known.findIndex(({ name }) => name === as);
         data.set((before.data as Float32Array).subarray(from * width, (from + 1) * width), (known.length + i) * width);
       });
-      return new Map([...tensors, [table.name, { ...before, shape: table.shape, data }]]);
+      return { parameters: new Map([...tensors, [table.name, { ...before, shape: table.shape, data }]]), begins };
     },
     complete: ({ encoder, heads }, parameters) => ({
       model: { encoder, attachment: grown(heads.length), heads: [...known, ...heads] },
@@ -62,6 +65,18 @@ export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: strin
 
 function tableOf({ added }: CaMtlAttachment): ParameterSpec {
   return added.find(({ name }) => name.endsWith('task_type_embeddings.weight')) as ParameterSpec;
+}
+
+function beginning({ heads: known, features }: SavedCaMtl, like: string | undefined, head: Head, feature: Tensor): Beginning {
+  const cosines = known.flatMap(({ name }): [string, number][] => {
+    const own = features?.get(name);
+    return own ? [[name, cosine(feature, own)]] : [];
+  });
+  const similarities = cosines.length > 0 ? { similarities: Object.fromEntries(cosines) } : {};
+  if (like !== undefined) return { as: like, by: 'choice', ...similarities };
+  if (cosines.length < known.length) return { as: (known[mostAlike(head, known)] as Head).name, by: 'head' };
+  const [nearest] = cosines.toSorted(([, a], [, b]) => b - a) as [[string, number]];
+  return { as: nearest[0], by: 'features', ...similarities };
 }
 
 function mostAlike(head: Head, known: readonly Head[]): number {

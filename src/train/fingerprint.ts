@@ -32,6 +32,19 @@ export async function digestOfEncoder({ fields, weights }: Encoder): Promise<str
   return digest([text(JSON.stringify(fields)), ...vectors.map(bytesOf)]);
 }
 
+/** The same of tensors by name, with settings that belong to them: an adapter, a head, a fusion. */
+export async function digestOfTensors(tensors: ReadonlyMap<string, Tensor>, settings: unknown = null): Promise<string> {
+  return digest(
+    (function* () {
+      yield text(JSON.stringify(settings));
+      for (const [name, value] of tensors) {
+        yield text(`${name} ${value.dtype} ${value.shape}`);
+        yield bytesOf(value);
+      }
+    })(),
+  );
+}
+
 const CHUNK = 2 ** 20;
 
 /** SHA-256 over chunks, each hashed with the digest of those before it: the data is never in memory twice. */

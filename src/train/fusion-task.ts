@@ -5,8 +5,9 @@ import { asName, fusionSpecs, type LoadedAdapter, loadAdapter, saveAdapter, save
 import type { Encoder } from '../encoders/index.ts';
 import { attachComposition, type FusionConfig, fuse } from '../methods/index.ts';
 import { drawn } from './attached.ts';
-import { type AttentionTable, attentionTable } from './attention.ts';
+import { ATTENTION, type AttentionTable, attentionTable } from './attention.ts';
 import type { TrainTaskResult } from './card.ts';
+import { digestOfTensors } from './fingerprint.ts';
 import { type Plan, type RunTaskOptions, runTask } from './run-task.ts';
 
 export interface TrainFusionOptions extends RunTaskOptions {
@@ -45,10 +46,11 @@ function fusionPlan(
 ): Plan {
   let loaded: ReadonlyMap<string, LoadedAdapter> = new Map();
   let name = '';
+  let attention: AttentionTable | undefined;
   const text = `fusion of ${folders.length} adapters`;
   return {
     text,
-    decisive: { adapters: folders, fusion: config, trainAdapters },
+    decisive: { fusion: config, trainAdapters },
     async model(encoder, head, note) {
       loaded = await loadAll(encoder, note);
       name = head.name;
@@ -60,11 +62,16 @@ function fusionPlan(
         { encoder: encoder.config, family: encoder.family },
       );
       const tensors = new Map<string, Tensor>([...loaded.values()].flatMap((one) => [...one.tensors]));
+      const contents: Record<string, unknown> = { adapters: [...loaded.keys()] };
+      for (const [name, one] of loaded) contents[`content of the adapter ${name}`] = await digestOfTensors(one.tensors, one.method.config);
       return trainAdapters
-        ? { model: { encoder, attachment, head }, initial: tensors }
-        : { model: { encoder, attachment, head, frozen: tensors }, initial: new Map() };
+        ? { model: { encoder, attachment, head }, initial: tensors, contents }
+        : { model: { encoder, attachment, head, frozen: tensors }, initial: new Map(), contents };
     },
-    onAnswers: (_, answers) => onAttention(attentionTable(answers, name, [...loaded.keys()])),
+    onAnswers(_, answers) {
+      attention = attentionTable(answers, name, [...loaded.keys()]);
+      onAttention(attention);
+    },
     async save(output, folder, { model, head, tensors, step }) {
       const { encoder, attachment } = model;
       for (const [name, { method, tensors: before }] of loaded) {
@@ -76,6 +83,7 @@ function fusionPlan(
       // Python wants those of layers where nothing is fused, too.
       const all = new Map([...drawn(fusionSpecs(facts))].map(([key, value]) => [key, tensors.get(key) ?? value]));
       await saveFusion(output, joinPath(folder, attachment.name), { ...facts, tensors: all, steps: step, head }, { format });
+      if (attention) await output.write(joinPath(folder, ATTENTION), `${JSON.stringify(attention, null, 1)}\n`);
       await saveSetup(output, folder, fuse([...loaded.keys()], { name: attachment.name }), head.name);
     },
   };

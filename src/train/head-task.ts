@@ -182,6 +182,6 @@ function hasLabels(kind: TaskKind): boolean {
   return kind === 'classification' || kind === 'multilabel' || kind === 'tagging';
 }
 
-function shortList(names: readonly string[]): string {
+export function shortList(names: readonly string[]): string {
   return names.slice(0, 12).join(', ') + (names.length > 12 ? `, and ${names.length - 12} more` : '');
 }

@@ -1,5 +1,6 @@
 export type { Answer, Observations } from './answer.ts';
 export type { AttentionTable } from './attention.ts';
+export { type TaskAttention, taskAttention } from './attention-across.ts';
 export { AutoAdapterModel } from './auto-adapter-model.ts';
 export type {
   AdapterTraining,
@@ -18,15 +19,19 @@ export type {
 export { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 export type { TrainTaskResult } from './card.ts';
 export { type Built, describeEncoders, describeMethods, type EncoderEntry, type MethodEntry } from './catalogue.ts';
+export { type AdapterChoice, type AdapterScore, type ChooseOptions, chooseAdapters } from './choose-adapters.ts';
 export { maxTokens, type Prepared, prepare, type Unit } from './data.ts';
 export { type DistillOptions, distillFusion } from './distill-task.ts';
+export { type Exclusions, readExclusions } from './exclusions.ts';
 export { extendCaMtl } from './extend-ca-mtl.ts';
+export { adapterFeatures, type Observation, type Questions, questionsOf } from './features.ts';
 export { type FusionResult, type TrainFusionOptions, trainFusion } from './fusion-task.ts';
 export { type InspectedPart, type Inspection, inspectPath } from './inspect.ts';
 export { adapterModel, type Drawing, drawModel, type Model, trainableParameters } from './model.ts';
 export { type AnsweringOptions, answerTasks } from './multi-task-answers.ts';
 export type { MultiTaskSummary, TaskSummary } from './multi-task-card.ts';
-export { isMultiTask, loadMultiTask, type SavedMultiTask, saveMultiTask } from './multi-task-folder.ts';
+export { evaluateTasks, type MultiTaskEvaluation, type MultiTaskEvaluationOptions, type TaskEvaluation } from './multi-task-evaluation.ts';
+export { isMultiTask, loadGrowing, loadMultiTask, type SavedMultiTask, saveMultiTask } from './multi-task-folder.ts';
 export { type MultiTaskMethod, multiTaskMethod, multiTaskMethodNames } from './multi-task-method.ts';
 export {
   drawMultiTask,

@@ -29,7 +29,7 @@ export async function answerTasks(
   { files, engine, columns = {}, maxLength, place = (i) => ({ file: 'rows', line: i + 1 }), onNote, onProgress }: AnsweringOptions,
 ): Promise<Answer[]> {
   const { encoder, heads, tensors, training } = saved;
-  const tokenizer = (await tokenizerOf(files, encoder.folder)) ?? withoutTokenizer(encoder.folder);
+  const tokenizer = await tokenizerIn(files, encoder.folder);
   const limits = heads.map((head, task) => {
     const kind = taskOfHead(head).kind;
     return sequenceLength(encoder, tokenizer, maxLength, kind, training[task]?.maxLength);
@@ -86,12 +86,13 @@ function inWords(
   return [{ ...row, [tokens]: (row[text] as string).split(/\s+/).filter(Boolean) }, true];
 }
 
-/** Models of token ids alone, without a tokenizer, are answered too. */
-async function tokenizerOf(files: Files, folder: string): Promise<Tokenizer | undefined> {
+/** The tokenizer of a folder; models of token ids alone, without one, are answered too. @throws text.tokenizer for a damaged one */
+export async function tokenizerIn(files: Files, folder: string): Promise<Tokenizer> {
   try {
     return await loadTokenizer(files, folder);
   } catch (error) {
-    if (error instanceof MultigraftError && error.code === 'text.tokenizer' && error.problem.subject === folder) return undefined;
+    if (error instanceof MultigraftError && error.code === 'text.tokenizer' && error.problem.subject === folder)
+      return withoutTokenizer(folder);
     throw error;
   }
 }

@@ -48,7 +48,7 @@ export function createTaskBatches(
   });
   if (settings.sampler !== 'uncertainty' || !meter) {
     const { batchSize, temperature, epochs, seed, sampler: rule } = settings;
-    const options = { lengths, batchSize, temperature, epochs, seed, oneTask: model.attachment.perTask !== undefined };
+    const options = { lengths, batchSize, temperature, epochs, seed, oneTask: model.attachment.oneTaskRuns === true };
     const sampler = createTaskSampler(
       { ...options, rule: rule === 'uncertainty' ? 'proportional' : rule },
       state as TaskSamplerState | undefined,

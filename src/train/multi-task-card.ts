@@ -1,6 +1,6 @@
 import type { Encoder } from '../encoders/index.ts';
 import type { Task } from '../tasks/index.ts';
-import type { MultiTaskMethod } from './multi-task-method.ts';
+import type { Beginning, MultiTaskMethod } from './multi-task-method.ts';
 import type { MultiTaskSettings } from './multi-task-settings.ts';
 
 interface Best {
@@ -15,12 +15,16 @@ export interface TaskSummary {
   readonly metric: Task['metric'];
   /** Training rows. */
   readonly rows: number;
+  /** Rows of the train file that were left out on request. */
+  readonly leftOut: number;
   /** Metrics by split, of the weights that are kept. */
   readonly metrics: Readonly<Partial<Record<'validation' | 'test', Readonly<Record<string, number>>>>>;
   /** What always giving the most frequent answer scores on the last split. */
   readonly majority: number | undefined;
   /** The best evaluation of this task on its own, whichever weights are kept. */
   readonly best: Best | undefined;
+  /** The earlier task that it began as, where it was added to a model. */
+  readonly begins?: Beginning;
 }
 
 export interface MultiTaskSummary {

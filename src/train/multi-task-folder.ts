@@ -4,12 +4,20 @@ import { baseName, type Files, joinPath } from '../base/files.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { type HeadTraining, loadAdapter, loadHead, saveAdapter, saveEncoder, saveHead } from '../checkpoint/index.ts';
 import { loadEncoder } from '../encoders/index.ts';
-import { isJsonObject, readJson } from '../formats/json.ts';
-import { attach, attachPerTask, type CaMtlAttachment, type ConfiguredMethod, configureMethod } from '../methods/index.ts';
+import { isJsonObject, type Json, readJson } from '../formats/json.ts';
+import {
+  attach,
+  attachPerTask,
+  type CaMtlAttachment,
+  type ConfiguredMethod,
+  configureMethod,
+  namesAmongTasks,
+  SHARED_NAME,
+} from '../methods/index.ts';
 import { type Head, headParameters } from '../objectives/index.ts';
-import { loadCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
+import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 import { withLabels } from './head-task.ts';
-import { type MultiTaskMethod, SHARED_NAME } from './multi-task-method.ts';
+import type { MultiTaskMethod } from './multi-task-method.ts';
 import type { MultiTaskModel } from './multi-task-model.ts';
 
 /** A model of several tasks as it lies in a folder. */
@@ -41,13 +49,19 @@ export interface SavingMultiTask {
   /** What was trained, by full name, and what was drawn. */
   readonly parameters: ReadonlyMap<string, Tensor>;
   readonly training: readonly HeadTraining[];
+  /** By the task's name; kept with CA-MTL alone, to which tasks can be added. */
+  readonly features?: ReadonlyMap<string, Tensor>;
 }
 
 /**
  * Writes a trained model: CA-MTL in one folder, as {@link saveCaMtl}; else the encoder where it was trained, for each task a
  * folder of its name with its head and adapter in the layout of Python's `adapters`, and multitask_config.json last.
  */
-export async function saveMultiTask(files: Files, folder: string, { method, model, parameters, training }: SavingMultiTask): Promise<void> {
+export async function saveMultiTask(
+  files: Files,
+  folder: string,
+  { method, model, parameters, training, features }: SavingMultiTask,
+): Promise<void> {
   const { encoder, heads } = model;
   const copyTokenizer = async () => {
     for (const name of TOKENIZER)
@@ -61,6 +75,7 @@ export async function saveMultiTask(files: Files, folder: string, { method, mode
       ...whole.model,
       attachment: whole.model.attachment as CaMtlAttachment,
       tensors: whole.parameters,
+      ...(features && { features }),
     });
   }
   const names = (wanted: (name: string) => boolean) => new Map([...parameters].filter(([name]) => wanted(name)));
@@ -85,8 +100,8 @@ export async function saveMultiTask(files: Files, folder: string, { method, mode
     }
     const configured = method.configured as ConfiguredMethod;
     const name = method.kind === 'shared' ? SHARED_NAME : head.name;
-    const own = configured.method.parameters(configured.config, { encoder: encoder.config, family: encoder.family, name });
-    const tensors = new Map(own.map((spec) => [spec.name, parameters.get(spec.name) as Tensor]));
+    const trained = namesAmongTasks(configured, name, { encoder: encoder.config, family: encoder.family });
+    const tensors = new Map([...trained].map(([own, inRun]) => [own, parameters.get(inRun) as Tensor]));
     await saveAdapter(files, path, { name, method: configured, tensors, head: packed, model: made });
   }
   const config: z.infer<typeof schema> = {
@@ -108,6 +123,20 @@ export async function isMultiTask(files: Files, folder: string): Promise<boolean
   return isJsonObject(fields) && isJsonObject(fields.ca_mtl);
 }
 
+/** Reads a CA-MTL model to add tasks to. @throws usage.value for other models of several tasks; what {@link loadCaMtl} throws */
+export async function loadGrowing(files: Files, folder: string): Promise<SavedCaMtl> {
+  const path = joinPath(folder, CONFIG);
+  if ((await files.kind(path)) !== 'file') return loadCaMtl(files, folder);
+  const { method } = checked(await readJson(files, path), path);
+  return fail({
+    code: 'usage.value',
+    subject: '--add',
+    found: `${folder}, a model of the method ${method}`,
+    expected: 'a CA-MTL model',
+    next: 'Train all tasks anew with the new one among them, or that one by itself: multigraft train.',
+  });
+}
+
 /**
  * Reads a folder of {@link saveMultiTask}, or one of CA-MTL's published code. `model` is the folder of the encoder, for
  * adapters that were trained on a frozen one.
@@ -125,17 +154,7 @@ export async function loadMultiTask(files: Files, folder: string, { model }: { r
       notes: saved.encoder.notes,
     };
   }
-  const read = schema.safeParse(await readJson(files, path));
-  if (!read.success) {
-    const issue = read.error.issues[0];
-    return fail({
-      code: 'method.config',
-      subject: `${path}: ${issue?.path.join('.') || 'the whole'}`,
-      found: issue?.message ?? 'another form',
-      expected: 'a file as this version writes it',
-    });
-  }
-  const { kind, encoder: beside, tasks } = read.data;
+  const { kind, encoder: beside, tasks } = checked(await readJson(files, path), path);
   if (!beside && model === undefined)
     fail({
       code: 'usage.flag',
@@ -145,6 +164,7 @@ export async function loadMultiTask(files: Files, folder: string, { model }: { r
       next: `Give --model ENCODER --adapter ${folder}.`,
     });
   const encoder = await loadEncoder(files, beside ? folder : (model as string));
+  const facts = { encoder: encoder.config, family: encoder.family };
   const tensors = new Map<string, Tensor>();
   const heads: Head[] = [];
   const training: HeadTraining[] = [];
@@ -155,13 +175,42 @@ export async function loadMultiTask(files: Files, folder: string, { model }: { r
     const adapter = kind === 'encoder' ? undefined : await loadAdapter(files, place, { encoder, head: false });
     const head = await loadHead(files, place, { encoder, as: task });
     configured ??= adapter?.method;
-    for (const [name, value] of [...(adapter?.tensors ?? []), ...head.tensors]) tensors.set(name, value);
+    const inRun = adapter && kind === 'per_task' ? namesAmongTasks(adapter.method, task, facts) : undefined;
+    for (const [name, value] of [...(adapter?.tensors ?? []), ...head.tensors]) {
+      const trained = inRun?.get(name) ?? name;
+      checkShared(tensors.get(trained), value, `${place}: ${name}`, tasks[0] as string);
+      tensors.set(trained, value);
+    }
     heads.push(withLabels({ name: task, config: head.config }));
     training.push(head.training ?? {});
     notes.push(...(adapter?.notes ?? []), ...head.notes);
   }
-  const facts = { encoder: encoder.config, family: encoder.family };
   const method = configured ?? configureMethod('full');
   const attachment = kind === 'per_task' ? attachPerTask(method, tasks, facts) : attach(method, { ...facts, name: SHARED_NAME });
   return { encoder, attachment, heads, tensors, training, notes: [...new Set(notes)] };
+}
+
+/** @throws method.config */
+function checked(raw: Json, path: string): z.infer<typeof schema> {
+  const read = schema.safeParse(raw);
+  if (read.success) return read.data;
+  const issue = read.error.issues[0];
+  return fail({
+    code: 'method.config',
+    subject: `${path}: ${issue?.path.join('.') || 'the whole'}`,
+    found: issue?.message ?? 'another form',
+    expected: 'a file as this version writes it',
+  });
+}
+
+/** What tasks share lies in the folder of each. @throws adapter.format for copies that differ */
+function checkShared(before: Tensor | undefined, { data }: Tensor, subject: string, first: string): void {
+  if (before && !before.data.every((x: number | bigint, i: number) => Object.is(x, data[i])))
+    fail({
+      code: 'adapter.format',
+      subject,
+      found: `other numbers than in ${first}`,
+      expected: 'the same, since the tasks share it',
+      next: 'The folders are of different runs: take all of one.',
+    });
 }

@@ -14,6 +14,7 @@ import {
   DEFAULT_METHOD,
   methodNames,
   parseGrammar,
+  SHARED_NAME,
 } from '../methods/index.ts';
 import type { Head } from '../objectives/index.ts';
 import type { SavedCaMtl } from './ca-mtl-folder.ts';
@@ -33,10 +34,25 @@ export interface MultiTaskMethod {
   attach(encoder: Encoder, names: readonly string[], tokens: number): Attachment | CaMtlAttachment;
   /** The trained model that tasks are added to. */
   readonly base?: SavedCaMtl;
-  /** First values in place of drawn ones. */
-  initial?(heads: readonly Head[]): ReadonlyMap<string, Tensor>;
+  /** First values in place of drawn ones; `features` are those of {@link taskFeatures} of the new tasks. */
+  initial?(heads: readonly Head[], features: readonly Tensor[]): FirstValues;
   /** The whole of what is saved, where only a part is trained. */
   complete?(model: MultiTaskModel, parameters: ReadonlyMap<string, Tensor>): TrainedModel;
+}
+
+export interface FirstValues {
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  /** By task. */
+  readonly begins: readonly Beginning[];
+}
+
+/** The earlier task that a new one begins as, and why. */
+export interface Beginning {
+  readonly as: string;
+  /** It was asked for; its rows are the most alike; its head is, where nothing is known of the rows. */
+  readonly by: 'choice' | 'features' | 'head';
+  /** Cosines of the features of the new task and of each earlier one. */
+  readonly similarities?: Readonly<Record<string, number>>;
 }
 
 export interface TrainedModel {
@@ -48,7 +64,6 @@ export interface TrainedModel {
 const NAMES: Readonly<Record<string, string>> = { joint: 'full', adapters: DEFAULT_METHOD, shared_adapter: `shared_${DEFAULT_METHOD}` };
 const SHARED = 'shared_';
 
-export const SHARED_NAME = 'shared';
 const ENCODER_RATE = 5e-5;
 
 export function multiTaskMethodNames(): string[] {

@@ -21,6 +21,9 @@ export const multiTaskSettings = trainSettings.omit({ shuffle: true }).extend({
     .optional()
     .meta({ description: 'uncertainty sampling: rows scored for each that trains (default: as many as there are tasks)' }),
   refresh: z.number().int().positive().default(1).meta({ description: 'uncertainty sampling: steps whose candidates are scored at once' }),
+  scoring: z.enum(['int8', 'float32']).default('int8').meta({
+    description: 'uncertainty sampling: how candidates are computed, with wide products of 8-bit integers or exactly',
+  }),
   regressionScore: z.enum(['spread', 'published']).default('spread').meta({
     description: 'uncertainty sampling: numbers are scored by the spread of predictions with dropout, or take the scores of mrpc',
   }),

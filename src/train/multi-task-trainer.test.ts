@@ -105,7 +105,7 @@ describe('one batch of all kinds', () => {
 });
 
 describe('one module for each task', () => {
-  it.each(['seq_bn', 'par_bn', 'lora[init_weights="bert"]'])('%s answers a task as it would alone', async (text) => {
+  it.each(['seq_bn', 'par_bn', 'lora[init_weights="bert"]', 'pals'])('%s answers a task as it would alone', async (text) => {
     const tasks = await Promise.all((['classification', 'pair', 'tagging'] as const).map((name) => dataOf(name)));
     const plain = await modelOf('adapters', tasks);
     const names = plain.heads.map(({ name }) => name);
@@ -136,10 +136,12 @@ describe('one module for each task', () => {
 
 describe('ways of sharing an encoder', () => {
   it('are those of CA-MTL, and any method for all tasks or for each', () => {
-    const kinds = ['ca_mtl_large', 'joint', 'adapters', 'shared_adapter', 'lora[r=2]', 'shared_par_bn', 'head'].map((text) => {
-      const { kind, trainsEncoder } = multiTaskMethod(text);
-      return `${text} ${kind} ${trainsEncoder}`;
-    });
+    const kinds = ['ca_mtl_large', 'joint', 'adapters', 'shared_adapter', 'lora[r=2]', 'shared_par_bn', 'mtl_lora', 'pals', 'head'].map(
+      (text) => {
+        const { kind, trainsEncoder } = multiTaskMethod(text);
+        return `${text} ${kind} ${trainsEncoder}`;
+      },
+    );
     expect(kinds).toEqual([
       'ca_mtl_large ca_mtl true',
       'joint encoder true',
@@ -147,6 +149,8 @@ describe('ways of sharing an encoder', () => {
       'shared_adapter shared false',
       'lora[r=2] per_task false',
       'shared_par_bn shared false',
+      'mtl_lora per_task false',
+      'pals per_task false',
       'head encoder false',
     ]);
     expect(multiTaskMethod('lora', { trainEncoder: true }).trainsEncoder).toBe(true);
@@ -166,6 +170,8 @@ describe('training', () => {
     ['adapters by uncertainty', 'adapters', { sampler: 'uncertainty', keep: 'task' }],
     ['adapters, uniform', 'adapters', { sampler: 'uniform', microBatch: 4 }],
     ['joint, averaged weights', 'joint', { taskWeights: 'averaging', sampler: 'temperature' }],
+    ['projected attention', 'pals[leave_out=[0, 1]]', {}],
+    ['MTL-LoRA', 'mtl_lora[attn_matrices=["v"]]', { sampler: 'annealed' }],
     ['a shared adapter, weights that train', 'shared_adapter', { taskWeights: 'uncertainty', sampler: 'annealed' }],
   ];
 
@@ -202,16 +208,16 @@ describe('training', () => {
     expect(whole.bests.map((best) => best !== null)).toEqual([true, true, true]);
   });
 
-  it('leaves the head and adapter of a task alone while it has no rows', async () => {
+  it.each(['adapters', 'mtl_lora[init_weights="bert"]'])('%s: leaves what a task has alone while it has no rows', async (method) => {
     const tasks = await Promise.all((['pair', 'classification'] as const).map((name) => dataOf(name, 48)));
-    const model = await modelOf('adapters', tasks);
+    const model = await modelOf(method, tasks);
     const before = await multiTaskStart(model, 1);
     let rows: Readonly<Record<string, readonly number[]>> | undefined;
     const { parameters } = await trainMultiTask({
       engine,
       model,
       tasks: tasks.map((data) => ({ ...data, validation: undefined })),
-      settings: settingsOf({ maxSteps: 1, warmup: 0 }),
+      settings: settingsOf({ maxSteps: 1, warmup: 0, batchSize: 1 }),
       onEvent: (event) => {
         if (event.type === 'step') rows = event.rows;
       },
@@ -221,8 +227,10 @@ describe('training', () => {
     const moved = [...parameters].filter(
       ([name, { data }]) => difference(data as Float32Array, before.get(name)?.data as Float32Array) > 0,
     );
-    const owner = (name: string) => model.heads.find((head) => name.includes(`.${head.name}.`))?.name;
-    expect(new Set(moved.map(([name]) => owner(name)))).toEqual(new Set([present]));
+    const ownerOf = (name: string) => ['shared', ...model.heads.map((head) => head.name)].find((owner) => name.includes(`.${owner}.`));
+    const shared = [...parameters.keys()].some((name) => ownerOf(name) === 'shared');
+    expect(new Set(moved.map(([name]) => ownerOf(name)))).toEqual(new Set([...(shared ? ['shared'] : []), present]));
+    expect(shared).toBe(method !== 'adapters');
     expect(moved.length).toBeGreaterThan(5);
   });
 

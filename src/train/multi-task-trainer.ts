@@ -13,12 +13,13 @@ import { jointFeeds, jointTerms, type TaskUnit } from './multi-task-data.ts';
 import { drawMultiTask, type MultiTaskModel, multiTaskParameters, multiTaskStart } from './multi-task-model.ts';
 import { createMultiTaskPredictor, type MultiTaskPredictor } from './multi-task-predictor.ts';
 import type { MultiTaskSettings } from './multi-task-settings.ts';
+import { cutRuns } from './runs.ts';
 import type { TrainEvent } from './settings.ts';
 import type { SavedRun } from './state.ts';
 import { compileStep } from './step.ts';
 import { stepEvents } from './step-events.ts';
 import { averagedWeights, historyAt, type LossHistory, logVariance, newHistory, uncertaintyWeighted, withLosses } from './task-weights.ts';
-import { copies, partition, restore, SAVE_MILLISECONDS, type Split } from './trainer.ts';
+import { copies, partition, RUN_NUMBERS, restore, SAVE_MILLISECONDS, type Split } from './trainer.ts';
 import { createMeter } from './uncertainty.ts';
 
 export interface TaskData {
@@ -76,7 +77,7 @@ export interface MultiTaskResult {
 /**
  * Trains one model on several tasks. What belongs to one task alone, its head or adapter, moves only in steps in which the
  * task has rows; steps are counted for all together. As for single tasks, equal options give equal parameters, bit by bit.
- * @throws usage.value, train.non-finite; train.stopped when `signal` aborts (the state is saved first)
+ * @throws usage.value; train.memory for what cannot fit; train.non-finite; train.stopped when `signal` aborts (the state is saved first)
  */
 export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResult> {
   const { engine, model, tasks, settings, resume, onEvent, save, signal } = options;
@@ -98,6 +99,7 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
           fixed,
           seed: settings.seed,
           deviations: settings.regressionScore === 'spread' ? labelDeviations(units) : undefined,
+          int8: settings.scoring === 'int8',
         })
       : undefined;
   const sampler = createTaskBatches(model, units, settings, meter, resume?.progress.sampler);
@@ -106,7 +108,7 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
   const evalEvery = settings.evalEvery ?? sampler.batchesPerEpoch;
   const peak = settings.learningRate ?? model.attachment.learningRate;
   const split = partition(units.flat(), settings, model.encoder.config.hidden);
-  const apart = model.attachment.perTask !== undefined;
+  const apart = model.attachment.oneTaskRuns === true;
   const accumulate = split.accumulate || (apart && settings.sampler === 'uncertainty');
   const { step, partShare } = await compileJoint();
   const judged = tasks.some(({ validation }) => validation);
@@ -197,8 +199,9 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
 
   function partsOf(batch: readonly TaskUnit[]): TaskUnit[][] {
     const groups = apart ? tasks.map((_, task) => batch.filter((unit) => unit.task === task)).filter(({ length }) => length > 0) : [batch];
-    // Short rows should not be computed as long as the longest of the batch.
-    return groups.flatMap((group) => split.parts(split.accumulate ? group.toSorted((a, b) => b.length - a.length) : group));
+    if (!split.accumulate) return groups.flatMap(split.parts);
+    if (settings.microBatch === undefined) return groups.flatMap((group) => cutRuns(group, RUN_NUMBERS / model.encoder.config.hidden));
+    return groups.flatMap((group) => split.parts(group.toSorted((a, b) => b.length - a.length)));
   }
 
   async function compileJoint() {
@@ -232,10 +235,12 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
       masks,
     };
     const adamw = { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip };
-    return {
-      step: await compileStep(engine, goal, store, { adamw, accumulate }),
-      partShare: (parts: number): Tensor => ({ dtype: 'float32', shape: [], data: Float32Array.of(1 / parts) }),
-    };
+    const partShare = (parts: number): Tensor => ({ dtype: 'float32', shape: [], data: Float32Array.of(1 / parts) });
+    const longest = units.flat().toSorted((a, b) => b.length - a.length);
+    const [part = []] = partsOf(longest.slice(0, settings.batchSize));
+    const terms = jointTerms(part, tasks.length, () => 1);
+    const largest = { ...jointFeeds(part, model.heads, model.encoder, terms), partShare: partShare(1) };
+    return { step: await compileStep(engine, goal, store, { adamw, accumulate, largest }), partShare };
   }
 
   async function judge(predictor: MultiTaskPredictor, epoch: number): Promise<void> {

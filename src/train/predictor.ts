@@ -7,6 +7,7 @@ import type { PredictionRow } from '../tasks/index.ts';
 import { type Answer, answerOf, type Observations } from './answer.ts';
 import { feedsOf, type Prepared, type Unit, type UnitLogits } from './data.ts';
 import { drawModel, type Model, scheduledFeeds, weightsOf } from './model.ts';
+import { cutRuns } from './runs.ts';
 
 type Progress = (done: number, of: number) => void;
 
@@ -89,7 +90,7 @@ export async function createPredictor(
 }
 
 /** x [batch·length, n] → its mean over the real tokens of each sequence [batch, n]; mask [batch, length]. */
-function meanOverTokens(x: Value, mask: Value): Value {
+export function meanOverTokens(x: Value, mask: Value): Value {
   const [batch, length] = mask.shape as [Dim, Dim];
   const n = x.shape.at(-1) as number;
   const sum = matmul(reshape(mask, [batch, 1, length]), reshape(x, [batch, length, n]));
@@ -117,19 +118,7 @@ class Means {
   }
 }
 
-/** Units of similar length together, as many as {@link RUN_TOKENS} allows; the longest first, so that memory peaks at once. */
-export function* batches<U extends Unit>(units: readonly U[]): Generator<U[]> {
-  let held: U[] = [];
-  let longest = 0;
-  for (const unit of units.toSorted((a, b) => b.length - a.length)) {
-    longest = Math.max(longest, unit.length);
-    const sequences = (held.length + 1) * unit.encodings.length;
-    if (held.length > 0 && sequences * longest > RUN_TOKENS) {
-      yield held;
-      held = [];
-      longest = unit.length;
-    }
-    held.push(unit);
-  }
-  if (held.length > 0) yield held;
+/** Units of similar length together, no more than {@link RUN_TOKENS} allows; the longest first, so that memory peaks at once. */
+export function batches<U extends Unit>(units: readonly U[]): U[][] {
+  return cutRuns(units, RUN_TOKENS);
 }

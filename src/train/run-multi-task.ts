@@ -1,20 +1,22 @@
-import { fail } from '../base/errors.ts';
+import { fail, MultigraftError } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
-import { elementCount } from '../base/tensor.ts';
+import { elementCount, type Tensor } from '../base/tensor.ts';
 import { asName, checkName } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import { computeMetrics, majorityScore } from '../metrics/index.ts';
 import { type Head, readsOf } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
-import { classBalance, loadRows, type Row, type Task } from '../tasks/index.ts';
+import { classBalance, loadRows, type Row, type Split as SplitName, type Task } from '../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { prepare } from './data.ts';
+import type { Exclusions } from './exclusions.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
+import { shortList } from './head-task.ts';
 import { openLog } from './log.ts';
 import { samplerStateSchema } from './multi-task-batches.ts';
 import { type MultiTaskSummary, multiTaskCard, type TaskSummary } from './multi-task-card.ts';
 import { saveMultiTask } from './multi-task-folder.ts';
-import type { MultiTaskMethod } from './multi-task-method.ts';
+import type { Beginning, MultiTaskMethod } from './multi-task-method.ts';
 import { createMultiTaskPredictor } from './multi-task-predictor.ts';
 import type { MultiTaskSettings } from './multi-task-settings.ts';
 import { type MultiTaskProgress, type TaskData, trainMultiTask } from './multi-task-trainer.ts';
@@ -22,6 +24,7 @@ import { checkOutputFolder, METRICS, recordWrites, removeEarlier } from './outpu
 import { removePartial } from './run-task.ts';
 import type { TrainEvent } from './settings.ts';
 import { multiTaskProgressSchema, runStateOf } from './state.ts';
+import { taskFeatures } from './task-features.ts';
 import { headFor, sequenceLength, trainingOf, withDropout } from './task-setup.ts';
 import type { Split } from './trainer.ts';
 
@@ -37,10 +40,10 @@ export interface RunMultiTaskOptions {
   readonly resume?: boolean;
   readonly overwrite?: boolean;
   readonly headLayers?: number;
-  /** Read at most this many rows of each split of each task. */
-  readonly limit?: number;
-  /** Training rows to leave out, from 0, by the task's name. */
-  readonly exclude?: ReadonlyMap<string, ReadonlySet<number>>;
+  /** Read at most this many rows of each split of each task, or of the splits that are named. */
+  readonly limit?: number | Readonly<Partial<Record<SplitName, number>>>;
+  /** Training rows to leave out, as of {@link readExclusions}; tasks that are not of this run may stand in it. */
+  readonly exclude?: Exclusions;
   readonly settings: MultiTaskSettings;
   readonly log?: string;
   readonly onEvent?: (event: TrainEvent) => void;
@@ -70,6 +73,8 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   for (const [i, task] of options.tasks.entries())
     tasks.push(await load(options, task, { name: names[i] as string, encoder, tokenizer, note }));
   noteSizes(tasks, settings, note);
+  if (options.exclude && options.tasks.every(({ name }) => !options.exclude?.has(name)))
+    note(`No rows are left out: the list has ${shortList([...options.exclude.keys()])}, and none of these tasks trains.`);
 
   const heads = tasks.map(({ task, name, train }) => headOf(options, task, name, train.rows, encoder));
   const tokens = Math.max(...tasks.map(({ maxLength }) => maxLength));
@@ -104,13 +109,23 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced.`);
   const log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
 
-  const initial = method.initial?.(heads);
+  const featuresOf = (trained: ReadonlyMap<string, Tensor>) =>
+    taskFeatures(
+      engine,
+      encoder,
+      trained,
+      tasks.map(({ train }) => train.prepared.units),
+    );
+  // What a model that grows reads of its encoder does not change any more.
+  const ofBase = method.base && (await featuresOf(method.base.tensors));
+  const first = method.initial?.(heads, ofBase ?? []);
+  for (const [i, begins] of (first?.begins ?? []).entries()) note(`${names[i]} ${beginningText(begins)}.`);
   const result = await trainMultiTask({
     engine,
     model,
     tasks,
     settings,
-    ...(initial && { initial }),
+    ...(first && { initial: first.parameters }),
     ...(resume && { resume }),
     ...(signal && { signal }),
     async onEvent(event) {
@@ -118,6 +133,10 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
       onEvent?.(event);
     },
     ...(state && { save: async (saved) => state.save(saved, await (log?.length() ?? 0)) }),
+  }).catch(async (error) => {
+    // Nothing was begun: the same command with other settings must not meet an unfinished run.
+    if (!before && error instanceof MultigraftError && error.code === 'train.memory') await state?.remove();
+    throw error;
   });
 
   const predictor = await createMultiTaskPredictor(engine, model, { fixed: result.parameters });
@@ -141,9 +160,11 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
       kind: task.kind,
       metric: task.metric,
       rows: train.rows.length,
+      leftOut: options.exclude?.get(task.name)?.size ?? 0,
       metrics: { ...(validation && { validation: await score(validation) }), ...(test && { test: await score(test) }) },
       majority: last && majorityScore(task, last.rows, train.rows)?.accuracy,
       best: result.bests[i] ?? undefined,
+      ...(first && { begins: first.begins[i] as Beginning }),
     });
   }
   await predictor.release();
@@ -171,7 +192,9 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   if (output !== undefined) {
     const written = recordWrites(files);
     const training = tasks.map(({ train, maxLength }) => trainingOf(train.rows, maxLength));
-    await saveMultiTask(written.files, output, { method, model, parameters: result.parameters, training });
+    const features = method.kind === 'ca_mtl' ? (ofBase ?? (await featuresOf(result.parameters))) : [];
+    const known = new Map([...(method.base?.features ?? []), ...features.map((value, i) => [names[i] as string, value] as const)]);
+    await saveMultiTask(written.files, output, { method, model, parameters: result.parameters, training, features: known });
     const list = written.namesIn(output);
     await removeEarlier(files, output, list);
     await files.write(joinPath(output, METRICS), `${JSON.stringify({ ...summary, settings: run, files: list }, null, 1)}\n`);
@@ -184,6 +207,15 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
     await removePartial(files, output);
   }
   return summary;
+}
+
+/** Whom a new task begins as, and how alike the rows are. */
+function beginningText({ as, by, similarities = {} }: Beginning): string {
+  const cosines = Object.entries(similarities)
+    .toSorted(([, a], [, b]) => b - a)
+    .map(([name, value]) => `${name} ${value.toFixed(3)}`);
+  const why = { choice: 'as asked for', features: 'whose rows are the most alike', head: 'whose head is the most alike' }[by];
+  return `begins as ${as}, ${why}${cosines.length > 0 ? ` (cosines: ${shortList(cosines)})` : ''}`;
 }
 
 /** Folders that a run makes for itself. */
@@ -227,8 +259,9 @@ async function load(options: RunMultiTaskOptions, task: Task, { name, encoder, t
   if (most !== undefined && maxLength > most)
     fail({ code: 'usage.value', subject: '--max-length', found: `${maxLength}`, expected: `at most ${most}, as the model was made for` });
   const exclude = options.exclude?.get(task.name);
-  const split = async (which: 'train' | 'validation' | 'test'): Promise<Split> => {
-    const rows = await loadRows(files, task, which, { ...(limit && { limit }), ...(which === 'train' && exclude && { exclude }) });
+  const split = async (which: SplitName): Promise<Split> => {
+    const rowsOf = typeof limit === 'object' ? limit[which] : limit;
+    const rows = await loadRows(files, task, which, { ...(rowsOf && { limit: rowsOf }), ...(which === 'train' && exclude && { exclude }) });
     const prepared = prepare(rows, { task, tokenizer, maxLength });
     if (prepared.truncated)
       note(`${name}: ${prepared.truncated} of ${rows.length} ${which} rows are longer than ${maxLength} tokens and were cut.`);

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail, MultigraftError } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { asName, checkName, type HeadPackage } from '../checkpoint/index.ts';
@@ -51,19 +51,23 @@ export interface Plan {
   /** What the user wrote, for cards and logs. */
   readonly text: string;
   /** What decides the result beside the options that all runs have; a run resumes with the same only. */
-  readonly decisive: Readonly<Record<string, unknown>>;
-  /** The model to train, and first values that are not drawn. */
-  model(
-    encoder: Encoder,
-    head: Head,
-    note: (text: string) => void,
-  ): Promise<{ readonly model: Model; readonly initial: ReadonlyMap<string, Tensor> }>;
+  readonly decisive?: Readonly<Record<string, unknown>>;
+  /** The model to train, and what it begins with. */
+  model(encoder: Encoder, head: Head, note: (text: string) => void): Promise<Start>;
   /** Other targets for the training rows than their labels: a teacher's answers. */
   teach?(train: Split): Promise<Split>;
   /** Is shown the answers at the end, with what they let one look at. */
   onAnswers?(split: 'validation' | 'test', answers: readonly Answer[]): void;
   /** Writes what was learnt, by parameter name. */
   save(files: Files, output: string, trained: Trained): Promise<void>;
+}
+
+export interface Start {
+  readonly model: Model;
+  /** First values that are not drawn. */
+  readonly initial: ReadonlyMap<string, Tensor>;
+  /** Digests of what was read from folders, by what it is: a run resumes with the same content only, wherever it lies. */
+  readonly contents?: Readonly<Record<string, unknown>>;
 }
 
 export interface Trained {
@@ -105,7 +109,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     note(`No validation rows: the last weights are kept${test ? ', and only the test rows are scored' : ' and nothing is scored'}.`);
 
   const head = headFor(task, name, train.rows, options.headLayers);
-  const { model, initial } = await plan.model(withDropout(encoder, settings.dropout), head, note);
+  const { model, initial, contents } = await plan.model(withDropout(encoder, settings.dropout), head, note);
   const { saveEvery: _, ...decisive } = settings;
   const run = { model: encoder.name, task: task.name, method: plan.text, name, rows: train.rows.length, ...decisive };
   const logPath = options.log ?? (output === undefined ? undefined : joinPath(output, 'log.jsonl'));
@@ -113,6 +117,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     ...run,
     head: head.config,
     ...plan.decisive,
+    ...contents,
     log: options.log ?? null,
     encoder: await digestOfEncoder(encoder),
     trainingRows: await digestOfRows(train.prepared),
@@ -141,6 +146,10 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
       onEvent?.(event);
     },
     ...(state && { save: async (saved: Saved) => state.save(saved, await (log?.length() ?? 0)) }),
+  }).catch(async (error) => {
+    // Nothing was begun: the same command with other settings must not meet an unfinished run.
+    if (!before && error instanceof MultigraftError && error.code === 'train.memory') await state?.remove();
+    throw error;
   });
 
   const metrics: { validation?: Record<string, number>; test?: Record<string, number> } = {};

@@ -5,12 +5,15 @@ import { planDropout } from '../nn/index.ts';
 import { drawDistillation, drawLoss } from '../objectives/index.ts';
 import type { Engine, Feeds, Session, Weights } from '../session/session.ts';
 import { type AdamW, corrections, drawAdamW, type ParameterStore } from '../update/index.ts';
+import { checkMemory } from './memory.ts';
 import { drawModel, type Model, scheduledFeeds, weightsOf } from './model.ts';
 
 export interface StepOptions {
   readonly adamw: AdamW;
   /** Whether a batch comes in parts: then a gradient program runs for each part and an update program once. */
   readonly accumulate: boolean;
+  /** What the largest part will be fed: a training that cannot fit into memory is refused before it begins. */
+  readonly largest?: Feeds;
 }
 
 export interface StepResult {
@@ -73,12 +76,15 @@ export async function createTrainingStep(
   return compileStep(engine, { loss, trainable, weights, masks, ...(regularizer && { regularizer }) }, store, options);
 }
 
-/** Compiles forward, backward, clipping and AdamW: one program, or two when batches come in parts. */
+/**
+ * Compiles forward, backward, clipping and AdamW: one program, or two when batches come in parts.
+ * @throws train.memory when the largest part cannot fit
+ */
 export async function compileStep(
   engine: Engine,
   { loss, regularizer, terms = {}, trainable, weights, masks }: Goal,
   store: ParameterStore,
-  { adamw, accumulate }: StepOptions,
+  { adamw, accumulate, largest }: StepOptions,
 ): Promise<TrainingStep> {
   const names = store.specs.map((spec) => spec.name);
   const values = names.map(
@@ -94,13 +100,19 @@ export async function compileStep(
     });
   const more: Record<string, Value> = regularizer ? { regularizer } : {};
 
-  const whole = accumulate
-    ? undefined
-    : await engine.compile(updateProgram(store, values, penalized(slopes), adamw, { ...more, ...named(terms), loss }), weights);
-  const forward = accumulate ? await engine.compile(gradientProgram(names, values, slopes, { ...named(terms), loss }), weights) : undefined;
-  const update = accumulate
-    ? await engine.compile(updateProgram(store, values, penalized(gradientInputs(names, values)), adamw, more), weights)
-    : undefined;
+  const programs = {
+    whole: accumulate ? undefined : updateProgram(store, values, penalized(slopes), adamw, { ...more, ...named(terms), loss }),
+    forward: accumulate ? gradientProgram(names, values, slopes, { ...named(terms), loss }) : undefined,
+    update: accumulate ? updateProgram(store, values, penalized(gradientInputs(names, values)), adamw, more) : undefined,
+  };
+  if (largest && engine.memory !== undefined) {
+    const drawn = Object.values(programs).filter((program) => program !== undefined);
+    checkMemory(engine, { programs: drawn, weights, trained: store.size, accumulate, largest: { ...largest, ...masks(largest, 1, 0) } });
+  }
+  const compiled = async (program: Program | undefined) => program && (await engine.compile(program, weights));
+  const whole = await compiled(programs.whole);
+  const forward = await compiled(programs.forward);
+  const update = await compiled(programs.update);
   const buffers = accumulate ? ([gradientBuffers(store), gradientBuffers(store)] as const) : undefined;
 
   return { run, release };

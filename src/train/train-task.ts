@@ -5,6 +5,7 @@ import { loadAdapter, saveAdapter, saveEncoder, saveHead } from '../checkpoint/i
 import type { ConfiguredMethod } from '../methods/index.ts';
 import { type Head, labelsOf } from '../objectives/index.ts';
 import type { TrainTaskResult } from './card.ts';
+import { digestOfTensors } from './fingerprint.ts';
 import { adapterModel, type Model, trainableParameters } from './model.ts';
 import { type Plan, type RunTaskOptions, runTask } from './run-task.ts';
 
@@ -24,10 +25,10 @@ function methodPlan(options: TrainTaskOptions): Plan {
   const { method, init, model: folder, format = 'bin' } = options;
   return {
     text: method.text,
-    decisive: { init: init ?? null },
     async model(encoder, head, note) {
       const model = adapterModel(encoder, method, head.name, head);
-      return { model, initial: await initialValues(options, model, note) };
+      const initial = await initialValues(options, model, note);
+      return { model, initial, ...(init !== undefined && { contents: { 'content of --init': await digestOfTensors(initial) } }) };
     },
     async save(files, output, { model: { encoder, attachment }, head, tensors }) {
       if (method.method.architecture !== undefined)

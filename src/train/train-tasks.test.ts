@@ -12,7 +12,7 @@ import { trainTasks } from './train-tasks.ts';
 
 const folder = temporaryFolder();
 
-it('tasks whose heads have one shape share their programs', async () => {
+it('tasks whose heads have one shape share their programs, and each leaves out rows of its own', async () => {
   const model = await writeTinyEncoder(folder);
   const [first, tagging] = [await writeTinyTask(folder, 'classification'), await writeTinyTask(folder, 'tagging')];
   const twin = join(folder, 'twin');
@@ -24,12 +24,17 @@ it('tasks whose heads have one shape share their programs', async () => {
     const tasks = await Promise.all(paths.map((path) => loadTask(files, path)));
     const settings = trainSettings.parse({ maxSteps: 2, batchSize: 2, maxLength: 16 });
     const method = configureMethod('seq_bn');
-    const results = await trainTasks({ files, engine, model, method, tasks, output: join(folder, output), settings });
+    const exclusions = new Map([['twin', new Set([0, 5])]]);
+    const results = await trainTasks({ files, engine, model, method, tasks, exclusions, output: join(folder, output), settings });
     expect(results).toHaveLength(paths.length);
     return engine.compilations;
   };
   const alone = await compiled([first], 'a');
   expect(alone).toBeGreaterThan(0);
   expect(await compiled([first, twin], 'b')).toBe(alone);
+  const rows = ['tiny-classification', 'twin'].map(
+    (name) => JSON.parse(readFileSync(join(folder, 'b', name, 'metrics.json'), 'utf8')).settings.rows,
+  );
+  expect(rows).toEqual([192, 190]);
   expect(await compiled([first, tagging], 'c')).toBeGreaterThan(alone);
 });

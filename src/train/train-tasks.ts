@@ -5,11 +5,14 @@ import { readJson } from '../formats/json.ts';
 import { holding } from '../session/holding.ts';
 import type { Task } from '../tasks/index.ts';
 import type { TrainTaskResult } from './card.ts';
+import type { Exclusions } from './exclusions.ts';
 import { METRICS } from './output-folder.ts';
 import { type TrainTaskOptions, trainTask } from './train-task.ts';
 
-export interface TrainTasksOptions extends Omit<TrainTaskOptions, 'task' | 'name' | 'output' | 'init' | 'log'> {
+export interface TrainTasksOptions extends Omit<TrainTaskOptions, 'task' | 'name' | 'output' | 'init' | 'log' | 'exclude'> {
   readonly tasks: readonly Task[];
+  /** Training rows to leave out. */
+  readonly exclusions?: Exclusions;
   /** Each task gets a folder of its name in it. */
   readonly output: string;
   /** Told before each task. */
@@ -21,7 +24,7 @@ export interface TrainTasksOptions extends Omit<TrainTaskOptions, 'task' | 'name
  * share their compiled programs. With `resume`, finished tasks are left as they are and an unfinished one goes on.
  * @throws adapter.duplicate for two tasks of one name, and what training one throws
  */
-export async function trainTasks({ tasks, output, onTask, ...options }: TrainTasksOptions): Promise<TrainTaskResult[]> {
+export async function trainTasks({ tasks, output, onTask, exclusions, ...options }: TrainTasksOptions): Promise<TrainTaskResult[]> {
   const { files, resume = false } = options;
   const names = tasks.map((task) => asName(task.name));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
@@ -36,7 +39,12 @@ export async function trainTasks({ tasks, output, onTask, ...options }: TrainTas
       const unfinished = (await files.kind(joinPath(folder, 'state', 'state.json'))) === 'file';
       onTask?.(task, i + 1);
       if (resume && finished && !unfinished) results.push((await readJson(files, joinPath(folder, METRICS))) as unknown as TrainTaskResult);
-      else results.push(await trainTask({ ...options, engine, task, output: folder, resume: resume && unfinished }));
+      else {
+        const exclude = exclusions?.get(task.name);
+        results.push(
+          await trainTask({ ...options, ...(exclude && { exclude }), engine, task, output: folder, resume: resume && unfinished }),
+        );
+      }
     }
   } finally {
     await engine.release();

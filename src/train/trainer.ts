@@ -61,7 +61,7 @@ export const SAVE_MILLISECONDS = 30_000;
 /**
  * Trains a model on one task. The same options give the same parameters, bit by bit, also through any
  * number of resumes; an engine with another number of threads, or another machine, may round differently.
- * @throws train.non-finite; train.stopped when `signal` aborts (the state is saved first)
+ * @throws train.memory for what cannot fit; train.non-finite; train.stopped when `signal` aborts (the state is saved first)
  */
 export async function trainModel(options: TrainOptions): Promise<TrainResult> {
   const { engine, model, task, train, settings, resume, onEvent, save, signal } = options;
@@ -81,10 +81,12 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
   const evalEvery = settings.evalEvery ?? sampler.batchesPerEpoch;
   const peak = settings.learningRate ?? model.attachment.learningRate;
   const split = partition(units, settings, model.encoder.config.hidden);
+  const [largest] = split.parts(units.toSorted((a, b) => b.length - a.length).slice(0, settings.batchSize));
   const step = await createTrainingStep(engine, model, store, {
     adamw: { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip },
     seed: settings.seed,
     accumulate: split.accumulate,
+    ...(largest && { largest: feedsOf(largest, model.head, model.encoder, 1) }),
   });
   const evaluator = options.validation && (await createPredictor(engine, model, { current: () => store.values(), steps: () => done }));
 
@@ -182,7 +184,7 @@ export function restore(store: ParameterStore, { parameters, best }: Pick<Saved,
 }
 
 /** Numbers of one activation [tokens, hidden] computed at once: about what fits the cache; larger runs cost no less per row. */
-const RUN_NUMBERS = 512 * 384;
+export const RUN_NUMBERS = 512 * 384;
 
 /** How batches are cut into runs: by `microBatch` rows, or by tokens. */
 export function partition<U extends Pick<Unit, 'length' | 'encodings'>>(

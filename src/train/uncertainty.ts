@@ -50,6 +50,8 @@ export interface MeterOptions {
   readonly seed: number;
   /** Standard deviation of the labels, by task; undefined: predictions of numbers are not looked at, their uncertainty is 0. */
   readonly deviations: readonly number[] | undefined;
+  /** Scores with products of 8-bit integers. */
+  readonly int8?: boolean;
 }
 
 /** Predictions with dropout of which the spread is taken (Gal & Ghahramani 2016). */
@@ -63,14 +65,14 @@ const DROPOUT = 0.1;
 export async function createMeter(
   engine: Engine,
   model: MultiTaskModel,
-  { current, fixed, seed, deviations }: MeterOptions,
+  { current, fixed, seed, deviations, int8 = false }: MeterOptions,
 ): Promise<UncertaintyMeter> {
-  const sure = await createMultiTaskPredictor(engine, model, { current, fixed });
+  const sure = await createMultiTaskPredictor(engine, model, { current, fixed, int8 });
   const numbers = model.heads.some((head) => !hasEntropy(head)) ? deviations : undefined;
-  let draw = 0;
   const dropping = model.encoder.config.hiddenDropout > 0 ? model : { ...model, encoder: withDropout(model.encoder, DROPOUT) };
-  const dropout = { seed, pass: () => draw };
-  const unsure = numbers && (await createMultiTaskPredictor(engine, dropping, { current, fixed, dropout }));
+  let drawing = 0;
+  const dropout = { seed, pass: () => drawing };
+  const unsure = numbers && (await createMultiTaskPredictor(engine, dropping, { current, fixed, dropout, int8 }));
   return {
     async of(units, pass) {
       const results = new Float64Array(units.length);
@@ -82,15 +84,13 @@ export async function createMeter(
       });
       const others = places.filter((place) => !hasEntropy(headOf(place)));
       if (!unsure || others.length === 0) return results;
-      const given: number[][] = others.map(() => []);
-      for (let i = 0; i < DRAWS; i++) {
-        draw = pass * DRAWS + i;
-        const drawn = await unsure.logits(others.map((place) => units[place] as TaskUnit));
-        drawn.forEach((values, k) => void given[k]?.push(values[0] as number));
-      }
+      drawing = pass;
+      // All draws in one run: each row of a run has masks of its own.
+      const drawn = await unsure.logits(others.flatMap((place) => new Array<TaskUnit>(DRAWS).fill(units[place] as TaskUnit)));
       others.forEach((place, k) => {
+        const given = drawn.slice(k * DRAWS, (k + 1) * DRAWS).map(([value]) => value as number);
         const scale = (numbers as readonly number[])[(units[place] as TaskUnit).task] as number;
-        results[place] = deviation(given[k] as number[]) / (scale || 1);
+        results[place] = deviation(given) / (scale || 1);
       });
       return results;
 

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { type DType, type Tensor, tensor, viewBytes } from '../../src/base/tensor.ts';
+import { bytesPerElement, type DType, type Tensor, tensor, viewBytes } from '../../src/base/tensor.ts';
 import * as graph from '../../src/graph/index.ts';
 import {
   type Attributes,
@@ -127,6 +127,9 @@ const DRAWINGS: Record<string, Drawing> = {
   'Softmax: second derivative': { build: (v) => second(graph.softmax, v) },
   'LogSoftmax: heads': { shapes: { x: ['B', 2, 'S', 'T'] }, ...plain('LogSoftmax') },
   'LogSoftmax: second derivative': { build: (v) => second(graph.logSoftmax, v) },
+  'QuantizeLinear: rows': { shapes: { x: ['B', 'S'], scale: ['B'], zero: ['B'] }, ...plain('QuantizeLinear') },
+  'DynamicQuantizeMatMul: rows': { shapes: { x: ['B', 4] }, ...plain('DynamicQuantizeMatMul') },
+  'DynamicQuantizeMatMul: no rows': { shapes: { x: ['B', 4] }, ...plain('DynamicQuantizeMatMul') },
   'LayerNormalization: rows': norm(1e-5, { x: ['B', 4] }),
   'LayerNormalization: sequences': norm(1e-12, { x: ['B', 'S', 5] }),
   'LayerNormalization: large epsilon': norm(0.5),
@@ -165,8 +168,7 @@ function feed({ dtype, shape, values }: GoldenCase['inputs'][string]): Tensor {
 }
 
 function tensorOf(dtype: DType, count: number): { data: Tensor['data'] } {
-  const width = dtype === 'int64' ? 8 : dtype === 'bool' ? 1 : 4;
-  return { data: viewBytes(dtype, new Uint8Array(count * width)) };
+  return { data: viewBytes(dtype, new Uint8Array(count * bytesPerElement(dtype))) };
 }
 
 describe('every operator on the reference engine, on ONNX Runtime, and against PyTorch', () => {
@@ -201,19 +203,19 @@ describe('every operator on the reference engine, on ONNX Runtime, and against P
     if (one.gradients) differentiated.add(one.op);
   });
 
-  it('counts 36 differentiable operators and 4 that say why they are not', () => {
+  it('counts 36 differentiable operators and 6 that say why they are not', () => {
     const [smooth, rough] = [OPS.filter((op) => typeof op.gradient === 'function'), OPS.filter((op) => typeof op.gradient !== 'function')];
-    expect(OPS.length).toBe(40);
+    expect(OPS.length).toBe(42);
     expect([...seen].sort()).toEqual(OPS.map((op) => op.name).sort());
     expect([...differentiated].sort()).toEqual(smooth.map((op) => op.name).sort());
     expect(smooth.length).toBe(36);
-    expect(rough.map((op) => op.name)).toEqual(['Equal', 'Less', 'Greater', 'Cast']);
+    expect(rough.map((op) => op.name)).toEqual(['Equal', 'Less', 'Greater', 'Cast', 'QuantizeLinear', 'DynamicQuantizeMatMul']);
     for (const { gradient } of rough) expect((gradient as { none: string }).none.length).toBeGreaterThan(20);
   });
 
   it('draws every special case that it describes', () => {
     const labels = golden.cases.map((one) => `${one.op}: ${one.name}`);
     expect(Object.keys(DRAWINGS).filter((label) => !labels.includes(label))).toEqual([]);
-    expect(new Set(labels).size).toBe(134);
+    expect(new Set(labels).size).toBe(141);
   });
 });

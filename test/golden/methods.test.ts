@@ -133,7 +133,18 @@ test('configuration hashes are those of Python for all its presets', async () =>
 });
 
 test('presets are those of Python, key by key', () => {
-  const ours = ['seq_bn', 'pfeiffer', 'double_seq_bn', 'houlsby', 'par_bn', 'parallel', 'scaled_par_bn', 'scaled_parallel', 'lora'];
+  const ours = [
+    'seq_bn',
+    'pfeiffer',
+    'double_seq_bn',
+    'houlsby',
+    'par_bn',
+    'parallel',
+    'scaled_par_bn',
+    'scaled_parallel',
+    'lora',
+    'mtl_lora',
+  ];
   for (const name of ours) expect(configureMethod(name).config, name).toEqual(configs.configs[name]);
 });
 

@@ -341,10 +341,11 @@ describe('multigraft demo', () => {
     expect(out).toContain(`→ ${jsonLines(answer)[0]?.prediction}`);
   });
 
-  it('gives numbers as JSON, and compares a fusion with one adapter over five seeds', async () => {
+  it('gives numbers as JSON, and compares a fusion over five seeds, and CA-MTL, with one adapter', async () => {
     const { out } = await place.run(['demo', ...small.filter((flag) => flag !== '--fast'), '--json']);
-    const { tasks, fusion } = JSON.parse(out) as {
-      tasks: { rows: number; answers: unknown[]; tfidf?: number }[];
+    const { tasks, fusion, caMtl } = JSON.parse(out) as {
+      tasks: { task: string; score: number; rows: number; answers: unknown[]; tfidf?: number }[];
+      caMtl: { tasks: { task: string; adapter: number; caMtl: number }[]; size: { adapters: number; caMtl: number } };
       fusion: { fused: string[]; alone: number[]; fusion: number[]; difference: { mean: number; low: number; high: number } };
     };
     expect(fusion.fused.toSorted()).toEqual(['faq_match', 'order_slots', 'review_score', 'tickets_topic']);
@@ -355,5 +356,8 @@ describe('multigraft demo', () => {
     expect(tasks).toHaveLength(5);
     expect(tasks.every(({ rows, answers }) => rows === 400 && answers.length >= 2)).toBe(true);
     expect(tasks.filter(({ tfidf }) => tfidf !== undefined)).toHaveLength(4);
+    expect(caMtl.tasks.map(({ task, adapter }) => [task, adapter])).toEqual(tasks.map(({ task, score }) => [task, score]));
+    expect(caMtl.tasks.every((one) => Number.isFinite(one.caMtl))).toBe(true);
+    expect(Math.min(caMtl.size.adapters, caMtl.size.caMtl)).toBeGreaterThan(1.01);
   });
 });

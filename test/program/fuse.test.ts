@@ -132,6 +132,62 @@ describe('multigraft fuse', () => {
     expect(parts.flatMap(({ warnings }) => warnings)).toEqual([]);
   });
 
+  it('chooses from a shelf what explains the rows, and says why', async () => {
+    const adapters = ['--adapter', '@out/mood', '--adapter', '@out/words', '--adapter', '@out/third'];
+    const common = ['fuse', '--model', '@bert', '--task', '@tasks/mood', ...quick, ...adapters];
+    const { code, out } = await place.run([...common, '--choose', '2', '--output', '@fused/chosen']);
+    expect(code).toBe(0);
+    const lines = out.split('\n');
+    const at = lines.findIndex((line) => line.startsWith('Adapters by the evidence'));
+    expect(lines[at]).toContain('over 8 observations:');
+    const { scores, chosen } = JSON.parse(place.read('fused/chosen/choice.json'));
+    expect(lines.slice(at + 2, at + 5).map((line) => line.split(/ +/)[0])).toEqual(scores.map(({ name }: { name: string }) => name));
+    const { adapters: fused } = JSON.parse(place.read('fused/chosen/attention.json'));
+    expect(fused).toEqual(chosen.map(({ name }: { name: string }) => name));
+    expect(fused).toHaveLength(2);
+    const all = await place.run([...common, '--choose', '4']);
+    expect([all.code, all.err]).toEqual([2, 'multigraft: --choose: found 4; expected a number from 1 to 3, the adapters there are.']);
+  });
+
+  it('fuses all that lie on a shelf', async () => {
+    for (const name of ['mood', 'words']) cpSync(place.path('out', name), place.path('shelf', name), { recursive: true });
+    place.write('shelf/notes/read.me', 'no adapter');
+    const { code, out, err } = await place.run([
+      'fuse',
+      '--model',
+      '@bert',
+      '--task',
+      '@tasks/pairs',
+      '--shelf',
+      '@shelf',
+      ...quick,
+      '--json',
+    ]);
+    expect([code, err]).toEqual([0, '']);
+    expect(JSON.parse(out).attention.adapters).toEqual(['mood', 'words']);
+    const none = await place.run(['fuse', '--model', '@bert', '--task', '@tasks/pairs', '--shelf', '@tasks']);
+    expect([none.code, none.err]).toEqual([
+      2,
+      expect.stringContaining('--shelf @tasks: found none; expected two or more adapters to mix.'),
+    ]);
+  });
+
+  it('of several tasks: the command attention shows who listens to whom', async () => {
+    const { code, out } = await place.run(['attention', '@fused/words', '@fused/mood', '@fused/score', '--output', '@view']);
+    expect(code).toBe(0);
+    const lines = out.split('\n');
+    expect(lines[1]?.trim().split(/ +/)).toEqual(['mood', 'words']);
+    expect(lines[2]).toMatch(/^mood +\[\d+\.\d\] +\d+\.\d$/);
+    expect(lines[3]).toMatch(/^words +\d+\.\d +\[\d+\.\d\]$/);
+    expect(lines[4]).toMatch(/^score +\d+\.\d +\d+\.\d$/);
+    expect(out).toMatch(
+      /^The adapter of the task itself, in brackets, gets \d+\.\d %, each other one \d+\.\d %; it gets the most in [012] of 2 tasks\.$/m,
+    );
+    expect(place.read('view/attention.svg').match(/stroke="#d9822b"/g)).toHaveLength(2);
+    expect(JSON.parse(place.read('view/attention.json')).tasks).toHaveLength(3);
+    expect(readFileSync(place.path('view/attention.png')).subarray(1, 4).toString()).toBe('PNG');
+  });
+
   it('trains the adapters too when asked', async () => {
     expect((await fuse('mood', 'unfrozen', '--unfreeze-adapters')).code).toBe(0);
     const bytes = (folder: string) => readFileSync(place.path(folder, 'pytorch_adapter.bin'));

@@ -3,6 +3,8 @@ import { cp, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { TaskSummary } from '../../src/train/index.ts';
+import type { Beginning } from '../../src/train/multi-task-method.ts';
 import { type Running, runCli, startCli, temporaryFolder } from '../cli.ts';
 import { type TinyTask, writeTinyEncoder, writeTinyTask } from '../tiny.ts';
 
@@ -193,6 +195,11 @@ describe('a task that comes later', () => {
     const { code, stderr } = await runCli([...add, '--learning-rate', '0.01']);
     expect(stderr).toBe('');
     expect(code).toBe(0);
+    const [summary] = (metricsOf(output) as { tasks: TaskSummary[] }).tasks;
+    const begins = summary?.begins as Beginning & { similarities: Record<string, number> };
+    expect(Object.keys(begins.similarities)).toEqual(KINDS.map((kind) => `tiny-${kind}`));
+    expect(begins.by).toBe('features');
+    expect(begins.similarities[begins.as]).toBe(Math.max(...Object.values(begins.similarities)));
     const rows = await mixed();
     expect(await answersOf(['--model', output], rows)).toEqual(await answersOf(['--model', before], rows));
     const pairs = readFileSync(join(added, 'test.jsonl'), 'utf8').trimEnd().split('\n').slice(0, 3);
@@ -202,6 +209,44 @@ describe('a task that comes later', () => {
     );
     const again = await runCli([...add.map((arg) => (arg === before ? output : arg === output ? join(folder, 'twice') : arg))]);
     expect(again.stderr).toMatch("'tiny-pair', which the model has learnt");
+  });
+});
+
+describe('what a run leaves out and what a saved model scores', () => {
+  it('rows of --exclude do not train, and evaluate gives the scores of the training', async () => {
+    const list = join(folder, 'exclude.json');
+    const listed = { 'tiny-classification': { trainLines: [0, 7, 59] }, elsewhere: { trainLines: [1] } };
+    writeFileSync(list, JSON.stringify({ tasks: listed }));
+    const output = join(folder, 'excluded');
+    const { stdout, stderr, code } = await runCli([...command(output, 'shared').filter((arg) => arg !== '--json'), '--exclude', list]);
+    expect(stderr.replaceAll(/^step .*\n/gm, '')).toBe('');
+    expect(code).toBe(0);
+    expect(stdout).toContain('Left out of training: tiny-classification 3.');
+    const { tasks: summaries } = metricsOf(output) as { tasks: { rows: number; leftOut: number; metrics: { test: object } }[] };
+    expect(summaries.map(({ rows, leftOut }) => [rows, leftOut])).toEqual([[57, 3], ...KINDS.slice(1).map(() => [60, 0])]);
+
+    const at = ['evaluate', '--model', encoder, '--adapter', output, '--threads', '1', '--json'];
+    const all = await runCli([...at, ...tasks.flatMap((path) => ['--task', path])]);
+    expect(all.stderr).toBe('');
+    const scored = JSON.parse(all.stdout) as { mean: number; split: string; tasks: { metrics: object; rows: number }[] };
+    expect(scored.tasks.map(({ metrics }) => metrics)).toEqual(summaries.map(({ metrics }) => metrics.test));
+    expect(scored).toMatchObject({ split: 'test', mean: expect.any(Number) });
+    const table = await runCli([...at.slice(0, -1), '--task', tasks[1] as string]);
+    expect(table.stdout).toMatch(/^task +rows +metric +test +majority +other metrics\ntiny-regression +12 +\w+ +-?\d\.\d{4} +– /);
+    expect((await runCli([...at, '--task', await writeTinyTask(folder, 'multilabel')])).stderr).toMatch(
+      'the task tiny-multilabel; expected',
+    );
+    const two = tasks.slice(0, 2).flatMap((path) => ['--task', path]);
+    const alone = await runCli([...at.slice(0, 3), '--adapter', join(output, 'tiny-choice'), ...two]);
+    expect(alone.stderr).toMatch('--task: found 2 tasks; expected one, for a model that answers one.');
+  });
+
+  it('a list that belongs to other rows is refused', async () => {
+    const list = join(folder, 'beyond.json');
+    writeFileSync(list, '{"tasks":{"tiny-choice":{"trainLines":[60]}}}');
+    const { code, stderr } = await runCli([...command(join(folder, 'beyond'), 'joint'), '--exclude', list]);
+    expect(code).toBe(2);
+    expect(stderr).toMatch('tiny-choice/train.jsonl: found 60 rows; expected a row 60 (from 0), which is to be left out.');
   });
 });
 

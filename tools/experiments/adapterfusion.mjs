@@ -1,16 +1,21 @@
 // @ts-check
 /**
- * The experiment of Pfeiffer et al. 2021 on sixteen tasks: head only, full fine-tuning, one adapter per task (ST-A), and a
- * fusion of all sixteen adapters for each task. One JSON file per run in --out; runs that have one are not repeated, so the
- * script can be stopped at any time. Adapters lie in --work, outside the repository.
+ * The experiment of Pfeiffer et al. 2021 on sixteen tasks: head only, full fine-tuning, one adapter per task (ST-A), adapters of all
+ * tasks trained together with the encoder (MT-A), and for each task a fusion of all sixteen adapters of either kind. Rows that
+ * share text with the test rows of another task are left out everywhere (mtl_exclude.json beside the data). One JSON file per
+ * task, method and seed in --out; what has one is not repeated, and a run that was stopped goes on, so the script can be stopped at
+ * any time. Adapters lie in --work, outside the repository.
  *
- *     node tools/experiments/adapterfusion.mjs --data ../shared/data --model ../shared/models/minilm --work DIR [--jobs 2]
- *     node tools/experiments/adapterfusion.mjs --table            writes docs/experiments/adapterfusion.md from the results
- *     node tools/experiments/adapterfusion.mjs --budget --data …  prints what is to be computed, and stops
+ *     node tools/experiments/adapterfusion.mjs --budget             prints what is to be computed, and stops
+ *     node tools/experiments/adapterfusion.mjs --work DIR           computes it, two runs at a time
+ *     node tools/experiments/adapterfusion.mjs --table              writes docs/experiments/adapterfusion.md from the results
+ *     multigraft attention DIR/fusion-st-a/*-1 --output FOLDER      draws which task listens to which adapter
+ *
+ * To see that it works: --limit 40 --tasks cb,rte,commonsense_qa --model assets/seedling --out and --work somewhere else.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
 
@@ -20,14 +25,24 @@ const TASKS = [
 ];
 /** The six with the fewest training rows get three seeds. */
 const SMALL = 6;
-const LIMIT = 1500;
-/** Passes over the rows and learning rates; the relative cost of a row is against one of an adapter's training. */
+/** Rows of each split. */
+const LIMIT = 500;
+const BATCH = 16;
+/** Epochs between evaluations; the last step has one too. */
+const EVALUATE = 2;
+/** Passes over the rows, learning rates, and what a row costs in training and in evaluation, against one of an adapter's training. */
 const METHODS = {
-  head: { epochs: 3, learningRate: 1e-3, cost: 0.45 },
-  full: { epochs: 2, learningRate: 5e-5, cost: 1.6 },
-  'st-a': { epochs: 5, learningRate: 1e-3, cost: 1 },
-  'fusion-st-a': { epochs: 3, learningRate: 1e-4, cost: 1.8 },
+  head: { epochs: 3, learningRate: 1e-3, cost: 0.45, forward: 0.45 },
+  full: { epochs: 2, learningRate: 5e-5, cost: 1.7, forward: 0.45 },
+  'st-a': { epochs: 4, learningRate: 1e-3, cost: 1, forward: 0.45 },
+  'mt-a': { epochs: 3, learningRate: 1e-4, cost: 1.8, forward: 0.45 },
+  'fusion-st-a': { epochs: 3, learningRate: 1e-4, cost: 1.65, forward: 0.65 },
+  'fusion-mt-a': { epochs: 3, learningRate: 1e-4, cost: 1.65, forward: 0.65 },
 };
+/** Of 128 tokens, in training an adapter of MiniLM, on two cores (40 ms each). */
+const ROWS_PER_SECOND = 25;
+/** The one run of all tasks. */
+const ALL = 'all';
 /** @typedef {keyof typeof METHODS} Method */
 /** @typedef {{ task: string, method: Method, seed: number }} Job */
 
@@ -43,8 +58,12 @@ const { values } = parseArgs({
     budget: { type: 'boolean', default: false },
     table: { type: 'boolean', default: false },
     one: { type: 'string' },
+    limit: { type: 'string', default: String(LIMIT) },
+    tasks: { type: 'string', default: TASKS.join() },
   },
 });
+const tasks = values.tasks.split(',');
+const limit = Number(values.limit);
 
 if (values.table) writeTable();
 else if (values.one !== undefined) await runOne(JSON.parse(values.one));
@@ -53,20 +72,36 @@ else {
   if (!values.budget) await runAll();
 }
 
-/** Adapters before the fusions that need all of them; small tasks first, so that a run cut short has the interesting ones. */
+/** Adapters before the fusions that need all of them, the longest run first; small tasks first, so that a run cut short has the interesting ones. */
 function allJobs() {
-  const bySize = TASKS.map((task) => ({ task, rows: trainingRows(task) })).sort((a, b) => a.rows - b.rows);
-  const jobs = /** @type {Job[]} */ ([]);
-  for (const method of /** @type {Method[]} */ (['st-a', 'fusion-st-a', 'head', 'full']))
-    for (const [place, { task }] of bySize.entries()) for (const seed of place < SMALL ? [1, 2, 3] : [1]) jobs.push({ task, method, seed });
+  const jobs = /** @type {Job[]} */ ([{ task: ALL, method: 'mt-a', seed: 1 }]);
+  for (const method of /** @type {Method[]} */ (['st-a', 'fusion-st-a', 'fusion-mt-a', 'head', 'full']))
+    for (const [place, task] of bySize().entries()) for (const seed of place < SMALL ? [1, 2, 3] : [1]) jobs.push({ task, method, seed });
   return jobs;
 }
 
-/** @param {string} task */
-function trainingRows(task) {
-  return readFileSync(join(values.data, task, 'train.jsonl'), 'utf8')
+function bySize() {
+  return tasks
+    .map((task) => ({ task, rows: linesOf(task, 'train').length }))
+    .sort((a, b) => a.rows - b.rows)
+    .map(({ task }) => task);
+}
+
+/** @param {string} task @param {string} split */
+function linesOf(task, split) {
+  return readFileSync(join(values.data, task, `${split}.jsonl`), 'utf8')
     .split('\n')
-    .filter(Boolean).length;
+    .filter(Boolean);
+}
+
+/** @param {string} task */
+function excludedFrom(task) {
+  return new Set(JSON.parse(readFileSync(join(values.data, 'mtl_exclude.json'), 'utf8')).tasks[task]?.trainLines ?? []);
+}
+
+/** Training rows. @param {string} task */
+function rowsOf(task) {
+  return Math.min(limit, linesOf(task, 'train').length - excludedFrom(task).size);
 }
 
 /** @param {Job} job */
@@ -74,27 +109,66 @@ function resultOf({ task, method, seed }) {
   return join(values.out, `${task}-${method}-${seed}.json`);
 }
 
+/** @param {Job} job */
+function done(job) {
+  return (job.task === ALL ? tasks : [job.task]).every((task) => existsSync(resultOf({ ...job, task })));
+}
+
+/** @param {Method} method @param {string} task @param {number} seed */
+function folderOf(method, task, seed) {
+  return join(/** @type {string} */ (values.work), method, method === 'mt-a' ? String(seed) : `${task}-${seed}`);
+}
+
 function printBudget() {
-  const jobs = allJobs();
-  const passes = jobs.map(({ task, method }) => Math.min(LIMIT, trainingRows(task)) * METHODS[method].epochs * METHODS[method].cost);
-  const left = jobs.reduce((sum, job, i) => sum + (existsSync(resultOf(job)) ? 0 : /** @type {number} */ (passes[i])), 0);
-  const all = passes.reduce((a, b) => a + b, 0);
-  console.log(
-    `${jobs.length} runs, ${Math.round(all / 1000)}k row passes in units of an adapter's training; ${Math.round(left / 1000)}k of them to do.`,
-  );
-  console.log(`At 50 rows a second on two cores: about ${(left / 50 / 3600).toFixed(1)} hours.`);
+  const sizes = new Map(tasks.map((task) => [task, passesOf(task)]));
+  const passes = allJobs().map((job) => {
+    const { epochs, cost, forward } = METHODS[job.method];
+    const judged = (/** @type {ReturnType<typeof passesOf>} */ { train, validation, test }) =>
+      epochs * train * cost + Math.ceil(epochs / EVALUATE) * validation * forward + (validation + test) * forward;
+    const each = (job.task === ALL ? tasks : [job.task]).map((task) =>
+      judged(/** @type {ReturnType<typeof passesOf>} */ (sizes.get(task))),
+    );
+    return { job, cost: each.reduce((a, b) => a + b, 0) };
+  });
+  const sum = (/** @type {typeof passes} */ some) => some.reduce((total, { cost }) => total + cost, 0);
+  const shown = (/** @type {typeof passes} */ some) =>
+    `${Math.round(sum(some) / 1000)}k row passes, ${(sum(some) / ROWS_PER_SECOND / 3600).toFixed(2)} hours`;
+  console.log(`Row passes of 128 tokens in units of an adapter's training, evaluation included; ${ROWS_PER_SECOND} a second on two cores.`);
+  for (const method of Object.keys(METHODS))
+    console.log(`${method.padEnd(12)} ${shown(passes.filter(({ job }) => job.method === method))}`);
+  console.log(`${passes.length} runs: ${shown(passes)}; still to do: ${shown(passes.filter(({ job }) => !done(job)))}.`);
+}
+
+/**
+ * Rows of each split as sequences of 128 tokens: a choice is a sequence of its own, a text about 1.1 tokens a word or sign.
+ * @param {string} task
+ */
+function passesOf(task) {
+  const excluded = excludedFrom(task);
+  const tokens = (/** @type {string} */ text) => 1.1 * (text?.match(/\w+|[^\w\s]/g)?.length ?? 0);
+  const rowTokens = (/** @type {string} */ line) => {
+    const { text, textPair, choices = [textPair ?? ''] } = JSON.parse(line);
+    return choices.reduce(
+      (/** @type {number} */ sum, /** @type {string} */ other) => sum + Math.min(128, tokens(text) + tokens(other) + 3),
+      0,
+    );
+  };
+  const of = (/** @type {string} */ split) =>
+    linesOf(task, split)
+      .filter((_, i) => split !== 'train' || !excluded.has(i))
+      .slice(0, limit)
+      .reduce((sum, line) => sum + rowTokens(line) / 128, 0);
+  return { train: of('train'), validation: of('validation'), test: of('test') };
 }
 
 async function runAll() {
   if (values.work === undefined) throw new Error('--work DIR: a folder outside the repository for the adapters');
   mkdirSync(values.out, { recursive: true });
-  const left = allJobs().filter((job) => !existsSync(resultOf(job)));
-  const running = new Set();
+  const left = allJobs().filter((job) => !done(job));
+  const trained = (/** @type {string} */ folder) => existsSync(join(folder, 'metrics.json')) && !existsSync(join(folder, 'state'));
   const ready = (/** @type {Job} */ { method, seed }) =>
-    method !== 'fusion-st-a' ||
-    TASKS.every((task) =>
-      existsSync(join(/** @type {string} */ (values.work), 'st-a', `${task}-${adapterSeed(task, seed)}`, 'metrics.json')),
-    );
+    (method !== 'fusion-st-a' || tasks.every((task) => trained(folderOf('st-a', task, adapterSeed(task, seed))))) &&
+    (method !== 'fusion-mt-a' || trained(folderOf('mt-a', ALL, 1)));
   const lane = async () => {
     while (left.length > 0) {
       const at = left.findIndex(ready);
@@ -104,15 +178,10 @@ async function runAll() {
         continue;
       }
       const [job] = /** @type {[Job]} */ (left.splice(at, 1));
-      running.add(job);
-      const args = [
-        '--one',
-        JSON.stringify(job),
-        ...['data', 'model', 'work', 'out', 'dist'].flatMap((name) => [`--${name}`, Reflect.get(values, name)]),
-      ];
+      const shared = ['data', 'model', 'work', 'out', 'dist', 'limit', 'tasks'];
+      const args = ['--one', JSON.stringify(job), ...shared.flatMap((name) => [`--${name}`, Reflect.get(values, name)])];
       const started = performance.now();
       await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.url), ...args], { maxBuffer: 2 ** 26 });
-      running.delete(job);
       console.log(
         `${job.task} ${job.method} seed ${job.seed}: ${((performance.now() - started) / 1000).toFixed(0)} s, ${left.length} left`,
       );
@@ -127,64 +196,86 @@ async function runAll() {
  * @param {number} seed
  */
 function adapterSeed(task, seed) {
-  const small = TASKS.map((name) => ({ name, rows: trainingRows(name) }))
-    .sort((a, b) => a.rows - b.rows)
-    .slice(0, SMALL);
-  return small.some(({ name }) => name === task) ? seed : 1;
+  return bySize().indexOf(task) < SMALL ? seed : 1;
 }
 
 /** @param {Job} job */
 async function runOne(job) {
   const { task: name, method, seed } = job;
-  const load = (/** @type {string} */ module) => import(join(values.dist, module));
-  const [{ nodeFiles }, { nodeEngine }, { loadTask }, train, { configureMethod, fusionConfig }] = await Promise.all(
-    ['base/files-node.js', 'session/node.js', 'tasks/index.js', 'train/index.js', 'methods/index.js'].map(load),
-  );
-  const work = /** @type {string} */ (values.work);
+  const output = folderOf(method, name, seed);
+  const finished = join(output, 'metrics.json');
+  const unfinished = existsSync(join(output, 'state', 'state.json'));
+  // A run that was stopped between its last file and its result is not repeated.
+  const result = existsSync(finished) && !unfinished ? JSON.parse(readFileSync(finished, 'utf8')) : await train(job, output, unfinished);
   const { epochs, learningRate } = METHODS[method];
-  const excluded = JSON.parse(readFileSync(join(values.data, 'mtl_exclude.json'), 'utf8')).tasks[name]?.trainLines ?? [];
-  const output = join(work, method, `${name}-${seed}`);
-  if (existsSync(join(output, 'metrics.json'))) rmSync(output, { recursive: true });
-  const common = {
-    files: nodeFiles,
-    engine: await nodeEngine({ threads: 1 }),
-    model: values.model,
-    task: await loadTask(nodeFiles, join(values.data, name)),
-    limit: LIMIT,
-    exclude: new Set(excluded),
-    settings: train.trainSettings.parse({ epochs, learningRate, seed, batchSize: 16, maxLength: 128 }),
-    resume: existsSync(join(output, 'state', 'state.json')),
-    output,
-  };
-  const text = { head: 'head', full: 'full', 'st-a': 'seq_bn' };
-  const result =
-    method === 'fusion-st-a'
-      ? await train.trainFusion({
-          ...common,
-          adapters: TASKS.map((task) => join(work, 'st-a', `${task}-${adapterSeed(task, seed)}`)),
-          config: fusionConfig('dynamic'),
-        })
-      : await train.trainTask({ ...common, name, method: configureMethod(text[method]) });
-  const { metrics, majority, parameters, steps, seconds, attention } = result;
-  const kept = {
-    ...job,
-    metric: common.task.metric,
-    metrics,
-    majority,
-    parameters,
-    steps,
-    seconds,
-    settings: { ...METHODS[method], limit: LIMIT },
-  };
-  const path = resultOf(job);
-  mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(
-    `${path}.part`,
-    `${JSON.stringify({ ...kept, ...(attention && { attention: { adapters: attention.adapters, mean: attention.mean } }) })}\n`,
-  );
-  renameSync(`${path}.part`, path);
+  const settings = { epochs, learningRate, limit, encoder: basename(values.model) };
+  const { parameters, steps, seconds } = result;
+  const { nodeFiles, loadTask } = await import(join(values.dist, 'index.js'));
+  for (const one of method === 'mt-a' ? result.tasks : [{ ...result, task: name }]) {
+    const { metric } = await loadTask(nodeFiles, join(values.data, one.task));
+    const kept = { task: one.task, method, seed, metric, metrics: one.metrics, majority: one.majority };
+    const attention = join(output, 'attention.json');
+    const { adapters, mean } = existsSync(attention) ? JSON.parse(readFileSync(attention, 'utf8')) : {};
+    write(resultOf({ ...job, task: one.task }), {
+      ...kept,
+      parameters,
+      steps,
+      seconds,
+      settings,
+      ...(mean && { attention: { adapters, mean } }),
+    });
+  }
   // A whole encoder per task is not kept.
   if (method === 'full') rmSync(output, { recursive: true });
+}
+
+/** @param {Job} job @param {string} output @param {boolean} resume */
+async function train({ task: name, method, seed }, output, resume) {
+  const load = (/** @type {string} */ module) => import(join(values.dist, module));
+  const [{ nodeFiles: files, nodeEngine, loadTask, configureMethod }, training, { fusionConfig }] = await Promise.all(
+    ['index.js', 'train/index.js', 'methods/index.js'].map(load),
+  );
+  const { epochs, learningRate } = METHODS[method];
+  const steps = (/** @type {string[]} */ some) => Math.ceil(some.reduce((sum, task) => sum + rowsOf(task), 0) / BATCH);
+  const evalEvery = EVALUATE * steps(method === 'mt-a' ? tasks : [name]);
+  const settings = { epochs, learningRate, seed, batchSize: BATCH, maxLength: 128, evalEvery };
+  const common = { files, engine: await nodeEngine({ threads: 1 }), model: values.model, limit, resume, output };
+  const open = (/** @type {string} */ task) => loadTask(files, join(values.data, task));
+  if (method === 'mt-a')
+    return training.runMultiTask({
+      ...common,
+      tasks: await Promise.all(tasks.map(open)),
+      exclude: new Map(tasks.map((task) => [task, excludedFrom(task)])),
+      method: training.multiTaskMethod('adapters', { trainEncoder: true }),
+      settings: training.multiTaskSettings.parse(settings),
+    });
+  const task = await open(name);
+  const one = { ...common, task, exclude: excludedFrom(name), settings: training.trainSettings.parse(settings) };
+  const together = folderOf('mt-a', ALL, 1);
+  switch (method) {
+    case 'fusion-st-a':
+      return training.trainFusion({
+        ...one,
+        adapters: tasks.map((other) => folderOf('st-a', other, adapterSeed(other, seed))),
+        config: fusionConfig('dynamic'),
+      });
+    case 'fusion-mt-a':
+      return training.trainFusion({
+        ...one,
+        model: together,
+        adapters: tasks.map((other) => join(together, other)),
+        config: fusionConfig('dynamic'),
+      });
+    default:
+      return training.trainTask({ ...one, name, method: configureMethod({ head: 'head', full: 'full', 'st-a': 'seq_bn' }[method]) });
+  }
+}
+
+/** @param {string} path @param {unknown} value */
+function write(path, value) {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(`${path}.part`, `${JSON.stringify(value)}\n`);
+  renameSync(`${path}.part`, path);
 }
 
 function writeTable() {
@@ -199,14 +290,15 @@ function writeTable() {
     const deviation = Math.sqrt(scores.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, scores.length - 1));
     return { mean, text: scores.length > 1 ? `${mean.toFixed(1)} ± ${deviation.toFixed(1)}` : mean.toFixed(1) };
   };
-  const rows = TASKS.map((task) => ({ task, cells: methods.map((method) => cell(task, method)) }));
+  const rows = tasks.map((task) => ({ task, cells: methods.map((method) => cell(task, method)) }));
   const complete = rows.filter(({ cells }) => cells.every(Boolean));
   const means = methods.map((_, i) => complete.reduce((sum, { cells }) => sum + (cells[i]?.mean ?? 0), 0) / complete.length);
   const lines = [
     '# AdapterFusion on sixteen tasks',
     '',
     'Made by `node tools/experiments/adapterfusion.mjs --table` from `results/adapterfusion/`; the script says what was run.',
-    `MiniLM, at most ${LIMIT} training rows of each task and ${LIMIT} of each other split, test metric in hundredths; ± is the standard deviation of three seeds.`,
+    `MiniLM, at most ${limit} training rows of each task and ${limit} of each other split, test metric in hundredths; ± is the standard deviation of three seeds.`,
+    'MT-A is one run with one seed; its fusions have three.',
     '',
     `| task | ${methods.join(' | ')} |`,
     `| --- |${' --- |'.repeat(methods.length)}`,

@@ -18,7 +18,7 @@ from common import GOLDEN, SEED
 
 F = torch.nn.functional
 CASES = []
-SKIPPED = {"Equal", "Less", "Greater", "Cast"}
+SKIPPED = {"Equal", "Less", "Greater", "Cast", "QuantizeLinear", "DynamicQuantizeMatMul"}
 
 
 def floats(*shape, scale=1.0, positive=False):
@@ -181,6 +181,29 @@ def define():
     case("LayerNormalization", "rows", dict(x=floats(3, 4), gain=floats(4), bias=floats(4)), layer_norm(1e-5))
     case("LayerNormalization", "sequences", dict(x=floats(2, 3, 5), gain=floats(5), bias=floats(5)), layer_norm(1e-12))
     case("LayerNormalization", "large epsilon", dict(x=floats(2, 3), gain=floats(3), bias=floats(3)), layer_norm(0.5))
+    quantised()
+
+
+def quantised():
+    def rows(x, scale, zero):
+        return ((x / scale[:, None]).round() + zero[:, None]).clamp(-128, 127)
+
+    def product(x, w, scale, c):
+        ends = torch.cat([x.flatten(), torch.zeros(1, dtype=x.dtype)])
+        step = (ends.max() - ends.min()) / 255
+        step = step if step > 0 else torch.tensor(1.0, dtype=x.dtype)
+        zero = (-ends.min() / step).round()
+        steps = ((x / step).round() + zero).clamp(0, 255) - zero
+        return steps @ w.double() * step * scale + c
+
+    zeros = ints(0, 3, dtype="int8")
+    for name, x in {"rows": floats(2, 3), "beyond the ends": floats(2, 3, scale=400.0)}.items():
+        case("QuantizeLinear", name, dict(x=x, scale=floats(2, positive=True), zero=zeros), rows)
+    case("QuantizeLinear", "no columns", dict(x=floats(2, 0), scale=floats(2, positive=True), zero=zeros), rows)
+    w = ints(-63, 5, 40, 63, 0, -17, 2, 31, dtype="int8", shape=(4, 2))
+    operands = dict(w=w, scale=floats(2, scale=0.1, positive=True), c=floats(2))
+    for name, x in {"rows": floats(3, 4), "positive numbers": floats(3, 4, positive=True), "one row": floats(1, 4), "no rows": floats(0, 4)}.items():
+        case("DynamicQuantizeMatMul", name, dict(x=x, **operands), product)
 
 
 def first_gradient(f, x, u):

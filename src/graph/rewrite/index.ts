@@ -4,6 +4,7 @@ import { type Rule, rewrite } from './rewrite.ts';
 import { SIMPLIFICATIONS } from './simplify.ts';
 import { shareErf, sumOverOutputs } from './training.ts';
 
+export { quantizeProducts } from './int8.ts';
 export { type Rule, rewrite } from './rewrite.ts';
 
 /** Every rule; each has a test with its program before and after. */

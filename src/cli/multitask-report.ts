@@ -1,0 +1,49 @@
+import type { MultiTaskMethod, MultiTaskSummary } from '../train/index.ts';
+import { duration } from './progress.ts';
+import { alignColumns, grouped } from './table.ts';
+
+/** A line for each task, what sampling chose, and the command to use the model. */
+export function renderMultiTask(
+  { parameters, encoderParameters, size, steps, seconds, tasks, sampling, best }: MultiTaskSummary,
+  method: MultiTaskMethod,
+  { output, model }: { output?: string | undefined; model?: string | undefined },
+): string {
+  const score = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(4));
+  const rows = tasks.map(({ name, rows, metric, metrics, majority, best: own }) => [
+    name,
+    grouped(rows),
+    metric,
+    score(metrics.validation?.[metric]),
+    score(metrics.test?.[metric]),
+    score(majority),
+    score(own?.metric),
+    own === undefined ? '–' : String(own.step),
+  ]);
+  const header = ['task', 'rows', 'metric', 'validation', 'test', 'majority', 'best', 'at step'];
+  const times = (size / encoderParameters).toFixed(3);
+  const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
+  const chosen = sampling && Object.values(sampling.chosen).reduce((a, b) => a + b, 0);
+  return [
+    `${method.text}: ${grouped(parameters)} trained numbers, ${times} × the encoder's in all, ${steps} steps in ${duration(seconds)}${best ? `, weights of step ${best.step}` : ''}`,
+    ...alignColumns([header, ...rows], [1, 3, 4, 5, 6, 7]),
+    ...(sampling
+      ? [
+          `Scoring took ${(100 * sampling.shareOfTime).toFixed(1)} % of the time. Chosen: ${Object.entries(sampling.chosen)
+            .map(([name, count]) => `${name} ${((100 * count) / Math.max(1, chosen ?? 1)).toFixed(1)} %`)
+            .join(', ')}.`,
+        ]
+      : []),
+    ...(tasks.some(({ leftOut }) => leftOut > 0)
+      ? [
+          `Left out of training: ${tasks
+            .filter(({ leftOut }) => leftOut > 0)
+            .map(({ name, leftOut }) => `${name} ${grouped(leftOut)}`)
+            .join(', ')}.`,
+        ]
+      : []),
+    ...tasks.flatMap(({ name, begins }) => (begins ? [`${name} began as ${begins.as}.`] : [])),
+    output === undefined
+      ? 'Nothing was saved: give --output FOLDER to keep it.'
+      : `Saved in ${output}. Next: multigraft predict ${place} --input rows.jsonl, each row with its "task"`,
+  ].join('\n');
+}

@@ -1,0 +1,97 @@
+import { z } from 'zod';
+import type { Graft, LinearName } from '../encoders/index.ts';
+import { add, type Dim, matmul, mul, multiplyDims, reshape, scalar, softmax, transpose, type Value } from '../graph/index.ts';
+import { ONE, type ParameterSpec, type Parameters } from '../nn/index.ts';
+import { adaptsLinear, loraFields, loraLinears, loraParametersAt, SOME_LINEAR } from './lora.ts';
+import { type AmongTasks, loraPath, type Method, type MethodContext, modules } from './method.ts';
+
+/**
+ * MTL-LoRA (Yang et al. 2024): for a sequence of task t, at any of a layer's linears that `adapters` adapts,
+ *
+ *   y = W x + b + (α/r) · Σ_i softmax_i(w_t/τ) · B_i Λ_t A drop(x)
+ *
+ * Tasks share A [r, in] and B [n, out, r]; Λ_t and w_t [n] are each task's own. Λ_t is diagonal, kept as [r], or a full matrix
+ * [r, r] that rows are multiplied with from the right, as in Python (`linear`: the paper's, which `adapters` 1.3.0 cannot make).
+ * A starts Kaiming-uniform, B at zero, Λ_t as the identity, w_t at one.
+ */
+const fields = loraFields.extend({
+  architecture: z.literal('mtl_lora').default('mtl_lora'),
+  attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
+  use_gating: z.literal(false).default(false),
+  n_up_projection: z.number().int().positive().default(1),
+  task_specific_matrix_type: z.enum(['singular_values', 'linear']).default('singular_values'),
+  weights_sharpness: z.number().positive().default(0.05),
+});
+
+type MtlLoraConfig = z.infer<typeof fields>;
+
+const schema = fields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR);
+
+const AMONG_TASKS: AmongTasks<MtlLoraConfig> = {
+  shares: (name) => /\.lora_[AB]$/.test(name),
+  graft(config, context, parameters, dropout): Graft {
+    return {
+      linear(site) {
+        const { name, layer, module, x, y, batch, length } = site;
+        if (!adaptsLinear(config, site)) return y;
+        const [down, up, matrix, weights] = parametersAt(config, context, name, module).map((spec) =>
+          parameters(spec.name, spec.shape),
+        ) as [Value, Value, Value, Value];
+        const { r, n_up_projection: n, alpha } = config;
+        const low = matmul(dropout(x, config.dropout, `layer.${layer}.${name}.${context.name}`), down, { transB: true });
+        const turned = turn(reshape(low, [batch, length, r]), matrix);
+        const shares = softmax(mul(weights, scalar(1 / config.weights_sharpness)));
+        const mixed = mul(reshape(turned, [batch, length, 1, r]), reshape(shares, [shares.shape[0] as Dim, 1, n, 1]));
+        const ups = reshape(transpose(up, [0, 2, 1]), [n * r, up.shape[1] as number]);
+        return add(y, matmul(reshape(mixed, [multiplyDims(batch, length), n * r]), ups, { alpha: alpha / r }));
+      },
+    };
+  },
+};
+
+export const MTL_LORA: Method<MtlLoraConfig> = {
+  name: 'multi-task low-rank',
+  summary: 'low-rank updates that tasks share, with a small matrix and weights of several up-projections for each task',
+  paper: 'Yang et al. 2024',
+  architecture: 'mtl_lora',
+  schema,
+  presets: { mtl_lora: {} },
+  floatKeys: ['dropout', 'vera_d', 'vera_b', 'weights_sharpness'],
+  trainsEncoder: false,
+  learningRate: 1e-3,
+  mixesTokens: () => false,
+  parameters: (config, context) =>
+    modules(context.encoder, config.leave_out).flatMap((module) =>
+      loraLinears(config).flatMap((name) => parametersAt(config, context, name, module)),
+    ),
+  graft(config, context, parameters, dropout) {
+    const forAll: Parameters = (name, shape) => {
+      const value = parameters(name, shape);
+      return AMONG_TASKS.shares(name) ? value : reshape(value, [1, ...shape]);
+    };
+    return AMONG_TASKS.graft(config, context, forAll, dropout);
+  },
+  amongTasks: AMONG_TASKS,
+};
+
+/** x [batch, length, r] · Λ, with Λ of each sequence, or of all: [batch or 1, r] on the diagonal, or [batch or 1, r, r]. */
+function turn(x: Value, matrix: Value): Value {
+  const [each, r] = matrix.shape as [Dim, number];
+  return matrix.shape.length === 3 ? matmul(x, matrix) : mul(x, reshape(matrix, [each, 1, r]));
+}
+
+/** A, B, Λ and w at one linear of one layer. */
+function parametersAt(config: MtlLoraConfig, context: MethodContext, linear: LinearName, module: number): ParameterSpec[] {
+  const { r, n_up_projection: n } = config;
+  const [down, up] = loraParametersAt(config, context, linear, module) as [ParameterSpec, ParameterSpec];
+  const path = loraPath(context, linear, module);
+  const matrix = `${path}.task_specific.values`;
+  return [
+    down,
+    { ...up, shape: [n, ...up.shape] },
+    config.task_specific_matrix_type === 'linear'
+      ? { name: matrix, shape: [r, r], init: { kind: 'near-identity', off: 0 }, decay: true }
+      : { name: matrix, shape: [r], init: ONE, decay: true },
+    { name: `${path}.weights`, shape: [n], init: ONE, decay: true },
+  ];
+}

@@ -1,0 +1,474 @@
+// @ts-check
+/**
+ * CA-MTL beside its baselines (Pilault et al. 2021): a table of eight GLUE tasks over three seeds, an ablation of the modules, the
+ * sampler and the start with one seed, and a table of 27 tasks with one seed. One JSON file per run in --out; runs that have one
+ * are not repeated, and a run that was stopped goes on, so the script can be stopped at any time. Runs follow one another, each
+ * with two threads. Samples of the tasks, without the rows that mtl_exclude.json names, and what runs save lie in --work,
+ * outside the repository.
+ *
+ *     node tools/experiments/ca-mtl.mjs --work DIR [--data ../shared/data] [--model ../shared/models/minilm]
+ *     node tools/experiments/ca-mtl.mjs --work DIR --only 'glue-.*-1'   the runs whose names fit, in full
+ *     node tools/experiments/ca-mtl.mjs --budget                        prints what is to be computed, and stops
+ *     node tools/experiments/ca-mtl.mjs --table                         writes docs/experiments/ca-mtl.md from the results
+ *
+ * To try it: --limit 24 --model assets/seedling --work DIR --out DIR/results --page DIR/page.md
+ */
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+
+const GLUE = ['cola', 'sst2', 'mrpc', 'stsb', 'qqp', 'mnli', 'qnli', 'rte'];
+/** All but those whose rows are many long sequences (boolq, cosmos_qa, hellaswag, imdb) or too few to rank anything (cb, wnli). */
+const WIDE = [
+  ...GLUE,
+  ...[
+    'ag_news',
+    'argument_stance',
+    'banking77',
+    'clinc150',
+    'scitail',
+    'sick_entailment',
+    'sms_spam',
+    'snips_intent',
+    'snli',
+    'subj',
+    'trec6',
+  ],
+  ...['commonsense_qa', 'openbookqa', 'social_iqa', 'winogrande', 'ewt_pos', 'snips_slots', 'wnut17', 'squad'],
+];
+/** Rows of each task. */
+const ROWS = { train: 1500, validation: 300, test: 1000 };
+const EPOCHS = 2;
+const TOKENS = 128;
+/** Seconds of a training row of 128 tokens with an adapter, on two threads; a row that is only scored takes a third of that. */
+const ROW_SECONDS = 0.04;
+const FORWARD = 1 / 3;
+
+/**
+ * How a method is told to the library, and its settings; `cost` is that of a training row against one with an adapter. All rates
+ * are for 1,500 steps or fewer, so those of whole encoders are above the published ones. `single` trains each task by itself.
+ * @typedef {{ text: string, settings: Record<string, unknown>, cost: number, single?: boolean, trainEncoder?: boolean }} Method
+ */
+const UNCERTAIN = { sampler: 'uncertainty', candidates: 2 };
+const TUNED = { learningRate: 1e-4 };
+const ADAPTED = { learningRate: 1e-3 };
+const CA_MTL = { text: 'ca_mtl_base', settings: { ...TUNED, ...UNCERTAIN }, cost: 1.3 + 2 * FORWARD };
+/** @type {Record<string, Method>} */
+const METHODS = {
+  'ca-mtl': CA_MTL,
+  joint: { text: 'joint', settings: TUNED, cost: 1.5 },
+  'shared-adapter': { text: 'shared_adapter', settings: ADAPTED, cost: 1 },
+  'st-a': { text: 'adapters', settings: { ...ADAPTED, keep: 'task' }, cost: 1 },
+  lora: { text: 'lora', settings: { ...ADAPTED, keep: 'task' }, cost: 1 },
+  'mtl-lora': { text: 'mtl_lora', settings: ADAPTED, cost: 1.1 },
+  // As in their paper: on an encoder that trains, with the sampler that was made for them.
+  pals: { text: 'pals', trainEncoder: true, settings: { ...TUNED, sampler: 'annealed' }, cost: 1.7 },
+  single: { text: 'full', settings: TUNED, cost: 1.5, single: true },
+};
+/** @type {Record<string, Method>} */
+const ABLATION = {
+  'no-attention': { ...CA_MTL, text: 'ca_mtl_base[conditional_attention=False]' },
+  'no-alignment': { ...CA_MTL, text: 'ca_mtl_base[conditional_alignment=False]' },
+  'no-layer-norm': { ...CA_MTL, text: 'ca_mtl_base[conditional_layer_norm=False]' },
+  'no-bottleneck': { ...CA_MTL, text: 'ca_mtl_base[conditional_bottleneck=False]' },
+  'proportional-sampler': { ...CA_MTL, settings: TUNED, cost: 1.3 },
+  'published-start': { ...CA_MTL, text: 'ca_mtl_base[start="published"]' },
+  compact: { ...CA_MTL, text: 'ca_mtl_compact' },
+};
+/** @type {Record<string, { tasks: string[], methods: Record<string, Method>, seeds: number[] }>} */
+const PARTS = {
+  glue: { tasks: GLUE, methods: METHODS, seeds: [1, 2, 3] },
+  ablation: { tasks: GLUE, methods: ABLATION, seeds: [1] },
+  wide: {
+    tasks: WIDE,
+    methods: { 'ca-mtl': CA_MTL, joint: /** @type {Method} */ (METHODS.joint), 'st-a': /** @type {Method} */ (METHODS['st-a']) },
+    seeds: [1],
+  },
+};
+/** @typedef {{ part: string, method: string, seed: number, task?: string }} Job */
+/** @typedef {{ task: string, metric: string, test: number, majority?: number }} Score */
+/** @typedef {Job & { tasks: Score[], trained: number, times: number, steps: number, seconds: number, model: string, limit: number | null, used?: { distinct: number, rows: number }, sampling?: { shareOfTime: number, chosen: Record<string, number> } }} Run */
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
+const { values } = parseArgs({
+  options: {
+    data: { type: 'string', default: join(ROOT, '..', 'shared', 'data') },
+    model: { type: 'string', default: join(ROOT, '..', 'shared', 'models', 'minilm') },
+    work: { type: 'string' },
+    out: { type: 'string', default: join(ROOT, 'results', 'ca-mtl') },
+    page: { type: 'string', default: join(ROOT, 'docs', 'experiments', 'ca-mtl.md') },
+    dist: { type: 'string', default: join(ROOT, 'dist') },
+    only: { type: 'string', default: '.*' },
+    limit: { type: 'string' },
+    budget: { type: 'boolean', default: false },
+    table: { type: 'boolean', default: false },
+    one: { type: 'string' },
+  },
+});
+/** Of tasks that were counted. */
+const sizes = new Map();
+const LIMIT = values.limit === undefined ? null : Number(values.limit);
+const rowsOf = (/** @type {keyof typeof ROWS} */ split) => Math.min(ROWS[split], LIMIT ?? ROWS[split]);
+
+if (values.table) writePage();
+else if (values.one !== undefined) await runOne(JSON.parse(values.one));
+else {
+  printBudget();
+  if (!values.budget) await runAll();
+}
+
+/** @param {Job} job */
+function nameOf({ part, method, seed, task }) {
+  return [part, method, ...(task === undefined ? [] : [task]), seed].join('-');
+}
+
+/** @param {Job} job */
+function resultOf(job) {
+  return join(values.out, `${nameOf(job)}.json`);
+}
+
+/** @param {Job} job */
+function methodOf({ part, method }) {
+  return /** @type {Method} */ (PARTS[part]?.methods[method]);
+}
+
+/** The first seed of every method before the second, so that a table cut short can be read. */
+function allJobs() {
+  const wanted = new RegExp(`^(?:${values.only})$`);
+  const jobs = /** @type {Job[]} */ ([]);
+  for (const [part, { tasks, methods, seeds }] of Object.entries(PARTS))
+    for (const seed of seeds)
+      for (const [method, { single }] of Object.entries(methods))
+        for (const task of single ? tasks : [undefined]) jobs.push({ part, method, seed, ...(task !== undefined && { task }) });
+  return jobs.filter((job) => wanted.test(nameOf(job)));
+}
+
+/**
+ * Lines of a split that every run reads: without excluded ones, and of the others a sample that is always the same, in the order of
+ * the file. The first lines would not do: some files are sorted by label or topic.
+ * @param {string} task
+ * @param {keyof typeof ROWS} split
+ */
+function linesOf(task, split) {
+  const path = join(values.data, task, `${split}.jsonl`);
+  if (!existsSync(path)) return [];
+  const excluded = new Set(split === 'train' ? (excludedRows()[task]?.trainLines ?? []) : []);
+  const lines = readFileSync(path, 'utf8').split('\n').filter(Boolean);
+  const drawn = lines
+    .flatMap((_, i) => (excluded.has(i) ? [] : [{ i, draw: createHash('sha256').update(`${task} ${split} ${i}`).digest('hex') }]))
+    .sort((a, b) => (a.draw < b.draw ? -1 : 1))
+    .slice(0, rowsOf(split));
+  const kept = new Set(drawn.map(({ i }) => i));
+  return lines.filter((_, i) => kept.has(i));
+}
+
+/** @returns {Record<string, { trainLines: number[] }>} */
+function excludedRows() {
+  return JSON.parse(readFileSync(join(values.data, 'mtl_exclude.json'), 'utf8')).tasks;
+}
+
+/** Rows of a task, and what they come to in rows of 128 tokens, by words: a word is 1.4 tokens. @param {string} task */
+function sizeOf(task) {
+  const known = sizes.get(task);
+  if (known) return known;
+  const size = { rows: 0, train: 0, judged: 0 };
+  for (const split of /** @type {const} */ (['train', 'validation', 'test'])) {
+    const lines = linesOf(task, split);
+    const full = lines.reduce((sum, line) => sum + fullRows(JSON.parse(line)), 0);
+    if (split === 'train') Object.assign(size, { rows: lines.length, train: full });
+    // Validation after every epoch and at the end.
+    else size.judged += full * (split === 'validation' ? EPOCHS + 1 : 1);
+  }
+  sizes.set(task, size);
+  return size;
+}
+
+/** @param {Record<string, unknown>} row */
+function fullRows(row) {
+  const words = (/** @type {unknown} */ text) =>
+    Array.isArray(text)
+      ? text.length
+      : String(text ?? '')
+          .split(/\s+/)
+          .filter(Boolean).length;
+  const tokens = (/** @type {number} */ count) => Math.min(TOKENS, 1.4 * count + 3) / TOKENS;
+  if (Array.isArray(row.choices)) return row.choices.reduce((sum, choice) => sum + tokens(words(row.text) + words(choice)), 0);
+  // Long contexts are read in windows.
+  if (row.context !== undefined) return Math.ceil((1.4 * words(row.context)) / (TOKENS / 2));
+  return tokens(words(row.tokens ?? row.text) + words(row.textPair));
+}
+
+/** @param {Job} job */
+function budgetOf(job) {
+  const tasks = job.task === undefined ? /** @type {string[]} */ (PARTS[job.part]?.tasks) : [job.task];
+  const { cost } = methodOf(job);
+  const passes = tasks.reduce((sum, task) => sum + EPOCHS * sizeOf(task).rows, 0);
+  const work = tasks.reduce((sum, task) => sum + EPOCHS * cost * sizeOf(task).train + FORWARD * sizeOf(task).judged, 0);
+  return { passes, seconds: work * ROW_SECONDS };
+}
+
+function printBudget() {
+  for (const part of Object.keys(PARTS)) {
+    const jobs = allJobs().filter((job) => job.part === part);
+    const left = jobs.filter((job) => !existsSync(resultOf(job)));
+    const sum = (/** @type {Job[]} */ some, /** @type {'passes' | 'seconds'} */ what) =>
+      some.reduce((total, job) => total + budgetOf(job)[what], 0);
+    const hours = (/** @type {Job[]} */ some) => (sum(some, 'seconds') / 3600).toFixed(2);
+    console.log(
+      `${part}: ${jobs.length} runs, ${Math.round(sum(jobs, 'passes')).toLocaleString('en')} training-row passes, about ${hours(jobs)} hours; to do: ${left.length} runs, ${Math.round(sum(left, 'passes')).toLocaleString('en')} passes, ${hours(left)} hours.`,
+    );
+  }
+}
+
+async function runAll() {
+  if (values.work === undefined) throw new Error('--work DIR: a folder outside the repository for tasks and models');
+  mkdirSync(values.out, { recursive: true });
+  const left = allJobs().filter((job) => !existsSync(resultOf(job)));
+  for (const task of new Set(left.flatMap((job) => job.task ?? /** @type {string[]} */ (PARTS[job.part]?.tasks)))) copyTask(task);
+  for (const [i, job] of left.entries()) {
+    const options = ['data', 'model', 'work', 'out', 'dist', 'limit'].flatMap((name) => {
+      const value = Reflect.get(values, name);
+      return value === undefined ? [] : [`--${name}`, value];
+    });
+    const started = performance.now();
+    await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.url), '--one', JSON.stringify(job), ...options], {
+      maxBuffer: 2 ** 26,
+    });
+    console.log(`${nameOf(job)}: ${((performance.now() - started) / 1000).toFixed(0)} s, ${left.length - i - 1} left`);
+  }
+}
+
+/** @param {string} task */
+function folderOf(task) {
+  return join(/** @type {string} */ (values.work), LIMIT === null ? 'tasks' : `tasks-${LIMIT}`, task);
+}
+
+/** A task folder with the rows of the experiment. @param {string} task */
+function copyTask(task) {
+  const folder = folderOf(task);
+  if (existsSync(join(folder, 'card.json'))) return;
+  mkdirSync(folder, { recursive: true });
+  for (const split of /** @type {const} */ (['train', 'validation', 'test'])) {
+    const lines = linesOf(task, split);
+    if (lines.length > 0) writeFileSync(join(folder, `${split}.jsonl`), `${lines.join('\n')}\n`);
+  }
+  cpSync(join(values.data, task, 'card.json'), join(folder, 'card.json'));
+}
+
+/** @param {Job} job */
+async function runOne(job) {
+  const load = (/** @type {string} */ module) => import(resolve(values.dist, module));
+  const [{ configureMethod, loadTask, nodeEngine, nodeFiles: files }, train] = await Promise.all(['index.js', 'train/index.js'].map(load));
+  const { text, settings, single, trainEncoder = false } = methodOf(job);
+  const names = job.task === undefined ? /** @type {string[]} */ (PARTS[job.part]?.tasks) : [job.task];
+  const tasks = await Promise.all(names.map((name) => loadTask(files, folderOf(name))));
+  const output = join(/** @type {string} */ (values.work), LIMIT === null ? 'runs' : `runs-${LIMIT}`, nameOf(job));
+  if (existsSync(join(output, 'metrics.json'))) rmSync(output, { recursive: true });
+  const given = { epochs: EPOCHS, batchSize: 16, maxLength: TOKENS, seed: job.seed, ...settings };
+  const common = {
+    files,
+    engine: await nodeEngine({ threads: 2 }),
+    model: values.model,
+    output,
+    resume: existsSync(join(output, 'state', 'state.json')),
+  };
+  const result = single
+    ? await train.trainTask({ ...common, task: tasks[0], method: configureMethod(text), settings: train.trainSettings.parse(given) })
+    : await train.runMultiTask({
+        ...common,
+        tasks,
+        method: train.multiTaskMethod(text, { trainEncoder }),
+        settings: train.multiTaskSettings.parse(given),
+      });
+  const scored = single ? [{ ...result, task: names[0], metric: tasks[0].metric }] : result.tasks;
+  /** @type {Run} */
+  const kept = {
+    ...job,
+    tasks: scored.map((/** @type {any} */ { task, metric, metrics, majority }) => ({ task, metric, test: metrics.test[metric], majority })),
+    trained: result.parameters,
+    times: single ? names.length : result.size / result.encoderParameters,
+    steps: result.steps,
+    seconds: result.seconds,
+    model: String(values.model.split('/').at(-1)),
+    limit: LIMIT,
+    ...(!single && { used: usedRows(output, scored) }),
+    ...(result.sampling && { sampling: { shareOfTime: result.sampling.shareOfTime, chosen: result.sampling.chosen } }),
+  };
+  const path = resultOf(job);
+  writeFileSync(`${path}.part`, `${JSON.stringify({ ...kept, text, settings: given })}\n`);
+  renameSync(`${path}.part`, path);
+  // Whole encoders take much room.
+  if (readdirSync(output).includes('model.safetensors')) rmSync(output, { recursive: true });
+}
+
+/** How many different rows trained, of how many: the log lists those of each step. @param {string} output @param {{ rows: number }[]} tasks */
+function usedRows(output, tasks) {
+  const seen = new Set();
+  for (const line of readFileSync(join(output, 'log.jsonl'), 'utf8').trimEnd().split('\n'))
+    for (const [task, rows] of Object.entries(JSON.parse(line).rows ?? {}))
+      for (const row of /** @type {number[]} */ (rows)) seen.add(`${task} ${row}`);
+  return { distinct: seen.size, rows: tasks.reduce((sum, { rows }) => sum + rows, 0) };
+}
+
+/** @param {number[]} numbers */
+function statistics(numbers) {
+  const mean = numbers.reduce((a, b) => a + b, 0) / numbers.length;
+  const deviation = Math.sqrt(numbers.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, numbers.length - 1));
+  return { mean, deviation, count: numbers.length };
+}
+
+/** @param {number[]} numbers */
+function shown(numbers, digits = 1) {
+  if (numbers.length === 0) return '–';
+  const { mean, deviation, count } = statistics(numbers);
+  return count > 1 ? `${mean.toFixed(digits)} ± ${deviation.toFixed(digits)}` : mean.toFixed(digits);
+}
+
+/** @param {Run[]} runs @param {string} part @param {string} method @param {number} seed */
+function runsOf(runs, part, method, seed) {
+  return runs.filter((run) => run.part === part && run.method === method && run.seed === seed);
+}
+
+/** The mean over all tasks, in hundredths; undefined while one is missing. @param {Run[]} some @param {string[]} tasks */
+function meanOf(some, tasks) {
+  const scores = some.flatMap((run) => run.tasks);
+  return scores.length < tasks.length ? undefined : (100 * scores.reduce((sum, { test }) => sum + test, 0)) / scores.length;
+}
+
+/**
+ * A column a method, a row a task; then the mean, what it differs from CA-MTL's of the same seed, sizes, time and rows used.
+ * @param {Run[]} runs @param {string} part
+ */
+function comparison(runs, part) {
+  const { tasks, methods, seeds } = /** @type {typeof PARTS[string]} */ (PARTS[part]);
+  const names = Object.keys(methods);
+  const bySeed = (/** @type {string} */ method, /** @type {(some: Run[]) => number | undefined} */ value) =>
+    seeds.flatMap((seed) => {
+      const some = runsOf(runs, part, method, seed);
+      const found = some.length > 0 ? value(some) : undefined;
+      return found === undefined ? [] : [found];
+    });
+  const row = (/** @type {string} */ title, /** @type {(method: string) => string} */ cell) =>
+    `| ${title} | ${names.map(cell).join(' | ')} |`;
+  const sum = (/** @type {(run: Run) => number} */ value) => (/** @type {Run[]} */ some) =>
+    some.reduce((total, run) => total + value(run), 0);
+  const scoreOf = (/** @type {string} */ task) => (/** @type {Run[]} */ some) => {
+    const score = some.flatMap((run) => run.tasks).find((one) => one.task === task)?.test;
+    return score === undefined ? undefined : 100 * score;
+  };
+  const differences = (/** @type {string} */ method) =>
+    seeds.flatMap((seed) => {
+      const own = meanOf(runsOf(runs, part, method, seed), tasks);
+      const other = meanOf(runsOf(runs, part, 'ca-mtl', seed), tasks);
+      return own === undefined || other === undefined ? [] : [own - other];
+    });
+  const metricOf = (/** @type {string} */ task) => runs.flatMap((run) => run.tasks).find((one) => one.task === task)?.metric ?? '';
+  const share = (/** @type {Run[]} */ [run]) => (run?.used ? (100 * run.used.distinct) / run.used.rows : undefined);
+  return [
+    `| task | ${names.join(' | ')} |`,
+    `| --- |${' --- |'.repeat(names.length)}`,
+    ...tasks.map((task) => row(`${task} (${metricOf(task)})`, (method) => shown(bySeed(method, scoreOf(task))))),
+    row('**mean**', (method) => shown(bySeed(method, (some) => meanOf(some, tasks)))),
+    row('mean less that of ca-mtl, same seed', (method) => (method === 'ca-mtl' ? '' : shown(differences(method)))),
+    row('numbers of all, × the encoder', (method) =>
+      shown(
+        bySeed(
+          method,
+          sum(({ times }) => times),
+        ).slice(0, 1),
+        2,
+      ),
+    ),
+    row('trained numbers, millions', (method) =>
+      shown(
+        bySeed(
+          method,
+          sum(({ trained }) => trained / 1e6),
+        ).slice(0, 1),
+        2,
+      ),
+    ),
+    row('minutes', (method) =>
+      shown(
+        bySeed(
+          method,
+          sum(({ seconds }) => seconds / 60),
+        ),
+        1,
+      ),
+    ),
+    row('different rows that trained, %', (method) => shown(bySeed(method, share), 0)),
+  ];
+}
+
+/** @param {Run[]} runs */
+function ablation(runs) {
+  const { tasks, methods } = /** @type {typeof PARTS[string]} */ (PARTS.ablation);
+  const whole = runsOf(runs, 'glue', 'ca-mtl', 1);
+  const base = meanOf(whole, tasks);
+  const row = (/** @type {string} */ name, /** @type {Run[]} */ [run]) => {
+    const mean = run && meanOf([run], tasks);
+    const difference = mean === undefined || base === undefined ? '–' : (mean - base).toFixed(1);
+    return `| ${name} | ${mean?.toFixed(1) ?? '–'} | ${difference} | ${run?.times.toFixed(2) ?? '–'} | ${run ? (run.seconds / 60).toFixed(1) : '–'} |`;
+  };
+  return [
+    '| | mean | difference | numbers, × the encoder | minutes |',
+    '| --- | --- | --- | --- | --- |',
+    row('ca-mtl', whole),
+    ...Object.keys(methods).map((method) => row(method, runsOf(runs, 'ablation', method, 1))),
+  ];
+}
+
+/** @param {NonNullable<Run['sampling']>} sampling */
+function samplingLine({ shareOfTime, chosen }) {
+  const all = Object.values(chosen).reduce((a, b) => a + b, 0);
+  const shares = Object.entries(chosen).map(([task, count]) => `${task} ${((100 * count) / all).toFixed(0)} %`);
+  return `In the first run of ca-mtl scoring took ${(100 * shareOfTime).toFixed(0)} % of the time, and of the rows that trained were ${shares.join(', ')}.`;
+}
+
+function writePage() {
+  const runs = /** @type {Run[]} */ (
+    readdirSync(values.out)
+      .filter((file) => file.endsWith('.json'))
+      .map((file) => JSON.parse(readFileSync(join(values.out, file), 'utf8')))
+  );
+  const kinds = new Set(runs.map(({ model, limit }) => `${model}, ${limit ?? 'no'} limit`));
+  if (kinds.size !== 1) throw new Error(`${values.out}: found runs of ${[...kinds].join('; ') || 'nothing'}; expected runs of one kind`);
+  const cap = (/** @type {keyof typeof ROWS} */ split) => Math.min(ROWS[split], runs[0]?.limit ?? ROWS[split]).toLocaleString('en');
+  const rates = Object.entries(METHODS).map(
+    ([name, { text, settings, trainEncoder }]) =>
+      `${name} is \`${text}${trainEncoder ? ' --train-encoder' : ''}\` with ${JSON.stringify(settings)}`,
+  );
+  const [sampled] = runs.filter((run) => run.part === 'glue' && run.sampling);
+  const lines = [
+    '# CA-MTL beside other ways of learning many tasks',
+    '',
+    'Made by `node tools/experiments/ca-mtl.mjs --table` from `results/ca-mtl/`; the script says what was run.',
+    '',
+    `${runs[0]?.model}, at most ${cap('train')} training rows of each task, ${cap('validation')} to choose the weights to keep and ${cap('test')} to score, ${EPOCHS} passes, batches of 16, ${TOKENS} tokens.`,
+    'Rows that share a sentence with the test rows of another task are left out. Test metrics in hundredths; ± is the standard deviation over seeds.',
+    `Here ${rates.join('; ')}. All but single train on the tasks of the table together, with the same number of row passes.`,
+    '',
+    '## Eight GLUE tasks',
+    '',
+    ...comparison(runs, 'glue'),
+    '',
+    ...(sampled?.sampling ? [samplingLine(sampled.sampling), ''] : []),
+    '## What each part is worth',
+    '',
+    'Seed 1, the tasks above; `ca-mtl` is the column above.',
+    '',
+    ...ablation(runs),
+    '',
+    `## ${WIDE.length} tasks`,
+    '',
+    ...comparison(runs, 'wide'),
+    '',
+  ];
+  mkdirSync(dirname(values.page), { recursive: true });
+  writeFileSync(values.page, lines.join('\n'));
+  console.log(lines.join('\n'));
+}
