@@ -13,7 +13,7 @@
  * spins while it waits, that holds on a busy machine too.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { environment, load, ROOT, versions, warnWhenBusy } from './environment.mjs';
 import { align } from './report.mjs';
@@ -98,7 +98,9 @@ console.log(
     ]),
   ]),
 );
-const { dist: _, out, ...settings } = values;
+const { dist: _, data: _data, out, ...given } = values;
+/** Names, not the places of things. */
+const settings = { ...given, model: basename(given.model) };
 mkdirSync(dirname(out), { recursive: true });
 const result = { ...environment(), versions: versions(), settings, time: values.cpu ? 'processor' : 'passing', loadAfter: load(), results };
 writeFileSync(out, `${JSON.stringify(result, null, 1)}\n`);
