@@ -64,9 +64,9 @@ export function fusionLines({ task, metric, rows, fused, alone, fusion, differen
   const signed = (value: number) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(3)}`;
   return [
     `AdapterFusion: ${task} from ${rows} rows, ${alone.length} seeds, mean ${metric} with its 95 % interval`,
-    `  its own adapter                         ${shown(alone)}`,
-    `  fused with the adapters of ${`${fused.length} other tasks`.padEnd(13)}${shown(fusion)}`,
-    `  difference                              ${signed(difference.mean)} (${signed(difference.low)} to ${signed(difference.high)})`,
+    `  its own adapter                          ${shown(alone)}`,
+    `  fused with the adapters of ${`${fused.length} other tasks`.padEnd(14)}${shown(fusion)}`,
+    `  difference                               ${signed(difference.mean)} (${signed(difference.low)} to ${signed(difference.high)})`,
   ].join('\n');
 }
 
