@@ -49,6 +49,18 @@ export function warnWhenBusy(print) {
     print(`note: the load average is ${busy} on ${cores} cores: repeat this on a quiet machine, the ratios do not hold either.`);
 }
 
+/**
+ * Milliseconds that passed, or that this process computed.
+ * @param {boolean} ofProcessor
+ */
+export function clock(ofProcessor) {
+  if (!ofProcessor) return () => performance.now();
+  return () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1000;
+  };
+}
+
 /** @param {string[]} args */
 function git(...args) {
   try {

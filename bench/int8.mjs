@@ -11,8 +11,8 @@ import { dirname } from 'node:path';
 import { parseArgs } from 'node:util';
 import * as ort from 'onnxruntime-node';
 import { encodeOnnx } from '../dist/formats/onnx.js';
-import { environment, load, versions, warnWhenBusy } from './environment.mjs';
-import { align } from './report.mjs';
+import { clock, environment, load, versions, warnWhenBusy } from './environment.mjs';
+import { align, median } from './report.mjs';
 
 const { values } = parseArgs({
   options: {
@@ -24,6 +24,7 @@ const { values } = parseArgs({
     out: { type: 'string' },
   },
 });
+const now = clock(values.cpu);
 warnWhenBusy((text) => process.stderr.write(`${text}\n`));
 
 /**
@@ -179,19 +180,6 @@ if (values.out !== undefined) {
     points,
   };
   writeFileSync(values.out, `${JSON.stringify(result, null, 1)}\n`);
-}
-
-/** Milliseconds. */
-function now() {
-  if (!values.cpu) return performance.now();
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-}
-
-/** @param {number[]} numbers */
-function median(numbers) {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  return /** @type {number} */ (sorted[Math.floor(sorted.length / 2)]);
 }
 
 /**

@@ -15,8 +15,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { environment, load, ROOT, versions, warnWhenBusy } from './environment.mjs';
-import { align } from './report.mjs';
+import { clock, environment, load, ROOT, versions, warnWhenBusy } from './environment.mjs';
+import { align, median } from './report.mjs';
 
 const SHARED = join(ROOT, '..', 'shared');
 const { values } = parseArgs({
@@ -42,6 +42,7 @@ const { values } = parseArgs({
 });
 if (Number(values.updates) % Number(values.refresh) !== 0)
   throw new Error(`--updates ${values.updates}: a multiple of --refresh ${values.refresh} is needed, so that as many are scored as train`);
+const now = clock(values.cpu);
 warnWhenBusy((text) => process.stderr.write(`${text}\n`));
 const library = await importLibrary();
 const engine = await library.nodeEngine({ threads: Number(values.threads) });
@@ -188,17 +189,4 @@ async function importLibrary() {
   ];
   const modules = await Promise.all(names.map((name) => import(new URL(`../${values.dist}/${name}.js`, import.meta.url).href)));
   return Object.assign({}, ...modules);
-}
-
-/** Milliseconds. */
-function now() {
-  if (!values.cpu) return performance.now();
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-}
-
-/** @param {number[]} numbers */
-function median(numbers) {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  return /** @type {number} */ (sorted[Math.floor(sorted.length / 2)]);
 }
