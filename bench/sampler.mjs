@@ -182,9 +182,9 @@ async function importLibrary() {
     'tasks/load',
     'text/tokenizer',
     'train/data',
-    'train/multi-task-method',
-    'train/multi-task-settings',
-    'train/multi-task-trainer',
+    'train/multi-task/method',
+    'train/multi-task/settings',
+    'train/multi-task/trainer',
     'train/task-setup',
   ];
   const modules = await Promise.all(names.map((name) => import(new URL(`../${values.dist}/${name}.js`, import.meta.url).href)));

@@ -33,6 +33,8 @@ const EVERYDAY = new Set(['full', 'head', 'none']);
 const HOMONYMS = /\binit_weights\b/;
 /** Operators whose gradients are written in terms of one another: the only ring that mathematics asks for. */
 const RING = /^graph\/ops\//;
+/** Folders whose sub-folders are rooms: what lies beside the rooms is their common ground and knows none of them. */
+const ROOMED = ['train'];
 
 /**
  * @param {string} root folder that holds src/ and package.json
@@ -52,6 +54,7 @@ export function checkFences(root) {
         file,
         layout.map((row) => row.name),
       ),
+      ...checkRooms(file),
       ...checkEngine(file),
       ...checkPlatform(file),
       ...checkLiterals(file, owners),
@@ -125,6 +128,27 @@ function checkOrder(file, order) {
       folder === '' || folder === '..' ? `${specifier} lies outside the folders of src/` : `${file.folder}/ may not import ${folder}/`;
     return [at(file, 'order', line, wrong)];
   });
+}
+
+/**
+ * A room may import the common ground and itself; only the folder's index.ts may look into all rooms.
+ * @param {Parsed} file
+ * @returns {Violation[]}
+ */
+function checkRooms(file) {
+  const { folder, path } = file;
+  if (!ROOMED.includes(folder) || path === `${folder}/index.ts`) return [];
+  const own = roomOf(path);
+  return file.imports.flatMap(({ specifier, line }) => {
+    const target = resolve(file, specifier);
+    const room = target?.startsWith(`${folder}/`) ? roomOf(target) : folder;
+    return room === folder || room === own ? [] : [at(file, 'room', line, `${own}/ may not import ${room}/`)];
+  });
+}
+
+/** @param {string} path relative to src/ */
+function roomOf(path) {
+  return dirname(path).split('/').slice(0, 2).join('/');
 }
 
 /**

@@ -6,11 +6,11 @@ import { fusionConfig } from '../methods/index.ts';
 import { referenceEngine } from '../session/reference.ts';
 import type { Engine } from '../session/session.ts';
 import { loadTask } from '../tasks/index.ts';
-import { trainFusion } from './fusion-task.ts';
+import { trainFusion } from './fusion/train.ts';
 import { checkMemory, keptBytes, memoryNeed } from './memory.ts';
-import { multiTaskMethod } from './multi-task-method.ts';
-import { multiTaskSettings } from './multi-task-settings.ts';
-import { runMultiTask } from './run-multi-task.ts';
+import { multiTaskMethod } from './multi-task/method.ts';
+import { runMultiTask } from './multi-task/run.ts';
+import { multiTaskSettings } from './multi-task/settings.ts';
 import { trainSettings } from './settings.ts';
 
 const feeds = { x: float32([5, 4], new Float32Array(20)) };

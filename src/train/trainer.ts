@@ -4,9 +4,10 @@ import { createSampler, type SamplerState } from '../batch/index.ts';
 import { computeMetrics, METRICS } from '../metrics/index.ts';
 import type { Engine, Feeds } from '../session/session.ts';
 import type { Row, Task } from '../tasks/index.ts';
-import { ADAMW, ParameterStore, scheduleFactor } from '../update/index.ts';
+import { ADAMW, ParameterStore } from '../update/index.ts';
 import { feedsOf, lossTerms, type Prepared, type Unit } from './data.ts';
 import { type Model, trainableParameters } from './model.ts';
+import { paceOf, stepEnds } from './pace.ts';
 import { createPredictor, type Predictor } from './predictor.ts';
 import type { TrainEvent, TrainSettings } from './settings.ts';
 import { createTrainingStep } from './step.ts';
@@ -56,8 +57,6 @@ export interface TrainResult {
   readonly stoppedEarly: boolean;
 }
 
-export const SAVE_MILLISECONDS = 30_000;
-
 /**
  * Trains a model on one task. The same options give the same parameters, bit by bit, also through any
  * number of resumes; an engine with another number of threads, or another machine, may round differently.
@@ -76,10 +75,7 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
     },
     resume?.progress.sampler,
   );
-  const total = settings.maxSteps ?? Math.max(1, Math.round(settings.epochs * sampler.batchesPerEpoch));
-  const warmup = settings.warmup < 1 ? Math.round(settings.warmup * total) : settings.warmup;
-  const evalEvery = settings.evalEvery ?? sampler.batchesPerEpoch;
-  const peak = settings.learningRate ?? model.attachment.learningRate;
+  const pace = paceOf(settings, sampler.batchesPerEpoch, model.attachment.learningRate);
   const split = partition(units, settings, model.encoder.config.hidden);
   const [largest] = split.parts(units.toSorted((a, b) => b.length - a.length).slice(0, settings.batchSize));
   const step = await createTrainingStep(engine, model, store, {
@@ -93,9 +89,9 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
   let { step: done, stale, best }: Pick<Progress, 'step' | 'stale' | 'best'> = resume?.progress ?? { step: 0, stale: 0, best: undefined };
   let bestValues = resume?.best;
   if (resume) restore(store, resume);
-  let savedAt = performance.now();
-  const eventOf = stepEvents(total);
-  const exhausted = () => done >= total || (settings.patience !== undefined && stale >= settings.patience);
+  const eventOf = stepEvents(pace.total);
+  const endStep = stepEnds({ total: pace.total, saveEvery: settings.saveEvery, save, signal });
+  const exhausted = () => pace.exhausted(done, stale);
 
   try {
     while (!exhausted()) {
@@ -103,32 +99,23 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
       const batch = Array.from(rows, (row) => units[row] as Unit);
       const terms = batch.reduce((sum, unit) => sum + lossTerms(unit), 0);
       const parts: Feeds[] = split.parts(batch).map((part) => feedsOf(part, model.head, model.encoder, Math.max(1, terms)));
-      const learningRate = peak * scheduleFactor(settings.schedule, done, total, warmup);
+      const learningRate = pace.learningRate(done);
       const { loss, gradientNorm } = await step.run(parts, learningRate, done + 1);
       done++;
       await onEvent?.(eventOf(batch.length, { step: done, epoch, loss, learningRate, gradientNorm }));
-      const evaluate = options.validation && evaluator && (done % evalEvery === 0 || done === total);
-      if (evaluate) await judge(options.validation as Split, evaluator, epoch);
-      // A run computes on this thread: without a pause no signal would ever be heard.
-      await new Promise((resolve) => setImmediate(resolve));
-      const stop = signal?.aborted && !exhausted();
-      const due = done % (settings.saveEvery ?? Number.POSITIVE_INFINITY) === 0 || performance.now() - savedAt > SAVE_MILLISECONDS;
-      if (save && (evaluate || due || stop || exhausted())) {
-        await save({ progress: { step: done, sampler: sampler.state(), stale, best }, parameters: store.state(), best: bestValues });
-        savedAt = performance.now();
-      }
-      if (stop)
-        fail({
-          code: 'train.stopped',
-          subject: `Stopped after step ${done} of ${total}`,
-          next: save ? 'Run the same command with --resume to go on.' : '',
-        });
+      const evaluated = evaluator !== undefined && pace.evaluatesAfter(done);
+      if (evaluated) await judge(options.validation as Split, evaluator, epoch);
+      await endStep({ done, evaluated, last: exhausted() }, () => ({
+        progress: { step: done, sampler: sampler.state(), stale, best },
+        parameters: store.state(),
+        best: bestValues,
+      }));
     }
   } finally {
     await step.release();
     await evaluator?.release();
   }
-  return { parameters: bestValues ?? copies(store.values()), steps: done, best, stoppedEarly: done < total };
+  return { parameters: bestValues ?? copies(store.values()), steps: done, best, stoppedEarly: done < pace.total };
 
   async function judge({ rows, prepared }: Split, predictor: Predictor, epoch: number): Promise<void> {
     const answers = await predictor.answers(rows, prepared);

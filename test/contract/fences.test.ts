@@ -106,6 +106,18 @@ describe('the checker', () => {
     expect(violations({ ...ops, 'graph/ops/b.ts': `import '../c.ts';\n`, 'graph/c.ts': `import './ops/a.ts';\n` })).toHaveLength(1);
   });
 
+  it('room: a sub-folder of train/ that its common ground or another sub-folder imports', () => {
+    const files = {
+      'train/fusion/a.ts': `import '../step.ts';\nimport './deep/b.ts';\nimport '../pretrain/c.ts';\n`,
+      'train/fusion/deep/b.ts': `import '../../step.ts';\nimport '../../pretrain/c.ts';\n`,
+      'train/index.ts': `import './fusion/a.ts';\n`,
+      'train/pretrain/c.ts': 'export {};\n',
+      'train/plan.ts': `\nimport './pretrain/c.ts';\n`,
+      'train/step.ts': 'export {};\n',
+    };
+    expect(violations(files)).toEqual(['room src/train/fusion/a.ts:3', 'room src/train/fusion/deep/b.ts:2', 'room src/train/plan.ts:2']);
+  });
+
   it('engine: a stage of the engine that knows a stage outside it, though that lies above', () => {
     expect(violations({ 'methods/m.ts': 'export {};\n', 'session/s.ts': `\nimport '../methods/m.ts';\n` })).toEqual([
       'engine src/session/s.ts:2',

@@ -14,10 +14,10 @@ import { noDropout, type ParameterSpec } from '../../src/nn/index.ts';
 import { checkHeadConfig, headParameters } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import type { Attached, AttachedFusion, AttachedHead } from '../../src/train/attached.ts';
+import { Named } from '../../src/train/auto-adapter-model/named.ts';
+import { saveAttached, saveAttachedFusion, saveAttachedSetup } from '../../src/train/auto-adapter-model/saved.ts';
+import { fusionFacts, knownValues, modelOf, type Shelf } from '../../src/train/auto-adapter-model/shelf.ts';
 import { drawModel, weightsOf } from '../../src/train/model.ts';
-import { Named } from '../../src/train/named.ts';
-import { saveAttached, saveAttachedFusion, saveAttachedSetup } from '../../src/train/saved.ts';
-import { fusionFacts, knownValues, modelOf, type Shelf } from '../../src/train/shelf.ts';
 import { type Batch, feedsOf, readCases } from '../golden/forward.ts';
 
 /** Fusions with their adapters and heads, and whole setups, that this package writes, loaded by Python's adapters. */

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { TaskSummary } from '../../src/train/index.ts';
-import type { Beginning } from '../../src/train/multi-task-method.ts';
+import type { Beginning } from '../../src/train/multi-task/method.ts';
 import { type Running, runCli, startCli, temporaryFolder } from '../cli.ts';
 import { type TinyTask, writeTinyEncoder, writeTinyTask } from '../tiny.ts';
 

@@ -12,8 +12,8 @@ import { drawJointLoss } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import type { Engine, Feeds, FileWeight } from '../../src/session/session.ts';
-import { loadCaMtl, type SavedCaMtl, saveCaMtl } from '../../src/train/ca-mtl-folder.ts';
-import { drawMultiTask, multiTaskParameters } from '../../src/train/multi-task-model.ts';
+import { loadCaMtl, type SavedCaMtl, saveCaMtl } from '../../src/train/multi-task/ca-mtl-folder.ts';
+import { drawMultiTask, multiTaskParameters } from '../../src/train/multi-task/model.ts';
 import { compileStep } from '../../src/train/step.ts';
 import { ADAMW, ParameterStore } from '../../src/update/index.ts';
 

@@ -4,7 +4,7 @@ import { nodeFiles } from '../../src/base/files-node.ts';
 import { highest, normalisedEntropy, uncertaintyScores } from '../../src/batch/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { answerTasks, loadMultiTask } from '../../src/train/index.ts';
-import { createMeter, hasEntropy } from '../../src/train/uncertainty.ts';
+import { createMeter, hasEntropy } from '../../src/train/multi-task/uncertainty.ts';
 
 /** Numbers of the published PyTorch code, on tiny models with random parameters: see the README beside them. */
 const ROOT = '../shared/golden/ca-mtl';

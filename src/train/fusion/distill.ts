@@ -1,0 +1,129 @@
+import { fail } from '../../base/errors.ts';
+import { joinPath } from '../../base/files.ts';
+import type { Tensor } from '../../base/tensor.ts';
+import { asName, type HeadPackage, type LoadedAdapter, loadAdapter, loadFusion, loadSetup, saveAdapter } from '../../checkpoint/index.ts';
+import type { Encoder } from '../../encoders/index.ts';
+import { adaptersOf, attachComposition, type ConfiguredMethod, describe } from '../../methods/index.ts';
+import { outputsOf } from '../../objectives/index.ts';
+import type { TrainTaskResult } from '../card.ts';
+import type { Unit } from '../data.ts';
+import { digestOfTensors } from '../fingerprint.ts';
+import { adapterModel, type Model, trainableParameters } from '../model.ts';
+import { createPredictor } from '../predictor.ts';
+import { type Plan, type RunTaskOptions, runTask } from '../run-task.ts';
+
+export interface DistillOptions extends RunTaskOptions {
+  /** The folder of a fusion with its adapters and head, as `multigraft fuse` saves it. */
+  readonly teacher: string;
+  /** The fused adapter to start from; the one of the task's name when left out, if there is one. */
+  readonly start?: string;
+  /** What is trained; the method of the adapter to start from, or of the first one, when left out. */
+  readonly method?: ConfiguredMethod;
+  readonly format?: 'bin' | 'safetensors';
+}
+
+/** For an adapter that starts near its end. */
+const LEARNING_RATE = 5e-4;
+
+/**
+ * Turns a fusion into one adapter: training holds its logits against the fusion's on the training rows (Ba & Caruana 2014) and
+ * reads no label of them. Adapter and head start from the fusion's own where they fit.
+ * @throws usage.value when the folder holds no fusion with a head; adapter.missing for a start that is not in it
+ */
+export function distillFusion(options: DistillOptions): Promise<TrainTaskResult> {
+  const learningRate = options.settings.learningRate ?? LEARNING_RATE;
+  return runTask({ ...options, settings: { ...options.settings, learningRate } }, distillPlan(options));
+}
+
+interface Teacher {
+  readonly model: Model;
+  readonly adapters: ReadonlyMap<string, LoadedAdapter>;
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly head: HeadPackage;
+  readonly steps: number;
+  /** Of all that its answers depend on. */
+  readonly digest: string;
+}
+
+function distillPlan(options: DistillOptions): Plan {
+  const { engine, method: wanted, format = 'bin' } = options;
+  let [teacher, method]: [Teacher | undefined, ConfiguredMethod | undefined] = [undefined, wanted];
+  return {
+    text: wanted ? `${wanted.text}, distilled from a fusion` : 'one adapter, distilled from a fusion',
+    decisive: { start: options.start ?? null, method: wanted?.text ?? null },
+    async model(encoder, head, note) {
+      teacher = await loadTeacher(options, encoder);
+      const start = startOf(options, teacher);
+      method ??= (start ?? ([...teacher.adapters.values()][0] as LoadedAdapter)).method;
+      const model: Model = { ...adapterModel(encoder, method, head.name, head), objective: 'logits' };
+      const initial = await initialOf(options, model, teacher, start);
+      note(
+        `Learning from the fusion of ${[...teacher.adapters.keys()].join(', ')}${start && initial.size > 0 ? `, from the adapter ${start.name} on` : ''}.`,
+      );
+      return { model, initial, contents: { 'content of the fusion': teacher.digest } };
+    },
+    async teach(train) {
+      const { model, tensors, head, steps } = teacher as Teacher;
+      const predictor = await createPredictor(engine, model, { fixed: tensors, steps: () => steps });
+      const numbers = await predictor.logits(train.prepared.units);
+      await predictor.release();
+      const perToken = head.config.head_type === 'tagging' || head.config.head_type === 'question_answering';
+      const units = train.prepared.units.map((unit): Unit => {
+        const all = numbers.get(unit) as Float32Array;
+        const values = perToken ? all.subarray(0, unit.length * outputsOf(head)) : all;
+        return { ...unit, target: { kind: 'logits', values, perToken } };
+      });
+      return { ...train, prepared: { ...train.prepared, units } };
+    },
+    save: (output, place, { model: { encoder, attachment }, head, tensors }) =>
+      saveAdapter(output, place, { name: attachment.name, method: method as ConfiguredMethod, tensors, head, model: encoder }, { format }),
+  };
+}
+
+async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: Encoder): Promise<Teacher> {
+  const { composition, fusions } = await loadSetup(files, folder);
+  if (typeof composition === 'string' || composition.type !== 'fuse')
+    return fail({ code: 'usage.value', subject: folder, found: describe(composition), expected: 'a fusion of adapters' });
+  const adapters = new Map<string, LoadedAdapter>();
+  for (const name of adaptersOf(composition))
+    adapters.set(name, await loadAdapter(files, joinPath(folder, name), { encoder, head: false, as: name }));
+  const methods = new Map([...adapters].map(([name, { method }]) => [name, method]));
+  const fusion = await loadFusion(files, fusions.get(composition.name) as string, { encoder, adapters: methods });
+  const { head } = fusion;
+  if (!head)
+    return fail({ code: 'usage.value', subject: folder, found: 'a fusion without a head', expected: 'a fusion that answers a task' });
+  const facts = { encoder: encoder.config, family: encoder.family };
+  const attachment = attachComposition(composition, { adapters: methods, fusions: new Map([[composition.name, fusion.config]]) }, facts);
+  const frozen = new Map([...adapters.values()].flatMap((one) => [...one.tensors]));
+  const tensors = new Map([...fusion.tensors, ...head.tensors]);
+  const steps = fusion.steps ?? 0;
+  const settings = [composition, ...[...methods.values()].map(({ config }) => config), fusion.config, head.config, steps];
+  const digest = await digestOfTensors(new Map([...frozen, ...tensors]), settings);
+  return { model: { encoder, attachment, head, frozen }, adapters, tensors, head, steps, digest };
+}
+
+function startOf({ start, task }: DistillOptions, { adapters }: Teacher): LoadedAdapter | undefined {
+  if (start === undefined) return adapters.get(asName(task.name));
+  return (
+    adapters.get(start) ??
+    fail({
+      code: 'adapter.missing',
+      subject: `--start ${start}`,
+      found: 'no such adapter in the fusion',
+      expected: `one of ${[...adapters.keys()].join(', ')}`,
+    })
+  );
+}
+
+/** The tensors of the adapter to start from and of the fusion's head, under the student's names, where shapes agree. */
+async function initialOf({ files, teacher }: DistillOptions, model: Model, { head }: Teacher, start: LoadedAdapter | undefined) {
+  const { encoder, attachment } = model;
+  const own = start
+    ? (await loadAdapter(files, joinPath(teacher, start.name), { encoder, head: false, as: attachment.name })).tensors
+    : new Map<string, Tensor>();
+  const ofHead = [...head.tensors].map(
+    ([name, value]) => [name.replace(`heads.${head.name}.`, `heads.${model.head.name}.`), value] as const,
+  );
+  const shapes = new Map(trainableParameters(model).map(({ name, shape }) => [name, String(shape)]));
+  return new Map([...own, ...ofHead].filter(([name, { shape }]) => shapes.get(name) === String(shape)));
+}

@@ -1,0 +1,108 @@
+import { fail } from '../../base/errors.ts';
+import { joinPath } from '../../base/files.ts';
+import type { Tensor } from '../../base/tensor.ts';
+import { asName, fusionSpecs, type LoadedAdapter, loadAdapter, saveAdapter, saveFusion, saveSetup } from '../../checkpoint/index.ts';
+import type { Encoder } from '../../encoders/index.ts';
+import { attachComposition, type FusionConfig, fuse } from '../../methods/index.ts';
+import { drawn } from '../attached.ts';
+import { ATTENTION, type AttentionTable, attentionTable } from '../attention.ts';
+import type { TrainTaskResult } from '../card.ts';
+import { digestOfTensors } from '../fingerprint.ts';
+import { type Plan, type RunTaskOptions, runTask } from '../run-task.ts';
+
+export interface TrainFusionOptions extends RunTaskOptions {
+  /** Folders of the adapters to fuse, in order. */
+  readonly adapters: readonly string[];
+  readonly config: FusionConfig;
+  /** Whether the adapters train with the fusion. */
+  readonly trainAdapters?: boolean;
+  readonly format?: 'bin' | 'safetensors';
+}
+
+export interface FusionResult extends TrainTaskResult {
+  /** Over the test rows, or the validation rows where there are no others; absent without either. */
+  readonly attention?: AttentionTable;
+}
+
+/**
+ * Learns an attention over adapters for one task (Pfeiffer et al. 2021, stage two) and saves all of it as one setup: the
+ * adapters, the fusion, its head.
+ * @throws adapter.duplicate, adapter.mismatch, method.config for adapters that cannot be fused
+ */
+export async function trainFusion(options: TrainFusionOptions): Promise<FusionResult> {
+  let attention: AttentionTable | undefined;
+  const plan = fusionPlan(options, (table) => {
+    attention = table;
+  });
+  // Not the task's own name: that is most often the name of one of the adapters.
+  const name = options.name ?? `${asName(options.task.name)}-fusion`;
+  const result = await runTask({ ...options, name }, plan);
+  return { ...result, ...(attention && { attention }) };
+}
+
+function fusionPlan(
+  { files, adapters: folders, config, trainAdapters = false, format = 'bin' }: TrainFusionOptions,
+  onAttention: (table: AttentionTable) => void,
+): Plan {
+  let loaded: ReadonlyMap<string, LoadedAdapter> = new Map();
+  let name = '';
+  let attention: AttentionTable | undefined;
+  const text = `fusion of ${folders.length} adapters`;
+  return {
+    text,
+    decisive: { fusion: config, trainAdapters },
+    async model(encoder, head, note) {
+      loaded = await loadAll(encoder, note);
+      name = head.name;
+      const setup = fuse([...loaded.keys()], { name });
+      const methods = new Map([...loaded].map(([name, { method }]) => [name, method]));
+      const attachment = attachComposition(
+        setup,
+        { adapters: methods, fusions: new Map([[setup.name, config]]), trainAdapters },
+        { encoder: encoder.config, family: encoder.family },
+      );
+      const tensors = new Map<string, Tensor>([...loaded.values()].flatMap((one) => [...one.tensors]));
+      const contents: Record<string, unknown> = { adapters: [...loaded.keys()] };
+      for (const [name, one] of loaded) contents[`content of the adapter ${name}`] = await digestOfTensors(one.tensors, one.method.config);
+      return trainAdapters
+        ? { model: { encoder, attachment, head }, initial: tensors, contents }
+        : { model: { encoder, attachment, head, frozen: tensors }, initial: new Map(), contents };
+    },
+    onAnswers(_, answers) {
+      attention = attentionTable(answers, name, [...loaded.keys()]);
+      onAttention(attention);
+    },
+    async save(output, folder, { model, head, tensors, step }) {
+      const { encoder, attachment } = model;
+      for (const [name, { method, tensors: before }] of loaded) {
+        const own = new Map([...before].map(([key, value]) => [key, tensors.get(key) ?? value]));
+        await saveAdapter(output, joinPath(folder, name), { name, method, tensors: own, model: encoder }, { format });
+      }
+      const adapters = new Map([...loaded].map(([name, { method }]) => [name, method]));
+      const facts = { name: attachment.name, adapters, config, model: encoder };
+      // Python wants those of layers where nothing is fused, too.
+      const all = new Map([...drawn(fusionSpecs(facts))].map(([key, value]) => [key, tensors.get(key) ?? value]));
+      await saveFusion(output, joinPath(folder, attachment.name), { ...facts, tensors: all, steps: step, head }, { format });
+      if (attention) await output.write(joinPath(folder, ATTENTION), `${JSON.stringify(attention, null, 1)}\n`);
+      await saveSetup(output, folder, fuse([...loaded.keys()], { name: attachment.name }), head.name);
+    },
+  };
+
+  async function loadAll(encoder: Encoder, note: (text: string) => void): Promise<ReadonlyMap<string, LoadedAdapter>> {
+    const all = new Map<string, LoadedAdapter>();
+    for (const folder of folders) {
+      const one = await loadAdapter(files, folder, { encoder, head: false });
+      if (all.has(one.name))
+        fail({
+          code: 'adapter.duplicate',
+          subject: folder,
+          found: `an adapter named '${one.name}', as one before it`,
+          expected: 'adapters of different names',
+          next: 'Give each adapter once; save one of them under another name.',
+        });
+      for (const text of one.notes) note(text);
+      all.set(one.name, one);
+    }
+    return all;
+  }
+}

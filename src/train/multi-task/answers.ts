@@ -1,0 +1,124 @@
+import { fail, MultigraftError, nearest } from '../../base/errors.ts';
+import type { Files } from '../../base/files.ts';
+import type { Engine } from '../../session/session.ts';
+import type { Field, Place, PredictionRow } from '../../tasks/index.ts';
+import { loadTokenizer, type Tokenizer } from '../../text/index.ts';
+import type { Answer } from '../answer.ts';
+import { prepare } from '../data.ts';
+import { answerableRows, taskOfHead } from '../head-task.ts';
+import { sequenceLength } from '../task-setup.ts';
+import type { TaskUnit } from './data.ts';
+import type { SavedMultiTask } from './folder.ts';
+import { createMultiTaskPredictor } from './predictor.ts';
+
+export interface AnsweringOptions {
+  readonly files: Files;
+  readonly engine: Engine;
+  readonly columns?: Readonly<Partial<Record<Field, string>>>;
+  /** Tokens per sequence, in place of those of the training. */
+  readonly maxLength?: number;
+  readonly place?: (index: number) => Place;
+  readonly onNote?: (text: string) => void;
+  readonly onProgress?: (done: number, of: number) => void;
+}
+
+/** Rows of any of the model's tasks, which each names under "task", answered in order. @throws task.row, text.* naming the row */
+export async function answerTasks(
+  saved: SavedMultiTask,
+  rows: readonly Readonly<Record<string, unknown>>[],
+  { files, engine, columns = {}, maxLength, place = (i) => ({ file: 'rows', line: i + 1 }), onNote, onProgress }: AnsweringOptions,
+): Promise<Answer[]> {
+  const { encoder, heads, tensors, training } = saved;
+  const tokenizer = await tokenizerIn(files, encoder.folder);
+  const limits = heads.map((head, task) => {
+    const kind = taskOfHead(head).kind;
+    return sequenceLength(encoder, tokenizer, maxLength, kind, training[task]?.maxLength);
+  });
+  const checked: PredictionRow[] = [];
+  const units: TaskUnit[] = [];
+  let cut = 0;
+  let split = false;
+  rows.forEach((row, i) => {
+    const task = taskNamed(row.task, saved, place(i));
+    const head = heads[task] as (typeof heads)[number];
+    const asked = { ...taskOfHead(head), columns };
+    const [given, words] = asked.kind === 'tagging' ? inWords(row, columns) : [row, false];
+    split ||= words;
+    const tokens = limits[task] as number;
+    const answering = { task: asked, head, adapter: undefined, vocabulary: encoder.config.vocabulary, tokens };
+    const [one] = answerableRows([given], answering, () => place(i)) as [PredictionRow];
+    const prepared = prepare([one], { task: asked, tokenizer, maxLength: tokens });
+    cut += prepared.truncated;
+    checked.push(one);
+    units.push(...prepared.units.map((unit) => ({ ...unit, row: i, task })));
+  });
+  if (split) onNote?.('Texts were split at white space for tasks that answer one word at a time. Give "tokens" to split them yourself.');
+  if (cut > 0) onNote?.(`${cut} of ${rows.length} rows are longer than their task allows and were cut.`);
+  const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors });
+  try {
+    return await predictor.answers(checked, units, onProgress);
+  } finally {
+    await predictor.release();
+  }
+}
+
+/** @throws task.row */
+function taskNamed(given: unknown, { heads }: SavedMultiTask, { file, line }: Place): number {
+  const names = heads.map(({ name }) => name);
+  if (given === undefined && names.length === 1) return 0;
+  const task = names.indexOf(given as string);
+  if (task >= 0) return task;
+  const near = typeof given === 'string' ? nearest(given, names) : undefined;
+  return fail({
+    code: 'task.row',
+    subject: `${file}:${line}, column "task"`,
+    found: given === undefined ? 'none' : JSON.stringify(given),
+    expected: `one of the tasks that the model has learnt: ${names.join(', ')}`,
+    ...(near && { next: `Did you mean "${near}"?` }),
+  });
+}
+
+function inWords(
+  row: Readonly<Record<string, unknown>>,
+  { text = 'text', tokens = 'tokens' }: Partial<Record<Field, string>>,
+): readonly [Readonly<Record<string, unknown>>, boolean] {
+  if (row[tokens] !== undefined || typeof row[text] !== 'string') return [row, false];
+  return [{ ...row, [tokens]: (row[text] as string).split(/\s+/).filter(Boolean) }, true];
+}
+
+/** The tokenizer of a folder; models of token ids alone, without one, are answered too. @throws text.tokenizer for a damaged one */
+export async function tokenizerIn(files: Files, folder: string): Promise<Tokenizer> {
+  try {
+    return await loadTokenizer(files, folder);
+  } catch (error) {
+    if (error instanceof MultigraftError && error.code === 'text.tokenizer' && error.problem.subject === folder)
+      return withoutTokenizer(folder);
+    throw error;
+  }
+}
+
+function withoutTokenizer(folder: string): Tokenizer {
+  const refuse = (): never =>
+    fail({
+      code: 'text.tokenizer',
+      subject: folder,
+      found: 'no tokenizer.json and no vocab.txt',
+      expected: 'a tokenizer, or rows with "inputIds"',
+    });
+  return {
+    encode: refuse,
+    encodeWords: refuse,
+    encodeWindows: refuse,
+    tokenOf: () => undefined,
+    idOf: () => undefined,
+    vocabularySize: 0,
+    modelMaxLength: Number.POSITIVE_INFINITY,
+    padId: -1,
+    clsId: -1,
+    sepId: -1,
+    maskId: -1,
+    unkId: -1,
+    padToken: undefined,
+    specialTokens: { single: 0, pair: 0 },
+  };
+}

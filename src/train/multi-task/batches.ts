@@ -1,0 +1,92 @@
+import { z } from 'zod';
+import {
+  createTaskSampler,
+  createUncertaintySampler,
+  type TaskPick,
+  type TaskSamplerState,
+  type UncertaintyState,
+} from '../../batch/index.ts';
+import type { TaskUnit } from './data.ts';
+import type { MultiTaskModel } from './model.ts';
+import type { MultiTaskSettings } from './settings.ts';
+import { deviation, hasEntropy, type UncertaintyMeter } from './uncertainty.ts';
+
+const count = z.number().int().nonnegative();
+const pick = z.object({ task: count, row: count });
+
+/** The state of either kind of sampler, as it lies in a file. */
+export const samplerStateSchema = z.union([
+  z.strictObject({ epoch: count, batch: count, drawn: z.array(count) }),
+  z.strictObject({ step: count, passes: count, drawn: z.array(count), pending: z.array(z.array(pick)), chosen: z.array(count) }),
+]);
+
+export type AnySamplerState = TaskSamplerState | UncertaintyState;
+
+/** Batches of units of several tasks, whichever sampler chooses them. */
+export interface TaskBatches {
+  readonly batchesPerEpoch: number;
+  next(): Promise<{ readonly batch: readonly TaskUnit[]; readonly rows: readonly (readonly number[])[]; readonly epoch: number }>;
+  state(): AnySamplerState;
+  /** What choosing took, where rows are scored for it. */
+  scoring(): { readonly seconds: number; readonly candidates: readonly number[]; readonly chosen: readonly number[] } | undefined;
+}
+
+/** Samples units (rows, or windows of rows) as the settings say. `meter` scores candidates for uncertainty sampling. */
+export function createTaskBatches(
+  model: MultiTaskModel,
+  units: readonly (readonly TaskUnit[])[],
+  settings: MultiTaskSettings,
+  meter: UncertaintyMeter | undefined,
+  state: AnySamplerState | undefined,
+): TaskBatches {
+  const lengths = units.map((own) => Int32Array.from(own, ({ length }) => length));
+  const unitOf = ({ task, row }: TaskPick) => (units[task] as readonly TaskUnit[])[row] as TaskUnit;
+  const given = ({ picks, epoch }: { readonly picks: readonly TaskPick[]; readonly epoch: number }) => ({
+    batch: picks.map(unitOf),
+    rows: units.map((_, task) => picks.flatMap((one) => (one.task === task ? [unitOf(one).row] : []))),
+    epoch,
+  });
+  if (settings.sampler !== 'uncertainty' || !meter) {
+    const { batchSize, temperature, epochs, seed, sampler: rule } = settings;
+    const options = { lengths, batchSize, temperature, epochs, seed, oneTask: model.attachment.oneTaskRuns === true };
+    const sampler = createTaskSampler(
+      { ...options, rule: rule === 'uncertainty' ? 'proportional' : rule },
+      state as TaskSamplerState | undefined,
+    );
+    return {
+      batchesPerEpoch: sampler.batchesPerEpoch,
+      next: async () => given(sampler.next()),
+      state: () => sampler.state(),
+      scoring: () => undefined,
+    };
+  }
+  const lender = model.heads.findIndex(({ name }) => name === LENDER);
+  const sampler = createUncertaintySampler(
+    {
+      lengths,
+      batchSize: settings.batchSize,
+      candidates: settings.candidates ?? model.heads.length,
+      refresh: settings.refresh,
+      seed: settings.seed,
+      hasEntropy: model.heads.map(hasEntropy),
+      withoutEntropy:
+        settings.regressionScore === 'published' ? { rule: 'published', lender: lender < 0 ? undefined : lender } : { rule: 'quantile' },
+      uncertaintyOf: (picks, pass) => meter.of(picks.map(unitOf), pass),
+    },
+    state as UncertaintyState | undefined,
+  );
+  return {
+    batchesPerEpoch: sampler.batchesPerEpoch,
+    next: async () => given(await sampler.next()),
+    state: () => sampler.state(),
+    scoring: () => ({ seconds: sampler.seconds, candidates: sampler.state().drawn, chosen: sampler.state().chosen }),
+  };
+}
+
+/** In the published code regression takes the scores of this task. */
+const LENDER = 'mrpc';
+
+/** Standard deviations of the labels of regression tasks, by task; 0 for others. */
+export function labelDeviations(units: readonly (readonly TaskUnit[])[]): number[] {
+  return units.map((own) => deviation(own.flatMap(({ target }) => (target?.kind === 'number' ? [target.value] : []))));
+}

@@ -1,0 +1,170 @@
+import { fail } from '../../base/errors.ts';
+import { type Files, joinPath } from '../../base/files.ts';
+import { asFloat32, type Tensor } from '../../base/tensor.ts';
+import { type Encoder, loadEncoder, readWeightIndex } from '../../encoders/index.ts';
+import { isJsonObject, type Json, readJson } from '../../formats/json.ts';
+import { readSafetensors, readTensor, type TensorIndex, writeSafetensors } from '../../formats/safetensors.ts';
+import {
+  attachCaMtl,
+  type CaMtlAttachment,
+  type CaMtlConfig,
+  caMtlConfig,
+  checkCaMtlConfig,
+  fromPublishedName,
+  isCaMtlName,
+} from '../../methods/index.ts';
+import { checkHeadConfig, type Head, headParameters } from '../../objectives/index.ts';
+import type { MultiTaskModel } from './model.ts';
+
+/** A CA-MTL model as it lies in a folder: encoder, attachment, a head for each task, and the tensors of the last two. */
+export interface SavedCaMtl extends MultiTaskModel {
+  readonly attachment: CaMtlAttachment;
+  /** By full name; those of the encoder are in `encoder.weights`. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  /** What the rows of each task look like to the encoder, by the task's name, where that is known: see {@link taskFeatures}. */
+  readonly features?: ReadonlyMap<string, Tensor>;
+}
+
+/** Says that a folder is ours: the method's configuration, and by task id each task's name and head. */
+const CONFIG = 'ca_mtl_config.json';
+const FEATURES = 'task_features.safetensors';
+
+/**
+ * Writes config.json of the encoder, `model.safetensors` with every tensor by its full name (those of `tensors` in place of
+ * the encoder's), task_features.safetensors where there are features, and ca_mtl_config.json last. Tokenizer files are the
+ * caller's to copy.
+ */
+export async function saveCaMtl(files: Files, folder: string, model: SavedCaMtl): Promise<void> {
+  const { encoder, attachment, heads, tensors, features } = model;
+  const all: [string, Tensor][] = [];
+  for (const [name, weight] of encoder.weights) all.push([name, tensors.get(name) ?? (await weight.read())]);
+  for (const { name } of addedOf(model)) all.push([name, tensors.get(name) ?? missing(name, 'the model to save')]);
+  await files.write(joinPath(folder, 'model.safetensors'), writeSafetensors(all, { format: 'pt' }));
+  const { torch_dtype: _old, dtype: _new, ca_mtl: _published, ...fields } = encoder.fields;
+  await files.write(joinPath(folder, 'config.json'), json(fields));
+  if (features) await files.write(joinPath(folder, FEATURES), writeSafetensors([...features], { format: 'pt' }));
+  const tasks = heads.map(({ name, config }) => ({ name, head: config }));
+  await files.write(joinPath(folder, CONFIG), json({ ...attachment.plan.config, tasks }));
+}
+
+/**
+ * Reads a folder of {@link saveCaMtl}, or one of the published code: config.json of its encoder and `pytorch_model.bin` (or the
+ * same tensors in another format).
+ * @throws encoder.weights for a file that is no CA-MTL model; method.config, head.config, encoder.config, file.*
+ */
+export async function loadCaMtl(files: Files, folder: string): Promise<SavedCaMtl> {
+  const index = await readWeightIndex(files, folder);
+  const rename = (key: string) => (isCaMtlName(key) || /^(heads|decoders)\./.test(key) ? undefined : fromPublishedName(key, String));
+  const encoder = await loadEncoder(files, folder, { rename });
+  const path = joinPath(folder, CONFIG);
+  const { config, heads } = (await files.kind(path)) === 'file' ? ours(await readJson(files, path), path) : published(index, encoder);
+  const attachment = attachCaMtl(config, { encoder: encoder.config, family: encoder.family, tasks: heads.length });
+  const model = { encoder, attachment, heads };
+  const renamed = new Map(
+    [...index.tensors].map(([key, entry]) => [fromPublishedName(key, (task) => `heads.${heads[task]?.name}.1`), entry]),
+  );
+  const tensors = new Map<string, Tensor>();
+  for (const { name, shape } of addedOf(model)) {
+    const subject = `${index.path}: ${name}`;
+    const entry = renamed.get(name) ?? missing(name, index.path);
+    if (String(entry.shape) !== String(shape))
+      fail({
+        code: 'encoder.weights',
+        subject,
+        found: `[${entry.shape}]`,
+        expected: `[${shape}]`,
+        next: `${CONFIG} belongs to another model.`,
+      });
+    tensors.set(name, { dtype: 'float32', shape, data: asFloat32(await readTensor(files, entry), subject) });
+  }
+  const features = await featuresIn(files, joinPath(folder, FEATURES), model);
+  return { ...model, tensors, ...(features && { features }) };
+}
+
+async function featuresIn(
+  files: Files,
+  path: string,
+  { encoder, heads }: MultiTaskModel,
+): Promise<ReadonlyMap<string, Tensor> | undefined> {
+  if ((await files.kind(path)) !== 'file') return undefined;
+  const { tensors } = await readSafetensors(files, path);
+  for (const { name } of heads) {
+    const feature = tensors.get(name);
+    if (feature && (feature.dtype !== 'float32' || String(feature.shape) !== String([encoder.config.hidden])))
+      fail({
+        code: 'encoder.weights',
+        subject: `${path}: ${name}`,
+        found: `${feature.dtype} [${feature.shape}]`,
+        expected: `float32 [${encoder.config.hidden}]`,
+        next: 'The file belongs to another model: remove it, and tasks that are added begin as the one whose head is most alike.',
+      });
+  }
+  return tensors;
+}
+
+function addedOf({ attachment, heads, encoder }: MultiTaskModel & { readonly attachment: CaMtlAttachment }) {
+  return [...attachment.added, ...heads.flatMap((head) => headParameters(head, encoder.config.hidden))];
+}
+
+function missing(name: string, subject: string): never {
+  return fail({ code: 'encoder.weights', subject, found: `no ${name}`, expected: 'all tensors of a CA-MTL model' });
+}
+
+function json(value: unknown): string {
+  return `${JSON.stringify(value, null, 2)}\n`;
+}
+
+interface Described {
+  readonly config: CaMtlConfig;
+  readonly heads: readonly Head[];
+}
+
+function ours(raw: Json, path: string): Described {
+  if (!isJsonObject(raw)) return fail({ code: 'method.config', subject: path, found: 'no JSON object', expected: 'an object' });
+  const { tasks, ...config } = raw;
+  if (!Array.isArray(tasks))
+    return fail({ code: 'method.config', subject: path, found: 'no list of tasks', expected: "a list under 'tasks'" });
+  const heads = tasks.map((task, i): Head => {
+    if (!isJsonObject(task) || typeof task.name !== 'string')
+      return fail({
+        code: 'head.config',
+        subject: `${path}: task ${i}`,
+        found: JSON.stringify(task),
+        expected: "an object with 'name' and 'head'",
+      });
+    return { name: task.name, config: checkHeadConfig(task.head, `${path}: task '${task.name}'`) };
+  });
+  return { config: checkCaMtlConfig(config, path), heads };
+}
+
+/**
+ * Of a published model, variant, length and numbers of tasks and classes follow from the tensors; names of tasks and what was
+ * frozen are read from a `ca_mtl` block in config.json: task0, task1, … and nothing without one.
+ */
+function published(index: TensorIndex, { fields }: Encoder): Described {
+  const block = isJsonObject(fields.ca_mtl) ? fields.ca_mtl : {};
+  const decoders = shapesOf(index, /^decoders\.(\d+)\.model\.weight$/);
+  const [length] = shapesOf(index, /\.layer\.(\d+)\.(?:new_)?attention\.self\.random_weight_matrix$/).get(0) ?? [];
+  if (decoders.size === 0) return missing('decoders.0.model.weight', index.path);
+  if (length === undefined) return missing('random_weight_matrix', index.path);
+  const names = Array.isArray(block.tasks) ? block.tasks.map((task) => (isJsonObject(task) ? task.name : undefined)) : [];
+  const heads = Array.from({ length: decoders.size }, (_, task): Head => {
+    const name = names[task] ?? `task${task}`;
+    // One linear on the pooled vector; one output is a number, more are classes.
+    const head = { head_type: 'classification', num_labels: decoders.get(task)?.[0], use_pooler: true };
+    return { name: String(name), config: checkHeadConfig(head, `${index.path}: decoder ${task}`) };
+  });
+  const ladder = [...index.tensors.keys()].some((key) => key.includes('.adapter_layer.'));
+  const freeze = typeof block.freeze_encoder_layers === 'string' ? block.freeze_encoder_layers : 0;
+  return { config: caMtlConfig(ladder ? 'ca_mtl_large' : 'ca_mtl_base', { start: 'published', max_length: length, freeze }), heads };
+}
+
+/** Shapes of the tensors whose names fit, by the number in the name. */
+function shapesOf(index: TensorIndex, pattern: RegExp): Map<number, readonly number[]> {
+  return new Map(
+    [...index.tensors].flatMap(([key, { shape }]) => {
+      const match = pattern.exec(key);
+      return match ? [[Number(match[1]), shape] as const] : [];
+    }),
+  );
+}

@@ -1,0 +1,97 @@
+import type { Encoder } from '../../encoders/index.ts';
+import type { Task } from '../../tasks/index.ts';
+import type { Beginning, MultiTaskMethod } from './method.ts';
+import type { MultiTaskSettings } from './settings.ts';
+
+interface Best {
+  readonly step: number;
+  readonly metric: number;
+}
+
+export interface TaskSummary {
+  readonly name: string;
+  readonly task: string;
+  readonly kind: Task['kind'];
+  readonly metric: Task['metric'];
+  /** Training rows. */
+  readonly rows: number;
+  /** Rows of the train file that were left out on request. */
+  readonly leftOut: number;
+  /** Metrics by split, of the weights that are kept. */
+  readonly metrics: Readonly<Partial<Record<'validation' | 'test', Readonly<Record<string, number>>>>>;
+  /** What always giving the most frequent answer scores on the last split. */
+  readonly majority: number | undefined;
+  /** The best evaluation of this task on its own, whichever weights are kept. */
+  readonly best: Best | undefined;
+  /** The earlier task that it began as, where it was added to a model. */
+  readonly begins?: Beginning;
+}
+
+export interface MultiTaskSummary {
+  readonly method: string;
+  /** Numbers that trained, heads among them. */
+  readonly parameters: number;
+  readonly encoderParameters: number;
+  /** Numbers of the whole model: the encoder's, and all that was added. */
+  readonly size: number;
+  readonly steps: number;
+  /** By the mean over tasks. */
+  readonly best: Best | undefined;
+  readonly stoppedEarly: boolean;
+  readonly tasks: readonly TaskSummary[];
+  /** What uncertainty sampling took, and the rows it looked at and chose, by task. */
+  readonly sampling:
+    | {
+        readonly seconds: number;
+        readonly shareOfTime: number;
+        readonly candidates: Readonly<Record<string, number>>;
+        readonly chosen: Readonly<Record<string, number>>;
+      }
+    | undefined;
+  readonly seconds: number;
+}
+
+/** The README.md of a model of several tasks. */
+export function multiTaskCard(
+  { parameters, encoderParameters, size, steps, seconds, tasks, best }: MultiTaskSummary,
+  given: readonly Task[],
+  encoder: Encoder,
+  method: MultiTaskMethod,
+  settings: MultiTaskSettings,
+): string {
+  const score = (value: number | undefined) => (value === undefined ? '' : value.toFixed(4));
+  const rows = tasks.map(
+    ({ name, kind, metric, metrics, majority }) =>
+      `| ${name} | ${kind} | ${metric} | ${score(metrics.validation?.[metric])} | ${score(metrics.test?.[metric])} | ${score(majority)} |`,
+  );
+  const licences = given.map(({ name, card }) => `${name}: ${String(card.licence ?? card.license ?? 'not stated')}`);
+  const alone = method.kind !== 'ca_mtl' && !method.trainsEncoder;
+  return `---
+library_name: multigraft
+base_model: ${encoder.name}
+tags: [multi-task]
+---
+# ${tasks.map(({ name }) => name).join(', ')}
+
+One model for ${tasks.length} tasks: \`${method.text}\` on the encoder ${encoder.name}, ${parameters.toLocaleString('en')} trained numbers. All of it
+has ${(size / encoderParameters).toFixed(3)} times the numbers of the encoder; a fine-tuned encoder for each task has ${tasks.length} times.
+
+| task | kind | metric | validation | test | most frequent answer (accuracy) |
+| --- | --- | --- | --- | --- | --- |
+${rows.join('\n')}
+
+Trained for ${steps} steps in ${seconds.toFixed(0)} s${best ? `; these are the weights of step ${best.step}` : ''}.
+Licences of the training data: ${licences.join('; ')}.
+
+## Use
+\`\`\`
+multigraft predict ${alone ? '--model ENCODER --adapter .' : '--model .'} --input rows.jsonl --output answers.jsonl
+\`\`\`
+Each row names its task: \`{"task": "${tasks[0]?.name}", …}\`.
+
+## Settings
+\`\`\`json
+${JSON.stringify(settings, null, 1)}
+\`\`\`
+`;
+}

@@ -1,0 +1,91 @@
+import { fail } from '../../base/errors.ts';
+import { elementCount, type Tensor } from '../../base/tensor.ts';
+import { add, constant, input } from '../../graph/index.ts';
+import { attachCaMtl, type CaMtlAttachment, graftCaMtl } from '../../methods/index.ts';
+import type { ParameterSpec } from '../../nn/index.ts';
+import { type Head, labelsOf } from '../../objectives/index.ts';
+import { kindOf } from '../head-task.ts';
+import type { SavedCaMtl } from './ca-mtl-folder.ts';
+import type { Beginning, MultiTaskMethod } from './method.ts';
+import { cosine } from './task-features.ts';
+
+/**
+ * Adds tasks to a trained CA-MTL model: for each a row of the task embeddings and a head train, all else keeps its value, so
+ * that what the model answers to the tasks before stays the same bit by bit. A new row begins as that of the task named
+ * `like`, or of the one whose rows are most alike: the largest cosine of the features that were saved with the model. Where
+ * there are none, as in published models, the head decides: the same labels, else the same kind and number of outputs, else
+ * the kind, else the first.
+ * @throws usage.value for an unknown `like`
+ */
+export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: string } = {}): MultiTaskMethod {
+  const { attachment: trained, heads: known, tensors } = saved;
+  const { config, context } = trained.plan;
+  if (like !== undefined && known.every(({ name }) => name !== like))
+    fail({ code: 'usage.value', subject: '--like', found: like, expected: `one of ${known.map(({ name }) => name).join(', ')}` });
+  const grown = (count: number) => attachCaMtl(config, { ...context, tasks: known.length + count });
+  return {
+    text: trained.text,
+    kind: 'ca_mtl',
+    trainsEncoder: true,
+    base: saved,
+    attach(_, names): CaMtlAttachment {
+      const whole = grown(names.length);
+      const table = tableOf(whole);
+      const taskIds = input('taskIds', 'int32', ['B']);
+      const shift = constant({ dtype: 'int32', shape: [], data: Int32Array.of(known.length) });
+      return {
+        ...whole,
+        taskIds,
+        trainsEncoder: false,
+        // Decay would move the rows of other tasks, whose gradients are zero.
+        parameters: [{ ...table, decay: false }],
+        graft: (parameters) => graftCaMtl({ ...whole, taskIds: add(taskIds, shift) }, parameters),
+        start: { anew: new Map(), copies: new Map(), frozen: whole.added.filter(({ name }) => name !== table.name) },
+      };
+    },
+    initial(heads, features) {
+      const table = tableOf(grown(heads.length));
+      const before = tensors.get(table.name) as Tensor;
+      const width = table.shape[1] as number;
+      const data = new Float32Array(elementCount(table.shape));
+      data.set(before.data as Float32Array);
+      const begins = heads.map((head, i) => beginning(saved, like, head, features[i] as Tensor));
+      begins.forEach(({ as }, i) => {
+        const from = known.findIndex(({ name }) => name === as);
+        data.set((before.data as Float32Array).subarray(from * width, (from + 1) * width), (known.length + i) * width);
+      });
+      return { parameters: new Map([...tensors, [table.name, { ...before, shape: table.shape, data }]]), begins };
+    },
+    complete: ({ encoder, heads }, parameters) => ({
+      model: { encoder, attachment: grown(heads.length), heads: [...known, ...heads] },
+      parameters: new Map([...tensors, ...parameters]),
+    }),
+  };
+}
+
+function tableOf({ added }: CaMtlAttachment): ParameterSpec {
+  return added.find(({ name }) => name.endsWith('task_type_embeddings.weight')) as ParameterSpec;
+}
+
+function beginning({ heads: known, features }: SavedCaMtl, like: string | undefined, head: Head, feature: Tensor): Beginning {
+  const cosines = known.flatMap(({ name }): [string, number][] => {
+    const own = features?.get(name);
+    return own ? [[name, cosine(feature, own)]] : [];
+  });
+  const similarities = cosines.length > 0 ? { similarities: Object.fromEntries(cosines) } : {};
+  if (like !== undefined) return { as: like, by: 'choice', ...similarities };
+  if (cosines.length < known.length) return { as: (known[mostAlike(head, known)] as Head).name, by: 'head' };
+  const [nearest] = cosines.toSorted(([, a], [, b]) => b - a) as [[string, number]];
+  return { as: nearest[0], by: 'features', ...similarities };
+}
+
+function mostAlike(head: Head, known: readonly Head[]): number {
+  const outputs = ({ config }: Head) => config.num_labels ?? config.num_choices;
+  const likeness = known.map((other): number => {
+    if (kindOf(other) !== kindOf(head)) return 0;
+    const labels = labelsOf(head);
+    if (labels.length > 0 && String(labels) === String(labelsOf(other))) return 3;
+    return outputs(other) === outputs(head) ? 2 : 1;
+  });
+  return likeness.indexOf(Math.max(...likeness));
+}

@@ -1,0 +1,216 @@
+import { z } from 'zod';
+import { fail } from '../../base/errors.ts';
+import { baseName, type Files, joinPath } from '../../base/files.ts';
+import type { Tensor } from '../../base/tensor.ts';
+import { type HeadTraining, loadAdapter, loadHead, saveAdapter, saveEncoder, saveHead } from '../../checkpoint/index.ts';
+import { loadEncoder } from '../../encoders/index.ts';
+import { isJsonObject, type Json, readJson } from '../../formats/json.ts';
+import {
+  attach,
+  attachPerTask,
+  type CaMtlAttachment,
+  type ConfiguredMethod,
+  configureMethod,
+  namesAmongTasks,
+  SHARED_NAME,
+} from '../../methods/index.ts';
+import { type Head, headParameters } from '../../objectives/index.ts';
+import { withLabels } from '../head-task.ts';
+import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
+import type { MultiTaskMethod } from './method.ts';
+import type { MultiTaskModel } from './model.ts';
+
+/** A model of several tasks as it lies in a folder. */
+export interface SavedMultiTask extends MultiTaskModel {
+  /** By full name: everything that is not the encoder's. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  /** How each task was trained, as far as that is known. */
+  readonly training: readonly HeadTraining[];
+  readonly notes: readonly string[];
+}
+
+/** Lists the tasks of a folder that holds a folder for each. */
+const CONFIG = 'multitask_config.json';
+const CA_MTL = 'ca_mtl_config.json';
+const TOKENIZER = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'vocab.txt'];
+
+const schema = z.object({
+  version: z.literal(1),
+  method: z.string(),
+  kind: z.enum(['shared', 'per_task', 'encoder']),
+  /** Whether the encoder lies beside it; else the one it was trained on must be given. */
+  encoder: z.boolean(),
+  tasks: z.array(z.string()).min(1),
+});
+
+export interface SavingMultiTask {
+  readonly method: MultiTaskMethod;
+  readonly model: MultiTaskModel;
+  /** What was trained, by full name, and what was drawn. */
+  readonly parameters: ReadonlyMap<string, Tensor>;
+  readonly training: readonly HeadTraining[];
+  /** By the task's name; kept with CA-MTL alone, to which tasks can be added. */
+  readonly features?: ReadonlyMap<string, Tensor>;
+}
+
+/**
+ * Writes a trained model: CA-MTL in one folder, as {@link saveCaMtl}; else the encoder where it was trained, for each task a
+ * folder of its name with its head and adapter in the layout of Python's `adapters`, and multitask_config.json last.
+ */
+export async function saveMultiTask(
+  files: Files,
+  folder: string,
+  { method, model, parameters, training, features }: SavingMultiTask,
+): Promise<void> {
+  const { encoder, heads } = model;
+  const copyTokenizer = async () => {
+    for (const name of TOKENIZER)
+      if ((await files.kind(joinPath(encoder.folder, name))) === 'file')
+        await files.write(joinPath(folder, name), await files.read(joinPath(encoder.folder, name)));
+  };
+  if (method.kind === 'ca_mtl') {
+    await copyTokenizer();
+    const whole = method.complete?.(model, parameters) ?? { model, parameters };
+    return saveCaMtl(files, folder, {
+      ...whole.model,
+      attachment: whole.model.attachment as CaMtlAttachment,
+      tensors: whole.parameters,
+      ...(features && { features }),
+    });
+  }
+  const names = (wanted: (name: string) => boolean) => new Map([...parameters].filter(([name]) => wanted(name)));
+  // An adapter is made for the encoder that it was trained with.
+  const made = method.trainsEncoder ? { ...encoder, name: baseName(folder) } : encoder;
+  if (method.trainsEncoder) {
+    await saveEncoder(
+      files,
+      folder,
+      encoder,
+      names((name) => encoder.weights.has(name)),
+    );
+    await copyTokenizer();
+  }
+  for (const [task, head] of heads.entries()) {
+    const path = joinPath(folder, head.name);
+    const ofHead = headParameters(head, encoder.config.hidden).map(({ name }) => name);
+    const packed = { ...head, tensors: names((name) => ofHead.includes(name)), ...(training[task] && { training: training[task] }) };
+    if (method.kind === 'encoder') {
+      await saveHead(files, path, packed, made);
+      continue;
+    }
+    const configured = method.configured as ConfiguredMethod;
+    const name = method.kind === 'shared' ? SHARED_NAME : head.name;
+    const trained = namesAmongTasks(configured, name, { encoder: encoder.config, family: encoder.family });
+    const tensors = new Map([...trained].map(([own, inRun]) => [own, parameters.get(inRun) as Tensor]));
+    await saveAdapter(files, path, { name, method: configured, tensors, head: packed, model: made });
+  }
+  const config: z.infer<typeof schema> = {
+    version: 1,
+    method: method.text,
+    kind: method.kind,
+    encoder: method.trainsEncoder,
+    tasks: heads.map(({ name }) => name),
+  };
+  await files.write(joinPath(folder, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
+}
+
+/** Whether a folder holds a model of several tasks: one of ours, or one of CA-MTL's published code. */
+export async function isMultiTask(files: Files, folder: string): Promise<boolean> {
+  for (const name of [CONFIG, CA_MTL]) if ((await files.kind(joinPath(folder, name))) === 'file') return true;
+  const path = joinPath(folder, 'config.json');
+  if ((await files.kind(path)) !== 'file') return false;
+  const fields = await readJson(files, path);
+  return isJsonObject(fields) && isJsonObject(fields.ca_mtl);
+}
+
+/** Reads a CA-MTL model to add tasks to. @throws usage.value for other models of several tasks; what {@link loadCaMtl} throws */
+export async function loadGrowing(files: Files, folder: string): Promise<SavedCaMtl> {
+  const path = joinPath(folder, CONFIG);
+  if ((await files.kind(path)) !== 'file') return loadCaMtl(files, folder);
+  const { method } = checked(await readJson(files, path), path);
+  return fail({
+    code: 'usage.value',
+    subject: '--add',
+    found: `${folder}, a model of the method ${method}`,
+    expected: 'a CA-MTL model',
+    next: 'Train all tasks anew with the new one among them, or that one by itself: multigraft train.',
+  });
+}
+
+/**
+ * Reads a folder of {@link saveMultiTask}, or one of CA-MTL's published code. `model` is the folder of the encoder, for
+ * adapters that were trained on a frozen one.
+ * @throws usage.flag without an encoder, method.config, adapter.*, head.config, encoder.*, file.*
+ */
+export async function loadMultiTask(files: Files, folder: string, { model }: { readonly model?: string } = {}): Promise<SavedMultiTask> {
+  const path = joinPath(folder, CONFIG);
+  if ((await files.kind(path)) !== 'file') {
+    const saved = await loadCaMtl(files, folder);
+    const heads = saved.heads.map((head) => withLabels(head));
+    return {
+      ...saved,
+      heads,
+      training: heads.map(() => ({ maxLength: saved.attachment.plan.config.max_length })),
+      notes: saved.encoder.notes,
+    };
+  }
+  const { kind, encoder: beside, tasks } = checked(await readJson(files, path), path);
+  if (!beside && model === undefined)
+    fail({
+      code: 'usage.flag',
+      subject: folder,
+      found: 'adapters without an encoder',
+      expected: 'the encoder that they were trained on',
+      next: `Give --model ENCODER --adapter ${folder}.`,
+    });
+  const encoder = await loadEncoder(files, beside ? folder : (model as string));
+  const facts = { encoder: encoder.config, family: encoder.family };
+  const tensors = new Map<string, Tensor>();
+  const heads: Head[] = [];
+  const training: HeadTraining[] = [];
+  const notes = [...encoder.notes];
+  let configured: ConfiguredMethod | undefined;
+  for (const task of tasks) {
+    const place = joinPath(folder, task);
+    const adapter = kind === 'encoder' ? undefined : await loadAdapter(files, place, { encoder, head: false });
+    const head = await loadHead(files, place, { encoder, as: task });
+    configured ??= adapter?.method;
+    const inRun = adapter && kind === 'per_task' ? namesAmongTasks(adapter.method, task, facts) : undefined;
+    for (const [name, value] of [...(adapter?.tensors ?? []), ...head.tensors]) {
+      const trained = inRun?.get(name) ?? name;
+      checkShared(tensors.get(trained), value, `${place}: ${name}`, tasks[0] as string);
+      tensors.set(trained, value);
+    }
+    heads.push(withLabels({ name: task, config: head.config }));
+    training.push(head.training ?? {});
+    notes.push(...(adapter?.notes ?? []), ...head.notes);
+  }
+  const method = configured ?? configureMethod('full');
+  const attachment = kind === 'per_task' ? attachPerTask(method, tasks, facts) : attach(method, { ...facts, name: SHARED_NAME });
+  return { encoder, attachment, heads, tensors, training, notes: [...new Set(notes)] };
+}
+
+/** @throws method.config */
+function checked(raw: Json, path: string): z.infer<typeof schema> {
+  const read = schema.safeParse(raw);
+  if (read.success) return read.data;
+  const issue = read.error.issues[0];
+  return fail({
+    code: 'method.config',
+    subject: `${path}: ${issue?.path.join('.') || 'the whole'}`,
+    found: issue?.message ?? 'another form',
+    expected: 'a file as this version writes it',
+  });
+}
+
+/** What tasks share lies in the folder of each. @throws adapter.format for copies that differ */
+function checkShared(before: Tensor | undefined, { data }: Tensor, subject: string, first: string): void {
+  if (before && !before.data.every((x: number | bigint, i: number) => Object.is(x, data[i])))
+    fail({
+      code: 'adapter.format',
+      subject,
+      found: `other numbers than in ${first}`,
+      expected: 'the same, since the tasks share it',
+      next: 'The folders are of different runs: take all of one.',
+    });
+}

@@ -1,0 +1,304 @@
+import { fail, MultigraftError } from '../../base/errors.ts';
+import { type Files, joinPath } from '../../base/files.ts';
+import { elementCount, type Tensor } from '../../base/tensor.ts';
+import { asName, checkName } from '../../checkpoint/index.ts';
+import { type Encoder, loadEncoder } from '../../encoders/index.ts';
+import { computeMetrics, majorityScore } from '../../metrics/index.ts';
+import { type Head, readsOf } from '../../objectives/index.ts';
+import type { Engine } from '../../session/session.ts';
+import { classBalance, loadRows, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
+import { loadTokenizer, type Tokenizer } from '../../text/index.ts';
+import { prepare } from '../data.ts';
+import type { Exclusions } from '../exclusions.ts';
+import { digestOfEncoder, digestOfRows } from '../fingerprint.ts';
+import { shortList } from '../head-task.ts';
+import { openLog } from '../log.ts';
+import { checkOutputFolder, METRICS, recordWrites, removeEarlier } from '../output-folder.ts';
+import { removePartial } from '../run-task.ts';
+import type { TrainEvent } from '../settings.ts';
+import { multiTaskProgressSchema, runStateOf } from '../state.ts';
+import { headFor, sequenceLength, trainingOf, withDropout } from '../task-setup.ts';
+import type { Split } from '../trainer.ts';
+import { samplerStateSchema } from './batches.ts';
+import { type MultiTaskSummary, multiTaskCard, type TaskSummary } from './card.ts';
+import { saveMultiTask } from './folder.ts';
+import type { Beginning, MultiTaskMethod } from './method.ts';
+import { createMultiTaskPredictor } from './predictor.ts';
+import type { MultiTaskSettings } from './settings.ts';
+import { taskFeatures } from './task-features.ts';
+import { type MultiTaskProgress, type TaskData, trainMultiTask } from './trainer.ts';
+
+export interface RunMultiTaskOptions {
+  readonly files: Files;
+  readonly engine: Engine;
+  /** Folder of the encoder. */
+  readonly model: string;
+  readonly tasks: readonly Task[];
+  readonly method: MultiTaskMethod;
+  /** Where everything goes; nothing is written without it. */
+  readonly output?: string;
+  readonly resume?: boolean;
+  readonly overwrite?: boolean;
+  readonly headLayers?: number;
+  /** Read at most this many rows of each split of each task, or of the splits that are named. */
+  readonly limit?: number | Readonly<Partial<Record<SplitName, number>>>;
+  /** Training rows to leave out, as of {@link readExclusions}; tasks that are not of this run may stand in it. */
+  readonly exclude?: Exclusions;
+  readonly settings: MultiTaskSettings;
+  readonly log?: string;
+  readonly onEvent?: (event: TrainEvent) => void;
+  readonly signal?: AbortSignal;
+}
+
+interface Loaded extends TaskData {
+  readonly name: string;
+  readonly test: Split | undefined;
+  readonly maxLength: number;
+}
+
+/**
+ * Trains one model on several tasks, scores every one of them beside its most frequent answer, and saves the model with a card.
+ * @throws usage.*, adapter.duplicate, task.*, train.*
+ */
+export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiTaskSummary> {
+  const { files, engine, method, settings, output, onEvent, signal } = options;
+  const started = performance.now();
+  const names = namesOf(options.tasks, method);
+  if (output !== undefined) for (const task of options.tasks) await checkOutputFolder(files, output, { ...options, task });
+  const encoder = method.base?.encoder ?? (await loadEncoder(files, options.model, { checkFinite: true }));
+  const tokenizer = await loadTokenizer(files, options.model);
+  const note = (text: string) => onEvent?.({ type: 'note', text });
+  for (const text of encoder.notes) note(text);
+  const tasks: Loaded[] = [];
+  for (const [i, task] of options.tasks.entries())
+    tasks.push(await load(options, task, { name: names[i] as string, encoder, tokenizer, note }));
+  noteSizes(tasks, settings, note);
+  if (options.exclude && options.tasks.every(({ name }) => !options.exclude?.has(name)))
+    note(`No rows are left out: the list has ${shortList([...options.exclude.keys()])}, and none of these tasks trains.`);
+
+  const heads = tasks.map(({ task, name, train }) => headOf(options, task, name, train.rows, encoder));
+  const tokens = Math.max(...tasks.map(({ maxLength }) => maxLength));
+  const attachment = method.attach(encoder, names, tokens);
+  const model = { encoder: withDropout(encoder, settings.dropout), attachment, heads };
+
+  const { saveEvery: _, ...decisive } = settings;
+  const run = { model: encoder.name, tasks: options.tasks.map(({ name }) => name), method: method.text, ...decisive };
+  const logPath = options.log ?? (output === undefined ? undefined : joinPath(output, 'log.jsonl'));
+  const digests: Record<string, unknown> = {};
+  for (const { name, train, validation } of tasks) {
+    digests[`training rows of ${name}`] = await digestOfRows(train.prepared);
+    digests[`validation rows of ${name}`] = validation ? await digestOfRows(validation.prepared) : null;
+  }
+  const fingerprint = {
+    ...run,
+    ...Object.fromEntries(heads.map(({ name, config }) => [`head of ${name}`, config])),
+    trainsEncoder: method.trainsEncoder,
+    log: options.log ?? null,
+    encoder: await digestOfEncoder(encoder),
+    adds: method.base ? method.base.heads.map(({ name }) => name) : null,
+    ...digests,
+  };
+  const state =
+    output === undefined
+      ? undefined
+      : runStateOf<MultiTaskProgress>(files, output, fingerprint, multiTaskProgressSchema(samplerStateSchema));
+  if (options.resume && !state)
+    fail({ code: 'usage.value', subject: '--resume', found: 'no --output', expected: 'the folder of the run to resume' });
+  const before = options.resume ? await state?.load() : undefined;
+  const resume = before?.saved;
+  if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced.`);
+  const log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
+
+  const featuresOf = (trained: ReadonlyMap<string, Tensor>) =>
+    taskFeatures(
+      engine,
+      encoder,
+      trained,
+      tasks.map(({ train }) => train.prepared.units),
+    );
+  // What a model that grows reads of its encoder does not change any more.
+  const ofBase = method.base && (await featuresOf(method.base.tensors));
+  const first = method.initial?.(heads, ofBase ?? []);
+  for (const [i, begins] of (first?.begins ?? []).entries()) note(`${names[i]} ${beginningText(begins)}.`);
+  const result = await trainMultiTask({
+    engine,
+    model,
+    tasks,
+    settings,
+    ...(first && { initial: first.parameters }),
+    ...(resume && { resume }),
+    ...(signal && { signal }),
+    async onEvent(event) {
+      await log?.write(event);
+      onEvent?.(event);
+    },
+    ...(state && { save: async (saved) => state.save(saved, await (log?.length() ?? 0)) }),
+  }).catch(async (error) => {
+    // Nothing was begun: the same command with other settings must not meet an unfinished run.
+    if (!before && error instanceof MultigraftError && error.code === 'train.memory') await state?.remove();
+    throw error;
+  });
+
+  const predictor = await createMultiTaskPredictor(engine, model, { fixed: result.parameters });
+  const summaries: TaskSummary[] = [];
+  for (const [i, { name, task, train, validation, test }] of tasks.entries()) {
+    const score = async ({ rows, prepared }: Split) => {
+      const answers = await predictor.answers(
+        rows,
+        prepared.units.map((unit) => ({ ...unit, task: i })),
+      );
+      return computeMetrics(
+        task,
+        answers.map(({ prediction }) => prediction),
+        rows,
+      ).values as Record<string, number>;
+    };
+    const last = test ?? validation;
+    summaries.push({
+      name,
+      task: task.name,
+      kind: task.kind,
+      metric: task.metric,
+      rows: train.rows.length,
+      leftOut: options.exclude?.get(task.name)?.size ?? 0,
+      metrics: { ...(validation && { validation: await score(validation) }), ...(test && { test: await score(test) }) },
+      majority: last && majorityScore(task, last.rows, train.rows)?.accuracy,
+      best: result.bests[i] ?? undefined,
+      ...(first && { begins: first.begins[i] as Beginning }),
+    });
+  }
+  await predictor.release();
+  const { scoring } = result;
+  const byName = (counts: readonly number[]) => Object.fromEntries(names.map((name, i) => [name, counts[i] as number]));
+  const numbersIn = (all: readonly { readonly shape: readonly number[] }[]) => all.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const encoderParameters = numbersIn([...encoder.weights.values()]);
+  const summary: MultiTaskSummary = {
+    method: method.text,
+    parameters: result.trained,
+    encoderParameters,
+    size: encoderParameters + numbersIn([...result.parameters].flatMap(([name, value]) => (encoder.weights.has(name) ? [] : [value]))),
+    steps: result.steps,
+    best: result.best,
+    stoppedEarly: result.stoppedEarly,
+    tasks: summaries,
+    sampling: scoring && {
+      seconds: scoring.seconds,
+      shareOfTime: scoring.seconds / result.seconds,
+      candidates: byName(scoring.candidates),
+      chosen: byName(scoring.chosen),
+    },
+    seconds: (performance.now() - started) / 1000,
+  };
+  if (output !== undefined) {
+    const written = recordWrites(files);
+    const training = tasks.map(({ train, maxLength }) => trainingOf(train.rows, maxLength));
+    const features = method.kind === 'ca_mtl' ? (ofBase ?? (await featuresOf(result.parameters))) : [];
+    const known = new Map([...(method.base?.features ?? []), ...features.map((value, i) => [names[i] as string, value] as const)]);
+    await saveMultiTask(written.files, output, { method, model, parameters: result.parameters, training, features: known });
+    const list = written.namesIn(output);
+    await removeEarlier(files, output, list);
+    await files.write(joinPath(output, METRICS), `${JSON.stringify({ ...summary, settings: run, files: list }, null, 1)}\n`);
+    const rate = settings.learningRate ?? attachment.learningRate;
+    await files.write(
+      joinPath(output, 'README.md'),
+      multiTaskCard(summary, options.tasks, encoder, method, { ...settings, learningRate: rate }),
+    );
+    await state?.remove();
+    await removePartial(files, output);
+  }
+  return summary;
+}
+
+/** Whom a new task begins as, and how alike the rows are. */
+function beginningText({ as, by, similarities = {} }: Beginning): string {
+  const cosines = Object.entries(similarities)
+    .toSorted(([, a], [, b]) => b - a)
+    .map(([name, value]) => `${name} ${value.toFixed(3)}`);
+  const why = { choice: 'as asked for', features: 'whose rows are the most alike', head: 'whose head is the most alike' }[by];
+  return `begins as ${as}, ${why}${cosines.length > 0 ? ` (cosines: ${shortList(cosines)})` : ''}`;
+}
+
+/** Folders that a run makes for itself. */
+const TAKEN = ['state', 'shared'];
+
+/** @throws usage.flag, usage.value, adapter.duplicate */
+function namesOf(tasks: readonly Task[], { base }: MultiTaskMethod): string[] {
+  if (tasks.length < (base ? 1 : 2))
+    fail({
+      code: 'usage.flag',
+      subject: '--task',
+      found: tasks.length === 0 ? 'none' : 'one task',
+      expected: base ? 'one or more' : 'two or more',
+      next: 'Give --task for each; multigraft train learns one.',
+    });
+  const names = tasks.map((task) => checkName(asName(task.name), 'task', 'Give the task another name in its card.', 'usage.value'));
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
+  if (twice !== undefined)
+    fail({ code: 'adapter.duplicate', subject: '--task', found: `two tasks named '${twice}'`, expected: 'tasks of different names' });
+  const known = names.find((name) => base?.heads.some((head) => head.name === name));
+  if (known !== undefined)
+    fail({ code: 'adapter.duplicate', subject: '--task', found: `'${known}', which the model has learnt`, expected: 'a new task' });
+  const taken = names.find((name) => TAKEN.includes(name));
+  if (taken !== undefined)
+    fail({ code: 'usage.value', subject: '--task', found: `a task named '${taken}'`, expected: `any name but ${TAKEN.join(' and ')}` });
+  return names;
+}
+
+interface Setting {
+  readonly name: string;
+  readonly encoder: Encoder;
+  readonly tokenizer: Tokenizer;
+  readonly note: (text: string) => void;
+}
+
+/** @throws task.empty for one class only */
+async function load(options: RunMultiTaskOptions, task: Task, { name, encoder, tokenizer, note }: Setting): Promise<Loaded> {
+  const { files, limit, settings } = options;
+  const most = options.method.base?.attachment.plan.config.max_length;
+  const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength ?? most, task.kind);
+  if (most !== undefined && maxLength > most)
+    fail({ code: 'usage.value', subject: '--max-length', found: `${maxLength}`, expected: `at most ${most}, as the model was made for` });
+  const exclude = options.exclude?.get(task.name);
+  const split = async (which: SplitName): Promise<Split> => {
+    const rowsOf = typeof limit === 'object' ? limit[which] : limit;
+    const rows = await loadRows(files, task, which, { ...(rowsOf && { limit: rowsOf }), ...(which === 'train' && exclude && { exclude }) });
+    const prepared = prepare(rows, { task, tokenizer, maxLength });
+    if (prepared.truncated)
+      note(`${name}: ${prepared.truncated} of ${rows.length} ${which} rows are longer than ${maxLength} tokens and were cut.`);
+    return { rows, prepared };
+  };
+  const train = await split('train');
+  const balance = task.kind === 'classification' ? classBalance(task, train.rows) : undefined;
+  if (balance?.majority === 1)
+    fail({
+      code: 'task.empty',
+      subject: `the training rows of ${task.name}`,
+      found: `${train.rows.length} rows, all of the class ${Object.keys(balance.counts).find((label) => balance.counts[label])}`,
+      expected: 'two classes or more',
+      next: 'Leave the task out, correct its rows, or raise --limit.',
+    });
+  const validation = task.files.validation ? await split('validation') : undefined;
+  if (!validation) note(`${name} has no validation rows: it does not take part in choosing the weights to keep.`);
+  return { name, task, maxLength, train, validation, test: task.files.test ? await split('test') : undefined };
+}
+
+/** For adapters the heads are those of single tasks; where the encoder trains, a linear on its pooled vector, as published. */
+function headOf({ method, headLayers }: RunMultiTaskOptions, task: Task, name: string, rows: readonly Row[], encoder: Encoder): Head {
+  if (method.kind === 'shared' || method.kind === 'per_task') return headFor(task, name, rows, headLayers);
+  const head = headFor(task, name, rows, headLayers ?? 1);
+  const { family, weights } = encoder;
+  const pooled = readsOf(head) === 'first' && weights.has(`${family.prefix}${family.names.pooler}.weight`);
+  return { ...head, config: { ...head.config, use_pooler: pooled } };
+}
+
+const WILD = 100;
+
+function noteSizes(tasks: readonly Loaded[], { sampler }: MultiTaskSettings, note: (text: string) => void): void {
+  const sorted = tasks.toSorted((a, b) => a.train.rows.length - b.train.rows.length);
+  const [smallest, largest] = [sorted[0], sorted.at(-1)] as [Loaded, Loaded];
+  const ratio = largest.train.rows.length / smallest.train.rows.length;
+  if (sampler === 'proportional' && ratio > WILD)
+    note(
+      `${largest.name} has ${Math.round(ratio)} times the rows of ${smallest.name}, which trains as much less: --sampler annealed or temperature evens that out.`,
+    );
+}

@@ -1,0 +1,261 @@
+import { fail } from '../../base/errors.ts';
+import { createRandom } from '../../base/random.ts';
+import type { Tensor } from '../../base/tensor.ts';
+import { createSampler, type SamplerState } from '../../batch/index.ts';
+import { drawEncoder, type Encoder, type EncoderConfig, type EncoderFamily, encoderShapes } from '../../encoders/index.ts';
+import { gather, gemm, input, logSoftmax, matmul, mul, neg, pick, reduceSum, reshape, scalar, sub, type Value } from '../../graph/index.ts';
+import { activation, norm, type ParameterSpec, parameters, planDropout } from '../../nn/index.ts';
+import type { Engine, Feeds } from '../../session/session.ts';
+import type { Encoding, Tokenizer } from '../../text/index.ts';
+import { ADAMW, ParameterStore, scheduleFactor } from '../../update/index.ts';
+import { pause } from '../pace.ts';
+import type { TrainEvent } from '../settings.ts';
+import { compileStep, type Goal } from '../step.ts';
+import { stepEvents } from '../step-events.ts';
+import { type Sample, wordTokens } from '../words.ts';
+import { maskTokens } from './masking.ts';
+import { createTeacher, type Teacher, wordTargets } from './teacher.ts';
+
+export interface PretrainOptions {
+  readonly engine: Engine;
+  readonly family: EncoderFamily;
+  readonly config: EncoderConfig;
+  readonly tokenizer: Tokenizer;
+  readonly samples: readonly Sample[];
+  /** An encoder whose hidden states are to be matched; without one, masked words are to be guessed. */
+  readonly teacher?: { readonly encoder: Encoder; readonly tokenizer: Tokenizer };
+  readonly settings: PretrainSettings;
+  /** First values of the encoder's weights by full name; drawn where there are none. */
+  readonly initial?: ReadonlyMap<string, Tensor>;
+  readonly resume?: PretrainState;
+  readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
+  readonly save?: (state: PretrainState) => Promise<void>;
+  readonly signal?: AbortSignal;
+}
+
+export interface PretrainSettings {
+  readonly steps: number;
+  readonly batchSize: number;
+  readonly maxLength: number;
+  readonly learningRate: number;
+  readonly warmup: number;
+  /** Share of tokens hidden from the student; more than 0 without a teacher. */
+  readonly masking: number;
+  readonly seed: number;
+  readonly saveEvery: number;
+}
+
+export interface PretrainState {
+  readonly step: number;
+  readonly sampler: SamplerState;
+  readonly parameters: ReadonlyMap<string, Tensor>;
+}
+
+/**
+ * Pretrains an encoder from nothing: masked language modelling (Devlin et al. 2019), or distillation of a teacher's
+ * hidden states (in the manner of DistilBERT and TinyBERT, word by word, since the vocabularies differ): for each word
+ * the mean of the student's token vectors, projected, is to equal that of the teacher's; the first token's vector is to
+ * equal the teacher's mean over all tokens. Returns the encoder's own weights by full name.
+ * @throws train.stopped, train.resume, train.non-finite; text.tokenizer when the teacher splits text into other words
+ */
+export async function pretrain(options: PretrainOptions): Promise<Map<string, Tensor>> {
+  const { engine, family, config, tokenizer, samples, settings, resume, onEvent, save, signal } = options;
+  const student = await tokenize(options);
+  const teacher =
+    options.teacher && (await createTeacher(engine, options.teacher.encoder, options.teacher.tokenizer, samples, settings.maxLength));
+  const wordsOf = (row: number) => wordTokens(student[row] as Encoding, samples[row] as Sample);
+  if (teacher) await checkWords(teacher, samples.length, wordsOf);
+  const own = encoderParameters(family, config);
+  const objective = teacher ? distillation(config.hidden, teacher.width) : languageModel(family, config);
+  const store = new ParameterStore([...own, ...objective.parameters]);
+  store.initialize(settings.seed);
+  const goal = drawGoal(options, store, objective.draw);
+  const step = await compileStep(engine, goal, store, { adamw: ADAMW, accumulate: false });
+  const sampler = createSampler(
+    { lengths: Int32Array.from(student, (one) => one.inputIds.length), batchSize: settings.batchSize, shuffle: true, seed: settings.seed },
+    resume?.sampler,
+  );
+  for (const { name } of own) {
+    const start = options.initial?.get(name);
+    if (start) store.set(name, start.data as Float32Array);
+  }
+  if (resume) restore(store, resume.parameters);
+  let done = resume?.step ?? 0;
+  const eventOf = stepEvents(settings.steps);
+  try {
+    while (done < settings.steps) {
+      const { rows, epoch } = sampler.next();
+      const random = createRandom(settings.seed, done, MASKING);
+      const encodings = Array.from(rows, (row) => student[row] as Encoding);
+      const { feeds, guesses } = maskTokens(encodings, tokenizer, config, settings.masking, random);
+      const targets = teacher
+        ? wordTargets(await teacher.words(rows), Array.from(rows, wordsOf), feeds.inputIds.shape[1] as number, teacher.width)
+        : guesses;
+      const learningRate = settings.learningRate * scheduleFactor('linear', done, settings.steps, settings.warmup);
+      const { loss, gradientNorm } = await step.run([{ ...feeds, ...targets }], learningRate, done + 1);
+      done++;
+      await onEvent?.(eventOf(rows.length, { step: done, epoch, loss, learningRate, gradientNorm }));
+      await pause();
+      if (save && (done % settings.saveEvery === 0 || done === settings.steps || signal?.aborted))
+        await save({ step: done, sampler: sampler.state(), parameters: store.state() });
+      if (signal?.aborted && done < settings.steps)
+        fail({
+          code: 'train.stopped',
+          subject: `Stopped after step ${done} of ${settings.steps}`,
+          next: 'Run the same command with --resume to go on.',
+        });
+    }
+  } finally {
+    await step.release();
+    await teacher?.release();
+  }
+  return new Map(own.map(({ name }) => [name, store.get(name)]));
+}
+
+/** The stream of random numbers that hides words. */
+const MASKING = 0x3a5c;
+
+const TEXTS_PER_PAUSE = 500;
+
+async function tokenize({ tokenizer, samples, settings, onEvent, signal }: PretrainOptions): Promise<Encoding[]> {
+  await onEvent?.({ type: 'note', text: `Cutting ${samples.length} texts into tokens …` });
+  const encodings: Encoding[] = [];
+  for (const [text, pair] of samples) {
+    if (encodings.length % TEXTS_PER_PAUSE === 0) await pause();
+    if (signal?.aborted)
+      fail({ code: 'train.stopped', subject: 'Stopped before the first step', next: 'Nothing is lost: run the same command again.' });
+    encodings.push(tokenizer.encode(text, pair, { maxLength: settings.maxLength }));
+  }
+  return encodings;
+}
+
+const CHECKED = 32;
+
+/** Words that only one of the two knows teach nothing: where they are most of all words, the teacher does not fit. */
+async function checkWords(teacher: Teacher, count: number, wordsOf: (row: number) => ReadonlyMap<string, unknown>): Promise<void> {
+  const rows = Int32Array.from({ length: Math.min(count, CHECKED) }, (_, row) => row);
+  let [all, shared] = [0, 0];
+  (await teacher.words(rows)).forEach(({ keys }, row) => {
+    const own = wordsOf(row);
+    all += own.size;
+    shared += keys.filter((key) => own.has(key)).length;
+  });
+  if (shared * 2 < all)
+    fail({
+      code: 'text.tokenizer',
+      subject: 'the tokenizer of the teacher',
+      found: `${shared} of ${all} words that both split alike`,
+      expected: 'at least half of them',
+      next: 'Choose a teacher whose tokenizer splits text at spaces and punctuation, or leave out --teacher.',
+    });
+}
+
+function restore(store: ParameterStore, parameters: ReadonlyMap<string, Tensor>): void {
+  for (const part of store.state().keys()) {
+    const found = parameters.get(part)?.data.length;
+    if (found !== store.size)
+      fail({
+        code: 'train.resume',
+        subject: `the saved state, ${part}`,
+        found: `${found ?? 'no'} numbers`,
+        expected: `${store.size}`,
+        next: 'Start anew without --resume.',
+      });
+  }
+  store.restore(parameters);
+}
+
+/** Every weight of the encoder but its pooler, drawn as BERT draws them. */
+function encoderParameters(family: EncoderFamily, config: EncoderConfig): ParameterSpec[] {
+  return [...encoderShapes(family, config)]
+    .filter(([name]) => !name.startsWith(`${family.prefix}${family.names.pooler}.`))
+    .map(([name, shape]) => {
+      const isNorm = /LayerNorm/.test(name);
+      const isBias = name.endsWith('bias');
+      const init = isBias
+        ? ({ kind: 'constant', value: 0 } as const)
+        : isNorm
+          ? ({ kind: 'constant', value: 1 } as const)
+          : ({ kind: 'normal', deviation: 0.02 } as const);
+      return { name, shape, init, decay: !isBias && !isNorm };
+    });
+}
+
+interface Objective {
+  readonly parameters: readonly ParameterSpec[];
+  /** The loss from the student's token vectors [B·S, d] and its parameters. */
+  readonly draw: (hidden: Value, get: (name: string) => Value) => Value;
+}
+
+function drawGoal({ family, config, settings }: PretrainOptions, store: ParameterStore, draw: Objective['draw']): Goal {
+  const plan = planDropout(Math.max(config.hidden, config.positions), settings.seed);
+  const resolve = parameters(() => true);
+  const trainable = new Map<string, Value>();
+  const get = (name: string, shape: readonly number[]) => {
+    const value = resolve(name, shape);
+    trainable.set(name, value);
+    return value;
+  };
+  const { output } = drawEncoder({ family, config, parameters: get, dropout: plan.dropout, graft: {}, read: 'all' });
+  const loss = draw(output, (name) => get(name, store.get(name).shape));
+  const masks = (part: Feeds, t: number, microBatch: number) => {
+    const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
+    return plan.feeds(
+      settings.seed,
+      t,
+      microBatch,
+      new Map([
+        ['B', batch],
+        ['S', length],
+      ]),
+    );
+  };
+  return { loss, trainable, weights: plan.pools, masks };
+}
+
+/** Mean squared difference of projected word vectors and the teacher's, each word weighing `wordWeights`. */
+function distillation(hidden: number, width: number): Objective {
+  const [weight, bias] = ['distillation.weight', 'distillation.bias'];
+  return {
+    parameters: [
+      { name: weight as string, shape: [width, hidden], init: { kind: 'fan-in-uniform', fanIn: hidden }, decay: true },
+      { name: bias as string, shape: [width], init: { kind: 'constant', value: 0 }, decay: false },
+    ],
+    draw(output, get) {
+      const pooled = matmul(input('wordTokens', 'float32', ['B', 'W', 'S']), reshape(output, ['B', 'S', hidden]));
+      const projected = gemm(reshape(pooled, ['B*W', hidden]), get(weight as string), get(bias as string), { transB: true });
+      const difference = sub(projected, input('teacherWords', 'float32', ['B*W', width]));
+      const each = mul(reduceSum(mul(difference, difference), [1]), scalar(1 / width));
+      return reshape(reduceSum(mul(reshape(each, ['B*W']), input('wordWeights', 'float32', ['B*W'])), [0]), []);
+    },
+  };
+}
+
+/** Cross-entropy of the hidden tokens: dense, activation, norm, then the word embeddings as output layer, with a bias. */
+function languageModel(family: EncoderFamily, config: EncoderConfig): Objective {
+  const { hidden, vocabulary } = config;
+  const flat = { init: { kind: 'constant', value: 0 }, decay: false } as const;
+  const path = 'cls.predictions';
+  return {
+    parameters: [
+      { name: `${path}.transform.dense.weight`, shape: [hidden, hidden], init: { kind: 'normal', deviation: 0.02 }, decay: true },
+      { name: `${path}.transform.dense.bias`, shape: [hidden], ...flat },
+      { name: `${path}.transform.LayerNorm.weight`, shape: [hidden], init: { kind: 'constant', value: 1 }, decay: false },
+      { name: `${path}.transform.LayerNorm.bias`, shape: [hidden], ...flat },
+      { name: `${path}.bias`, shape: [vocabulary], ...flat },
+    ],
+    draw(output, get) {
+      const places = gather(output, input('maskedPlaces', 'int32', ['M']));
+      const dense = gemm(places, get(`${path}.transform.dense.weight`), get(`${path}.transform.dense.bias`), { transB: true });
+      const normed = norm(
+        (name) => get(name),
+        `${path}.transform.LayerNorm`,
+        activation(config.activation, 'encoder.config')(dense),
+        config.epsilon,
+      );
+      const logits = gemm(normed, get(`${family.prefix}${family.names.word}.weight`), get(`${path}.bias`), { transB: true });
+      const each = mul(pick(logSoftmax(logits), input('maskedTokens', 'int32', ['M'])), input('maskedWeights', 'float32', ['M']));
+      return neg(reshape(reduceSum(each, [0]), []));
+    },
+  };
+}
