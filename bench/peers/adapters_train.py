@@ -100,7 +100,7 @@ def train(options):
         start = time.perf_counter()
         validation.append(evaluate(model, task, "validation", options))
         seconds["evaluate"] += time.perf_counter() - start
-        if best is None or validation[-1][task["metric"]] > validation[best][task["metric"]]:
+        if best is None or validation[-1][task["metric"]] >= validation[best][task["metric"]]:
             best = len(validation) - 1
             kept = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
     with torch.no_grad():

@@ -7,6 +7,11 @@ export function assetPath(name: string): string {
   return fileURLToPath(new URL(`../../assets/${name}`, import.meta.url));
 }
 
+/** Whether a note about a model is news: what the encoder that comes with the package is stored as is none. */
+export function isNews(note: string, model: string | undefined): boolean {
+  return model !== undefined || !/^\d+ float16 tensors are expanded/.test(note);
+}
+
 /** The encoder's folder: the one given, or the small encoder that comes with the package. @throws file.missing */
 export async function modelFolder(files: Files, given: string | undefined): Promise<string> {
   if (given !== undefined) return given;

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
-import { SETUP_CONFIG } from '../checkpoint/index.ts';
+import { HEAD_CONFIG, SETUP_CONFIG } from '../checkpoint/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { AutoAdapterModel, isMultiTask, loadMultiTask, type SavedMultiTask } from '../train/index.ts';
-import { modelFolder } from './assets.ts';
+import { isNews, modelFolder } from './assets.ts';
 import type { CommandContext } from './command.ts';
 
 /** The flags that say which model answers; spread them into a command's schema. */
@@ -61,6 +61,14 @@ export async function openModel({ files, stderr }: CommandContext, options: z.ou
     files,
     engine: await nodeEngine(threads === undefined ? {} : { threads }),
   });
+  if (adapter.length === 0 && (await files.kind(joinPath(folder, HEAD_CONFIG))) === 'none')
+    fail({
+      code: 'usage.flag',
+      subject: '--adapter',
+      found: 'none, and an encoder without a prediction head',
+      expected: 'the folder of a trained adapter',
+      next: 'Train one with multigraft train --output FOLDER, and give --adapter FOLDER.',
+    });
   for (const path of adapter) {
     const headAlone =
       (await files.kind(joinPath(path, 'adapter_config.json'))) === 'none' &&
@@ -70,6 +78,6 @@ export async function openModel({ files, stderr }: CommandContext, options: z.ou
     else await model.loadAdapter(path);
   }
   if (head !== undefined) model.activeHead = head;
-  for (const note of model.notes) stderr(`note: ${note}`);
+  for (const note of model.notes.filter((text) => isNews(text, options.model))) stderr(`note: ${note}`);
   return model;
 }

@@ -34,7 +34,7 @@ export async function compareCaMtl(
   tasks: readonly Task[],
   adapters: readonly DemoResult[],
 ): Promise<CaMtlComparison> {
-  const progress = trainingProgress(context);
+  const progress = trainingProgress(context, undefined);
   const { method, learningRate } = CA_MTL;
   const epochs = asked ?? CA_MTL.epochs;
   try {

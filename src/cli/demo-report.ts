@@ -26,17 +26,18 @@ export interface DemoResult {
 
 export function opening(model: AutoAdapterModel, tasks: readonly Task[]): string {
   const { parameters } = model.adapterSummary().at(-1) as SummaryRow;
-  return `One frozen encoder, ${model.encoder.name} with ${grouped(parameters)} numbers, and ${tasks.length} small tasks: an adapter and a head are trained for each.\n`;
+  return `One frozen encoder, ${model.encoder.name} with ${grouped(parameters)} parameters, and ${tasks.length} small tasks: an adapter and a head are trained for each.\n`;
 }
 
-export function progressLine({ task, metric, score, seconds }: DemoResult, i: number, of: number, { card }: Task): string {
-  return `${i}/${of}  ${task.padEnd(16)} ${metric} ${score.toFixed(3)} in ${duration(seconds).padEnd(10)} ${typeof card.description === 'string' ? card.description : ''}`.trimEnd();
+export function progressLine({ task, metric, majority, score, seconds }: DemoResult, i: number, of: number, { card }: Task): string {
+  const floor = majority === undefined ? '' : ` (most frequent answer ${majority.toFixed(3)})`;
+  return `${i}/${of}  ${task.padEnd(16)} ${`${metric} ${score.toFixed(3)}${floor}`.padEnd(45)} in ${duration(seconds).padEnd(12)} ${typeof card.description === 'string' ? card.description : ''}`.trimEnd();
 }
 
 export function closing(results: readonly DemoResult[], seconds: number, { output, model }: DemoPlaces): string {
   const on = model === undefined ? '' : ` --model ${model}`;
   const score = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(3));
-  const header = ['task', 'metric', 'majority', 'TF-IDF', 'adapter', 'trained numbers', 'seconds'];
+  const header = ['task', 'metric', 'majority', 'TF-IDF', 'adapter', 'trained parameters', 'seconds'];
   const cells = results.map((one) => [
     one.task,
     one.metric,

@@ -89,13 +89,13 @@ function order({ name }: Task): number {
 
 async function runTask(
   context: CommandContext,
-  { fast, epochs, limit, seed, output }: Options,
+  { fast, epochs, limit, seed, output, model: encoder }: Options,
   model: AutoAdapterModel,
   task: Task,
 ): Promise<DemoResult> {
   const started = performance.now();
   const rows = limit ?? (fast ? 300 : undefined);
-  const progress = trainingProgress(context);
+  const progress = trainingProgress(context, encoder);
   model.addAdapter(task.name, DEMO.method);
   try {
     const { trained } = await model.trainAdapter(task.name, {

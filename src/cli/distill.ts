@@ -38,7 +38,7 @@ export const command = defineCommand({
   schema,
   async run(context, options) {
     const task = await loadTask(context.files, options.task, taskOptions(options));
-    const progress = trainingProgress(context);
+    const progress = trainingProgress(context, options.model);
     const { start, name, output, limit, format } = options;
     try {
       const result = await distillFusion({

@@ -77,7 +77,7 @@ export const command = defineCommand({
     const { name, output, headLayers, limit, log, format } = options;
     const common = { files, engine, model, task, ...given({ limit, exclude }) };
     const choice = options.choose === undefined ? undefined : await choose(context, options.choose, { ...common, settings, candidates });
-    const progress = trainingProgress(context);
+    const progress = trainingProgress(context, options.model);
     try {
       const result = await trainFusion({
         ...common,

@@ -26,9 +26,12 @@ function render({ kind, path, facts, tensors = [], parameters, warnings }: Inspe
   const settings = typeof config === 'object' && config !== null ? Object.entries(config) : [];
   const shown = all ? tensors : tensors.slice(0, SHOWN);
   return [
-    `${kind}: ${path}${parameters === undefined ? '' : `, ${grouped(parameters)} numbers in ${tensors.length} tensors`}`,
+    `${kind}: ${path}${parameters === undefined ? '' : `, ${grouped(parameters)} parameters in ${tensors.length} tensors`}`,
     ...alignColumns(Object.entries(plain).map(([key, value]) => [`  ${key}`, display(value, all)])),
-    ...(settings.length > 0 ? ['  settings:', ...alignColumns(settings.map(([key, value]) => [`    ${key}`, display(value, all)]))] : []),
+    ...(settings.length > 0 && !all ? [`  ${settings.length} settings (--all shows them)`] : []),
+    ...(settings.length > 0 && all
+      ? ['  settings:', ...alignColumns(settings.map(([key, value]) => [`    ${key}`, display(value, all)]))]
+      : []),
     ...(shown.length > 0
       ? ['  tensors:', ...alignColumns(shown.map(({ name, dtype, shape }) => [`    ${name}`, dtype, `[${shape}]`]))]
       : []),
@@ -38,6 +41,7 @@ function render({ kind, path, facts, tensors = [], parameters, warnings }: Inspe
 }
 
 function display(value: unknown, all: boolean): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  const words = Array.isArray(value) && value.every((one) => typeof one === 'string');
+  const text = typeof value === 'string' ? value : words ? value.join(', ') : JSON.stringify(value);
   return all || text.length <= 100 ? text : `${text.slice(0, 99)}…`;
 }

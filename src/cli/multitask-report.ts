@@ -24,7 +24,7 @@ export function renderMultiTask(
   const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
   const chosen = sampling && Object.values(sampling.chosen).reduce((a, b) => a + b, 0);
   return [
-    `${method.text}: ${grouped(parameters)} trained numbers, ${times} × the encoder's in all, ${steps} steps in ${duration(seconds)}${best ? `, weights of step ${best.step}` : ''}`,
+    `${method.text}: ${grouped(parameters)} trained parameters, ${times} × the encoder's in all, ${steps} steps in ${duration(seconds)}${best ? `, weights of step ${best.step}` : ''}`,
     ...alignColumns([header, ...rows], [1, 3, 4, 5, 6, 7]),
     ...(sampling
       ? [

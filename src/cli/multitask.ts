@@ -79,7 +79,7 @@ export const command = defineCommand({
     const tasks = await Promise.all(options.task.map((path) => loadTask(files, path)));
     const exclude = options.exclude === undefined ? undefined : await readExclusions(files, options.exclude);
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
-    const progress = trainingProgress(context);
+    const progress = trainingProgress(context, options.model);
     const { output, headLayers, limit, log } = options;
     try {
       const result = await runMultiTask({

@@ -35,7 +35,7 @@ export const command = defineCommand({
   async run(context, options) {
     const { data, unseen, output, teacher, init, resume, overwrite, threads } = options;
     const engine = await nodeEngine(threads === undefined ? {} : { threads });
-    const progress = trainingProgress(context);
+    const progress = trainingProgress(context, undefined);
     try {
       const { texts, dropped } = await pretrainEncoder({
         files: context.files,

@@ -93,8 +93,8 @@ describe('the program', () => {
   });
 
   it.each([
-    ['gret you', 'multigraft: multigraft gret: found an unknown command; expected one of greet, broken. Did you mean multigraft greet?'],
-    ['toString', 'multigraft: multigraft toString: found an unknown command; expected one of greet, broken. See multigraft --help.'],
+    ['gret you', 'multigraft: gret: found an unknown command; expected one of greet, broken. Did you mean multigraft greet?'],
+    ['toString', 'multigraft: toString: found an unknown command; expected one of greet, broken. See multigraft --help.'],
     ['greet you --time 2', 'multigraft: multigraft greet --time: found an unknown flag. Did you mean --times?'],
     ['greet you --colour=red', 'multigraft: multigraft greet --colour=red: found an unknown flag. See multigraft greet --help.'],
     ['--jsn', 'multigraft: multigraft --jsn: found an unknown flag. Did you mean --json?'],

@@ -95,7 +95,7 @@ function unknownCommand(name: string, names: readonly string[]): never {
   const near = nearest(name, names);
   return fail({
     code: 'usage.flag',
-    subject: `multigraft ${name}`,
+    subject: name,
     found: 'an unknown command',
     expected: `one of ${names.join(', ')}`,
     next: near ? `Did you mean multigraft ${near}?` : 'See multigraft --help.',

@@ -1,11 +1,15 @@
 import { SingleBar } from 'cli-progress';
 import type { TrainEvent } from '../train/index.ts';
+import { isNews } from './assets.ts';
 import type { CommandContext } from './command.ts';
 
 const LINE_MILLISECONDS = 10_000;
 
-/** Shows a training run: a bar on a terminal, a line now and then elsewhere, nothing with --json. */
-export function trainingProgress({ isTTY, json, stderr }: CommandContext): { onEvent(event: TrainEvent): void; stop(): void } {
+/** Shows a training run on the encoder that --model names: a bar on a terminal, a line now and then elsewhere, nothing with --json. */
+export function trainingProgress(
+  { isTTY, json, stderr }: CommandContext,
+  model: string | undefined,
+): { onEvent(event: TrainEvent): void; stop(): void } {
   if (json) return { onEvent() {}, stop() {} };
   const bar = isTTY
     ? new SingleBar({
@@ -16,7 +20,8 @@ export function trainingProgress({ isTTY, json, stderr }: CommandContext): { onE
       })
     : undefined;
   let best = '';
-  let mean: number | undefined;
+  let mean = 0;
+  let steps = 0;
   let lastLine = performance.now();
   const say = (text: string) => {
     bar?.stop();
@@ -24,8 +29,9 @@ export function trainingProgress({ isTTY, json, stderr }: CommandContext): { onE
   };
   return {
     onEvent(event) {
-      if (event.type === 'note') say(event.text);
-      else if (event.type === 'evaluation') {
+      if (event.type === 'note') {
+        if (isNews(event.text, model)) say(event.text);
+      } else if (event.type === 'evaluation') {
         const value = event.metrics[event.metric] as number;
         if (event.best) best = ` | best ${event.metric} ${value.toFixed(4)}`;
         say(
@@ -34,7 +40,9 @@ export function trainingProgress({ isTTY, json, stderr }: CommandContext): { onE
             .join(', ')}${event.best ? ' (best so far)' : ''}`,
         );
       } else {
-        mean = mean === undefined ? event.loss : 0.95 * mean + 0.05 * event.loss;
+        if (event.step === 1) steps = 0;
+        // Of all steps while they are few, then of about the last twenty.
+        mean += Math.max(1 / ++steps, 0.05) * (event.loss - mean);
         const facts = { loss: mean.toFixed(4), speed: event.examplesPerSecond.toFixed(0), left: duration(event.secondsLeft), best };
         if (bar?.isActive) bar.update(event.step, facts);
         else bar?.start(event.steps, event.step, facts);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { AutoAdapterModel, type SummaryRow } from '../train/index.ts';
-import { modelFolder } from './assets.ts';
+import { isNews, modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { methodOf } from './method-option.ts';
 import { alignColumns, grouped } from './table.ts';
@@ -21,7 +21,7 @@ export const command = defineCommand({
     const methods = options.method.map(methodOf);
     if (methods.some(({ method }) => method.architecture === undefined && !method.trainsEncoder))
       context.stderr('note: The head is not counted: its size depends on the task.');
-    for (const note of model.notes) context.stderr(`note: ${note}`);
+    for (const note of model.notes.filter((text) => isNews(text, options.model))) context.stderr(`note: ${note}`);
     const rows = model.adapterSummary(methods);
     context.stdout(context.json ? JSON.stringify(rows) : render(rows));
   },

@@ -51,7 +51,7 @@ async function listTasks(files: Files, path: string): Promise<Task[]> {
 
 function renderTask({ name, kind, labels, metric, files }: Task): string {
   const size = labels.length > 0 ? `${labels.length} labels` : '';
-  return `${name.padEnd(20)} ${kind.padEnd(15)} ${size.padEnd(11)} ${metric.padEnd(12)} ${Object.keys(files).join(' ')}`;
+  return `${name.padEnd(20)} ${kind.padEnd(15)} ${size.padEnd(11)} ${metric.padEnd(15)} ${Object.keys(files).join(' ')}`;
 }
 
 function renderReport({ task, splits, warnings }: TaskReport): string {
@@ -70,6 +70,6 @@ function renderSplit({ rows, words, balance, range, repeated }: SplitReport): st
     `words: median ${words.median}, 95 % ≤ ${words.p95}, at most ${words.max}`,
     ...(balance ? [`largest class ${(100 * balance.majority).toFixed(1)} %`] : []),
     ...(range ? [`labels ${range.min} to ${range.max}, mean ${range.mean.toFixed(2)}`] : []),
-    ...(repeated > 0 ? [`${repeated} repeated`] : []),
+    ...(repeated > 0 ? [`${repeated} ${repeated === 1 ? 'row repeats an earlier one' : 'rows repeat earlier ones'}`] : []),
   ].join('; ');
 }

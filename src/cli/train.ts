@@ -62,7 +62,7 @@ export const command = defineCommand({
     const [task, ...others] = await Promise.all(tasksIn(options.task).map((path) => loadTask(context.files, path, taskOptions(options))));
     if (!task) return;
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
-    const progress = trainingProgress(context);
+    const progress = trainingProgress(context, options.model);
     const exclusions = options.exclude === undefined ? undefined : await readExclusions(context.files, options.exclude);
     const { model, name, output, init, headLayers, limit, log, format } = options;
     const common = {

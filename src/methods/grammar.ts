@@ -61,3 +61,15 @@ function parseBody(body: string, whole: string): Record<string, unknown> {
   };
   return Object.fromEntries(sequence(/$/, pair(/=/)));
 }
+
+/** A value as {@link parseGrammar} reads it: a Python literal. */
+export function formatLiteral(value: unknown): string {
+  if (typeof value === 'boolean') return value ? 'True' : 'False';
+  if (value === null || value === undefined) return 'None';
+  if (typeof value === 'string') return value.includes("'") ? `"${value}"` : `'${value}'`;
+  if (Array.isArray(value)) return `[${value.map(formatLiteral).join(', ')}]`;
+  if (typeof value !== 'object') return String(value);
+  return `{${Object.entries(value)
+    .map(([key, inner]) => `'${key}': ${formatLiteral(inner)}`)
+    .join(', ')}}`;
+}

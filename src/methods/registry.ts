@@ -1,6 +1,6 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { BOTTLENECK } from './bottleneck.ts';
-import { parseGrammar } from './grammar.ts';
+import { formatLiteral, parseGrammar } from './grammar.ts';
 import { LORA } from './lora.ts';
 import type { Method, MethodConfig } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
@@ -75,6 +75,17 @@ export function methodOfConfig(
     return false;
   });
   return { method, config: checkConfig(method, Object.fromEntries(kept), subject), text: method.name };
+}
+
+/** The shortest `name[key=value, …]` that {@link configureMethod} reads as this configuration. */
+export function shortestText({ method, config }: Pick<ConfiguredMethod, 'method' | 'config'>): string {
+  const texts = Object.keys(method.presets).map((name) => {
+    const usual = configureMethod(name, {}, [method]).config;
+    const values = Object.entries(config).map(([key, value]) => `${key}=${formatLiteral(value)}`);
+    const changed = values.filter((text) => !Object.entries(usual).some(([key, value]) => text === `${key}=${formatLiteral(value)}`));
+    return { text: changed.length > 0 ? `${name}[${changed.join(', ')}]` : name, changes: changed.length };
+  });
+  return texts.reduce((best, one) => (one.changes < best.changes ? one : best)).text;
 }
 
 function checkConfig(method: Method, values: MethodConfig, subject: string): MethodConfig {

@@ -144,8 +144,8 @@ describe('checkTask', () => {
       'train has no row of "mild".',
       'test has no row of "cold", "mild".',
       'test is 100.0 % one class: judge by F1, not by accuracy.',
-      'test has 1 rows without a word.',
-      '1 rows of test also stand in train.',
+      'test has 1 row without a word.',
+      '1 row of test also stands in train: scores may flatter.',
       'There is no validation split.',
     ]);
   });

@@ -144,9 +144,14 @@ function warningsOf(splits: TaskReport['splits'], shared: TaskReport['shared']):
       warnings.push(`${split} is ${(100 * balance.majority).toFixed(1)} % one class: judge by F1, not by accuracy.`);
     if (range !== undefined && range.min === range.max)
       warnings.push(`Every label of ${split} is ${range.min}: correlations are undefined.`);
-    if (emptyInputs > 0) warnings.push(`${split} has ${emptyInputs} rows without a word.`);
+    if (emptyInputs > 0) warnings.push(`${split} has ${counted(emptyInputs)} without a word.`);
   }
-  for (const { of, in: other, rows } of shared) warnings.push(`${rows} rows of ${of} also stand in ${other}.`);
+  for (const { of, in: other, rows } of shared)
+    warnings.push(`${counted(rows)} of ${of} also ${rows === 1 ? 'stands' : 'stand'} in ${other}: scores may flatter.`);
   for (const split of SPLITS) if (splits[split] === undefined) warnings.push(`There is no ${split} split.`);
   return warnings;
+}
+
+function counted(rows: number): string {
+  return `${rows} ${rows === 1 ? 'row' : 'rows'}`;
 }

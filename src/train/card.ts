@@ -34,7 +34,7 @@ tags: [adapters, ${task.kind}]
 ---
 # ${result.name}
 
-A \`${result.method}\` module for the task ${task.name} (${task.kind}) on the encoder ${encoder.name}: ${result.parameters.toLocaleString('en')} trained numbers.
+A \`${result.method}\` module for the task ${task.name} (${task.kind}) on the encoder ${encoder.name}: ${result.parameters.toLocaleString('en')} trained parameters.
 
 | split | metric | value |
 | --- | --- | --- |
@@ -47,6 +47,7 @@ Licence of the training data: ${licence}.
 \`\`\`
 multigraft predict --model ENCODER --adapter . --input rows.jsonl --output answers.jsonl
 \`\`\`
+ENCODER is the folder of ${encoder.name}; without \`--model\` it is the small encoder that comes with multigraft.
 The files are those of the Python library \`adapters\`: \`model.load_adapter(".")\`.
 
 ## Settings

@@ -6,7 +6,7 @@ import { loadEncoder } from '../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../formats/json.ts';
 import { countNonFinite, readSafetensorsIndex, readTensor, type TensorIndex } from '../formats/safetensors.ts';
 import { readTorchIndex } from '../formats/torch.ts';
-import { adaptersOf, describe, methodOfConfig } from '../methods/index.ts';
+import { adaptersOf, describe, methodOfConfig, shortestText } from '../methods/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
 
@@ -129,6 +129,7 @@ async function inspectSaved(
         onUnknownKey: (key) => void warnings.push(`The key '${key}' is unknown to this version.`),
       });
       facts.method = method.name;
+      facts.configuration = shortestText({ method, config: complete });
       facts.hash = await configHash(complete, method.floatKeys);
     } catch (error) {
       warnings.push(error instanceof Error ? error.message : String(error));

@@ -137,18 +137,19 @@ describe('the order of rows', () => {
 describe('best step and early stopping', () => {
   const wild = { learningRate: 0.02, schedule: 'constant', epochs: 12, evalEvery: 2, microBatch: 8, seed: 3 } as const;
 
-  it('keeps the parameters of the best evaluation, not the last', async () => {
+  it('keeps the parameters of the best evaluation, of equal ones the later', async () => {
     const data = prepared('classification');
     const { result, events } = await train(data, wild, { validation: data.splits.validation });
     const evaluations = events.filter((event) => event.type === 'evaluation');
     const metrics = evaluations.map((event) => event.metrics[event.metric] as number);
-    const first = metrics.indexOf(Math.max(...metrics));
+    const best = metrics.lastIndexOf(Math.max(...metrics));
     expect(evaluations).toHaveLength(18);
-    expect(result.best).toEqual({ step: 2 * (first + 1), metric: metrics[first] });
+    expect(result.best).toEqual({ step: 2 * (best + 1), metric: metrics[best] });
     expect(
-      evaluations.map((event, i) => event.best === metrics.slice(0, i).every((before) => before < (metrics[i] as number))),
+      evaluations.map((event, i) => event.best === metrics.slice(0, i).every((before) => before <= (metrics[i] as number))),
     ).not.toContain(false);
-    expect(first, 'a best step that is not the last').toBeLessThan(17);
+    expect(best, 'a best step that is not the last').toBeLessThan(17);
+    expect(metrics.indexOf(metrics[best] as number), 'an earlier one as good').toBeLessThan(best);
     const until = await train(data, { ...wild, maxSteps: result.best?.step });
     expect(bytes(result.parameters)).toEqual(bytes(until.result.parameters));
   });

@@ -126,19 +126,20 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
     );
     const metric = values[task.metric] as number;
     const sign = METRICS[task.metric].higherIsBetter ? 1 : -1;
-    const better = best === undefined || sign * metric > sign * best.metric;
-    if (better) {
+    const gain = best === undefined ? Number.POSITIVE_INFINITY : sign * (metric - best.metric);
+    // Of equal scores the later: it has learnt longer. Patience wants a better one all the same.
+    if (gain >= 0) {
       best = { step: done, metric };
       bestValues = copies(store.values());
     }
-    stale = better ? 0 : stale + 1;
+    stale = gain > 0 ? 0 : stale + 1;
     await onEvent?.({
       type: 'evaluation',
       step: done,
       epoch,
       metrics: values as Record<string, number>,
       metric: task.metric,
-      best: better,
+      best: gain >= 0,
     });
   }
 }

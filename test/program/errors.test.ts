@@ -68,7 +68,7 @@ const pretrain = 'pretrain --data @rows.txt --unseen @cardless';
 /** Command line, exit code, and the whole message after `multigraft: `; `…` stands for anything. */
 const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] = [
   // usage
-  ['prdict', 2, 'multigraft prdict: found an unknown command; expected one of …. Did you mean multigraft predict?'],
+  ['prdict', 2, 'prdict: found an unknown command; expected one of …. Did you mean multigraft predict?'],
   [`${predict} --scors a`, 2, 'multigraft predict --scors: found an unknown flag. Did you mean --scores?'],
   [
     `${predict}`,
@@ -159,8 +159,8 @@ const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] 
   // adapters and heads
   [
     'predict --model @bert a',
-    1,
-    'the encoder bert: found no prediction head; expected a head: head_config.json with its weights in the folder. …',
+    2,
+    '--adapter: found none, and an encoder without a prediction head; expected the folder of a trained adapter. Train one with …',
   ],
   [
     'predict --model @bert --adapter @none a',

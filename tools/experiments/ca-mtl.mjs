@@ -391,7 +391,7 @@ function comparison(runs, part) {
         2,
       ),
     ),
-    row('trained numbers, millions', (method) =>
+    row('trained parameters, millions', (method) =>
       shown(
         bySeed(
           method,

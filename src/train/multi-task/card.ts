@@ -73,7 +73,7 @@ tags: [multi-task]
 ---
 # ${tasks.map(({ name }) => name).join(', ')}
 
-One model for ${tasks.length} tasks: \`${method.text}\` on the encoder ${encoder.name}, ${parameters.toLocaleString('en')} trained numbers. All of it
+One model for ${tasks.length} tasks: \`${method.text}\` on the encoder ${encoder.name}, ${parameters.toLocaleString('en')} trained parameters. All of it
 has ${(size / encoderParameters).toFixed(3)} times the numbers of the encoder; a fine-tuned encoder for each task has ${tasks.length} times.
 
 | task | kind | metric | validation | test | most frequent answer (accuracy) |
@@ -87,7 +87,7 @@ Licences of the training data: ${licences.join('; ')}.
 \`\`\`
 multigraft predict ${alone ? '--model ENCODER --adapter .' : '--model .'} --input rows.jsonl --output answers.jsonl
 \`\`\`
-Each row names its task: \`{"task": "${tasks[0]?.name}", …}\`.
+${alone ? `ENCODER is the folder of ${encoder.name}; without \`--model\` it is the small encoder that comes with multigraft. ` : ''}Each row names its task: \`{"task": "${tasks[0]?.name}", …}\`.
 
 ## Settings
 \`\`\`json

@@ -235,6 +235,7 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
     const metrics: Record<string, number> = {};
     const scores: number[] = [];
     const better: number[] = [];
+    let ownGain = 0;
     for (const [i, { task, validation }] of tasks.entries()) {
       if (!validation) continue;
       const { rows, prepared } = validation;
@@ -248,14 +249,18 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
       const score = signed(task, values[task.metric] as number);
       scores.push(score);
       const before = bests[i];
-      if (!before || score > signed(task, before.metric)) {
+      const gain = before ? score - signed(task, before.metric) : Number.POSITIVE_INFINITY;
+      ownGain = Math.max(ownGain, gain);
+      // As for single tasks, of equal scores the later.
+      if (gain >= 0) {
         bests = bests.with(i, { step: done, metric: values[task.metric] as number });
         better.push(i);
       }
     }
     const mean = scores.reduce((a, b) => a + b, 0) / scores.length;
-    const improved = best === undefined || mean > best.metric;
-    stale = improved || (settings.keep === 'task' && better.length > 0) ? 0 : stale + 1;
+    const gain = best ? mean - best.metric : Number.POSITIVE_INFINITY;
+    stale = gain > 0 || (settings.keep === 'task' && ownGain > 0) ? 0 : stale + 1;
+    const improved = gain >= 0;
     keep(improved, better, mean);
     await onEvent?.({ type: 'evaluation', step: done, epoch, metrics: { ...metrics, mean }, metric: 'mean', best: improved });
   }
