@@ -51,7 +51,7 @@ function readOptions() {
       tasks: { type: 'string', default: 'mrpc,rte,trec6,stsb' },
       seeds: { type: 'string', default: '1,2,3,4,5' },
       method: { type: 'string', default: 'seq_bn' },
-      epochs: { type: 'string', default: '5' },
+      epochs: { type: 'string', default: '2' },
       'batch-size': { type: 'string', default: '16' },
       'learning-rate': { type: 'string', default: '1e-3' },
       schedule: { type: 'string', default: 'linear' },

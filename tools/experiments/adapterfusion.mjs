@@ -8,6 +8,8 @@
  *
  *     node tools/experiments/adapterfusion.mjs --budget             prints what is to be computed, and stops
  *     node tools/experiments/adapterfusion.mjs --work DIR           computes it, two runs at a time
+ *     node tools/experiments/adapterfusion.mjs --work DIR --pilot fusion-st-a --rates 1e-4,5e-4,1e-3 --targets cb,rte,mrpc
+ *         only these targets, at each rate: validation metrics to choose METHODS' rates by, in --out/pilot
  *     node tools/experiments/adapterfusion.mjs --table              writes docs/experiments/adapterfusion.md from the results
  *     multigraft attention DIR/fusion-st-a/*-1 --output FOLDER      draws which task listens to which adapter
  *
@@ -44,7 +46,7 @@ const ROWS_PER_SECOND = 25;
 /** The one run of all tasks. */
 const ALL = 'all';
 /** @typedef {keyof typeof METHODS} Method */
-/** @typedef {{ task: string, method: Method, seed: number }} Job */
+/** `learningRate`: of a pilot, in place of the method's. @typedef {{ task: string, method: Method, seed: number, learningRate?: number }} Job */
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const { values } = parseArgs({
@@ -60,6 +62,9 @@ const { values } = parseArgs({
     one: { type: 'string' },
     limit: { type: 'string', default: String(LIMIT) },
     tasks: { type: 'string', default: TASKS.join() },
+    pilot: { type: 'string' },
+    rates: { type: 'string', default: '' },
+    targets: { type: 'string', default: TASKS.slice(-SMALL).join() },
   },
 });
 const tasks = values.tasks.split(',');
@@ -72,12 +77,22 @@ else {
   if (!values.budget) await runAll();
 }
 
-/** Adapters before the fusions that need all of them, the longest run first; small tasks first, so that a run cut short has the interesting ones. */
+/** Adapters before the fusions that need all of them; small tasks first, so that a run cut short has the interesting ones. */
 function allJobs() {
-  const jobs = /** @type {Job[]} */ ([{ task: ALL, method: 'mt-a', seed: 1 }]);
-  for (const method of /** @type {Method[]} */ (['st-a', 'fusion-st-a', 'fusion-mt-a', 'head', 'full']))
-    for (const [place, task] of bySize().entries()) for (const seed of place < SMALL ? [1, 2, 3] : [1]) jobs.push({ task, method, seed });
-  return jobs;
+  if (values.pilot !== undefined) return pilotJobs(/** @type {Method} */ (values.pilot));
+  const jobsOf = (/** @type {Method} */ method) =>
+    bySize().flatMap((task, place) => (place < SMALL ? [1, 2, 3] : [1]).map((seed) => ({ task, method, seed })));
+  return [
+    ...jobsOf('st-a'),
+    { task: ALL, method: 'mt-a', seed: 1 },
+    .../** @type {Method[]} */ (['fusion-st-a', 'fusion-mt-a', 'head', 'full']).flatMap(jobsOf),
+  ];
+}
+
+/** @param {Method} method @returns {Job[]} */
+function pilotJobs(method) {
+  const rates = values.rates.split(',').map(Number);
+  return values.targets.split(',').flatMap((task) => rates.map((learningRate) => ({ task, method, seed: 1, learningRate })));
 }
 
 function bySize() {
@@ -105,7 +120,8 @@ function rowsOf(task) {
 }
 
 /** @param {Job} job */
-function resultOf({ task, method, seed }) {
+function resultOf({ task, method, seed, learningRate }) {
+  if (learningRate !== undefined) return join(values.out, 'pilot', `${task}-${method}-${seed}-${learningRate}.json`);
   return join(values.out, `${task}-${method}-${seed}.json`);
 }
 
@@ -202,12 +218,16 @@ function adapterSeed(task, seed) {
 /** @param {Job} job */
 async function runOne(job) {
   const { task: name, method, seed } = job;
-  const output = folderOf(method, name, seed);
+  const learningRate = job.learningRate ?? METHODS[method].learningRate;
+  const output = folderOf(method, name, seed) + (job.learningRate === undefined ? '' : `-${learningRate}`);
   const finished = join(output, 'metrics.json');
   const unfinished = existsSync(join(output, 'state', 'state.json'));
   // A run that was stopped between its last file and its result is not repeated.
-  const result = existsSync(finished) && !unfinished ? JSON.parse(readFileSync(finished, 'utf8')) : await train(job, output, unfinished);
-  const { epochs, learningRate } = METHODS[method];
+  const result =
+    existsSync(finished) && !unfinished
+      ? JSON.parse(readFileSync(finished, 'utf8'))
+      : await train({ ...job, learningRate }, output, unfinished);
+  const { epochs } = METHODS[method];
   const settings = { epochs, learningRate, limit, encoder: basename(values.model) };
   const { parameters, steps, seconds } = result;
   const { nodeFiles, loadTask } = await import(join(values.dist, 'index.js'));
@@ -229,13 +249,13 @@ async function runOne(job) {
   if (method === 'full') rmSync(output, { recursive: true });
 }
 
-/** @param {Job} job @param {string} output @param {boolean} resume */
-async function train({ task: name, method, seed }, output, resume) {
+/** @param {Job & { learningRate: number }} job @param {string} output @param {boolean} resume */
+async function train({ task: name, method, seed, learningRate }, output, resume) {
   const load = (/** @type {string} */ module) => import(join(values.dist, module));
   const [{ nodeFiles: files, nodeEngine, loadTask, configureMethod }, training, { fusionConfig }] = await Promise.all(
     ['index.js', 'train/index.js', 'methods/index.js'].map(load),
   );
-  const { epochs, learningRate } = METHODS[method];
+  const { epochs } = METHODS[method];
   const steps = (/** @type {string[]} */ some) => Math.ceil(some.reduce((sum, task) => sum + rowsOf(task), 0) / BATCH);
   const evalEvery = EVALUATE * steps(method === 'mt-a' ? tasks : [name]);
   const settings = { epochs, learningRate, seed, batchSize: BATCH, maxLength: 128, evalEvery };
