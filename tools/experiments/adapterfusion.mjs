@@ -77,7 +77,10 @@ else {
   if (!values.budget) await runAll();
 }
 
-/** Adapters before the fusions that need all of them; small tasks first, so that a run cut short has the interesting ones. */
+/**
+ * Adapters before the fusions that need all of them; small tasks first, so that a run cut short has the interesting ones.
+ * @returns {Job[]}
+ */
 function allJobs() {
   if (values.pilot !== undefined) return pilotJobs(/** @type {Method} */ (values.pilot));
   const jobsOf = (/** @type {Method} */ method) =>
