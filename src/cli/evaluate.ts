@@ -97,7 +97,7 @@ function renderSeveral(split: string, { tasks, mean }: MultiTaskEvaluation, seco
       .concat(Object.entries(warnings).map(([name, why]) => `${name} is undefined: ${why}`))
       .join(', '),
   ]);
-  const header = ['task', 'rows', 'metric', split, 'majority', 'other metrics'];
+  const header = ['task', 'rows', 'metric', split, 'majority accuracy', 'other metrics'];
   return [
     ...alignColumns([header, ...rows], [1, 3, 4]),
     `The mean of ${tasks.length} ${tasks.length === 1 ? 'task' : 'tasks'} is ${mean.toFixed(4)}; scored in ${duration(seconds)}.`,

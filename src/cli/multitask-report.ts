@@ -19,7 +19,7 @@ export function renderMultiTask(
     score(own?.metric),
     own === undefined ? '–' : String(own.step),
   ]);
-  const header = ['task', 'rows', 'metric', 'validation', 'test', 'majority', 'best', 'at step'];
+  const header = ['task', 'rows', 'metric', 'validation', 'test', 'majority accuracy', 'best', 'at step'];
   const times = (size / encoderParameters).toFixed(3);
   const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
   const chosen = sampling && Object.values(sampling.chosen).reduce((a, b) => a + b, 0);

@@ -40,7 +40,7 @@ export function trainingProgress(
             .join(', ')}${event.best ? ' (best so far)' : ''}`,
         );
       } else {
-        if (event.step === 1) steps = 0;
+        if (event.step === 1) [steps, best] = [0, ''];
         // Of all steps while they are few, then of about the last twenty.
         mean += Math.max(1 / ++steps, 0.05) * (event.loss - mean);
         const facts = { loss: mean.toFixed(4), speed: event.examplesPerSecond.toFixed(0), left: duration(event.secondsLeft), best };

@@ -18,7 +18,7 @@ export function renderSeveral(results: readonly TrainTaskResult[], tasks: readon
       duration(seconds),
     ];
   });
-  const header = ['task', 'metric', 'validation', 'test', 'majority', 'steps', 'time'];
+  const header = ['task', 'metric', 'validation', 'test', 'majority accuracy', 'steps', 'time'];
   return [...alignColumns([header, ...rows], [2, 3, 4, 5, 6]), `Saved in ${output}, a folder for each task.`].join('\n');
 }
 

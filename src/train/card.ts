@@ -19,7 +19,7 @@ export interface TrainTaskResult {
 }
 
 /** The README.md of an output folder: what it is, how good, how made, how to use it. */
-export function modelCard(result: TrainTaskResult, task: Task, encoder: Encoder, settings: TrainSettings): string {
+export function modelCard(result: TrainTaskResult, task: Task, encoder: Encoder, settings: TrainSettings, loader = 'load_adapter'): string {
   const rows = Object.entries(result.metrics).flatMap(([split, values]) =>
     Object.entries(values).map(([metric, value]) => `| ${split} | ${metric} | ${value.toFixed(4)} |`),
   );
@@ -48,7 +48,7 @@ Licence of the training data: ${licence}.
 multigraft predict --model ENCODER --adapter . --input rows.jsonl --output answers.jsonl
 \`\`\`
 ENCODER is the folder of ${encoder.name}; without \`--model\` it is the small encoder that comes with multigraft.
-The files are those of the Python library \`adapters\`: \`model.load_adapter(".")\`.
+The files are those of the Python library \`adapters\`: \`model.${loader}(".")\`.
 
 ## Settings
 \`\`\`json

@@ -9,6 +9,7 @@ import { readTorchIndex } from '../formats/torch.ts';
 import { adaptersOf, describe, methodOfConfig, shortestText } from '../methods/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
+import { CA_MTL_CONFIG, MULTI_TASK_CONFIG } from './folders.ts';
 
 export interface InspectedTensor {
   readonly name: string;
@@ -16,9 +17,19 @@ export interface InspectedTensor {
   readonly shape: readonly number[];
 }
 
-/** One thing found at a path: an adapter, a fusion, a head, a setup of several, an encoder, a tokenizer, a task, an unfinished run, a file of weights. */
+/** One thing found at a path: an adapter, a fusion, a head, a setup of several, a model of several tasks, an encoder, a tokenizer, a task, an unfinished run, a file of weights. */
 export interface InspectedPart {
-  readonly kind: 'adapter' | 'fusion' | 'head' | 'setup' | 'encoder' | 'tokenizer' | 'task' | 'unfinished run' | 'weights';
+  readonly kind:
+    | 'adapter'
+    | 'fusion'
+    | 'head'
+    | 'setup'
+    | 'model of several tasks'
+    | 'encoder'
+    | 'tokenizer'
+    | 'task'
+    | 'unfinished run'
+    | 'weights';
   readonly path: string;
   readonly facts: Readonly<Record<string, Json>>;
   readonly tensors?: readonly InspectedTensor[];
@@ -51,12 +62,17 @@ export async function inspectPath(files: Files, path: string): Promise<Inspectio
   const parts = kind === 'file' ? [await inspectFile(files, path)] : await inspectFolder(files, path);
   if (parts.length > 0) return { path, parts };
   const names = await files.list(path).catch(() => []);
+  const inside: string[] = [];
+  for (const name of names) if ((await files.kind(joinPath(path, name))) === 'folder') inside.push(name);
   return fail({
     code: 'file.missing',
     subject: path,
     found: names.length ? `a folder with ${names.slice(0, 8).join(', ')}${names.length > 8 ? ', …' : ''}` : 'an empty folder',
     expected: 'an adapter, a fusion, a head, an encoder, a task, an unfinished run or weights',
-    next: 'Give the folder that has the files, or one of the files.',
+    next:
+      inside.length > 0
+        ? `Give one of the folders in it: ${inside.slice(0, 4).join(', ')}${inside.length > 4 ? ', …' : ''}.`
+        : 'Give the folder that has the files, or one of the files.',
   });
 }
 
@@ -89,6 +105,8 @@ async function inspectFolder(files: Files, folder: string): Promise<InspectedPar
   if (names.has(FUSION_CONFIG)) parts.push(await inspectSaved(files, folder, 'fusion', FUSION_CONFIG, names));
   if (names.has(HEAD_CONFIG)) parts.push(await inspectSaved(files, folder, 'head', HEAD_CONFIG, names));
   if (names.has(SETUP_CONFIG)) parts.push(...(await inspectSetup(files, folder)));
+  const several = [MULTI_TASK_CONFIG, CA_MTL_CONFIG].find((name) => names.has(name));
+  if (several !== undefined) parts.push(...(await inspectSeveral(files, folder, several)));
   if (names.has('config.json')) parts.push(await inspectEncoder(files, folder, names));
   const tokenizer = TOKENIZER_FILES.find((name) => names.has(name));
   if (tokenizer)
@@ -107,6 +125,27 @@ async function inspectSetup(files: Files, folder: string): Promise<InspectedPart
   const inside = [...new Set([...adaptersOf(composition).map((name) => joinPath(folder, name)), ...fusions.values()])];
   const parts = await Promise.all(inside.map((path) => inspectFolder(files, path)));
   return [{ kind: 'setup', path: joinPath(folder, SETUP_CONFIG), facts, warnings: [] }, ...parts.flat()];
+}
+
+/** Its plan and its tasks; then the folder of each task, where there is one. */
+async function inspectSeveral(files: Files, folder: string, name: string): Promise<InspectedPart[]> {
+  const path = joinPath(folder, name);
+  const raw = await readJson(files, path);
+  if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: 'no JSON object', expected: 'an object' });
+  const { tasks: listed, version: _, ...facts } = raw;
+  const names = Array.isArray(listed) ? listed.map((task) => (isJsonObject(task) ? task.name : task)).filter(isText) : [];
+  const { method = 'ca_mtl', ...config } = facts;
+  const parts: InspectedPart[] = [{ kind: 'model of several tasks', path, facts: { method, tasks: names, config }, warnings: [] }];
+  for (const task of names) {
+    // Names come from a file: one that leads out of the folder is no folder of a task.
+    const inner = joinPath(folder, task);
+    if (!/[\\/]/.test(task) && (await files.kind(inner)) === 'folder') parts.push(...(await inspectFolder(files, inner)));
+  }
+  return parts;
+}
+
+function isText(value: unknown): value is string {
+  return typeof value === 'string' && value !== '..';
 }
 
 /** An adapter, fusion or head folder, in the layout of `adapters` or of PEFT; what its methods cannot read is shown all the same. */
@@ -152,13 +191,15 @@ async function inspectEncoder(files: Files, folder: string, names: ReadonlySet<s
   const { family: _family, ...sizes } = encoder.config;
   const tensors = [...encoder.weights.values()].map(({ name, dtype, shape }) => ({ name, dtype, shape }));
   const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  // What CA-MTL adds lies in the same file.
+  const notes = encoder.notes.filter((note) => !(names.has(CA_MTL_CONFIG) && note.startsWith('Not part of')));
   const missing = TOKENIZER_FILES.some((name) => names.has(name)) ? [] : ['There is no tokenizer: put tokenizer.json beside it.'];
   const facts = Object.fromEntries(
     Object.entries({ name: encoder.name, type: encoder.family.name, ...sizes }).filter(
       (entry): entry is [string, string | number] => entry[1] !== undefined,
     ),
   );
-  return { kind: 'encoder', path: folder, facts, tensors, parameters, warnings: [...encoder.notes, ...missing] };
+  return { kind: 'encoder', path: folder, facts, tensors, parameters, warnings: [...notes, ...missing] };
 }
 
 async function inspectTask(files: Files, path: string): Promise<InspectedPart> {

@@ -58,6 +58,8 @@ export interface Plan {
   teach?(train: Split): Promise<Split>;
   /** Is shown the answers at the end, with what they let one look at. */
   onAnswers?(split: 'validation' | 'test', answers: readonly Answer[]): void;
+  /** What Python's `adapters` reads the folder with; `load_adapter` where this is left out. */
+  readonly loader?: string;
   /** Writes what was learnt, by parameter name. */
   save(files: Files, output: string, trained: Trained): Promise<void>;
 }
@@ -195,7 +197,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     await files.write(joinPath(output, METRICS), `${JSON.stringify({ ...summary, settings: run, files: names }, null, 1)}\n`);
     await files.write(
       joinPath(output, 'README.md'),
-      modelCard(summary, task, encoder, { ...settings, learningRate: settings.learningRate ?? model.attachment.learningRate }),
+      modelCard(summary, task, encoder, { ...settings, learningRate: settings.learningRate ?? model.attachment.learningRate }, plan.loader),
     );
     await state?.remove();
     await removePartial(files, output);

@@ -374,7 +374,7 @@ describe('multigraft distill', () => {
   it('refuses what is no fusion, and a start that is not in it', async () => {
     const common = ['distill', '--model', '@bert', '--task', '@tasks/mood', '--threads', '1'];
     const none = await place.run([...common, '--adapter', '@out/mood']);
-    expect([none.code, none.err]).toEqual([1, expect.stringContaining('@out/mood/adapter_setup.json')]);
+    expect([none.code, none.err]).toEqual([2, expect.stringContaining('@out/mood: found an adapter; expected a fusion of adapters. Give')]);
     const start = await place.run([...common, '--adapter', '@fused/mood', '--start', 'wrds']);
     expect(start.err).toContain('--start wrds: found no such adapter in the fusion; expected one of mood, words.');
   });

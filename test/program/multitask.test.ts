@@ -160,6 +160,18 @@ describe('answers', () => {
     expect(sum(sampling.chosen)).toBe(8 * 114);
     expect(sum(sampling.candidates)).toBe(2 * 8 * 114);
     expect(readFileSync(join(output, 'README.md'), 'utf8')).toContain('multigraft predict --model . --input rows.jsonl');
+    const [several, own] = await inspected(output);
+    expect(several).toMatchObject({
+      kind: 'model of several tasks',
+      facts: { method: 'ca_mtl', tasks: KINDS.map((kind) => `tiny-${kind}`) },
+    });
+    expect(own).toMatchObject({ kind: 'encoder', warnings: [] });
+  });
+
+  it('inspect shows the parts of a model that has a folder for each task', async () => {
+    const output = await trained('mtA');
+    const kinds = (await inspected(output)).map(({ kind }) => kind);
+    expect(kinds).toEqual(['model of several tasks', ...KINDS.flatMap(() => ['adapter', 'head']), 'encoder', 'tokenizer']);
   });
 
   it('a fusion stands on the encoder that MT-A trained', async () => {
@@ -232,7 +244,7 @@ describe('what a run leaves out and what a saved model scores', () => {
     expect(scored.tasks.map(({ metrics }) => metrics)).toEqual(summaries.map(({ metrics }) => metrics.test));
     expect(scored).toMatchObject({ split: 'test', mean: expect.any(Number) });
     const table = await runCli([...at.slice(0, -1), '--task', tasks[1] as string]);
-    expect(table.stdout).toMatch(/^task +rows +metric +test +majority +other metrics\ntiny-regression +12 +\w+ +-?\d\.\d{4} +– /);
+    expect(table.stdout).toMatch(/^task +rows +metric +test +majority accuracy +other metrics\ntiny-regression +12 +\w+ +-?\d\.\d{4} +– /);
     expect((await runCli([...at, '--task', await writeTinyTask(folder, 'multilabel')])).stderr).toMatch(
       'the task tiny-multilabel; expected',
     );
@@ -316,3 +328,7 @@ describe('bad input', () => {
     );
   });
 });
+
+async function inspected(path: string): Promise<{ kind: string; facts: object; warnings: string[] }[]> {
+  return JSON.parse((await runCli(['inspect', path, '--json'])).stdout).parts;
+}

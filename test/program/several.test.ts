@@ -15,7 +15,7 @@ describe('multigraft train with several tasks', () => {
   it('gives each an adapter in a folder of its own, equal to one trained alone', async () => {
     const { code, out } = await place.run(['train', ...tasks, ...quick, '--output', '@several']);
     expect(code).toBe(0);
-    expect(out.split('\n')[0]).toMatch(/^task +metric +validation +test +majority +steps +time$/);
+    expect(out.split('\n')[0]).toMatch(/^task +metric +validation +test +majority accuracy +steps +time$/);
     for (const [i, name] of ['mood', 'pairs', 'score'].entries()) expect(out.split('\n')[i + 1]).toMatch(new RegExp(`^${name} `));
     expect((await place.run(['train', '--task', '@tasks/pairs', ...quick, '--output', '@alone'])).code).toBe(0);
     for (const file of ['pytorch_adapter.bin', 'pytorch_model_head.bin'])

@@ -316,7 +316,7 @@ export class AutoAdapterModel {
       answers.map((answer) => answer.prediction),
       rows,
     );
-    const training = task.files.train ? await loadRows(this.#shelf.files, judged, 'train') : rows;
+    const training = task.files.train ? await loadRows(this.#shelf.files, judged, 'train', limit === undefined ? {} : { limit }) : rows;
     const majority = majorityScore(judged, rows, training);
     return {
       rows: rows.length,

@@ -1,7 +1,16 @@
 import { fail } from '../../base/errors.ts';
 import { joinPath } from '../../base/files.ts';
 import type { Tensor } from '../../base/tensor.ts';
-import { asName, type HeadPackage, type LoadedAdapter, loadAdapter, loadFusion, loadSetup, saveAdapter } from '../../checkpoint/index.ts';
+import {
+  ADAPTER_CONFIG,
+  asName,
+  type HeadPackage,
+  type LoadedAdapter,
+  loadAdapter,
+  loadFusion,
+  loadSetup,
+  saveAdapter,
+} from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import { adaptersOf, attachComposition, type ConfiguredMethod, describe } from '../../methods/index.ts';
 import { outputsOf } from '../../objectives/index.ts';
@@ -81,6 +90,14 @@ function distillPlan(options: DistillOptions): Plan {
 }
 
 async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: Encoder): Promise<Teacher> {
+  if ((await files.kind(joinPath(folder, ADAPTER_CONFIG))) === 'file')
+    fail({
+      code: 'usage.value',
+      subject: folder,
+      found: 'an adapter',
+      expected: 'a fusion of adapters',
+      next: 'Give the folder that multigraft fuse made.',
+    });
   const { composition, fusions } = await loadSetup(files, folder);
   if (typeof composition === 'string' || composition.type !== 'fuse')
     return fail({ code: 'usage.value', subject: folder, found: describe(composition), expected: 'a fusion of adapters' });

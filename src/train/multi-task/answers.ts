@@ -74,7 +74,7 @@ function taskNamed(given: unknown, { heads }: SavedMultiTask, { file, line }: Pl
     subject: `${file}:${line}, column "task"`,
     found: given === undefined ? 'none' : JSON.stringify(given),
     expected: `one of the tasks that the model has learnt: ${names.join(', ')}`,
-    ...(near && { next: `Did you mean "${near}"?` }),
+    next: near ? `Did you mean "${near}"?` : 'Give rows with --input: {"task": …, "text": …}.',
   });
 }
 

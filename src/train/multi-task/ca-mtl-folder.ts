@@ -14,6 +14,7 @@ import {
   isCaMtlName,
 } from '../../methods/index.ts';
 import { checkHeadConfig, type Head, headParameters } from '../../objectives/index.ts';
+import { CA_MTL_CONFIG } from '../folders.ts';
 import type { MultiTaskModel } from './model.ts';
 
 /** A CA-MTL model as it lies in a folder: encoder, attachment, a head for each task, and the tensors of the last two. */
@@ -26,7 +27,6 @@ export interface SavedCaMtl extends MultiTaskModel {
 }
 
 /** Says that a folder is ours: the method's configuration, and by task id each task's name and head. */
-const CONFIG = 'ca_mtl_config.json';
 const FEATURES = 'task_features.safetensors';
 
 /**
@@ -44,7 +44,7 @@ export async function saveCaMtl(files: Files, folder: string, model: SavedCaMtl)
   await files.write(joinPath(folder, 'config.json'), json(fields));
   if (features) await files.write(joinPath(folder, FEATURES), writeSafetensors([...features], { format: 'pt' }));
   const tasks = heads.map(({ name, config }) => ({ name, head: config }));
-  await files.write(joinPath(folder, CONFIG), json({ ...attachment.plan.config, tasks }));
+  await files.write(joinPath(folder, CA_MTL_CONFIG), json({ ...attachment.plan.config, tasks }));
 }
 
 /**
@@ -56,7 +56,7 @@ export async function loadCaMtl(files: Files, folder: string): Promise<SavedCaMt
   const index = await readWeightIndex(files, folder);
   const rename = (key: string) => (isCaMtlName(key) || /^(heads|decoders)\./.test(key) ? undefined : fromPublishedName(key, String));
   const encoder = await loadEncoder(files, folder, { rename });
-  const path = joinPath(folder, CONFIG);
+  const path = joinPath(folder, CA_MTL_CONFIG);
   const { config, heads } = (await files.kind(path)) === 'file' ? ours(await readJson(files, path), path) : published(index, encoder);
   const attachment = attachCaMtl(config, { encoder: encoder.config, family: encoder.family, tasks: heads.length });
   const model = { encoder, attachment, heads };
@@ -73,7 +73,7 @@ export async function loadCaMtl(files: Files, folder: string): Promise<SavedCaMt
         subject,
         found: `[${entry.shape}]`,
         expected: `[${shape}]`,
-        next: `${CONFIG} belongs to another model.`,
+        next: `${CA_MTL_CONFIG} belongs to another model.`,
       });
     tensors.set(name, { dtype: 'float32', shape, data: asFloat32(await readTensor(files, entry), subject) });
   }

@@ -77,7 +77,8 @@ export async function evaluateTasks(
       const predictions = answers.slice(place, place + rows.length).map(({ prediction }) => prediction);
       place += rows.length;
       const { values, warnings } = computeMetrics(task, predictions, rows);
-      const majority = majorityScore(task, rows, task.files.train ? await loadRows(files, task, 'train') : rows);
+      const training = task.files.train ? await loadRows(files, task, 'train', limit === undefined ? {} : { limit }) : rows;
+      const majority = majorityScore(task, rows, training);
       results.push({
         task: task.name,
         kind: task.kind,

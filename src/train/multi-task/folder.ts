@@ -15,6 +15,7 @@ import {
   SHARED_NAME,
 } from '../../methods/index.ts';
 import { type Head, headParameters } from '../../objectives/index.ts';
+import { CA_MTL_CONFIG, MULTI_TASK_CONFIG } from '../folders.ts';
 import { withLabels } from '../head-task.ts';
 import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 import type { MultiTaskMethod } from './method.ts';
@@ -29,9 +30,6 @@ export interface SavedMultiTask extends MultiTaskModel {
   readonly notes: readonly string[];
 }
 
-/** Lists the tasks of a folder that holds a folder for each. */
-const CONFIG = 'multitask_config.json';
-const CA_MTL = 'ca_mtl_config.json';
 const TOKENIZER = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'vocab.txt'];
 
 const schema = z.object({
@@ -111,12 +109,12 @@ export async function saveMultiTask(
     encoder: method.trainsEncoder,
     tasks: heads.map(({ name }) => name),
   };
-  await files.write(joinPath(folder, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
+  await files.write(joinPath(folder, MULTI_TASK_CONFIG), `${JSON.stringify(config, null, 2)}\n`);
 }
 
 /** Whether a folder holds a model of several tasks: one of ours, or one of CA-MTL's published code. */
 export async function isMultiTask(files: Files, folder: string): Promise<boolean> {
-  for (const name of [CONFIG, CA_MTL]) if ((await files.kind(joinPath(folder, name))) === 'file') return true;
+  for (const name of [MULTI_TASK_CONFIG, CA_MTL_CONFIG]) if ((await files.kind(joinPath(folder, name))) === 'file') return true;
   const path = joinPath(folder, 'config.json');
   if ((await files.kind(path)) !== 'file') return false;
   const fields = await readJson(files, path);
@@ -125,7 +123,7 @@ export async function isMultiTask(files: Files, folder: string): Promise<boolean
 
 /** Reads a CA-MTL model to add tasks to. @throws usage.value for other models of several tasks; what {@link loadCaMtl} throws */
 export async function loadGrowing(files: Files, folder: string): Promise<SavedCaMtl> {
-  const path = joinPath(folder, CONFIG);
+  const path = joinPath(folder, MULTI_TASK_CONFIG);
   if ((await files.kind(path)) !== 'file') return loadCaMtl(files, folder);
   const { method } = checked(await readJson(files, path), path);
   return fail({
@@ -143,7 +141,7 @@ export async function loadGrowing(files: Files, folder: string): Promise<SavedCa
  * @throws usage.flag without an encoder, method.config, adapter.*, head.config, encoder.*, file.*
  */
 export async function loadMultiTask(files: Files, folder: string, { model }: { readonly model?: string } = {}): Promise<SavedMultiTask> {
-  const path = joinPath(folder, CONFIG);
+  const path = joinPath(folder, MULTI_TASK_CONFIG);
   if ((await files.kind(path)) !== 'file') {
     const saved = await loadCaMtl(files, folder);
     const heads = saved.heads.map((head) => withLabels(head));
