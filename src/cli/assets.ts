@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
+import { CA_MTL_CONFIG } from '../train/index.ts';
 
 /** What comes with the package beside its code: `assets/` lies two folders above this file, in the source and when built. */
 export function assetPath(name: string): string {
@@ -23,5 +24,18 @@ export async function modelFolder(files: Files, given: string | undefined): Prom
     found: 'nothing, and no encoder comes with this copy of multigraft',
     expected: 'the folder of an encoder',
     next: 'Give --model FOLDER: config.json, weights and tokenizer.json as downloaded from Hugging Face.',
+  });
+}
+
+/** As {@link modelFolder} where an encoder is wanted that answers alone. @throws file.missing, usage.value */
+export async function encoderFolder(files: Files, given: string | undefined): Promise<string> {
+  const folder = await modelFolder(files, given);
+  if ((await files.kind(joinPath(folder, CA_MTL_CONFIG))) === 'none') return folder;
+  return fail({
+    code: 'usage.value',
+    subject: '--model',
+    found: `${folder}, a CA-MTL model, whose encoder is nothing without its task modules`,
+    expected: 'the folder of an encoder',
+    next: 'Give the encoder it was made from; multigraft multitask --add teaches the model itself another task.',
   });
 }

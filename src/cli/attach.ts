@@ -4,7 +4,7 @@ import { joinPath } from '../base/files.ts';
 import { HEAD_CONFIG, SETUP_CONFIG } from '../checkpoint/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { AutoAdapterModel, isMultiTask, loadMultiTask, type SavedMultiTask } from '../train/index.ts';
-import { isNews, modelFolder } from './assets.ts';
+import { encoderFolder, isNews, modelFolder } from './assets.ts';
 import type { CommandContext } from './command.ts';
 
 /** The flags that say which model answers; spread them into a command's schema. */
@@ -56,7 +56,7 @@ export async function openModel({ files, stderr }: CommandContext, options: z.ou
       expected: 'one',
       next: 'Mix them with multigraft fuse, or run the command once for each.',
     });
-  const folder = await modelFolder(files, options.model);
+  const folder = await encoderFolder(files, options.model);
   const model = await AutoAdapterModel.fromPretrained(folder, {
     files,
     engine: await nodeEngine(threads === undefined ? {} : { threads }),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask } from '../tasks/index.ts';
 import { distillFusion, trainSettings } from '../train/index.ts';
-import { modelFolder } from './assets.ts';
+import { encoderFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { methodOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
@@ -44,7 +44,7 @@ export const command = defineCommand({
       const result = await distillFusion({
         files: context.files,
         engine: await nodeEngine(options.threads === undefined ? {} : { threads: options.threads }),
-        model: await modelFolder(context.files, options.model),
+        model: await encoderFolder(context.files, options.model),
         task,
         teacher: options.adapter,
         settings: trainSettings.parse(options),

@@ -5,7 +5,7 @@ import { FUSION_PRESETS, type FusionConfig, fusionConfig, parseGrammar } from '.
 import { nodeEngine } from '../session/node.ts';
 import { loadTask } from '../tasks/index.ts';
 import { readExclusions, trainFusion, trainSettings } from '../train/index.ts';
-import { modelFolder } from './assets.ts';
+import { encoderFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { candidatesOf, choose } from './fuse-candidates.ts';
 import { attentionLines, choiceLines } from './fuse-report.ts';
@@ -72,7 +72,7 @@ export const command = defineCommand({
     const settings = trainSettings.parse(options);
     const task = await loadTask(files, options.task, taskOptions(options));
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
-    const model = await modelFolder(files, options.model);
+    const model = await encoderFolder(files, options.model);
     const exclude = options.exclude === undefined ? undefined : (await readExclusions(files, options.exclude)).get(task.name);
     const { name, output, headLayers, limit, log, format } = options;
     const common = { files, engine, model, task, ...given({ limit, exclude }) };

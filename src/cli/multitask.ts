@@ -12,7 +12,7 @@ import {
   readExclusions,
   runMultiTask,
 } from '../train/index.ts';
-import { modelFolder } from './assets.ts';
+import { encoderFolder, modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { renderMultiTask } from './multitask-report.ts';
 import { trainingProgress } from './progress.ts';
@@ -72,7 +72,7 @@ export const command = defineCommand({
       fail({ code: 'usage.flag', subject: '--like', found: 'it without --add', expected: '--add, with a CA-MTL model in --model' });
     if (options.add && options.trainEncoder)
       fail({ code: 'usage.flag', subject: '--add', found: 'it with --train-encoder', expected: 'one of them: --add changes no weights' });
-    const model = await modelFolder(files, options.model);
+    const model = await (options.add ? modelFolder : encoderFolder)(files, options.model);
     const method = options.add
       ? extendCaMtl(await loadGrowing(files, model), options.like === undefined ? {} : { like: options.like })
       : methodOf(options.method, options.trainEncoder);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { AutoAdapterModel, type SummaryRow } from '../train/index.ts';
-import { isNews, modelFolder } from './assets.ts';
+import { encoderFolder, isNews } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { methodOf } from './method-option.ts';
 import { alignColumns, grouped } from './table.ts';
@@ -16,7 +16,7 @@ export const command = defineCommand({
   summary: 'count the parameters of an encoder and of adapters on it',
   schema,
   async run(context, options) {
-    const model = await AutoAdapterModel.fromPretrained(await modelFolder(context.files, options.model), { files: context.files });
+    const model = await AutoAdapterModel.fromPretrained(await encoderFolder(context.files, options.model), { files: context.files });
     for (const folder of options.adapter) await model.loadAdapter(folder);
     const methods = options.method.map(methodOf);
     if (methods.some(({ method }) => method.architecture === undefined && !method.trainsEncoder))

@@ -4,7 +4,7 @@ import { type ConfiguredMethod, DEFAULT_METHOD } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
 import { readExclusions, trainSettings, trainTask, trainTasks } from '../train/index.ts';
-import { modelFolder } from './assets.ts';
+import { encoderFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { given } from './given.ts';
 import { methodOf } from './method-option.ts';
@@ -68,7 +68,7 @@ export const command = defineCommand({
     const common = {
       files: context.files,
       engine,
-      model: await modelFolder(context.files, model),
+      model: await encoderFolder(context.files, model),
       method,
       settings,
       resume: options.resume,

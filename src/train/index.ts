@@ -21,6 +21,7 @@ export { type Built, describeEncoders, describeMethods, type EncoderEntry, type 
 export { maxTokens, type Prepared, prepare, type Unit } from './data.ts';
 export type { Evaluation } from './evaluation.ts';
 export { type Exclusions, readExclusions } from './exclusions.ts';
+export { CA_MTL_CONFIG } from './folders.ts';
 export { type TaskAttention, taskAttention } from './fusion/attention-across.ts';
 export { type AdapterChoice, type AdapterScore, type ChooseOptions, chooseAdapters } from './fusion/choose-adapters.ts';
 export { type DistillOptions, distillFusion } from './fusion/distill.ts';

@@ -160,6 +160,8 @@ describe('answers', () => {
     expect(sum(sampling.chosen)).toBe(8 * 114);
     expect(sum(sampling.candidates)).toBe(2 * 8 * 114);
     expect(readFileSync(join(output, 'README.md'), 'utf8')).toContain('multigraft predict --model . --input rows.jsonl');
+    const misused = await runCli(['train', '--model', output, '--task', tasks[0] as string, '--json']);
+    expect([misused.code, misused.stderr]).toEqual([2, expect.stringContaining('multitask --add')]);
     const [several, own] = await inspected(output);
     expect(several).toMatchObject({
       kind: 'model of several tasks',
