@@ -183,14 +183,20 @@ function passesOf(task) {
 async function runAll() {
   if (values.work === undefined) throw new Error('--work DIR: a folder outside the repository for the adapters');
   mkdirSync(values.out, { recursive: true });
-  const left = allJobs().filter((job) => !done(job));
   const trained = (/** @type {string} */ folder) => existsSync(join(folder, 'metrics.json')) && !existsSync(join(folder, 'state'));
+  const jobs = allJobs();
+  // With another --work than before, adapters that fusions still need are trained again, to the same numbers.
+  const gone = (/** @type {Job} */ { method, task, seed }) =>
+    !trained(folderOf(method, task, seed)) && jobs.some((other) => other.method === `fusion-${method}` && !done(other));
+  const left = jobs.filter((job) => !done(job) || gone(job));
   const ready = (/** @type {Job} */ { method, seed }) =>
     (method !== 'fusion-st-a' || tasks.every((task) => trained(folderOf('st-a', task, adapterSeed(task, seed))))) &&
     (method !== 'fusion-mt-a' || trained(folderOf('mt-a', ALL, 1)));
+  let running = 0;
   const lane = async () => {
     while (left.length > 0) {
       const at = left.findIndex(ready);
+      if (at < 0 && running === 0) throw new Error('--work lacks adapters to fuse: run it without --pilot first');
       if (at < 0) {
         // Fusions wait for the last adapter, which another lane trains.
         await new Promise((resolve) => setTimeout(resolve, 2000));
@@ -200,7 +206,9 @@ async function runAll() {
       const shared = ['data', 'model', 'work', 'out', 'dist', 'limit', 'tasks'];
       const args = ['--one', JSON.stringify(job), ...shared.flatMap((name) => [`--${name}`, Reflect.get(values, name)])];
       const started = performance.now();
+      running++;
       await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.url), ...args], { maxBuffer: 2 ** 26 });
+      running--;
       console.log(
         `${job.task} ${job.method} seed ${job.seed}: ${((performance.now() - started) / 1000).toFixed(0)} s, ${left.length} left`,
       );
