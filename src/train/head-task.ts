@@ -185,3 +185,8 @@ function hasLabels(kind: TaskKind): boolean {
 export function shortList(names: readonly string[]): string {
   return names.slice(0, 12).join(', ') + (names.length > 12 ? `, and ${names.length - 12} more` : '');
 }
+
+/** Whether a row has a text, and no second one to it. */
+export function isUnpaired(row: PredictionRow): boolean {
+  return 'text' in row && row.kind !== 'choice' && row.textPair === undefined;
+}

@@ -25,7 +25,7 @@ import type { Answer } from '../answer.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, packedHead, valuesOf } from '../attached.ts';
 import { prepare } from '../data.ts';
 import type { Evaluation } from '../evaluation.ts';
-import { answerableRows, taskForHead, taskOfHead, withLabels } from '../head-task.ts';
+import { answerableRows, isUnpaired, taskForHead, taskOfHead, withLabels } from '../head-task.ts';
 import { createPredictor, type Predictor } from '../predictor.ts';
 import { headFor, sequenceLength } from '../task-setup.ts';
 import { Named } from './named.ts';
@@ -399,8 +399,7 @@ export class AutoAdapterModel {
     const prepared = prepare(rows, { task, tokenizer: this.tokenizer, maxLength: limit });
     if (prepared.truncated > 0) onNote?.(`${prepared.truncated} of ${prepared.rows} rows are longer than ${limit} tokens and were cut.`);
     const pair = task.columns.textPair ?? (head.training?.textPairs ? 'textPair' : undefined);
-    const alone =
-      pair === undefined ? 0 : rows.filter((row) => 'text' in row && row.kind !== 'choice' && row.textPair === undefined).length;
+    const alone = pair === undefined ? 0 : rows.filter(isUnpaired).length;
     if (alone > 0)
       onNote?.(`Rows without "${pair}", the second text of a pair, are answered from their one text: ${alone} of ${rows.length}.`);
     if (this.#predictor && this.#explains !== explain) this.#changed();

@@ -5,7 +5,7 @@ import type { Field, Place, PredictionRow } from '../../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/index.ts';
 import type { Answer } from '../answer.ts';
 import { prepare } from '../data.ts';
-import { answerableRows, taskOfHead } from '../head-task.ts';
+import { answerableRows, isUnpaired, taskOfHead } from '../head-task.ts';
 import { sequenceLength } from '../task-setup.ts';
 import type { TaskUnit } from './data.ts';
 import type { SavedMultiTask } from './folder.ts';
@@ -37,7 +37,7 @@ export async function answerTasks(
   const checked: PredictionRow[] = [];
   const units: TaskUnit[] = [];
   let cut = 0;
-  let split = false;
+  let [split, unpaired] = [false, 0];
   rows.forEach((row, i) => {
     const task = taskNamed(row.task, saved, place(i));
     const head = heads[task] as (typeof heads)[number];
@@ -49,10 +49,13 @@ export async function answerTasks(
     const [one] = answerableRows([given], answering, () => place(i)) as [PredictionRow];
     const prepared = prepare([one], { task: asked, tokenizer, maxLength: tokens });
     cut += prepared.truncated;
+    if (training[task]?.textPairs && isUnpaired(one)) unpaired++;
     checked.push(one);
     units.push(...prepared.units.map((unit) => ({ ...unit, row: i, task })));
   });
   if (split) onNote?.('Texts were split at white space for tasks that answer one word at a time. Give "tokens" to split them yourself.');
+  if (unpaired > 0)
+    onNote?.(`Rows without "${columns.textPair ?? 'textPair'}", of tasks that learnt from pairs, are answered from one text: ${unpaired}.`);
   if (cut > 0) onNote?.(`${cut} of ${rows.length} rows are longer than their task allows and were cut.`);
   const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors });
   try {

@@ -5,6 +5,7 @@ import { writeTinyEncoder, writeTinyTask } from '../../../test/tiny.ts';
 import { nodeFiles as files } from '../../base/files-node.ts';
 import { nodeEngine } from '../../session/node.ts';
 import { loadTask, type Task } from '../../tasks/index.ts';
+import { answerTasks } from './answers.ts';
 import { evaluateTasks } from './evaluation.ts';
 import { loadMultiTask } from './folder.ts';
 import { multiTaskMethod } from './method.ts';
@@ -59,4 +60,21 @@ it('refuses tasks that are not the model’s', async () => {
   await expect(score([{ ...first, kind: 'regression', labels: [] }])).rejects.toThrow(
     "task tiny-classification: found the kind regression; expected classification, which the head 'tiny-classification' answers",
   );
+});
+
+it('tells how many rows of a task that learnt from pairs have one text', async () => {
+  const { engine } = await trained('joint');
+  const pairs = await loadTask(files, await writeTinyTask(folder, 'pair', SIZES));
+  const [single] = tasks as [Task];
+  const output = join(folder, 'pairs');
+  const settings = multiTaskSettings.parse({ maxSteps: 1, batchSize: 4, maxLength: 24 });
+  await runMultiTask({ files, engine, model, tasks: [single, pairs], method: multiTaskMethod('joint'), settings, output });
+  const notes: string[] = [];
+  const rows = [
+    { task: 'tiny-classification', text: 'sea' },
+    { task: 'tiny-pair', text: 'sea' },
+    { task: 'tiny-pair', text: 'sea', textPair: 'land' },
+  ];
+  await answerTasks(await loadMultiTask(files, output, { model }), rows, { files, engine, onNote: (text) => notes.push(text) });
+  expect(notes).toEqual(['Rows without "textPair", of tasks that learnt from pairs, are answered from one text: 1.']);
 });
