@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
+import { EXPANDED } from '../encoders/index.ts';
 import { CA_MTL_CONFIG } from '../train/index.ts';
 
 /** What comes with the package beside its code: `assets/` lies two folders above this file, in the source and when built. */
@@ -10,7 +11,7 @@ export function assetPath(name: string): string {
 
 /** Whether a note about a model is news: what the encoder that comes with the package is stored as is none. */
 export function isNews(note: string, model: string | undefined): boolean {
-  return model !== undefined || !/^\d+ float16 tensors are expanded/.test(note);
+  return model !== undefined || !note.endsWith(EXPANDED);
 }
 
 /** The encoder's folder: the one given, or the small encoder that comes with the package. @throws file.missing */

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
-import { HEAD_CONFIG, SETUP_CONFIG } from '../checkpoint/index.ts';
+import { SETUP_CONFIG } from '../checkpoint/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { AutoAdapterModel, isMultiTask, loadMultiTask, type SavedMultiTask } from '../train/index.ts';
 import { encoderFolder, isNews, modelFolder } from './assets.ts';
@@ -61,7 +61,7 @@ export async function openModel({ files, stderr }: CommandContext, options: z.ou
     files,
     engine: await nodeEngine(threads === undefined ? {} : { threads }),
   });
-  if (adapter.length === 0 && (await files.kind(joinPath(folder, HEAD_CONFIG))) === 'none')
+  if (adapter.length === 0 && model.activeHead === undefined)
     fail({
       code: 'usage.flag',
       subject: '--adapter',

@@ -24,12 +24,14 @@ export const command = defineCommand({
 function render({ kind, path, facts, tensors = [], parameters, warnings }: InspectedPart, all: boolean): string {
   const { config, ...plain } = facts;
   const settings = typeof config === 'object' && config !== null ? Object.entries(config) : [];
+  // A method's configuration says in one line what differs from its usual settings.
+  const said = settings.length > 0 && plain.configuration !== undefined && !all;
   const shown = all ? tensors : tensors.slice(0, SHOWN);
   return [
     `${kind}: ${path}${parameters === undefined ? '' : `, ${grouped(parameters)} parameters in ${tensors.length} tensors`}`,
     ...alignColumns(Object.entries(plain).map(([key, value]) => [`  ${key}`, display(value, all)])),
-    ...(settings.length > 0 && !all ? [`  ${settings.length} settings (--all shows them)`] : []),
-    ...(settings.length > 0 && all
+    ...(said ? [`  ${settings.length} settings (--all shows them)`] : []),
+    ...(settings.length > 0 && !said
       ? ['  settings:', ...alignColumns(settings.map(([key, value]) => [`    ${key}`, display(value, all)]))]
       : []),
     ...(shown.length > 0

@@ -7,8 +7,6 @@ import { runProgram, type World } from './program.ts';
 /** Milliseconds that a command has to stop in good order. */
 const GRACE = 10_000;
 
-const RESUMABLE = ['train', 'fuse', 'distill', 'multitask', 'pretrain'];
-
 // A reader that closes early (`multigraft … | head`) has what it wanted: end quietly.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 0 : 1);
@@ -52,8 +50,7 @@ function onInterrupt(): AbortSignal {
 }
 
 function endNow(when: string): never {
-  const resumes = process.argv.includes('--output') && RESUMABLE.some((command) => process.argv.includes(command));
-  const message = `Ended ${when}, in the middle of its work.${resumes ? ' --resume goes on from the last state that was saved.' : ''}`;
+  const message = `Ended ${when}, in the middle of its work. Where the command has --resume, that goes on from the last state that was saved.`;
   const line = process.argv.includes('--json') ? JSON.stringify({ error: { code: 'train.stopped', message } }) : `multigraft: ${message}`;
   process.stderr.write(`${line}\n`);
   process.exit(1);

@@ -9,8 +9,8 @@ const LINE_MILLISECONDS = 10_000;
 export function trainingProgress(
   { isTTY, json, stderr }: CommandContext,
   model: string | undefined,
-): { onEvent(event: TrainEvent): void; stop(): void } {
-  if (json) return { onEvent() {}, stop() {} };
+): { onEvent(event: TrainEvent): void; restart(): void; stop(): void } {
+  if (json) return { onEvent() {}, restart() {}, stop() {} };
   const bar = isTTY
     ? new SingleBar({
         format: '{bar} {value}/{total} | loss {loss} | {speed} rows/s | {left} left{best}',
@@ -40,7 +40,6 @@ export function trainingProgress(
             .join(', ')}${event.best ? ' (best so far)' : ''}`,
         );
       } else {
-        if (event.step === 1) [steps, best] = [0, ''];
         // Of all steps while they are few, then of about the last twenty.
         mean += Math.max(1 / ++steps, 0.05) * (event.loss - mean);
         const facts = { loss: mean.toFixed(4), speed: event.examplesPerSecond.toFixed(0), left: duration(event.secondsLeft), best };
@@ -51,6 +50,10 @@ export function trainingProgress(
           stderr(`step ${event.step}/${event.steps}, loss ${facts.loss}, ${facts.speed} rows/s, ${facts.left} left${best}`);
         }
       }
+    },
+    /** Another run begins: what was seen of the last one is forgotten. */
+    restart() {
+      [best, steps] = ['', 0];
     },
     stop: () => bar?.stop(),
   };

@@ -84,7 +84,10 @@ export const command = defineCommand({
           tasks: [task, ...others],
           ...given({ exclusions }),
           output: outputForSeveral(options),
-          onTask: ({ name: which }, i) => context.stderr(`${i}/${others.length + 1} ${which}`),
+          onTask: ({ name: which }, i) => {
+            progress.restart();
+            context.stderr(`${i}/${others.length + 1} ${which}`);
+          },
         });
         progress.stop();
         context.stdout(context.json ? JSON.stringify(results) : renderSeveral(results, [task, ...others], output as string));

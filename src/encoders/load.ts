@@ -18,6 +18,9 @@ import { familyOf } from './families.ts';
 import { configFields } from './fields.ts';
 import { drawEncoder, drawPooled } from './transformer.ts';
 
+/** How the note ends that says how many tensors of which type were not float32. */
+export const EXPANDED = 'tensors are expanded to float32 at load.';
+
 /** A tensor of an encoder: where it lies, and how to read it as float32. */
 export interface EncoderWeight extends Omit<TensorEntry, 'strides'> {
   /** Whether the bytes at `offset` are float32 in row-major order, so that an engine may use them where they are. */
@@ -176,7 +179,7 @@ async function matchWeights(
       }),
     });
   }
-  const notes = [...expanded].map(([dtype, count]) => `${count} ${dtype} tensors are expanded to float32 at load.`);
+  const notes = [...expanded].map(([dtype, count]) => `${count} ${dtype} ${EXPANDED}`);
   if (unknown.length) notes.push(`Not part of a ${family.name} encoder, ignored: ${list(unknown)}.`);
   return { weights, notes };
 }

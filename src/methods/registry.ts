@@ -81,9 +81,9 @@ export function methodOfConfig(
 export function shortestText({ method, config }: Pick<ConfiguredMethod, 'method' | 'config'>): string {
   const texts = Object.keys(method.presets).map((name) => {
     const usual = configureMethod(name, {}, [method]).config;
-    const values = Object.entries(config).map(([key, value]) => `${key}=${formatLiteral(value)}`);
-    const changed = values.filter((text) => !Object.entries(usual).some(([key, value]) => text === `${key}=${formatLiteral(value)}`));
-    return { text: changed.length > 0 ? `${name}[${changed.join(', ')}]` : name, changes: changed.length };
+    const changed = Object.entries(config).filter(([key, value]) => formatLiteral(value) !== formatLiteral(usual[key]));
+    const body = changed.map(([key, value]) => `${key}=${formatLiteral(value)}`).join(', ');
+    return { text: body ? `${name}[${body}]` : name, changes: changed.length };
   });
   return texts.reduce((best, one) => (one.changes < best.changes ? one : best)).text;
 }

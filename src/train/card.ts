@@ -18,8 +18,18 @@ export interface TrainTaskResult {
   readonly seconds: number;
 }
 
+/** What an output folder holds: an adapter with its head, a fusion with its adapters and head, a head alone, a whole model with its head. */
+export type SavedAs = 'adapter' | 'setup' | 'head' | 'model';
+
+const IN_PYTHON: Readonly<Record<SavedAs, string>> = {
+  adapter: 'model.load_adapter(".")',
+  setup: 'model.load_adapter_setup(".")',
+  head: 'model.load_head(".")',
+  model: 'AutoAdapterModel.from_pretrained("."), then model.load_head(".")',
+};
+
 /** The README.md of an output folder: what it is, how good, how made, how to use it. */
-export function modelCard(result: TrainTaskResult, task: Task, encoder: Encoder, settings: TrainSettings, loader = 'load_adapter'): string {
+export function modelCard(result: TrainTaskResult, task: Task, encoder: Encoder, settings: TrainSettings, saved: SavedAs): string {
   const rows = Object.entries(result.metrics).flatMap(([split, values]) =>
     Object.entries(values).map(([metric, value]) => `| ${split} | ${metric} | ${value.toFixed(4)} |`),
   );
@@ -45,10 +55,9 @@ Licence of the training data: ${licence}.
 
 ## Use
 \`\`\`
-multigraft predict --model ENCODER --adapter . --input rows.jsonl --output answers.jsonl
+multigraft predict ${saved === 'model' ? '--model .' : '--model ENCODER --adapter .'} --input rows.jsonl --output answers.jsonl
 \`\`\`
-ENCODER is the folder of ${encoder.name}; without \`--model\` it is the small encoder that comes with multigraft.
-The files are those of the Python library \`adapters\`: \`model.${loader}(".")\`.
+${saved === 'model' ? '' : `ENCODER is the folder of ${encoder.name}; without \`--model\` it is the small encoder that comes with multigraft.\n`}The files are those of the Python library \`adapters\`: \`${IN_PYTHON[saved]}\`.
 
 ## Settings
 \`\`\`json

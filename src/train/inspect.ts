@@ -106,8 +106,8 @@ async function inspectFolder(files: Files, folder: string): Promise<InspectedPar
   if (names.has(HEAD_CONFIG)) parts.push(await inspectSaved(files, folder, 'head', HEAD_CONFIG, names));
   if (names.has(SETUP_CONFIG)) parts.push(...(await inspectSetup(files, folder)));
   const several = [MULTI_TASK_CONFIG, CA_MTL_CONFIG].find((name) => names.has(name));
-  if (several !== undefined) parts.push(...(await inspectSeveral(files, folder, several)));
-  if (names.has('config.json')) parts.push(await inspectEncoder(files, folder, names));
+  if (several !== undefined) parts.push(...(await inspectSeveral(files, folder, several, names)));
+  else if (names.has('config.json')) parts.push(await inspectEncoder(files, folder, names));
   const tokenizer = TOKENIZER_FILES.find((name) => names.has(name));
   if (tokenizer)
     parts.push({ kind: 'tokenizer', path: joinPath(folder, tokenizer), facts: await tokenizerFacts(files, folder), warnings: [] });
@@ -127,25 +127,27 @@ async function inspectSetup(files: Files, folder: string): Promise<InspectedPart
   return [{ kind: 'setup', path: joinPath(folder, SETUP_CONFIG), facts, warnings: [] }, ...parts.flat()];
 }
 
-/** Its plan and its tasks; then the folder of each task, where there is one. */
-async function inspectSeveral(files: Files, folder: string, name: string): Promise<InspectedPart[]> {
-  const path = joinPath(folder, name);
+/** Its plan, its tasks and, of CA-MTL, all its tensors; of other methods the adapter and head of each task, and an encoder that was trained. */
+async function inspectSeveral(files: Files, folder: string, several: string, names: ReadonlySet<string>): Promise<InspectedPart[]> {
+  const path = joinPath(folder, several);
   const raw = await readJson(files, path);
   if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: 'no JSON object', expected: 'an object' });
-  const { tasks: listed, version: _, ...facts } = raw;
-  const names = Array.isArray(listed) ? listed.map((task) => (isJsonObject(task) ? task.name : task)).filter(isText) : [];
-  const { method = 'ca_mtl', ...config } = facts;
-  const parts: InspectedPart[] = [{ kind: 'model of several tasks', path, facts: { method, tasks: names, config }, warnings: [] }];
-  for (const task of names) {
-    // Names come from a file: one that leads out of the folder is no folder of a task.
+  const { tasks: listed, version: _, method = 'ca_mtl', ...config } = raw;
+  const tasks = Array.isArray(listed) ? listed.map((task) => String(isJsonObject(task) ? task.name : task)) : [];
+  const part = { kind: 'model of several tasks', path, facts: { method, tasks, config }, warnings: [] } as const;
+  if (several === CA_MTL_CONFIG)
+    return [{ ...part, ...(await tensorsOf(files, await indexOf(files, joinPath(folder, 'model.safetensors')))) }];
+  const parts: InspectedPart[] = [part];
+  // Names come from a file: those that are no folder's here lead nowhere.
+  for (const task of new Set(tasks.filter((one) => names.has(one)))) {
     const inner = joinPath(folder, task);
-    if (!/[\\/]/.test(task) && (await files.kind(inner)) === 'folder') parts.push(...(await inspectFolder(files, inner)));
+    if ((await files.kind(inner)) !== 'folder') continue;
+    const inside = new Set(await files.list(inner));
+    if (inside.has(ADAPTER_CONFIG)) parts.push(await inspectSaved(files, inner, 'adapter', ADAPTER_CONFIG, inside));
+    if (inside.has(HEAD_CONFIG)) parts.push(await inspectSaved(files, inner, 'head', HEAD_CONFIG, inside));
   }
+  if (names.has('config.json')) parts.push(await inspectEncoder(files, folder, names));
   return parts;
-}
-
-function isText(value: unknown): value is string {
-  return typeof value === 'string' && value !== '..';
 }
 
 /** An adapter, fusion or head folder, in the layout of `adapters` or of PEFT; what its methods cannot read is shown all the same. */
@@ -191,15 +193,13 @@ async function inspectEncoder(files: Files, folder: string, names: ReadonlySet<s
   const { family: _family, ...sizes } = encoder.config;
   const tensors = [...encoder.weights.values()].map(({ name, dtype, shape }) => ({ name, dtype, shape }));
   const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  // What CA-MTL adds lies in the same file.
-  const notes = encoder.notes.filter((note) => !(names.has(CA_MTL_CONFIG) && note.startsWith('Not part of')));
   const missing = TOKENIZER_FILES.some((name) => names.has(name)) ? [] : ['There is no tokenizer: put tokenizer.json beside it.'];
   const facts = Object.fromEntries(
     Object.entries({ name: encoder.name, type: encoder.family.name, ...sizes }).filter(
       (entry): entry is [string, string | number] => entry[1] !== undefined,
     ),
   );
-  return { kind: 'encoder', path: folder, facts, tensors, parameters, warnings: [...notes, ...missing] };
+  return { kind: 'encoder', path: folder, facts, tensors, parameters, warnings: [...encoder.notes, ...missing] };
 }
 
 async function inspectTask(files: Files, path: string): Promise<InspectedPart> {

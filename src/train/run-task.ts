@@ -9,7 +9,7 @@ import type { Engine } from '../session/session.ts';
 import { classBalance, loadRows, type Row, type Task } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
 import type { Answer } from './answer.ts';
-import { modelCard, type TrainTaskResult } from './card.ts';
+import { modelCard, type SavedAs, type TrainTaskResult } from './card.ts';
 import { prepare } from './data.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
 import { openLog } from './log.ts';
@@ -58,8 +58,8 @@ export interface Plan {
   teach?(train: Split): Promise<Split>;
   /** Is shown the answers at the end, with what they let one look at. */
   onAnswers?(split: 'validation' | 'test', answers: readonly Answer[]): void;
-  /** What Python's `adapters` reads the folder with; `load_adapter` where this is left out. */
-  readonly loader?: string;
+  /** What the folder is to those who use it. */
+  readonly saves: SavedAs;
   /** Writes what was learnt, by parameter name. */
   save(files: Files, output: string, trained: Trained): Promise<void>;
 }
@@ -197,7 +197,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     await files.write(joinPath(output, METRICS), `${JSON.stringify({ ...summary, settings: run, files: names }, null, 1)}\n`);
     await files.write(
       joinPath(output, 'README.md'),
-      modelCard(summary, task, encoder, { ...settings, learningRate: settings.learningRate ?? model.attachment.learningRate }, plan.loader),
+      modelCard(summary, task, encoder, { ...settings, learningRate: settings.learningRate ?? model.attachment.learningRate }, plan.saves),
     );
     await state?.remove();
     await removePartial(files, output);

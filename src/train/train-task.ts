@@ -25,6 +25,7 @@ function methodPlan(options: TrainTaskOptions): Plan {
   const { method, init, model: folder, format = 'bin' } = options;
   return {
     text: method.text,
+    saves: method.method.architecture !== undefined ? 'adapter' : method.method.trainsEncoder ? 'model' : 'head',
     async model(encoder, head, note) {
       const model = adapterModel(encoder, method, head.name, head);
       const initial = await initialValues(options, model, note);

@@ -21,7 +21,8 @@ it('docs/commands.md is what the commands declare', async () => {
 const INTRODUCTION = `# Commands
 
 \`multigraft COMMAND --help\` shows the same. Every command also takes \`--json\` (the result as JSON, nothing else on standard
-output; the answers of \`predict\` are lines of JSON in any case), \`--debug\` (the stack of an error) and \`--help\`. Exit code 0 means done, 1 that something failed, 2 wrong usage.
+output; the answers of \`predict\` are lines of JSON in any case), \`--debug\` (the stack of an error) and \`--help\`.
+Exit code 0 means done, 1 that something failed, 2 wrong usage.
 `;
 
 function section(command: CommandDefinition): string {

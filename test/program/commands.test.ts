@@ -260,6 +260,14 @@ describe('multigraft inspect', () => {
     expect(await kinds('@out/mood/pytorch_adapter.bin')).toEqual(['weights']);
   });
 
+  it('does not follow names of tasks that are no folders of a model', async () => {
+    const config = { version: 1, method: 'joint', kind: 'encoder', encoder: false, tasks: ['.', '..', 'a/b', 'multitask_config.json', 7] };
+    place.write('odd/multitask_config.json', config);
+    const { code, out } = await place.run(['inspect', '@odd', '--json']);
+    expect(code).toBe(0);
+    expect(JSON.parse(out).parts).toMatchObject([{ kind: 'model of several tasks', facts: { method: 'joint' } }]);
+  });
+
   it('shows how far an unfinished run is', async () => {
     const progress = { step: 7, best: { step: 4, metric: 0.5 } };
     place.write('run/state/state.json', { version: 1, saved: { progress }, settings: { epochs: 3 } });

@@ -59,6 +59,7 @@ function distillPlan(options: DistillOptions): Plan {
   let [teacher, method]: [Teacher | undefined, ConfiguredMethod | undefined] = [undefined, wanted];
   return {
     text: wanted ? `${wanted.text}, distilled from a fusion` : 'one adapter, distilled from a fusion',
+    saves: 'adapter',
     decisive: { start: options.start ?? null, method: wanted?.text ?? null },
     async model(encoder, head, note) {
       teacher = await loadTeacher(options, encoder);

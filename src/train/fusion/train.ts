@@ -51,7 +51,7 @@ function fusionPlan(
   return {
     text,
     decisive: { fusion: config, trainAdapters },
-    loader: 'load_adapter_setup',
+    saves: 'setup',
     async model(encoder, head, note) {
       loaded = await loadAll(encoder, note);
       name = head.name;
