@@ -41,7 +41,7 @@ describe('kill -9', () => {
     for (const [from, to] of [
       [1, 100],
       [110, 220],
-      [230, 320],
+      [230, 300],
     ] as const) {
       const run = startCli(command(output, ...METHODS.adapter, ...(moments.length ? ['--resume'] : [])));
       moments.push(await killAt(run, output, from + Math.floor(Math.random() * (to - from)), 40 * Math.random()));
@@ -189,7 +189,8 @@ describe('--resume refuses', () => {
   });
 
   it('parameters that are cut short or missing', async () => {
-    const parameters = readdirSync(join(unfinished, 'state')).find((name) => name.startsWith('parameters-')) as string;
+    // A kill between a save and its clearing up leaves the parameters before it beside those that count.
+    const parameters = stateOf(unfinished).saved?.parameters as string;
     expect(await refusal((output) => truncateSync(join(output, 'state', parameters), 2000))).toMatch(
       `OUT/state/${parameters}: found a damaged file`,
     );
