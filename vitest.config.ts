@@ -23,7 +23,7 @@ export default defineConfig({
           name: 'program',
           include: ['test/program/**/*.test.ts', 'test/package/**/*.test.ts', 'test/recipes/**/*.test.ts'],
           testTimeout: 300_000,
-          hookTimeout: 60_000,
+          hookTimeout: 300_000,
         },
       },
       { extends: true, test: { name: 'real', include: ['test/real/**/*.test.ts', 'test/interop/**/*.test.ts'], testTimeout: 600_000 } },

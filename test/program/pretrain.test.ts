@@ -86,4 +86,4 @@ it('an encoder is made, Ctrl-C and --resume end at the same bytes, and an adapte
   expect(trained.stderr).toBe('');
   expect(trained.code).toBe(0);
   expect(await readdir(adapter)).toContain('adapter_config.json');
-}, 120_000);
+});

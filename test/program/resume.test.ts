@@ -32,7 +32,7 @@ beforeAll(async () => {
     expect(stderr).toBe('');
     expect(code).toBe(0);
   }
-}, 120_000);
+});
 
 describe('kill -9', () => {
   it('at three random moments: after each resume the run goes on as if nothing had happened', async () => {
@@ -50,7 +50,7 @@ describe('kill -9', () => {
     expect(moments).toHaveLength(3);
     await finish(output, 'adapter', moments);
     expectEqualRuns(output, uninterrupted.adapter, STEPS, moments);
-  }, 120_000);
+  });
 
   it('while it saves all the time: the state is never half-written', async () => {
     const output = join(folder, 'killed-saving');
@@ -66,7 +66,7 @@ describe('kill -9', () => {
       readdirSync(output).filter((name) => name.endsWith('.partial')),
       moments.join('; '),
     ).toEqual([]);
-  }, 120_000);
+  });
 });
 
 describe('Ctrl-C', () => {
@@ -85,7 +85,7 @@ describe('Ctrl-C', () => {
     expect(stepsOf(output).at(-1)?.step).toBe(stopped);
     await finish(output, 'adapter', []);
     expectEqualRuns(output, uninterrupted.adapter, STEPS, [`Ctrl-C at step ${stopped}`]);
-  }, 60_000);
+  });
 });
 
 it('ends at once at a second signal, with one line, and goes on from the last saved state', async () => {
@@ -101,14 +101,14 @@ it('ends at once at a second signal, with one line, and goes on from the last sa
   expect(JSON.parse(stderr)).toEqual({ error: { code: 'train.stopped', message: expect.stringContaining('Ended at the second signal') } });
   await finish(output, 'adapter', []);
   expectEqualRuns(output, uninterrupted.adapter, STEPS, ['two signals']);
-}, 60_000);
+});
 
 describe('--resume refuses', () => {
   const unfinished = join(folder, 'unfinished');
   beforeAll(async () => {
     const run = startCli(command(unfinished, ...METHODS.adapter));
     await killAt(run, unfinished, 25, 0);
-  }, 60_000);
+  });
 
   async function refusal(
     change: (output: string) => void | Promise<void>,

@@ -20,7 +20,7 @@ describe('multigraft train with several tasks', () => {
     expect((await place.run(['train', '--task', '@tasks/pairs', ...quick, '--output', '@alone'])).code).toBe(0);
     for (const file of ['pytorch_adapter.bin', 'pytorch_model_head.bin'])
       expect(readFileSync(place.path('several/pairs', file)).equals(readFileSync(place.path('alone', file))), file).toBe(true);
-  }, 60_000);
+  });
 
   it('goes on after an interruption: finished tasks are left alone, the others are trained', async () => {
     const before = readFileSync(place.path('several/mood/log.jsonl'));
@@ -35,7 +35,7 @@ describe('multigraft train with several tasks', () => {
     expect(JSON.parse(out).map(({ name }: { name: string }) => name)).toEqual(['mood', 'pairs', 'score']);
     expect(readFileSync(place.path('several/mood/log.jsonl')).equals(before)).toBe(true);
     expect(existsSync(place.path('several/score/adapter_config.json'))).toBe(true);
-  }, 60_000);
+  });
 
   it.each([
     [['train', ...quick], '--task: found nothing; expected a path. Give --task <path>.'],

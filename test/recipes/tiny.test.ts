@@ -90,7 +90,7 @@ describe.each(Object.entries(RECIPES))('%s', (name, { task, method, floor }) => 
     for (const [metric, least] of Object.entries(floor)) expect(metrics.test[metric], metric).toBeGreaterThan(least);
     const accuracy = metrics.test.accuracy ?? metrics.test.token_accuracy;
     if (majority !== undefined) expect(accuracy).toBeGreaterThan(majority + 0.1);
-  }, 60_000);
+  });
 });
 
 function mean(values: readonly number[]): number {
