@@ -2,12 +2,14 @@
 /**
  * CA-MTL beside its baselines (Pilault et al. 2021): a table of eight GLUE tasks over three seeds, an ablation of the modules and the
  * start with one seed, what sampling by uncertainty is worth with more and fewer candidates, and a table of 27 tasks with one seed. One JSON file per run in --out; runs that have one
- * are not repeated, and a run that was stopped goes on, so the script can be stopped at any time. Runs follow one another, each
- * with two threads. Samples of the tasks, without the rows that mtl_exclude.json names, and what runs save lie in --work,
+ * are not repeated, and a run that was stopped goes on, so the script can be stopped at any time. Two runs at a time, each
+ * with one thread. Samples of the tasks, without the rows that mtl_exclude.json names, and what runs save lie in --work,
  * outside the repository.
  *
  *     node tools/experiments/ca-mtl.mjs --work DIR [--data ../shared/data] [--model ../shared/models/minilm]
  *     node tools/experiments/ca-mtl.mjs --work DIR --only 'glue-.*-1'   the runs whose names fit, in full
+ *     node tools/experiments/ca-mtl.mjs --work DIR --pilot ca-mtl,joint --rates 5e-5,1e-4,2e-4
+ *         seed 1 of these methods at each rate, in --out/pilot: validation metrics to choose METHODS' rates by
  *     node tools/experiments/ca-mtl.mjs --budget                        prints what is to be computed, and stops
  *     node tools/experiments/ca-mtl.mjs --table                         writes docs/experiments/ca-mtl.md from the results
  *
@@ -40,16 +42,16 @@ const WIDE = [
   ...['commonsense_qa', 'openbookqa', 'social_iqa', 'winogrande', 'ewt_pos', 'snips_slots', 'wnut17', 'squad'],
 ];
 /** Rows of each task. */
-const ROWS = { train: 1500, validation: 300, test: 1000 };
+const ROWS = { train: 1000, validation: 300, test: 1000 };
 const EPOCHS = 2;
 const TOKENS = 128;
-/** Seconds of a training row of 128 tokens with an adapter, on two threads; a row that is only scored takes a third of that. */
-const ROW_SECONDS = 0.04;
+/** Seconds of a training row of 128 tokens with an adapter, on two cores; a row that is only scored takes a third of that. */
+const ROW_SECONDS = 0.03;
 const FORWARD = 1 / 3;
 
 /**
  * How a method is told to the library, and its settings; `cost` is that of a training row against one with an adapter. All rates
- * are for 1,500 steps or fewer, so those of whole encoders are above the published ones. `single` trains each task by itself.
+ * are for 1,000 steps or fewer, so those of whole encoders are above the published ones. `single` trains each task by itself.
  * @typedef {{ text: string, settings: Record<string, unknown>, cost: number, single?: boolean, trainEncoder?: boolean }} Method
  */
 const UNCERTAIN = { sampler: 'uncertainty', candidates: 2, scoring: 'int8', refresh: 8 };
@@ -97,8 +99,8 @@ const PARTS = {
     seeds: [1],
   },
 };
-/** @typedef {{ part: string, method: string, seed: number, task?: string }} Job */
-/** @typedef {{ task: string, metric: string, test: number, majority?: number }} Score */
+/** `learningRate`: of a pilot, in place of the method's. @typedef {{ part: string, method: string, seed: number, task?: string, learningRate?: number }} Job */
+/** @typedef {{ task: string, metric: string, validation: number, test: number, majority?: number }} Score */
 /** @typedef {Job & { tasks: Score[], trained: number, times: number, steps: number, seconds: number, model: string, limit: number | null, used?: { distinct: number, rows: number }, sampling?: { shareOfTime: number, chosen: Record<string, number> } }} Run */
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -111,6 +113,9 @@ const { values } = parseArgs({
     page: { type: 'string', default: join(ROOT, 'docs', 'experiments', 'ca-mtl.md') },
     dist: { type: 'string', default: join(ROOT, 'dist') },
     only: { type: 'string', default: '.*' },
+    jobs: { type: 'string', default: '2' },
+    pilot: { type: 'string' },
+    rates: { type: 'string', default: '' },
     limit: { type: 'string' },
     budget: { type: 'boolean', default: false },
     table: { type: 'boolean', default: false },
@@ -130,13 +135,13 @@ else {
 }
 
 /** @param {Job} job */
-function nameOf({ part, method, seed, task }) {
-  return [part, method, ...(task === undefined ? [] : [task]), seed].join('-');
+function nameOf({ part, method, seed, task, learningRate }) {
+  return [part, method, ...(task === undefined ? [] : [task]), seed, ...(learningRate === undefined ? [] : [learningRate])].join('-');
 }
 
 /** @param {Job} job */
 function resultOf(job) {
-  return join(values.out, `${nameOf(job)}.json`);
+  return join(values.out, ...(job.learningRate === undefined ? [] : ['pilot']), `${nameOf(job)}.json`);
 }
 
 /** @param {Job} job */
@@ -148,6 +153,11 @@ function methodOf({ part, method }) {
 function allJobs() {
   const wanted = new RegExp(`^(?:${values.only})$`);
   const jobs = /** @type {Job[]} */ ([]);
+  for (const method of values.pilot?.split(',') ?? [])
+    for (const rate of values.rates.split(','))
+      for (const task of METHODS[method]?.single ? GLUE : [undefined])
+        jobs.push({ part: 'glue', method, seed: 1, ...(task !== undefined && { task }), learningRate: Number(rate) });
+  if (values.pilot !== undefined) return jobs;
   for (const [part, { tasks, methods, seeds }] of Object.entries(PARTS))
     for (const seed of seeds)
       for (const [method, { single }] of Object.entries(methods))
@@ -222,6 +232,7 @@ function budgetOf(job) {
 function printBudget() {
   for (const part of Object.keys(PARTS)) {
     const jobs = allJobs().filter((job) => job.part === part);
+    if (jobs.length === 0) continue;
     const left = jobs.filter((job) => !existsSync(resultOf(job)));
     const sum = (/** @type {Job[]} */ some, /** @type {'passes' | 'seconds'} */ what) =>
       some.reduce((total, job) => total + budgetOf(job)[what], 0);
@@ -237,17 +248,20 @@ async function runAll() {
   mkdirSync(values.out, { recursive: true });
   const left = allJobs().filter((job) => !existsSync(resultOf(job)));
   for (const task of new Set(left.flatMap((job) => job.task ?? /** @type {string[]} */ (PARTS[job.part]?.tasks)))) copyTask(task);
-  for (const [i, job] of left.entries()) {
-    const options = ['data', 'model', 'work', 'out', 'dist', 'limit'].flatMap((name) => {
-      const value = Reflect.get(values, name);
-      return value === undefined ? [] : [`--${name}`, value];
-    });
-    const started = performance.now();
-    await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.url), '--one', JSON.stringify(job), ...options], {
-      maxBuffer: 2 ** 26,
-    });
-    console.log(`${nameOf(job)}: ${((performance.now() - started) / 1000).toFixed(0)} s, ${left.length - i - 1} left`);
-  }
+  const options = ['data', 'model', 'work', 'out', 'dist', 'limit'].flatMap((name) => {
+    const value = Reflect.get(values, name);
+    return value === undefined ? [] : [`--${name}`, value];
+  });
+  const lane = async () => {
+    for (let job = left.shift(); job; job = left.shift()) {
+      const started = performance.now();
+      await promisify(execFile)(process.execPath, [fileURLToPath(import.meta.url), '--one', JSON.stringify(job), ...options], {
+        maxBuffer: 2 ** 26,
+      });
+      console.log(`${nameOf(job)}: ${((performance.now() - started) / 1000).toFixed(0)} s, ${left.length} waiting`);
+    }
+  };
+  await Promise.all(Array.from({ length: Number(values.jobs) }, lane));
 }
 
 /** @param {string} task */
@@ -276,10 +290,17 @@ async function runOne(job) {
   const tasks = await Promise.all(names.map((name) => loadTask(files, folderOf(name))));
   const output = join(/** @type {string} */ (values.work), LIMIT === null ? 'runs' : `runs-${LIMIT}`, nameOf(job));
   if (existsSync(join(output, 'metrics.json'))) rmSync(output, { recursive: true });
-  const given = { epochs: EPOCHS, batchSize: 16, maxLength: TOKENS, seed: job.seed, ...settings };
+  const given = {
+    epochs: EPOCHS,
+    batchSize: 16,
+    maxLength: TOKENS,
+    seed: job.seed,
+    ...settings,
+    ...(job.learningRate && { learningRate: job.learningRate }),
+  };
   const common = {
     files,
-    engine: await nodeEngine({ threads: 2 }),
+    engine: await nodeEngine({ threads: 1 }),
     model: values.model,
     output,
     resume: existsSync(join(output, 'state', 'state.json')),
@@ -296,7 +317,10 @@ async function runOne(job) {
   /** @type {Run} */
   const kept = {
     ...job,
-    tasks: scored.map((/** @type {any} */ { task, metric, metrics, majority }) => ({ task, metric, test: metrics.test[metric], majority })),
+    tasks: scored.map((/** @type {any} */ { task, metric, metrics, majority }) => ({
+      ...{ task, metric, majority },
+      ...{ validation: metrics.validation[metric], test: metrics.test[metric] },
+    })),
     trained: result.parameters,
     times: single ? names.length : result.size / result.encoderParameters,
     steps: result.steps,
@@ -307,6 +331,7 @@ async function runOne(job) {
     ...(result.sampling && { sampling: { shareOfTime: result.sampling.shareOfTime, chosen: result.sampling.chosen } }),
   };
   const path = resultOf(job);
+  mkdirSync(dirname(path), { recursive: true });
   writeFileSync(`${path}.part`, `${JSON.stringify({ ...kept, text, settings: given })}\n`);
   renameSync(`${path}.part`, path);
   // Whole encoders take much room.
