@@ -104,7 +104,13 @@ function sessionOptions({ threads, profile }: NodeEngineOptions, folder: string 
     logSeverityLevel: 4,
     ...(threads !== undefined && { intraOpNumThreads: threads }),
     ...(profile !== undefined && { enableProfiling: true, profileFilePrefix: profile }),
-    ...(folder !== undefined && { extra: { session: { model_external_initializers_file_folder_path: folder } } }),
+    extra: {
+      session: {
+        // Between runs the cores belong to the caller; a training step is 4 % faster where threads do not spin on (docs/decisions.md).
+        force_spinning_stop: '1',
+        ...(folder !== undefined && { model_external_initializers_file_folder_path: folder }),
+      },
+    },
   };
 }
 
