@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
-import { SETUP_CONFIG } from '../checkpoint/index.ts';
+import { FUSION_CONFIG, SETUP_CONFIG } from '../checkpoint/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { AutoAdapterModel, isMultiTask, loadMultiTask, type SavedMultiTask } from '../train/index.ts';
 import { encoderFolder, isNews, modelFolder } from './assets.ts';
@@ -73,6 +73,15 @@ export async function openModel({ files, stderr }: CommandContext, options: z.ou
     const headAlone =
       (await files.kind(joinPath(path, 'adapter_config.json'))) === 'none' &&
       (await files.kind(joinPath(path, 'head_config.json'))) === 'file';
+    const kind = await files.kind(joinPath(path, FUSION_CONFIG));
+    if (kind === 'file' && (await files.kind(joinPath(path, SETUP_CONFIG))) === 'none')
+      fail({
+        code: 'usage.value',
+        subject: '--adapter',
+        found: `${path}, a fusion without its adapters`,
+        expected: 'the folder that multigraft fuse made, which holds both',
+        next: 'Give the folder above.',
+      });
     if (headAlone) await model.loadHead(path);
     else if ((await files.kind(joinPath(path, SETUP_CONFIG))) === 'file') await model.loadAdapterSetup(path);
     else await model.loadAdapter(path);

@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { joinPath } from '../base/files.ts';
+import { fail } from '../base/errors.ts';
+import { type Files, joinPath } from '../base/files.ts';
+import { ADAPTER_CONFIG, FUSION_CONFIG, SETUP_CONFIG } from '../checkpoint/index.ts';
 import { type TaskAttention, taskAttention } from '../train/index.ts';
 import { defineCommand } from './command.ts';
 import { heatMap, heatMapPng, siteLabel, taskRows } from './heat-map.ts';
@@ -16,6 +18,13 @@ export const command = defineCommand({
   arguments: ['fusions'],
   schema,
   async run({ files, json, stdout }, { fusions, output }) {
+    if (output !== undefined && (await isResult(files, output)))
+      fail({
+        code: 'usage.value',
+        subject: '--output',
+        found: `${output}, the folder of a fusion or adapter`,
+        expected: 'another folder: its own attention.json would be lost',
+      });
     const attention = await taskAttention(files, fusions);
     if (output !== undefined) {
       const table = taskRows(attention);
@@ -27,6 +36,13 @@ export const command = defineCommand({
     stdout(json ? JSON.stringify(attention) : render(attention, output));
   },
 });
+
+/** Whether a training made this folder. */
+async function isResult(files: Files, folder: string): Promise<boolean> {
+  for (const name of ['metrics.json', SETUP_CONFIG, FUSION_CONFIG, ADAPTER_CONFIG])
+    if ((await files.kind(joinPath(folder, name))) !== 'none') return true;
+  return false;
+}
 
 function render({ adapters, tasks, diagonal, offDiagonal, sites }: TaskAttention, output: string | undefined): string {
   const percent = (share: number) => (100 * share).toFixed(1);

@@ -15,7 +15,7 @@ const schema = z.object({
     .optional()
     .meta({ value: 'folder', description: 'encoder that the fusion was made for (default: the embedded seedling)' }),
   adapter: z.string().meta({ value: 'folder', description: 'a fusion with its adapters and head, as multigraft fuse saves it' }),
-  task: z.string().meta({ value: 'path', description: 'its task; the labels of training rows are not read, any texts will do' }),
+  task: z.string().meta({ value: 'path', description: 'its task; the labels of training rows decide nothing, any of its labels will do' }),
   start: z
     .string()
     .optional()

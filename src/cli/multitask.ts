@@ -68,10 +68,7 @@ export const command = defineCommand({
   async run(context, options) {
     const { files } = context;
     const settings = multiTaskSettings.parse(options);
-    if (options.like !== undefined && !options.add)
-      fail({ code: 'usage.flag', subject: '--like', found: 'it without --add', expected: '--add, with a CA-MTL model in --model' });
-    if (options.add && options.trainEncoder)
-      fail({ code: 'usage.flag', subject: '--add', found: 'it with --train-encoder', expected: 'one of them: --add changes no weights' });
+    checkFlags(options);
     const model = await (options.add ? modelFolder : encoderFolder)(files, options.model);
     const method = options.add
       ? extendCaMtl(await loadGrowing(files, model), options.like === undefined ? {} : { like: options.like })
@@ -102,6 +99,25 @@ export const command = defineCommand({
     }
   },
 });
+
+/** Refuses what would have no effect. @throws usage.flag */
+function checkFlags(options: z.output<typeof schema>): void {
+  const { add, sampler } = options;
+  const refuse = (subject: string, found: string, expected: string) => fail({ code: 'usage.flag', subject, found, expected });
+  if (options.like !== undefined && !add) refuse('--like', 'it without --add', '--add, with a CA-MTL model in --model');
+  if (add && options.trainEncoder) refuse('--add', 'it with --train-encoder', 'one of them: --add changes no weights');
+  if (add && options.model === undefined) refuse('--add', 'it without --model', '--model, the folder of a CA-MTL model');
+  if (add && options.method !== schema.shape.method.parse(undefined))
+    refuse('--method', 'it with --add', 'one of them: new tasks share the encoder as those of --model do');
+  const { shape } = multiTaskSettings;
+  const given = (key: 'temperature' | 'candidates' | 'refresh' | 'scoring' | 'regressionScore') =>
+    options[key] !== shape[key].parse(undefined);
+  if (sampler !== 'temperature' && given('temperature')) refuse('--temperature', `it with the sampler ${sampler}`, '--sampler temperature');
+  const scored = { candidates: '--candidates', refresh: '--refresh', scoring: '--scoring', regressionScore: '--regression-score' } as const;
+  for (const [key, flag] of Object.entries(scored))
+    if (sampler !== 'uncertainty' && given(key as keyof typeof scored))
+      refuse(flag, `it with the sampler ${sampler}`, '--sampler uncertainty');
+}
 
 /** @throws usage.value */
 function methodOf(text: string, trainEncoder: boolean): MultiTaskMethod {

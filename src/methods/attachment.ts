@@ -15,6 +15,8 @@ export interface Attachment {
   readonly trainsEncoder: boolean | ((name: string) => boolean);
   /** Whether it mixes tokens after attention, so that the last layer must be computed for all of them. */
   readonly mixesTokens: boolean;
+  /** The longest sequence it takes, where that is less than the encoder does. */
+  readonly mostTokens?: number;
   /** The program's input [B] int32 that says which task each sequence belongs to, where it asks for that. */
   readonly taskIds?: Value;
   /** Parameters that belong to one task alone, by full name. */

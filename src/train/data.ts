@@ -177,10 +177,17 @@ export function feedsOf(units: readonly Unit[], head: Head, encoder: Encoder, te
   };
 }
 
-/** What an encoder reads of tokenised rows. Throws `text.too-long`, and `text.tokenizer` for ids it has no vector for. */
-export function encoderFeeds(encodings: readonly Encoding[], encoder: Encoder): Record<string, Tensor> {
+/**
+ * What an encoder reads of tokenised rows, padded to `mostTokens` at most. Throws `text.too-long`, and `text.tokenizer` for ids it has
+ * no vector for.
+ */
+export function encoderFeeds(
+  encodings: readonly Encoding[],
+  encoder: Encoder,
+  mostTokens = Number.POSITIVE_INFINITY,
+): Record<string, Tensor> {
   const { padId } = encoder.config;
-  const batch = collate(encodings, { padId, maxLength: maxTokens(encoder) });
+  const batch = collate(encodings, { padId, maxLength: Math.min(maxTokens(encoder), mostTokens) });
   const ids = batch.inputIds;
   checkIds(ids.data as Int32Array, batch.tokenTypeIds.data as Int32Array, encoder);
   return {

@@ -1,5 +1,5 @@
 import { fail } from '../base/errors.ts';
-import { baseName, type Files, folderOf, joinPath } from '../base/files.ts';
+import { type Files, folderOf, joinPath } from '../base/files.ts';
 import { isJsonObject, readJson } from '../formats/json.ts';
 import type { Task } from '../tasks/index.ts';
 
@@ -78,20 +78,29 @@ export async function checkPretrainOutput(files: Files, output: string, use: Pre
 }
 
 /**
- * Removes what an earlier run wrote into `output`, by the list in its metrics, and the new one did not: the adapter of
- * another method, the weights of another layout. Files that no run wrote stay.
+ * Removes what an earlier run wrote into `output` and the folders in it, by the list in its metrics, and the new one did not: the
+ * adapter of another method, the weights of another layout. Files that no run wrote stay.
  */
 export async function removeEarlier(files: Files, output: string, written: readonly string[]): Promise<void> {
+  const root = joinPath(output).replace(/(?<=.)\/$/, '');
   const path = joinPath(output, METRICS);
   if ((await files.kind(path)) === 'none') return;
   // What cannot be read lists nothing; it is about to be replaced.
   const metrics = await readJson(files, path).catch(() => null);
   const listed = isJsonObject(metrics) && Array.isArray(metrics.files) ? metrics.files : [];
-  for (const name of listed)
-    if (typeof name === 'string' && /^\w[\w.-]*$/.test(name) && !written.includes(name)) await files.remove(joinPath(output, name));
+  for (const name of listed) {
+    // A list is hostile until checked: no step up, and no link that leads elsewhere.
+    if (typeof name !== 'string' || !/^\w[\w.-]*(\/\w[\w.-]*)*$/.test(name) || written.includes(name)) continue;
+    const path = joinPath(root, name);
+    const folder = folderOf(path);
+    if ((await files.kind(path)) !== 'file') continue;
+    if ((await files.realPath(folder)) !== joinPath(await files.realPath(root), folder.slice(root.length))) continue;
+    await files.remove(path);
+    if (folder !== root && (await files.list(folder)).length === 0) await files.remove(folder);
+  }
 }
 
-/** The same files, and the names of those that are written into a folder, in order. */
+/** The same files, and those that are written into a folder and the folders in it, by their paths from there, in order. */
 export function recordWrites(files: Files): { readonly files: Files; namesIn(folder: string): string[] } {
   const paths = new Set<string>();
   return {
@@ -112,8 +121,9 @@ export function recordWrites(files: Files): { readonly files: Files; namesIn(fol
     },
     namesIn: (folder) =>
       [...paths]
-        .filter((path) => path === joinPath(folder, baseName(path)))
-        .map(baseName)
+        .map((path) => joinPath(path))
+        .filter((path) => path.startsWith(joinPath(folder, '/')))
+        .map((path) => path.slice(joinPath(folder, '/').length))
         .sort(),
   };
 }

@@ -52,6 +52,8 @@ export interface Plan {
   readonly text: string;
   /** What decides the result beside the options that all runs have; a run resumes with the same only. */
   readonly decisive?: Readonly<Record<string, unknown>>;
+  /** The task as this run reads it: in the words of a teacher. Runs before any row is read. */
+  task?(task: Task, encoder: Encoder): Promise<Task>;
   /** The model to train, and what it begins with. */
   model(encoder: Encoder, head: Head, note: (text: string) => void): Promise<Start>;
   /** Other targets for the training rows than their labels: a teacher's answers. */
@@ -84,14 +86,15 @@ export interface Trained {
 
 /** Trains on one task, scores it, and saves what was learnt with a card and its metrics. */
 export async function runTask(options: RunTaskOptions, plan: Plan): Promise<TrainTaskResult> {
-  const { files, engine, task, settings, output, onEvent, signal } = options;
+  const { files, engine, settings, output, onEvent, signal } = options;
   const started = performance.now();
-  const name = checkName(options.name ?? asName(task.name), '--name', 'Choose another name.', 'usage.value');
+  const name = checkName(options.name ?? asName(options.task.name), '--name', 'Choose another name.', 'usage.value');
   if (output !== undefined) await checkOutputFolder(files, output, options);
   const encoder = await loadEncoder(files, options.model, { checkFinite: true });
   const tokenizer = await loadTokenizer(files, options.model);
   const note = (text: string) => onEvent?.({ type: 'note', text });
   for (const text of encoder.notes) note(text);
+  const task = (await plan.task?.(options.task, encoder)) ?? options.task;
 
   const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength, task.kind);
   const load = async (split: 'train' | 'validation' | 'test'): Promise<Split> => {
@@ -130,27 +133,29 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     fail({ code: 'usage.value', subject: '--resume', found: 'no --output', expected: 'the folder of the run to resume' });
   const before = options.resume ? await state?.load() : undefined;
   const resume = before?.saved;
+  const taught = plan.teach ? await plan.teach(train) : train;
   if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced.`);
   const log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
 
+  let begun = before !== undefined;
   const result = await trainModel({
     engine,
     model,
     task,
-    train: plan.teach ? await plan.teach(train) : train,
+    train: taught,
     validation,
     settings,
     initial,
     ...(resume && { resume }),
     ...(signal && { signal }),
     async onEvent(event) {
+      begun = true;
       await log?.write(event);
       onEvent?.(event);
     },
     ...(state && { save: async (saved: Saved) => state.save(saved, await (log?.length() ?? 0)) }),
   }).catch(async (error) => {
-    // Nothing was begun: the same command with other settings must not meet an unfinished run.
-    if (!before && error instanceof MultigraftError && error.code === 'train.memory') await state?.remove();
+    if (!begun && !isStop(error)) await state?.remove();
     throw error;
   });
 
@@ -203,6 +208,11 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     await removePartial(files, output);
   }
   return summary;
+}
+
+/** Whether a run was stopped from outside. Anything else that ends it before its first step leaves nothing to go on with. */
+export function isStop(error: unknown): boolean {
+  return error instanceof MultigraftError && error.code === 'train.stopped';
 }
 
 /** Files that a kill left half-written under a name of their own. */

@@ -41,21 +41,26 @@ export function headFor(task: Task, name: string, rows: readonly Row[], layers?:
   return { name, config };
 }
 
-/** Tokens per sequence: what was asked, or `usual`, else 128 (384 for spans), and never more than the encoder takes. */
+/**
+ * Tokens per sequence: what was asked, or `usual`, else 128 (384 for spans), and never more than the encoder takes, or what is
+ * attached to it (`mostTokens`). @throws usage.value
+ */
 export function sequenceLength(
   encoder: Encoder,
   tokenizer: Tokenizer,
   asked: number | undefined,
   kind: TaskKind,
   usual = kind === 'span' ? 384 : 128,
+  mostTokens = Number.POSITIVE_INFINITY,
 ): number {
-  const most = Math.min(maxTokens(encoder), tokenizer.modelMaxLength);
+  const positions = Math.min(maxTokens(encoder), tokenizer.modelMaxLength);
+  const most = Math.min(positions, mostTokens);
   if (asked !== undefined && asked > most)
     fail({
       code: 'usage.value',
       subject: '--max-length',
       found: String(asked),
-      expected: `at most ${most}: ${encoder.name} has no more positions`,
+      expected: `at most ${most}: ${most < positions ? 'the max_length of its CA-MTL modules' : `${encoder.name} has no more positions`}`,
     });
   return asked ?? Math.min(usual, most);
 }

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, readFileSync } from 'node:fs';
+import { cpSync, existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCli, startCli, temporaryFolder } from '../cli.ts';
@@ -377,6 +377,76 @@ describe('multigraft distill', () => {
     expect([none.code, none.err]).toEqual([2, expect.stringContaining('@out/mood: found an adapter; expected a fusion of adapters. Give')]);
     const start = await place.run([...common, '--adapter', '@fused/mood', '--start', 'wrds']);
     expect(start.err).toContain('--start wrds: found no such adapter in the fusion; expected one of mood, words.');
+  });
+
+  it('keeps the labels of the fusion, whatever order the card has, and refuses others before anything is written', async () => {
+    await fuse('mood', 'labelled');
+    const distill = (task: string, output: string) =>
+      place.run([
+        ...['distill', '--model', '@bert', '--adapter', '@fused/labelled', '--task', task, '--output', output],
+        ...['--max-steps', '2', '--batch-size', '4', '--threads', '1', '--json'],
+      ]);
+    const card = JSON.parse(place.read('tasks/mood/card.json'));
+    cpSync(place.path('tasks/mood'), place.path('turned/mood'), { recursive: true });
+    place.write('turned/mood/card.json', { ...card, labels: card.labels.toReversed() });
+    expect((await distill('@turned/mood', '@one/turned')).code).toBe(0);
+    expect(JSON.parse(place.read('one/turned/head_config.json')).config.label2id).toEqual(
+      JSON.parse(place.read('fused/labelled/mood-fusion/head_config.json')).config.label2id,
+    );
+
+    const other = await distill('@tasks/words', '@one/other');
+    expect(other.err).toContain("task words: found the kind tagging; expected classification, which the head 'mood-fusion' answers.");
+    place.write('renamed/mood/card.json', { ...card, labels: ['fine', 'poor'] });
+    for (const split of ['train', 'validation'])
+      place.write(
+        `renamed/mood/${split}.jsonl`,
+        place.read(`tasks/mood/${split}.jsonl`).replaceAll('good', 'fine').replaceAll('bad', 'poor'),
+      );
+    const renamed = await distill('@renamed/mood', '@one/other');
+    expect(renamed.err).toContain("found the labels fine, poor; expected labels of the head 'mood-fusion': good, bad.");
+    const itself = await distill('@tasks/mood', '@fused/labelled');
+    expect(itself.err).toContain('--output: found @fused/labelled, the fusion itself; expected another folder');
+    expect(existsSync(place.path('one/other'))).toBe(false);
+  });
+});
+
+describe('folders of fusions', () => {
+  it('a fusion may not have the name of an adapter, nor be fused itself, nor answer without its adapters', async () => {
+    const named = await fuse('mood', 'named', '--name', 'words');
+    expect([named.code, named.err]).toEqual([2, expect.stringContaining("--name: found 'words', the name of one of the adapters;")]);
+    expect(existsSync(place.path('fused/named/state'))).toBe(false);
+    expect((await fuse('mood', 'parts')).code).toBe(0);
+    const nested = await fuse('mood', 'nested', '--adapter', '@fused/parts');
+    expect(nested.err).toContain('@fused/parts: found a fusion; expected an adapter.');
+    const inner = await place.run(['predict', '--model', '@bert', '--adapter', '@fused/parts/mood-fusion', 'a']);
+    expect(inner.err).toContain('--adapter: found @fused/parts/mood-fusion, a fusion without its adapters; expected');
+  });
+
+  it('--overwrite leaves nothing of the earlier fusion, and nothing else is touched', async () => {
+    await fuse('mood', 'again', '--adapter', '@out/third', '--report');
+    place.write('fused/again/notes.md', 'mine');
+    place.write('elsewhere/kept.txt', 'mine');
+    // A list that a stranger wrote: a way out of the folder, and a link.
+    symlinkSync(place.path('elsewhere'), place.path('fused/again/link'));
+    const metrics = JSON.parse(place.read('fused/again/metrics.json'));
+    expect(metrics.files).toContain('third/adapter_config.json');
+    place.write('fused/again/metrics.json', { ...metrics, files: [...metrics.files, '../mood/metrics.json', 'link/kept.txt', 7] });
+    expect((await fuse('mood', 'again', '--overwrite')).code).toBe(0);
+    expect(existsSync(place.path('fused/again/third'))).toBe(false);
+    expect(existsSync(place.path('fused/again/attention.svg'))).toBe(false);
+    expect(place.read('fused/again/notes.md')).toBe('mine');
+    expect(place.read('elsewhere/kept.txt')).toBe('mine');
+    expect(JSON.parse(place.read('fused/again/metrics.json')).files).not.toContain('third/adapter_config.json');
+  });
+
+  it('attention does not draw over a fusion', async () => {
+    await fuse('mood', 'drawn');
+    const before = place.read('fused/drawn/attention.json');
+    const { code, err } = await place.run(['attention', '@fused/drawn', '--output', '@fused/drawn']);
+    expect([code, err]).toEqual([2, expect.stringContaining('--output: found @fused/drawn, the folder of a fusion or adapter; expected')]);
+    expect(place.read('fused/drawn/attention.json')).toBe(before);
+    expect((await place.run(['attention', '@fused/drawn', '--output', '@view'])).code).toBe(0);
+    expect((await place.run(['attention', '@fused/drawn', '--output', '@view'])).code).toBe(0);
   });
 });
 

@@ -272,6 +272,38 @@ describe('bad input', () => {
     return (JSON.parse(stderr.trim().split('\n').at(-1) as string) as { error: { message: string } }).error.message;
   }
 
+  it('flags without effect are refused, and leave no unfinished run', async () => {
+    const output = join(folder, 'useless');
+    const plain = ['multitask', '--model', encoder, ...tasks.flatMap((path) => ['--task', path]), '--output', output, '--json'];
+    expect(await refused([...plain, '--temperature', '3'])).toMatch('--temperature: found it with the sampler proportional; expected');
+    for (const flag of ['--candidates', '--refresh'])
+      expect(await refused([...plain, flag, '2'])).toMatch(
+        `${flag}: found it with the sampler proportional; expected --sampler uncertainty`,
+      );
+    expect(await refused([...plain, '--regression-score', 'published'])).toMatch('--regression-score: found it with');
+    expect(await refused([...plain, '--add', '--method', 'joint'])).toMatch('--method: found it with --add');
+    expect(await refused(['multitask', '--add', '--task', tasks[0] as string, '--json'])).toMatch('--add: found it without --model');
+    expect(await refused([...plain, '--keep', 'task'])).toMatch('--keep');
+    expect(existsSync(join(output, 'state'))).toBe(false);
+  });
+
+  it('the max_length of CA-MTL is the longest sequence, in training and after', async () => {
+    const output = join(folder, 'short');
+    const method = ['--method', 'ca_mtl_base[max_length=12]'];
+    const short = ['multitask', '--model', encoder, ...tasks.slice(0, 2).flatMap((path) => ['--task', path]), '--threads', '1', '--json'];
+    expect(await refused([...short, ...method, '--max-length', '16'])).toMatch(
+      '--max-length: found 16; expected at most 12: the max_length of its CA-MTL modules',
+    );
+    const { code, stderr } = await runCli([...short, ...method, '--output', output, '--max-steps', '2']);
+    expect([code, stderr]).toEqual([0, '']);
+    const rows = [{ task: 'tiny-classification', text: 'the sea '.repeat(40) }];
+    const input = join(folder, 'long.jsonl');
+    writeFileSync(input, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    const predict = ['predict', '--model', output, '--input', input, '--threads', '1', '--json'];
+    expect((await runCli(predict)).code).toBe(0);
+    expect((await runCli([...predict, '--max-length', '16'])).stderr).toMatch('expected at most 12: the max_length');
+  });
+
   it('a resume with other tasks, labels or rows says what differs, and the run can still go on', async () => {
     const output = join(folder, 'changed');
     const run = startCli(command(output, 'caMtl'));

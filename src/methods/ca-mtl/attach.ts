@@ -33,6 +33,7 @@ export function attachCaMtl(config: CaMtlConfig, context: CaMtlContext): CaMtlAt
     learningRate: LEARNING_RATE,
     trainsEncoder: (weight) => !freezes(weight),
     mixesTokens: false,
+    mostTokens: config.max_length,
     parameters: added.filter(({ name }) => !freezes(name)),
     graft: (parameters) => graftCaMtl(parts, parameters),
     ...parts,

@@ -17,6 +17,7 @@ import { outputsOf } from '../../objectives/index.ts';
 import type { TrainTaskResult } from '../card.ts';
 import type { Unit } from '../data.ts';
 import { digestOfTensors } from '../fingerprint.ts';
+import { taskForHead, taskOfHead, withLabels } from '../head-task.ts';
 import { adapterModel, type Model, trainableParameters } from '../model.ts';
 import { createPredictor } from '../predictor.ts';
 import { type Plan, type RunTaskOptions, runTask } from '../run-task.ts';
@@ -37,9 +38,13 @@ const LEARNING_RATE = 5e-4;
 /**
  * Turns a fusion into one adapter: training holds its logits against the fusion's on the training rows (Ba & Caruana 2014) and
  * reads no label of them. Adapter and head start from the fusion's own where they fit.
- * @throws usage.value when the folder holds no fusion with a head; adapter.missing for a start that is not in it
+ * @throws usage.value when the folder holds no fusion with a head, or is the output; task.card, task.label for a task that the
+ * fusion does not answer; adapter.missing for a start that is not in it
  */
-export function distillFusion(options: DistillOptions): Promise<TrainTaskResult> {
+export async function distillFusion(options: DistillOptions): Promise<TrainTaskResult> {
+  const { files, teacher, output } = options;
+  if (output !== undefined && (await files.kind(output)) === 'folder' && (await files.realPath(output)) === (await files.realPath(teacher)))
+    fail({ code: 'usage.value', subject: '--output', found: `${output}, the fusion itself`, expected: 'another folder' });
   const learningRate = options.settings.learningRate ?? LEARNING_RATE;
   return runTask({ ...options, settings: { ...options.settings, learningRate } }, distillPlan(options));
 }
@@ -61,8 +66,14 @@ function distillPlan(options: DistillOptions): Plan {
     text: wanted ? `${wanted.text}, distilled from a fusion` : 'one adapter, distilled from a fusion',
     saves: 'adapter',
     decisive: { start: options.start ?? null, method: wanted?.text ?? null },
-    async model(encoder, head, note) {
+    async task(task, encoder) {
       teacher = await loadTeacher(options, encoder);
+      const head = withLabels(teacher.head);
+      // The fusion's logits stand in its own order of labels, whatever order the task's card has.
+      return { ...taskForHead(task, head), labels: taskOfHead(head).labels };
+    },
+    async model(encoder, head, note) {
+      if (!teacher) throw new Error('the task is read before the model is made');
       const start = startOf(options, teacher);
       method ??= (start ?? ([...teacher.adapters.values()][0] as LoadedAdapter)).method;
       const model: Model = { ...adapterModel(encoder, method, head.name, head), objective: 'logits' };

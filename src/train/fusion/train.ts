@@ -1,7 +1,16 @@
 import { fail } from '../../base/errors.ts';
 import { joinPath } from '../../base/files.ts';
 import type { Tensor } from '../../base/tensor.ts';
-import { asName, fusionSpecs, type LoadedAdapter, loadAdapter, saveAdapter, saveFusion, saveSetup } from '../../checkpoint/index.ts';
+import {
+  asName,
+  fusionSpecs,
+  type LoadedAdapter,
+  loadAdapter,
+  SETUP_CONFIG,
+  saveAdapter,
+  saveFusion,
+  saveSetup,
+} from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import { attachComposition, type FusionConfig, fuse } from '../../methods/index.ts';
 import { drawn } from '../attached.ts';
@@ -23,6 +32,9 @@ export interface FusionResult extends TrainTaskResult {
   /** Over the test rows, or the validation rows where there are no others; absent without either. */
   readonly attention?: AttentionTable;
 }
+
+/** What the command adds to a fusion's folder. */
+const DRAWN = ['attention.svg', 'attention.png', 'choice.json'];
 
 /**
  * Learns an attention over adapters for one task (Pfeiffer et al. 2021, stage two) and saves all of it as one setup: the
@@ -55,6 +67,14 @@ function fusionPlan(
     async model(encoder, head, note) {
       loaded = await loadAll(encoder, note);
       name = head.name;
+      if (loaded.has(name))
+        fail({
+          code: 'usage.value',
+          subject: '--name',
+          found: `'${name}', the name of one of the adapters`,
+          expected: 'a name of its own: the head of that name would serve both',
+          next: 'Leave it out, or choose another.',
+        });
       const setup = fuse([...loaded.keys()], { name });
       const methods = new Map([...loaded].map(([name, { method }]) => [name, method]));
       const attachment = attachComposition(
@@ -85,6 +105,8 @@ function fusionPlan(
       const all = new Map([...drawn(fusionSpecs(facts))].map(([key, value]) => [key, tensors.get(key) ?? value]));
       await saveFusion(output, joinPath(folder, attachment.name), { ...facts, tensors: all, steps: step, head }, { format });
       if (attention) await output.write(joinPath(folder, ATTENTION), `${JSON.stringify(attention, null, 1)}\n`);
+      // Of an earlier fusion in this folder; the command draws anew what is asked for.
+      for (const name of DRAWN) await output.remove(joinPath(folder, name));
       await saveSetup(output, folder, fuse([...loaded.keys()], { name: attachment.name }), head.name);
     },
   };
@@ -92,6 +114,14 @@ function fusionPlan(
   async function loadAll(encoder: Encoder, note: (text: string) => void): Promise<ReadonlyMap<string, LoadedAdapter>> {
     const all = new Map<string, LoadedAdapter>();
     for (const folder of folders) {
+      if ((await files.kind(joinPath(folder, SETUP_CONFIG))) === 'file')
+        fail({
+          code: 'usage.value',
+          subject: folder,
+          found: 'a fusion',
+          expected: 'an adapter',
+          next: 'Give the adapters in it, or turn it into one with multigraft distill.',
+        });
       const one = await loadAdapter(files, folder, { encoder, head: false });
       if (all.has(one.name))
         fail({

@@ -28,11 +28,11 @@ export async function answerTasks(
   rows: readonly Readonly<Record<string, unknown>>[],
   { files, engine, columns = {}, maxLength, place = (i) => ({ file: 'rows', line: i + 1 }), onNote, onProgress }: AnsweringOptions,
 ): Promise<Answer[]> {
-  const { encoder, heads, tensors, training } = saved;
+  const { attachment, encoder, heads, tensors, training } = saved;
   const tokenizer = await tokenizerIn(files, encoder.folder);
   const limits = heads.map((head, task) => {
     const kind = taskOfHead(head).kind;
-    return sequenceLength(encoder, tokenizer, maxLength, kind, training[task]?.maxLength);
+    return sequenceLength(encoder, tokenizer, maxLength, kind, training[task]?.maxLength, attachment.mostTokens);
   });
   const checked: PredictionRow[] = [];
   const units: TaskUnit[] = [];

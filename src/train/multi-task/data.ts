@@ -1,7 +1,7 @@
 import { float32, int32, type Tensor } from '../../base/tensor.ts';
-import type { Encoder } from '../../encoders/index.ts';
 import type { Head } from '../../objectives/index.ts';
 import { encoderFeeds, lossTerms, type Target, type Unit } from '../data.ts';
+import type { MultiTaskModel } from './model.ts';
 
 /** A unit of one of several tasks. */
 export interface TaskUnit extends Unit {
@@ -32,13 +32,13 @@ export function jointTerms(batch: readonly TaskUnit[], tasks: number, share: (ta
  */
 export function jointFeeds(
   units: readonly TaskUnit[],
-  heads: readonly Head[],
-  encoder: Encoder,
+  { heads, encoder, attachment }: MultiTaskModel,
   terms?: JointTerms,
 ): Record<string, Tensor> {
   const feeds = encoderFeeds(
     units.flatMap((unit) => unit.encodings),
     encoder,
+    attachment.mostTokens,
   );
   const taskIds = units.flatMap((unit) => unit.encodings.map(() => unit.task));
   const [sequences, width] = (feeds.inputIds as Tensor).shape as [number, number];

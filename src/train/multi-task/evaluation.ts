@@ -41,7 +41,7 @@ export async function evaluateTasks(
   split: Split,
   { files, engine, limit, maxLength, onNote, onProgress }: MultiTaskEvaluationOptions,
 ): Promise<MultiTaskEvaluation> {
-  const { encoder, heads, tensors, training } = saved;
+  const { attachment, encoder, heads, tensors, training } = saved;
   const ids = tasks.map((task) => idOf(task, heads));
   const again = tasks.find((_, i) => ids.indexOf(ids[i] as number) !== i);
   if (again) fail({ code: 'usage.value', subject: '--task', found: `${again.name} twice`, expected: 'each task once' });
@@ -54,7 +54,7 @@ export async function evaluateTasks(
     const id = ids[i] as number;
     const task = taskForHead(given, heads[id] as Head);
     const rows = await loadRows(files, task, split, limit === undefined ? {} : { limit });
-    const tokens = sequenceLength(encoder, tokenizer, maxLength, task.kind, training[id]?.maxLength);
+    const tokens = sequenceLength(encoder, tokenizer, maxLength, task.kind, training[id]?.maxLength, attachment.mostTokens);
     const prepared = prepare(rows, { task, tokenizer, maxLength: tokens });
     if (prepared.truncated > 0)
       onNote?.(`${task.name}: ${prepared.truncated} of ${rows.length} rows are longer than ${tokens} tokens and were cut.`);

@@ -30,6 +30,8 @@ export interface MultiTaskMethod {
   readonly configured?: ConfiguredMethod;
   /** Whether encoder weights train, and must be saved. */
   readonly trainsEncoder: boolean;
+  /** The longest sequence that it takes, where that is settled before rows are read. */
+  readonly mostTokens?: number;
   /** `tokens` is the most that any sequence has. @throws method.config, method.site */
   attach(encoder: Encoder, names: readonly string[], tokens: number): Attachment | CaMtlAttachment;
   /** The trained model that tasks are added to. */
@@ -79,11 +81,12 @@ export function multiTaskMethod(text: string, { trainEncoder = false }: { readon
   if (Object.hasOwn(CA_MTL_PRESETS, name)) {
     if (trainEncoder) refuseTraining(name);
     const preset = name as keyof typeof CA_MTL_PRESETS;
-    caMtlConfig(preset, values);
+    const { max_length: mostTokens } = caMtlConfig(preset, values);
     return {
       text,
       kind: 'ca_mtl',
       trainsEncoder: true,
+      ...('max_length' in values && { mostTokens }),
       attach: ({ config, family }, names, tokens) =>
         attachCaMtl(caMtlConfig(preset, { max_length: tokens, ...values }), { encoder: config, family, tasks: names.length }),
     };

@@ -53,7 +53,7 @@ export async function createMultiTaskPredictor(
       const values = Object.fromEntries(current?.() ?? []);
       let done = 0;
       for (const [run, batch] of runs(units.map((unit, number) => ({ ...unit, number }))).entries()) {
-        const feeds = jointFeeds(batch, heads, encoder);
+        const feeds = jointFeeds(batch, model);
         const [sequences, width] = (feeds.inputIds as Tensor).shape as [number, number];
         const sizes = new Map([
           ['B', sequences],

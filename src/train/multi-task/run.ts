@@ -1,4 +1,4 @@
-import { fail, MultigraftError } from '../../base/errors.ts';
+import { fail } from '../../base/errors.ts';
 import { type Files, joinPath } from '../../base/files.ts';
 import { elementCount, type Tensor } from '../../base/tensor.ts';
 import { asName, checkName } from '../../checkpoint/index.ts';
@@ -14,7 +14,7 @@ import { digestOfEncoder, digestOfRows } from '../fingerprint.ts';
 import { shortList } from '../head-task.ts';
 import { openLog } from '../log.ts';
 import { checkOutputFolder, METRICS, recordWrites, removeEarlier } from '../output-folder.ts';
-import { removePartial } from '../run-task.ts';
+import { isStop, removePartial } from '../run-task.ts';
 import type { TrainEvent } from '../settings.ts';
 import { multiTaskProgressSchema, runStateOf } from '../state.ts';
 import { headFor, sequenceLength, trainingOf, withDropout } from '../task-setup.ts';
@@ -120,6 +120,7 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   const ofBase = method.base && (await featuresOf(method.base.tensors));
   const first = method.initial?.(heads, ofBase ?? []);
   for (const [i, begins] of (first?.begins ?? []).entries()) note(`${names[i]} ${beginningText(begins)}.`);
+  let begun = before !== undefined;
   const result = await trainMultiTask({
     engine,
     model,
@@ -129,13 +130,13 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
     ...(resume && { resume }),
     ...(signal && { signal }),
     async onEvent(event) {
+      begun = true;
       await log?.write(event);
       onEvent?.(event);
     },
     ...(state && { save: async (saved) => state.save(saved, await (log?.length() ?? 0)) }),
   }).catch(async (error) => {
-    // Nothing was begun: the same command with other settings must not meet an unfinished run.
-    if (!before && error instanceof MultigraftError && error.code === 'train.memory') await state?.remove();
+    if (!begun && !isStop(error)) await state?.remove();
     throw error;
   });
 
@@ -254,10 +255,8 @@ interface Setting {
 /** @throws task.empty for one class only */
 async function load(options: RunMultiTaskOptions, task: Task, { name, encoder, tokenizer, note }: Setting): Promise<Loaded> {
   const { files, limit, settings } = options;
-  const most = options.method.base?.attachment.plan.config.max_length;
-  const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength ?? most, task.kind);
-  if (most !== undefined && maxLength > most)
-    fail({ code: 'usage.value', subject: '--max-length', found: `${maxLength}`, expected: `at most ${most}, as the model was made for` });
+  const most = options.method.mostTokens;
+  const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength, task.kind, most, most);
   const exclude = options.exclude?.get(task.name);
   const split = async (which: SplitName): Promise<Split> => {
     const rowsOf = typeof limit === 'object' ? limit[which] : limit;

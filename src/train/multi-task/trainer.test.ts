@@ -45,7 +45,7 @@ describe('one batch of all kinds', () => {
     const { loss, taskLosses } = drawJointLoss(model.heads, logits, taskIds);
     const outputs = { loss, ...Object.fromEntries(taskLosses.map((value, task) => [`${task}`, value])) };
     const together = await engine.compile({ outputs }, weightsOf(model, start));
-    const results = await together.run(jointFeeds(mixed, model.heads, encoder, jointTerms(mixed, tasks.length)));
+    const results = await together.run(jointFeeds(mixed, model, jointTerms(mixed, tasks.length)));
     await together.release();
 
     const losses: number[] = [];
@@ -72,7 +72,7 @@ describe('one batch of all kinds', () => {
     const { loss, taskLosses } = drawJointLoss(model.heads, logits, taskIds);
     const outputs = { loss, absent: taskLosses[0] as typeof loss, present: taskLosses[1] as typeof loss };
     const session = await engine.compile({ outputs }, weightsOf(model, await multiTaskStart(model, 1)));
-    const results = await session.run(jointFeeds(units, model.heads, encoder, jointTerms(units, 2)));
+    const results = await session.run(jointFeeds(units, model, jointTerms(units, 2)));
     await session.release();
     expect(Number(results.absent?.data[0])).toBe(0);
     expect(results.loss?.data).toEqual(results.present?.data);
@@ -94,7 +94,7 @@ describe('one module for each task', () => {
     const answers: Float32Array[] = [];
     for (const [task, head] of model.heads.entries()) {
       const units = (tasks[task] as TaskData).train.prepared.units.slice(0, 3).map((unit): TaskUnit => ({ ...unit, task }));
-      const results = await together.run(jointFeeds(units, model.heads, encoder));
+      const results = await together.run(jointFeeds(units, model));
       const attachment = attach(configureMethod(text), { ...facts, name: head.name });
       const one = { encoder, attachment, head };
       const drawn = drawModel(one, noDropout, () => false);

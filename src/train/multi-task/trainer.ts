@@ -128,7 +128,7 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
       const terms = jointTerms(batch, tasks.length, (task) => weights?.[task] ?? 1);
       const parts = partsOf(batch);
       const learningRate = pace.learningRate(done);
-      const fed = parts.map((part) => ({ ...jointFeeds(part, model.heads, model.encoder, terms), partShare: partShare(parts.length) }));
+      const fed = parts.map((part) => ({ ...jointFeeds(part, model, terms), partShare: partShare(parts.length) }));
       const { loss, gradientNorm, terms: taskLosses } = await step.run(fed, learningRate, done + 1);
       for (const [name, task] of owners) if (rows[task]?.length === 0 && store.values().has(name)) store.takeBack(name);
       done++;
@@ -227,7 +227,7 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
     const longest = units.flat().toSorted((a, b) => b.length - a.length);
     const [part = []] = partsOf(longest.slice(0, settings.batchSize));
     const terms = jointTerms(part, tasks.length, () => 1);
-    const largest = { ...jointFeeds(part, model.heads, model.encoder, terms), partShare: partShare(1) };
+    const largest = { ...jointFeeds(part, model, terms), partShare: partShare(1) };
     return { step: await compileStep(engine, goal, store, { adamw, accumulate, largest }), partShare };
   }
 
