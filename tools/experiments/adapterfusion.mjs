@@ -10,6 +10,8 @@
  *     node tools/experiments/adapterfusion.mjs --work DIR           computes it, two runs at a time
  *     node tools/experiments/adapterfusion.mjs --work DIR --pilot fusion-st-a --rates 1e-4,5e-4,1e-3 --targets cb,rte,mrpc
  *         only these targets, at each rate: validation metrics to choose METHODS' rates by, in --out/pilot
+ *     node tools/experiments/adapterfusion.mjs --work DIR --better mnli=4000 --targets cb,rte,mrpc,sick_entailment
+ *         the fusions of these targets once more, with adapters of these tasks that saw more rows, in --out/better
  *     node tools/experiments/adapterfusion.mjs --table              writes docs/experiments/adapterfusion.md from the results
  *     multigraft attention DIR/fusion-st-a/*-1 --output FOLDER      draws which task listens to which adapter
  *
@@ -52,7 +54,10 @@ const COMPARED = /** @type {Method[]} */ (['fusion-st-a', 'mt-a', 'fusion-mt-a',
 /** The one run of all tasks. */
 const ALL = 'all';
 /** @typedef {keyof typeof METHODS} Method */
-/** `learningRate`: of a pilot, in place of the method's. @typedef {{ task: string, method: Method, seed: number, learningRate?: number }} Job */
+/**
+ * `learningRate`: of a pilot, in place of the method's; `better`: rows of the tasks whose adapters saw more.
+ * @typedef {{ task: string, method: Method, seed: number, learningRate?: number, better?: Record<string, number> }} Job
+ */
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const { values } = parseArgs({
@@ -70,6 +75,7 @@ const { values } = parseArgs({
     tasks: { type: 'string', default: TASKS.join() },
     pilot: { type: 'string' },
     rates: { type: 'string', default: '' },
+    better: { type: 'string' },
     targets: { type: 'string', default: TASKS.slice(-SMALL).join() },
   },
 });
@@ -89,6 +95,7 @@ else {
  */
 function allJobs() {
   if (values.pilot !== undefined) return pilotJobs(/** @type {Method} */ (values.pilot));
+  if (values.better !== undefined) return betterJobs(values.better);
   const jobsOf = (/** @type {Method} */ method) =>
     bySize().flatMap((task, place) => (place < SMALL ? [1, 2, 3] : [1]).map((seed) => ({ task, method, seed })));
   return [
@@ -102,6 +109,17 @@ function allJobs() {
 function pilotJobs(method) {
   const rates = values.rates.split(',').map(Number);
   return values.targets.split(',').flatMap((task) => rates.map((learningRate) => ({ task, method, seed: 1, learningRate })));
+}
+
+/** @param {string} text such as mnli=4000,qqp=2000 @returns {Job[]} */
+function betterJobs(text) {
+  const better = Object.fromEntries(text.split(',').map((one) => [one.split('=')[0], Number(one.split('=')[1])]));
+  return [
+    ...Object.keys(better).map((task) => ({ task, method: /** @type {Method} */ ('st-a'), seed: 1, better })),
+    ...values.targets
+      .split(',')
+      .flatMap((task) => [1, 2, 3].map((seed) => ({ task, method: /** @type {Method} */ ('fusion-st-a'), seed, better }))),
+  ];
 }
 
 /** The smallest first. */
@@ -121,13 +139,14 @@ function excludedFrom(task) {
   return new Set(JSON.parse(readFileSync(join(values.data, 'mtl_exclude.json'), 'utf8')).tasks[task]?.trainLines ?? []);
 }
 
-/** Training rows. @param {string} task */
-function rowsOf(task) {
-  return Math.min(limit, linesOf(task, 'train').length - excludedFrom(task).size);
+/** Training rows. @param {string} task @param {number} [most] */
+function rowsOf(task, most = limit) {
+  return Math.min(most, linesOf(task, 'train').length - excludedFrom(task).size);
 }
 
 /** @param {Job} job */
-function resultOf({ task, method, seed, learningRate }) {
+function resultOf({ task, method, seed, learningRate, better }) {
+  if (better) return join(values.out, 'better', `${task}-${method}-${seed}.json`);
   if (learningRate !== undefined) return join(values.out, 'pilot', `${task}-${method}-${seed}-${learningRate}.json`);
   return join(values.out, `${task}-${method}-${seed}.json`);
 }
@@ -137,19 +156,26 @@ function done(job) {
   return (job.task === ALL ? tasks : [job.task]).every((task) => existsSync(resultOf({ ...job, task })));
 }
 
-/** @param {Method} method @param {string} task @param {number} seed */
-function folderOf(method, task, seed) {
+/** @param {Method} method @param {string} task @param {number} seed @param {Record<string, number>} [better] */
+function folderOf(method, task, seed, better) {
+  const more = method === 'st-a' ? better?.[task] : better && Object.entries(better).flat().join('-');
+  if (more !== undefined) return join(/** @type {string} */ (values.work), `${method}-better`, `${task}-${seed}-${more}`);
   return join(/** @type {string} */ (values.work), method, method === 'mt-a' ? String(seed) : `${task}-${seed}`);
 }
 
 function printBudget() {
-  const sizes = new Map(tasks.map((task) => [task, passesOf(task)]));
+  const sizes = new Map();
+  const sizeOf = (/** @type {string} */ task, most = limit) => {
+    const key = `${task} ${most}`;
+    if (!sizes.has(key)) sizes.set(key, passesOf(task, most));
+    return /** @type {ReturnType<typeof passesOf>} */ (sizes.get(key));
+  };
   const passes = allJobs().map((job) => {
     const { epochs, cost, forward } = METHODS[job.method];
     const judged = (/** @type {ReturnType<typeof passesOf>} */ { train, validation, test }) =>
       epochs * train * cost + Math.ceil(epochs / EVALUATE) * validation * forward + (validation + test) * forward;
     const each = (job.task === ALL ? tasks : [job.task]).map((task) =>
-      judged(/** @type {ReturnType<typeof passesOf>} */ (sizes.get(task))),
+      judged(sizeOf(task, job.method === 'st-a' ? job.better?.[task] : limit)),
     );
     return { job, cost: each.reduce((a, b) => a + b, 0) };
   });
@@ -165,8 +191,9 @@ function printBudget() {
 /**
  * Rows of each split as sequences of 128 tokens: a choice is a sequence of its own, a text about 1.1 tokens a word or sign.
  * @param {string} task
+ * @param {number} most rows of each split
  */
-function passesOf(task) {
+function passesOf(task, most) {
   const excluded = excludedFrom(task);
   const tokens = (/** @type {string} */ text) => 1.1 * (text?.match(/\w+|[^\w\s]/g)?.length ?? 0);
   const rowTokens = (/** @type {string} */ line) => {
@@ -179,7 +206,7 @@ function passesOf(task) {
   const of = (/** @type {string} */ split) =>
     linesOf(task, split)
       .filter((_, i) => split !== 'train' || !excluded.has(i))
-      .slice(0, limit)
+      .slice(0, most)
       .reduce((sum, line) => sum + rowTokens(line) / 128, 0);
   return { train: of('train'), validation: of('validation'), test: of('test') };
 }
@@ -190,11 +217,11 @@ async function runAll() {
   const trained = (/** @type {string} */ folder) => existsSync(join(folder, 'metrics.json')) && !existsSync(join(folder, 'state'));
   const jobs = allJobs();
   // With another --work than before, adapters that fusions still need are trained again, to the same numbers.
-  const gone = (/** @type {Job} */ { method, task, seed }) =>
-    !trained(folderOf(method, task, seed)) && jobs.some((other) => other.method === `fusion-${method}` && !done(other));
+  const gone = (/** @type {Job} */ { method, task, seed, better }) =>
+    !trained(folderOf(method, task, seed, better)) && jobs.some((other) => other.method === `fusion-${method}` && !done(other));
   const left = jobs.filter((job) => !done(job) || gone(job));
-  const ready = (/** @type {Job} */ { method, seed }) =>
-    (method !== 'fusion-st-a' || tasks.every((task) => trained(folderOf('st-a', task, adapterSeed(task, seed))))) &&
+  const ready = (/** @type {Job} */ { method, seed, better }) =>
+    (method !== 'fusion-st-a' || tasks.every((task) => trained(folderOf('st-a', task, adapterSeed(task, seed, better), better)))) &&
     (method !== 'fusion-mt-a' || trained(folderOf('mt-a', ALL, 1)));
   let running = 0;
   const lane = async () => {
@@ -222,19 +249,20 @@ async function runAll() {
 }
 
 /**
- * Large tasks have one adapter, which serves the fusions of every seed.
+ * Large tasks have one adapter, which serves the fusions of every seed, and so have those with more rows.
  * @param {string} task
  * @param {number} seed
+ * @param {Record<string, number>} [better]
  */
-function adapterSeed(task, seed) {
-  return bySize().indexOf(task) < SMALL ? seed : 1;
+function adapterSeed(task, seed, better) {
+  return bySize().indexOf(task) < SMALL && better?.[task] === undefined ? seed : 1;
 }
 
 /** @param {Job} job */
 async function runOne(job) {
   const { task: name, method, seed } = job;
   const learningRate = job.learningRate ?? METHODS[method].learningRate;
-  const output = folderOf(method, name, seed) + (job.learningRate === undefined ? '' : `-${learningRate}`);
+  const output = folderOf(method, name, seed, job.better) + (job.learningRate === undefined ? '' : `-${learningRate}`);
   const finished = join(output, 'metrics.json');
   const unfinished = existsSync(join(output, 'state', 'state.json'));
   // A run that was stopped between its last file and its result is not repeated.
@@ -243,7 +271,7 @@ async function runOne(job) {
       ? JSON.parse(readFileSync(finished, 'utf8'))
       : await train({ ...job, learningRate }, output, unfinished);
   const { epochs } = METHODS[method];
-  const settings = { epochs, learningRate, limit, encoder: basename(values.model) };
+  const settings = { epochs, learningRate, limit, ...(job.better && { better: job.better }), encoder: basename(values.model) };
   const { parameters, steps, seconds } = result;
   const { nodeFiles, loadTask } = await import(join(values.dist, 'index.js'));
   for (const one of method === 'mt-a' ? result.tasks : [{ ...result, task: name }]) {
@@ -265,16 +293,17 @@ async function runOne(job) {
 }
 
 /** @param {Job & { learningRate: number }} job @param {string} output @param {boolean} resume */
-async function train({ task: name, method, seed, learningRate }, output, resume) {
+async function train({ task: name, method, seed, learningRate, better }, output, resume) {
   const load = (/** @type {string} */ module) => import(join(values.dist, module));
   const [{ nodeFiles: files, nodeEngine, loadTask, configureMethod }, training, { fusionConfig }] = await Promise.all(
     ['index.js', 'train/index.js', 'methods/index.js'].map(load),
   );
   const { epochs } = METHODS[method];
-  const steps = (/** @type {string[]} */ some) => Math.ceil(some.reduce((sum, task) => sum + rowsOf(task), 0) / BATCH);
+  const most = (method === 'st-a' && better?.[name]) || limit;
+  const steps = (/** @type {string[]} */ some) => Math.ceil(some.reduce((sum, task) => sum + rowsOf(task, most), 0) / BATCH);
   const evalEvery = EVALUATE * steps(method === 'mt-a' ? tasks : [name]);
   const settings = { epochs, learningRate, seed, batchSize: BATCH, maxLength: 128, evalEvery };
-  const common = { files, engine: await nodeEngine({ threads: 1 }), model: values.model, limit, resume, output };
+  const common = { files, engine: await nodeEngine({ threads: 1 }), model: values.model, limit: most, resume, output };
   const open = (/** @type {string} */ task) => loadTask(files, join(values.data, task));
   if (method === 'mt-a')
     return training.runMultiTask({
@@ -291,7 +320,7 @@ async function train({ task: name, method, seed, learningRate }, output, resume)
     case 'fusion-st-a':
       return training.trainFusion({
         ...one,
-        adapters: tasks.map((other) => folderOf('st-a', other, adapterSeed(other, seed))),
+        adapters: tasks.map((other) => folderOf('st-a', other, adapterSeed(other, seed, better), better)),
         config: fusionConfig('dynamic'),
       });
     case 'fusion-mt-a':
@@ -313,7 +342,7 @@ function write(path, value) {
   renameSync(`${path}.part`, path);
 }
 
-/** @typedef {{ task: string, method: Method, seed: number, metric: string, metrics: Record<string, Record<string, number>>, majority: number, parameters: number, steps: number, seconds: number, settings: { epochs: number, learningRate: number }, attention?: { adapters: string[], mean: number[] } }} Run */
+/** @typedef {{ task: string, method: Method, seed: number, metric: string, metrics: Record<string, Record<string, number>>, majority: number, parameters: number, steps: number, seconds: number, settings: { epochs: number, learningRate: number, better?: Record<string, number> }, attention?: { adapters: string[], mean: number[] } }} Run */
 
 /** @param {string} folder @returns {Run[]} */
 function readRuns(folder) {
@@ -408,6 +437,7 @@ function writeTable() {
     ),
     '',
     ...attentions(runs),
+    ...betterAdapters(runs),
     ...pilot(),
   ];
   const path = join(ROOT, 'docs', 'experiments', 'adapterfusion.md');
@@ -479,6 +509,39 @@ function attentions(runs) {
       '',
     ];
   });
+}
+
+/** Whether fusions gain where an adapter of a large task has learnt more. @param {Run[]} runs */
+function betterAdapters(runs) {
+  const again = readRuns(join(values.out, 'better'));
+  if (again.length === 0) return [];
+  const sources = again.filter(({ method }) => method === 'st-a');
+  const fused = again.filter(({ method }) => method === 'fusion-st-a');
+  const of = (/** @type {Method} */ method) => runs.filter((run) => run.method === method);
+  return [
+    '## What better adapters change',
+    '',
+    `The fusions once more with ${sources.map(({ task, settings, ...run }) => `the adapter of ${task} trained on ${settings.better?.[task]} rows (test ${scoreOf({ task, settings, ...run }).toFixed(1)})`).join(', ')}; all else as above. Points above the single-task adapter of the same seed, and the attention that these adapters get, in %.`,
+    '',
+    ...markdown(
+      ['task', 'fusion-st-a', 'with better adapters', 'attention before', 'attention'],
+      [...new Set(fused.map(({ task }) => task))].map((task) => {
+        const own = (/** @type {Run[]} */ some) => some.filter((run) => run.task === task);
+        const share = (/** @type {Run[]} */ some) =>
+          (
+            100 *
+            mean(
+              own(some).map(({ attention }) =>
+                sources.reduce((sum, source) => sum + (attention?.mean[attention.adapters.indexOf(source.task)] ?? 0), 0),
+              ),
+            )
+          ).toFixed(0);
+        const singles = of('st-a');
+        return [task, gained(own(of('fusion-st-a')), singles), gained(own(fused), singles), share(of('fusion-st-a')), share(fused)];
+      }),
+    ),
+    '',
+  ];
 }
 
 function pilot() {
