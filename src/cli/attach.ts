@@ -73,8 +73,8 @@ export async function openModel({ files, stderr }: CommandContext, options: z.ou
     const headAlone =
       (await files.kind(joinPath(path, 'adapter_config.json'))) === 'none' &&
       (await files.kind(joinPath(path, 'head_config.json'))) === 'file';
-    const kind = await files.kind(joinPath(path, FUSION_CONFIG));
-    if (kind === 'file' && (await files.kind(joinPath(path, SETUP_CONFIG))) === 'none')
+    const fused = (await files.kind(joinPath(path, FUSION_CONFIG))) === 'file';
+    if (fused && (await files.kind(joinPath(path, SETUP_CONFIG))) === 'none')
       fail({
         code: 'usage.value',
         subject: '--adapter',

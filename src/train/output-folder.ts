@@ -25,6 +25,8 @@ export interface PretrainOutputUse extends Earlier {
 }
 
 export const METRICS = 'metrics.json';
+/** What commands add to a result, beside what its run lists. */
+const ADDED = ['attention.svg', 'attention.png', 'choice.json'];
 /** What a run leaves behind: files of a finished one tell it from a folder of somebody else. */
 const RESULTS = [METRICS, 'adapter_config.json', 'head_config.json'];
 const WEIGHTS = /^(model|pytorch_model)[-\w]*\.(safetensors|bin)(\.index\.json)?$/;
@@ -88,14 +90,14 @@ export async function removeEarlier(files: Files, output: string, written: reado
   // What cannot be read lists nothing; it is about to be replaced.
   const metrics = await readJson(files, path).catch(() => null);
   const listed = isJsonObject(metrics) && Array.isArray(metrics.files) ? metrics.files : [];
-  for (const name of listed) {
+  for (const name of [...listed, ...ADDED]) {
     // A list is hostile until checked: no step up, and no link that leads elsewhere.
     if (typeof name !== 'string' || !/^\w[\w.-]*(\/\w[\w.-]*)*$/.test(name) || written.includes(name)) continue;
-    const path = joinPath(root, name);
-    const folder = folderOf(path);
-    if ((await files.kind(path)) !== 'file') continue;
+    const old = joinPath(root, name);
+    const folder = folderOf(old);
+    if ((await files.kind(old)) !== 'file') continue;
     if ((await files.realPath(folder)) !== joinPath(await files.realPath(root), folder.slice(root.length))) continue;
-    await files.remove(path);
+    await files.remove(old);
     if (folder !== root && (await files.list(folder)).length === 0) await files.remove(folder);
   }
 }

@@ -396,10 +396,10 @@ function writeTable() {
     '',
     'The experiment of Pfeiffer et al. 2021 at a small scale. Made by `node tools/experiments/adapterfusion.mjs --table` from `results/adapterfusion/`; the script says what was run.',
     `MiniLM, at most ${limit} training rows of each task and ${limit} of each other split, batches of ${BATCH}, 128 tokens, test metric in hundredths; ± is the standard deviation of three seeds.`,
-    'Rows that share text with the test rows of another task are left out. MT-A is one run with one seed; its fusions have three. "majority" is the score of the most frequent label.',
+    'Rows that share text with the test rows of another task are left out. MT-A is one run with one seed; its fusions have three. "majority" is the score of the most frequent label; – is not run yet.',
     '',
     ...markdown(
-      ['method', 'epochs', 'learning rate', 'trained parameters', 'seconds a run, one thread, median'],
+      ['method', 'epochs', 'learning rate', 'trained parameters, median over runs'],
       methods.map((method) => {
         const some = runs.filter((run) => run.method === method);
         const middle = (/** @type {number[]} */ numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
@@ -408,7 +408,6 @@ function writeTable() {
           String(METHODS[method].epochs),
           String(METHODS[method].learningRate),
           middle(some.map(({ parameters }) => parameters))?.toLocaleString('en'),
-          middle(some.map(({ seconds }) => seconds))?.toFixed(0),
         ];
       }),
     ),
@@ -422,8 +421,8 @@ function writeTable() {
           const [first] = runs.filter((run) => run.task === task);
           return [task, first && (100 * first.majority).toFixed(1), ...methods.map((method) => cell(scores(task, method)))];
         }),
-        [`mean of ${complete.length} tasks that have all`, '', ...means(complete)],
-        [`mean of the ${small.length} smallest`, '', ...means(small)],
+        ...(complete.length > 0 ? [[`mean of ${complete.length} tasks that have all`, '', ...means(complete)]] : []),
+        ...(small.length > 0 ? [[`mean of the ${small.length} smallest`, '', ...means(small)]] : []),
       ],
     ),
     '',

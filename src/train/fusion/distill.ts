@@ -73,15 +73,15 @@ function distillPlan(options: DistillOptions): Plan {
       return { ...taskForHead(task, head), labels: taskOfHead(head).labels };
     },
     async model(encoder, head, note) {
-      if (!teacher) throw new Error('the task is read before the model is made');
-      const start = startOf(options, teacher);
-      method ??= (start ?? ([...teacher.adapters.values()][0] as LoadedAdapter)).method;
+      const known = teacher as Teacher;
+      const start = startOf(options, known);
+      method ??= (start ?? ([...known.adapters.values()][0] as LoadedAdapter)).method;
       const model: Model = { ...adapterModel(encoder, method, head.name, head), objective: 'logits' };
-      const initial = await initialOf(options, model, teacher, start);
+      const initial = await initialOf(options, model, known, start);
       note(
-        `Learning from the fusion of ${[...teacher.adapters.keys()].join(', ')}${start && initial.size > 0 ? `, from the adapter ${start.name} on` : ''}.`,
+        `Learning from the fusion of ${[...known.adapters.keys()].join(', ')}${start && initial.size > 0 ? `, from the adapter ${start.name} on` : ''}.`,
       );
-      return { model, initial, contents: { 'content of the fusion': teacher.digest } };
+      return { model, initial, contents: { 'content of the fusion': known.digest } };
     },
     async teach(train) {
       const { model, tensors, head, steps } = teacher as Teacher;

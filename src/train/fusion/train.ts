@@ -33,9 +33,6 @@ export interface FusionResult extends TrainTaskResult {
   readonly attention?: AttentionTable;
 }
 
-/** What the command adds to a fusion's folder. */
-const DRAWN = ['attention.svg', 'attention.png', 'choice.json'];
-
 /**
  * Learns an attention over adapters for one task (Pfeiffer et al. 2021, stage two) and saves all of it as one setup: the
  * adapters, the fusion, its head.
@@ -105,8 +102,6 @@ function fusionPlan(
       const all = new Map([...drawn(fusionSpecs(facts))].map(([key, value]) => [key, tensors.get(key) ?? value]));
       await saveFusion(output, joinPath(folder, attachment.name), { ...facts, tensors: all, steps: step, head }, { format });
       if (attention) await output.write(joinPath(folder, ATTENTION), `${JSON.stringify(attention, null, 1)}\n`);
-      // Of an earlier fusion in this folder; the command draws anew what is asked for.
-      for (const name of DRAWN) await output.remove(joinPath(folder, name));
       await saveSetup(output, folder, fuse([...loaded.keys()], { name: attachment.name }), head.name);
     },
   };
