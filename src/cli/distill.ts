@@ -7,7 +7,7 @@ import { defineCommand } from './command.ts';
 import { methodOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
-import { render } from './train-report.ts';
+import { noteUnsaved, render } from './train-report.ts';
 
 const schema = z.object({
   model: z
@@ -38,6 +38,7 @@ export const command = defineCommand({
   schema,
   async run(context, options) {
     const task = await loadTask(context.files, options.task, taskOptions(options));
+    noteUnsaved(context, options.output);
     const progress = trainingProgress(context, options.model);
     const { start, name, output, limit, format } = options;
     try {

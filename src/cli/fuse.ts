@@ -13,7 +13,7 @@ import { given } from './given.ts';
 import { heatMap, heatMapPng, layerRows } from './heat-map.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
-import { render } from './train-report.ts';
+import { noteUnsaved, render } from './train-report.ts';
 
 const schema = z.object({
   model: z
@@ -77,6 +77,7 @@ export const command = defineCommand({
     const { name, output, headLayers, limit, log, format } = options;
     const common = { files, engine, model, task, ...given({ limit, exclude }) };
     const choice = options.choose === undefined ? undefined : await choose(context, options.choose, { ...common, settings, candidates });
+    noteUnsaved(context, options.output);
     const progress = trainingProgress(context, options.model);
     try {
       const result = await trainFusion({

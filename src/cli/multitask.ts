@@ -16,6 +16,7 @@ import { encoderFolder, modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { renderMultiTask } from './multitask-report.ts';
 import { trainingProgress } from './progress.ts';
+import { noteUnsaved } from './train-report.ts';
 
 const schema = z.object({
   model: z.string().optional().meta({ value: 'folder', description: 'encoder, a Hugging Face folder (default: the embedded seedling)' }),
@@ -76,6 +77,7 @@ export const command = defineCommand({
     const tasks = await Promise.all(options.task.map((path) => loadTask(files, path)));
     const exclude = options.exclude === undefined ? undefined : await readExclusions(files, options.exclude);
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+    noteUnsaved(context, options.output);
     const progress = trainingProgress(context, options.model);
     const { output, headLayers, limit, log } = options;
     try {

@@ -1,5 +1,6 @@
 import type { Task } from '../tasks/index.ts';
 import type { TrainTaskResult } from '../train/index.ts';
+import type { CommandContext } from './command.ts';
 import { duration } from './progress.ts';
 import { alignColumns } from './table.ts';
 
@@ -36,4 +37,9 @@ export function render(result: TrainTaskResult, output: string | undefined, next
     ...more,
     output === undefined ? 'Nothing was saved: give --output FOLDER to keep it.' : `Saved in ${output}. Next: ${next}`,
   ].join('\n');
+}
+
+/** Says before a long run, not only after it, that it will leave nothing behind. */
+export function noteUnsaved({ json, stderr }: CommandContext, output: string | undefined): void {
+  if (output === undefined && !json) stderr('A trial: nothing will be saved. --output FOLDER keeps the result.');
 }

@@ -10,7 +10,7 @@ import { given } from './given.ts';
 import { methodOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
-import { render, renderSeveral } from './train-report.ts';
+import { noteUnsaved, render, renderSeveral } from './train-report.ts';
 
 const schema = z.object({
   model: z.string().optional().meta({ value: 'folder', description: 'encoder, a Hugging Face folder (default: the embedded seedling)' }),
@@ -62,6 +62,7 @@ export const command = defineCommand({
     const [task, ...others] = await Promise.all(tasksIn(options.task).map((path) => loadTask(context.files, path, taskOptions(options))));
     if (!task) return;
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+    if (others.length === 0) noteUnsaved(context, options.output);
     const progress = trainingProgress(context, options.model);
     const exclusions = options.exclude === undefined ? undefined : await readExclusions(context.files, options.exclude);
     const { model, name, output, init, headLayers, limit, log, format } = options;

@@ -183,6 +183,13 @@ describe('multigraft train', () => {
     expect(place.read('again/README.md')).toMatch(/"learningRate": 0\.\d+/);
   });
 
+  it('says before a run without --output that it leaves nothing, and nothing of it before one that saves', async () => {
+    const trial = 'A trial: nothing will be saved. --output FOLDER keeps the result.';
+    const told = async (...more: string[]) => (await place.run([...args, '--task', '@tasks/mood', ...more])).err.split('\n')[0];
+    expect(await told()).toBe(trial);
+    expect([await told('--output', '@kept'), await told('--json')]).not.toContain(trial);
+  });
+
   it('removes what the earlier result had and the new one has not, and nothing else', async () => {
     const always = ['README.md', 'head_config.json', 'log.jsonl', 'metrics.json', 'notes.md', 'pytorch_model_head.bin'];
     const full = ['config.json', 'model.safetensors', 'tokenizer.json', 'tokenizer_config.json'];
