@@ -21,7 +21,7 @@ const TASK = 'tickets_urgency';
 const ROWS = 200;
 const EPOCHS = 10;
 const SEEDS = [1, 2, 3, 4, 5];
-/** The paper's 5e-5 is for passes over thousands of rows. */
+/** Twice the default: there are few steps. */
 const FUSION_RATE = 1e-3;
 /** Half the width of a 95 % interval is this many standard errors for five values (Student's t, 4 degrees of freedom). */
 const T_95 = 2.776;

@@ -26,8 +26,8 @@ export const FUSION_MASK = 'fusion.mask';
 
 const SHARPNESS = 'fusion.sharpness';
 const FIRST_TEMPERATURE = 50;
-/** That of Pfeiffer et al. 2021 for the fusion, where one for adapters is 1e-4. */
-const LEARNING_RATE = 5e-5;
+/** Ten times that of Pfeiffer et al. 2021, whose tasks have many more rows: docs/decisions.md. */
+const LEARNING_RATE = 5e-4;
 
 /**
  * Adapters that are already there, put together. What trains are the fusions in the composition.
