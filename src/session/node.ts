@@ -100,6 +100,8 @@ function sessionOptions({ threads, profile }: NodeEngineOptions, folder: string 
   return {
     executionProviders: ['cpu'],
     graphOptimizationLevel: 'all',
+    // A planned block per shape stands beside what the first run took: a fifth more memory, and nothing gained (docs/decisions.md).
+    enableMemPattern: false,
     // Native code logs past JavaScript: errors come back as exceptions all the same.
     logSeverityLevel: 4,
     ...(threads !== undefined && { intraOpNumThreads: threads }),

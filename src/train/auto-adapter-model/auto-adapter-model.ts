@@ -104,7 +104,8 @@ export class AutoAdapterModel {
 
   /** What a user should know of what was loaded: ignored keys, expanded types, numbers that are not finite. */
   get notes(): readonly string[] {
-    return this.#notes;
+    // Each adapter of a setup may have the same to say.
+    return [...new Set(this.#notes)];
   }
 
   get adapters(): readonly string[] {

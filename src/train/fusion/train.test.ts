@@ -4,7 +4,7 @@ import type { Files } from '../../base/files.ts';
 import { configureMethod, fusionConfig } from '../../methods/index.ts';
 import { referenceEngine } from '../../session/reference.ts';
 import { loadTask } from '../../tasks/index.ts';
-import { trainSettings } from '../settings.ts';
+import { type TrainEvent, trainSettings } from '../settings.ts';
 import { trainTask } from '../train-task.ts';
 import { distillFusion } from './distill.ts';
 import { trainFusion } from './train.ts';
@@ -90,4 +90,21 @@ it('so does a training that starts from an adapter', async () => {
   await expect(train('first/b', { resume: true })).rejects.toThrow('state.json: content of --init: found "');
   await saveAdapters('moved');
   expect((await train('moved/a', { resume: true })).steps).toBe(2);
+});
+
+it('what all adapters have to say is said once', async () => {
+  for (const name of ['a', 'b']) {
+    const path = `first/${name}/adapter_config.json`;
+    const config = JSON.parse(new TextDecoder().decode(await files.read(path)));
+    await files.write(path, JSON.stringify({ ...config, model_name: 'other' }));
+  }
+  const once = ["It was trained with 'other' and is loaded into 'tiny': they must have the same weights."];
+  const said: string[] = [];
+  const onEvent = (event: TrainEvent) => event.type === 'note' && said.push(event.text);
+  await trainFusion({ ...(await common('out', {})), onEvent, adapters: ['first/a', 'first/b'], config: fusionConfig() });
+  expect(said.filter((text) => text.includes('trained with'))).toEqual(once);
+  const model = await open(files);
+  await model.loadAdapterSetup('out');
+  for (const name of ['a', 'b']) await model.loadAdapter(`first/${name}`, { loadAs: `${name}-again` });
+  expect(model.notes.filter((text) => text.includes('trained with'))).toEqual(once);
 });

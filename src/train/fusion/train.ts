@@ -126,9 +126,9 @@ function fusionPlan(
           expected: 'adapters of different names',
           next: 'Give each adapter once; save one of them under another name.',
         });
-      for (const text of one.notes) note(text);
       all.set(one.name, one);
     }
+    for (const text of new Set([...all.values()].flatMap(({ notes }) => notes))) note(text);
     return all;
   }
 }
