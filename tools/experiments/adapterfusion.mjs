@@ -12,6 +12,8 @@
  *         only these targets, at each rate: validation metrics to choose METHODS' rates by, in --out/pilot
  *     node tools/experiments/adapterfusion.mjs --work DIR --better mnli=4000 --targets cb,rte,mrpc,sick_entailment
  *         the fusions of these targets once more, with adapters of these tasks that saw more rows, in --out/better
+ *     node tools/experiments/adapterfusion.mjs --work DIR --alone --targets cb,rte,mrpc,sick_entailment,scitail
+ *         fusions of these targets' own adapters alone: what training goes on to give without any other adapter, in --out/alone
  *     node tools/experiments/adapterfusion.mjs --table              writes docs/experiments/adapterfusion.md from the results
  *     multigraft attention DIR/fusion-st-a/*-1 --output FOLDER      draws which task listens to which adapter
  *
@@ -55,8 +57,8 @@ const COMPARED = /** @type {Method[]} */ (['fusion-st-a', 'mt-a', 'fusion-mt-a',
 const ALL = 'all';
 /** @typedef {keyof typeof METHODS} Method */
 /**
- * `learningRate`: of a pilot, in place of the method's; `better`: rows of the tasks whose adapters saw more.
- * @typedef {{ task: string, method: Method, seed: number, learningRate?: number, better?: Record<string, number> }} Job
+ * `learningRate`: of a pilot, in place of the method's; `better`: rows of the tasks whose adapters saw more; `alone`: no other task's adapter.
+ * @typedef {{ task: string, method: Method, seed: number, learningRate?: number, better?: Record<string, number>, alone?: true }} Job
  */
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -76,6 +78,7 @@ const { values } = parseArgs({
     pilot: { type: 'string' },
     rates: { type: 'string', default: '' },
     better: { type: 'string' },
+    alone: { type: 'boolean', default: false },
     targets: { type: 'string', default: TASKS.slice(-SMALL).join() },
   },
 });
@@ -96,8 +99,9 @@ else {
 function allJobs() {
   if (values.pilot !== undefined) return pilotJobs(/** @type {Method} */ (values.pilot));
   if (values.better !== undefined) return betterJobs(values.better);
-  const jobsOf = (/** @type {Method} */ method) =>
-    bySize().flatMap((task, place) => (place < SMALL ? [1, 2, 3] : [1]).map((seed) => ({ task, method, seed })));
+  if (values.alone)
+    return values.targets.split(',').flatMap((task) => seedsOf(task).map((seed) => ({ task, method: 'fusion-st-a', seed, alone: true })));
+  const jobsOf = (/** @type {Method} */ method) => bySize().flatMap((task) => seedsOf(task).map((seed) => ({ task, method, seed })));
   return [
     ...jobsOf('st-a'),
     { task: ALL, method: 'mt-a', seed: 1 },
@@ -120,6 +124,11 @@ function betterJobs(text) {
       .split(',')
       .flatMap((task) => [1, 2, 3].map((seed) => ({ task, method: /** @type {Method} */ ('fusion-st-a'), seed, better }))),
   ];
+}
+
+/** @param {string} task */
+function seedsOf(task) {
+  return bySize().indexOf(task) < SMALL ? [1, 2, 3] : [1];
 }
 
 /** The smallest first. */
@@ -145,7 +154,8 @@ function rowsOf(task, most = limit) {
 }
 
 /** @param {Job} job */
-function resultOf({ task, method, seed, learningRate, better }) {
+function resultOf({ task, method, seed, learningRate, better, alone }) {
+  if (alone) return join(values.out, 'alone', `${task}-${method}-${seed}.json`);
   if (better) return join(values.out, 'better', `${task}-${method}-${seed}.json`);
   if (learningRate !== undefined) return join(values.out, 'pilot', `${task}-${method}-${seed}-${learningRate}.json`);
   return join(values.out, `${task}-${method}-${seed}.json`);
@@ -156,8 +166,9 @@ function done(job) {
   return (job.task === ALL ? tasks : [job.task]).every((task) => existsSync(resultOf({ ...job, task })));
 }
 
-/** @param {Method} method @param {string} task @param {number} seed @param {Record<string, number>} [better] */
-function folderOf(method, task, seed, better) {
+/** @param {Pick<Job, 'method' | 'task' | 'seed' | 'better' | 'alone'>} job */
+function folderOf({ method, task, seed, better, alone }) {
+  if (alone) return join(/** @type {string} */ (values.work), `${method}-alone`, `${task}-${seed}`);
   const more = method === 'st-a' ? better?.[task] : better && Object.entries(better).flat().join('-');
   if (more !== undefined) return join(/** @type {string} */ (values.work), `${method}-better`, `${task}-${seed}-${more}`);
   return join(/** @type {string} */ (values.work), method, method === 'mt-a' ? String(seed) : `${task}-${seed}`);
@@ -217,12 +228,11 @@ async function runAll() {
   const trained = (/** @type {string} */ folder) => existsSync(join(folder, 'metrics.json')) && !existsSync(join(folder, 'state'));
   const jobs = allJobs();
   // With another --work than before, adapters that fusions still need are trained again, to the same numbers.
-  const gone = (/** @type {Job} */ { method, task, seed, better }) =>
-    !trained(folderOf(method, task, seed, better)) && jobs.some((other) => other.method === `fusion-${method}` && !done(other));
+  const gone = (/** @type {Job} */ job) =>
+    !trained(folderOf(job)) && jobs.some((other) => other.method === `fusion-${job.method}` && !done(other));
   const left = jobs.filter((job) => !done(job) || gone(job));
-  const ready = (/** @type {Job} */ { method, seed, better }) =>
-    (method !== 'fusion-st-a' || tasks.every((task) => trained(folderOf('st-a', task, adapterSeed(task, seed, better), better)))) &&
-    (method !== 'fusion-mt-a' || trained(folderOf('mt-a', ALL, 1)));
+  const ready = (/** @type {Job} */ job) =>
+    (job.method !== 'fusion-st-a' || fused(job).every(trained)) && (job.method !== 'fusion-mt-a' || trained(jointRun()));
   let running = 0;
   const lane = async () => {
     while (left.length > 0) {
@@ -248,6 +258,18 @@ async function runAll() {
   await Promise.all(Array.from({ length: Number(values.jobs) }, lane));
 }
 
+/** The one run of all tasks that MT-A is. */
+function jointRun() {
+  return folderOf({ method: 'mt-a', task: ALL, seed: 1 });
+}
+
+/** Folders of the single-task adapters that a fusion mixes. @param {Job} job */
+function fused({ task, seed, better, alone }) {
+  return (alone ? [task] : tasks).map((other) =>
+    folderOf({ method: 'st-a', task: other, seed: adapterSeed(other, seed, better), ...(better && { better }) }),
+  );
+}
+
 /**
  * Large tasks have one adapter, which serves the fusions of every seed, and so have those with more rows.
  * @param {string} task
@@ -262,7 +284,7 @@ function adapterSeed(task, seed, better) {
 async function runOne(job) {
   const { task: name, method, seed } = job;
   const learningRate = job.learningRate ?? METHODS[method].learningRate;
-  const output = folderOf(method, name, seed, job.better) + (job.learningRate === undefined ? '' : `-${learningRate}`);
+  const output = folderOf(job) + (job.learningRate === undefined ? '' : `-${learningRate}`);
   const finished = join(output, 'metrics.json');
   const unfinished = existsSync(join(output, 'state', 'state.json'));
   // A run that was stopped between its last file and its result is not repeated.
@@ -293,7 +315,8 @@ async function runOne(job) {
 }
 
 /** @param {Job & { learningRate: number }} job @param {string} output @param {boolean} resume */
-async function train({ task: name, method, seed, learningRate, better }, output, resume) {
+async function train(job, output, resume) {
+  const { task: name, method, seed, learningRate, better } = job;
   const load = (/** @type {string} */ module) => import(join(values.dist, module));
   const [{ nodeFiles: files, nodeEngine, loadTask, configureMethod }, training, { fusionConfig }] = await Promise.all(
     ['index.js', 'train/index.js', 'methods/index.js'].map(load),
@@ -315,19 +338,18 @@ async function train({ task: name, method, seed, learningRate, better }, output,
     });
   const task = await open(name);
   const one = { ...common, task, exclude: excludedFrom(name), settings: training.trainSettings.parse(settings) };
-  const together = folderOf('mt-a', ALL, 1);
   switch (method) {
     case 'fusion-st-a':
       return training.trainFusion({
         ...one,
-        adapters: tasks.map((other) => folderOf('st-a', other, adapterSeed(other, seed, better), better)),
+        adapters: fused(job),
         config: fusionConfig('dynamic'),
       });
     case 'fusion-mt-a':
       return training.trainFusion({
         ...one,
-        model: together,
-        adapters: tasks.map((other) => join(together, other)),
+        model: jointRun(),
+        adapters: tasks.map((other) => join(jointRun(), other)),
         config: fusionConfig('dynamic'),
       });
     default:
@@ -436,6 +458,7 @@ function writeTable() {
     ),
     '',
     ...attentions(runs),
+    ...alone(runs),
     ...betterAdapters(runs),
     ...pilot(),
   ];
@@ -508,6 +531,31 @@ function attentions(runs) {
       '',
     ];
   });
+}
+
+/** What a fusion's training gives where there is nobody else to listen to. @param {Run[]} runs */
+function alone(runs) {
+  const again = readRuns(join(values.out, 'alone'));
+  if (again.length === 0) return [];
+  const of = (/** @type {Method} */ method) => runs.filter((run) => run.method === method);
+  const own = (/** @type {Run[]} */ some, /** @type {string} */ name) => some.filter(({ task }) => task === name);
+  return [
+    '## What the other adapters are worth',
+    '',
+    'The same training with the own adapter alone in the fusion: its attention is 1, the value matrix and a new head train on.',
+    'Points above the single-task adapter of the same seed, and the difference of the two fusions.',
+    '',
+    ...markdown(
+      ['task', 'fusion of its own adapter', 'fusion-st-a', 'by the others'],
+      [...new Set(again.map(({ task }) => task))].map((task) => [
+        task,
+        gained(own(again, task), of('st-a')),
+        gained(own(of('fusion-st-a'), task), of('st-a')),
+        gained(own(of('fusion-st-a'), task), again),
+      ]),
+    ),
+    '',
+  ];
 }
 
 /** Whether fusions gain where an adapter of a large task has learnt more. @param {Run[]} runs */
