@@ -189,6 +189,8 @@ function table() {
       ),
     ];
   });
+  // Whether choosing half of the adapters by the score keeps the one that is truly best.
+  const kept = kinds.map((kind) => whole.filter(({ lines }) => bestIsInUpperHalf(lines, kind)).length);
   const means = kinds.map((_, k) => mean(rows.map((row) => Number(row[k + 1]))));
   const twice = whole.filter(({ lines }) => lines.every(({ truth }) => TARGET.seeds.every((seed) => truth[seed] !== undefined)));
   const seeds = twice.map(({ lines }) => spearman(...ofTwoSeeds(lines)));
@@ -199,8 +201,17 @@ function table() {
     `target | ${kinds.join(' | ')}`,
     ...rows.map(cells),
     cells(['mean', ...means]),
+    ['best adapter in the upper half, targets', ...kept].join(' | '),
     ...(seeds.length > 0 ? [`Truths of two seeds with each other: ${cells([...seeds, mean(seeds)])} (the last is the mean)`] : []),
   ].join('\n');
+}
+
+/** @param {Line[]} lines @param {string} kind */
+function bestIsInUpperHalf(lines, kind) {
+  const truthOf = (/** @type {Line} */ { truth }) => mean(Object.values(truth));
+  const [best] = lines.toSorted((a, b) => truthOf(b) - truthOf(a));
+  const byScore = lines.toSorted((a, b) => (b.scores[kind] ?? 0) - (a.scores[kind] ?? 0));
+  return byScore.slice(0, lines.length / 2).some((line) => line === best);
 }
 
 /** @param {Line[]} lines */
