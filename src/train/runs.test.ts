@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { createRandom } from '../base/random.ts';
-import { cutRuns } from './runs.ts';
+import type { Encoder } from '../encoders/index.ts';
+import { cutRuns, runSizeOf } from './runs.ts';
 
 const unit = (length: number, sequences = 1) => ({ length, encodings: new Array<never>(sequences) });
 const lengthsOf = (runs: readonly (readonly { length: number }[])[]) => runs.map((run) => run.map(({ length }) => length));
@@ -58,4 +59,16 @@ it('costs no more than any other way to cut', () => {
     expect(cut.flat()).toEqual(sorted);
     expect(cost(cut)).toBe(least);
   }
+});
+
+it('are few and large where much trains', () => {
+  const weights = new Map([['w', { dtype: 'float32', shape: [100, 10], data: new Float32Array(1000) }]]);
+  const encoder = { config: { hidden: 384 }, weights } as unknown as Encoder;
+  const [none, all, more] = [0, 1000, 5000].map((trained) => runSizeOf(encoder, trained));
+  expect(none).toEqual({ mostTokens: 512, cost: 64 });
+  expect(all).toEqual({ mostTokens: 2048, cost: 264 });
+  expect(more).toEqual(all);
+  const lengths = [96, 96, 16, 16, 16, 16].map((length) => unit(length));
+  expect(cutRuns(lengths, 2048, none?.cost)).toHaveLength(2);
+  expect(cutRuns(lengths, 2048, 1000)).toHaveLength(1);
 });

@@ -9,6 +9,7 @@ import { feedsOf, lossTerms, type Prepared, type Unit } from './data.ts';
 import { type Model, trainableParameters } from './model.ts';
 import { paceOf, stepEnds } from './pace.ts';
 import { createPredictor, type Predictor } from './predictor.ts';
+import { type RunSize, runSizeOf } from './runs.ts';
 import type { TrainEvent, TrainSettings } from './settings.ts';
 import { createTrainingStep } from './step.ts';
 import { stepEvents } from './step-events.ts';
@@ -76,7 +77,7 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
     resume?.progress.sampler,
   );
   const pace = paceOf(settings, sampler.batchesPerEpoch, model.attachment.learningRate);
-  const split = partition(units, settings, model.encoder.config.hidden);
+  const split = partition(units, settings, runSizeOf(model.encoder, store.size));
   const [largest] = split.parts(units.toSorted((a, b) => b.length - a.length).slice(0, settings.batchSize));
   const step = await createTrainingStep(engine, model, store, {
     adamw: { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip },
@@ -171,16 +172,12 @@ export function restore(store: ParameterStore, { parameters, best }: Pick<Saved,
   store.restore(parameters);
 }
 
-/** Numbers of one activation [tokens, hidden] computed at once: about what fits the cache; larger runs cost no less per row. */
-export const RUN_NUMBERS = 512 * 384;
-
 /** How batches are cut into runs: by `microBatch` rows, or by tokens. */
 export function partition<U extends Pick<Unit, 'length' | 'encodings'>>(
   units: readonly U[],
   { microBatch, batchSize }: Pick<TrainSettings, 'microBatch' | 'batchSize'>,
-  hidden: number,
+  { mostTokens }: Pick<RunSize, 'mostTokens'>,
 ) {
-  const mostTokens = RUN_NUMBERS / hidden;
   const tokens = (unit: U) => unit.length * unit.encodings.length;
   const largest = units.reduce((longest, unit) => Math.max(longest, tokens(unit)), 1);
   const accumulate = microBatch === undefined ? largest * batchSize > mostTokens : microBatch < batchSize;

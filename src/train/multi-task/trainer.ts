@@ -9,12 +9,12 @@ import type { Task } from '../../tasks/index.ts';
 import { ADAMW, ParameterStore } from '../../update/index.ts';
 import { weightsOf } from '../model.ts';
 import { paceOf, stepEnds } from '../pace.ts';
-import { cutRuns } from '../runs.ts';
+import { cutRuns, runSizeOf } from '../runs.ts';
 import type { TrainEvent } from '../settings.ts';
 import type { SavedRun } from '../state.ts';
 import { compileStep } from '../step.ts';
 import { stepEvents } from '../step-events.ts';
-import { copies, partition, RUN_NUMBERS, restore, type Split } from '../trainer.ts';
+import { copies, partition, restore, type Split } from '../trainer.ts';
 import { type AnySamplerState, createTaskBatches, labelDeviations, type TaskBatches } from './batches.ts';
 import { jointFeeds, jointTerms, type TaskUnit } from './data.ts';
 import { drawMultiTask, type MultiTaskModel, multiTaskParameters, multiTaskStart } from './model.ts';
@@ -105,7 +105,8 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
       : undefined;
   const sampler = createTaskBatches(model, units, settings, meter, resume?.progress.sampler);
   const pace = paceOf(settings, sampler.batchesPerEpoch, model.attachment.learningRate);
-  const split = partition(units.flat(), settings, model.encoder.config.hidden);
+  const runs = runSizeOf(model.encoder, store.size);
+  const split = partition(units.flat(), settings, runs);
   const apart = model.attachment.oneTaskRuns === true;
   const accumulate = split.accumulate || (apart && settings.sampler === 'uncertainty');
   const { step, partShare } = await compileJoint();
@@ -188,7 +189,7 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
   function partsOf(batch: readonly TaskUnit[]): TaskUnit[][] {
     const groups = apart ? tasks.map((_, task) => batch.filter((unit) => unit.task === task)).filter(({ length }) => length > 0) : [batch];
     if (!split.accumulate) return groups.flatMap(split.parts);
-    if (settings.microBatch === undefined) return groups.flatMap((group) => cutRuns(group, RUN_NUMBERS / model.encoder.config.hidden));
+    if (settings.microBatch === undefined) return groups.flatMap((group) => cutRuns(group, runs.mostTokens, runs.cost));
     return groups.flatMap((group) => split.parts(group.toSorted((a, b) => b.length - a.length)));
   }
 
