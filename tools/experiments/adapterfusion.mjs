@@ -603,9 +603,9 @@ function reading() {
     '',
     'Against single-task adapters a fusion of them gains a little on the mean, about as much as its standard error, and not where the paper gains most, on the small tasks. Where it gains much (scitail, sick_entailment), the fusion of the own adapter alone gains as much: that is three more passes, with a value matrix and a new head, and not what other tasks know.',
     '',
-    'Fusions do find their own adapter: it gets the most attention in every task but winogrande. There is little to borrow from the others, for none of them is large: in the paper the adapter of mnli has seen 393,000 rows, here each has seen 500. With one that has seen 4,000, the same fusions turn to it and score higher on all four targets, within the noise of three seeds each: what fusions lack here is adapters that know more than the target does.',
+    'Fusions do find their own adapter: it gets the most attention in every task but winogrande. There is little to borrow from the others, for none of them is large: in the paper the adapter of mnli has seen 393,000 rows, here each has seen 500. With one that has seen 4,000, the same fusions turn to it and score higher on all four targets, within the noise of three seeds each: that points at adapters that know too little to lend.',
     '',
-    'Adapters trained together (MT-A) are above single-task ones on 15 of 16 tasks, where the paper sees interference. 500 rows of one task are few for the encoder, 8,000 of sixteen are not: at this size tasks help each other more than they disturb. A fusion of these adapters adds nothing to them; its attention stays nearly even, also to its own adapter. What the tasks share lies in the encoder that trained with them.',
+    'Adapters trained together (MT-A) are above single-task ones on 15 of 16 tasks, where the paper sees interference. At this size tasks help each other more than they disturb, perhaps because 500 rows of one task are few for the encoder and 8,000 of sixteen are not. A fusion of these adapters adds nothing to them; its attention stays nearly even, also to its own adapter. Perhaps what the tasks share lies in the encoder that trained with them; that was not tried.',
     '',
   ];
 }
