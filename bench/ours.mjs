@@ -95,8 +95,7 @@ async function createWorkload(options) {
   return { commands: { step, forward, stats: async () => ({ peakMB: peakMegabytes() }) }, release };
 
   async function step() {
-    const stepOptions = { adamw: library.ADAMW, seed: 1, accumulate: parts.length > 1 };
-    training ??= await library.createTrainingStep(engine, model, store, stepOptions);
+    training ??= await library.createTrainingStep(engine, model, store, { adamw: library.ADAMW, seed: 1 });
     t += 1;
     const { loss } = await training.run(parts, 1e-4, t);
     return { loss };

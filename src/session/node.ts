@@ -6,7 +6,7 @@ import { folderOf } from '../base/files.ts';
 import { allocate, bytesPerElement, type DType, type Tensor } from '../base/tensor.ts';
 import { bindShape, nameOf, optimize, type Program, partsOf } from '../graph/index.ts';
 import { type OnnxModel, toOnnx, type WeightPlace } from '../onnx/model.ts';
-import { bindFeeds, checkInto, type Engine, type Feeds, type FileWeight, isFileWeight, type Session, type Weights } from './session.ts';
+import { bindFeeds, type Engine, type Feeds, type FileWeight, isFileWeight, type Session, type Weights } from './session.ts';
 
 type Ort = typeof import('onnxruntime-node');
 
@@ -161,8 +161,8 @@ function nodeSession(
   const names = Object.keys(program.outputs);
   let released = false;
   return {
-    async run(feeds: Feeds, into: Feeds = {}) {
-      checkInto(program, into, bindFeeds(inputs, feeds));
+    async run(feeds: Feeds) {
+      bindFeeds(inputs, feeds);
       const given: Record<string, OrtTensor> = {};
       for (const value of inputs) {
         const name = nameOf(value) as string;
@@ -170,9 +170,8 @@ function nodeSession(
         if (place !== undefined && used.has(place)) given[place] = toOrt(ort, feeds[name] as Tensor);
       }
       const placeOf = (name: string) => onnx.outputs.get(name) as string;
-      const fetches = Object.fromEntries(names.map((name) => [placeOf(name), into[name] ? toOrt(ort, into[name]) : null]));
-      const results = await guard('running a program', () => session.run(given, fetches, { logSeverityLevel: 4 }));
-      return Object.fromEntries(names.map((name) => [name, into[name] ?? fromOrt(results[placeOf(name)] as OrtTensor)]));
+      const results = await guard('running a program', () => session.run(given, names.map(placeOf), { logSeverityLevel: 4 }));
+      return Object.fromEntries(names.map((name) => [name, fromOrt(results[placeOf(name)] as OrtTensor)]));
     },
     async release() {
       if (!released) await release();

@@ -1,7 +1,7 @@
 import { fail } from '../base/errors.ts';
 import { allocate, asFloat32, type Tensor } from '../base/tensor.ts';
 import { bindShape, evaluateDim, evaluateShape, type Nd, nameOf, type Program, partsOf, type Shape, type Value } from '../graph/index.ts';
-import { bindFeeds, checkInto, type Engine, type Feeds, isFileWeight, type Session, type Weights } from './session.ts';
+import { bindFeeds, type Engine, type Feeds, isFileWeight, type Session, type Weights } from './session.ts';
 
 /**
  * The reference engine: every operator's plain float64 meaning, in TypeScript. It judges the others, checks gradients by
@@ -36,9 +36,8 @@ async function loadWeights(program: Program, weights: Weights): Promise<Map<Valu
 function referenceSession(program: Program, weights: ReadonlyMap<Value, Nd>): Session {
   const { nodes, inputs } = partsOf(program);
   return {
-    async run(feeds: Feeds, into: Feeds = {}) {
+    async run(feeds: Feeds) {
       const bindings = bindFeeds(inputs, feeds, true);
-      checkInto(program, into, bindings, true);
       const values = new Map<Value, Nd>(weights);
       for (const value of inputs) values.set(value, toNd(feeds[nameOf(value) as string] as Tensor));
       for (const node of nodes) {
@@ -56,21 +55,19 @@ function referenceSession(program: Program, weights: ReadonlyMap<Value, Nd>): Se
         );
         node.outputs.forEach((output, i) => void values.set(output, results[i] as Nd));
       }
-      return Object.fromEntries(
-        Object.entries(program.outputs).map(([name, value]) => [name, deliver(value, values.get(value) as Nd, into[name])]),
-      );
+      return Object.fromEntries(Object.entries(program.outputs).map(([name, value]) => [name, deliver(value, values.get(value) as Nd)]));
     },
     async release() {},
   };
 }
 
-function deliver(value: Value, { shape, data }: Nd, into: Tensor | undefined): Tensor {
-  const dtype = into?.dtype ?? (value.dtype === 'float32' ? 'float64' : value.dtype);
-  const target = into?.data ?? allocate(dtype, data.length);
+function deliver(value: Value, { shape, data }: Nd): Tensor {
+  const dtype = value.dtype === 'float32' ? 'float64' : value.dtype;
+  const target = allocate(dtype, data.length);
   if (target instanceof BigInt64Array || target instanceof BigUint64Array)
     for (let i = 0; i < data.length; i++) target[i] = BigInt(data[i] as number);
   else target.set(data);
-  return into ?? { dtype, shape, data: target };
+  return { dtype, shape, data: target };
 }
 
 function toNd(value: Tensor): Nd {

@@ -61,10 +61,10 @@ describe.each([
   beforeAll(async () => {
     engine = await make();
   });
-  const run = async (feeds: Feeds, into?: Feeds) => {
+  const run = async (feeds: Feeds) => {
     const session = await engine.compile(PROGRAM, WEIGHTS);
     try {
-      return await session.run(feeds, into);
+      return await session.run(feeds);
     } finally {
       await session.release();
     }
@@ -99,22 +99,6 @@ describe.each([
     expect(engine.compilations - before).toBe(1);
   });
 
-  it('fills given tensors in place, run after run', async () => {
-    const session = await engine.compile(PROGRAM, WEIGHTS);
-    const into = { flat: zeros('float32', [2, 2]), twice: zeros('int32', [1]) };
-    const { data } = into.flat;
-    for (const shift of [0, 100]) {
-      const feeds = { ...FEEDS, x: float32([1, 2, 2], [1 + shift, 2, 3, 4]) };
-      const results = await session.run(feeds, into);
-      expect(results.flat).toBe(into.flat);
-      expect(results.twice).toBe(into.twice);
-      expect(into.flat.data).toBe(data);
-      expect(numbers(into.flat)).toEqual([11 + shift, 22, 13, 24]);
-      expect(numbers(results.rows)).toEqual([5, 6]);
-    }
-    await session.release();
-  });
-
   it.each([
     ['a missing input', { ids: undefined }, 'session.run', "input 'ids': found nothing; expected int32[B]."],
     ['another element type', { ids: float32([1], [2]) }, 'session.run', "input 'ids': found float32; expected int32."],
@@ -135,24 +119,6 @@ describe.each([
     expect(await problem(session.run(feeds))).toEqual({ code: 'graph.shape', message });
     expect((await session.run({ ...feeds, flatIds: int32([2], [0, 1]) })).a?.shape).toEqual([2, 2]);
     await session.release();
-  });
-
-  it.each([
-    [
-      'an unknown output',
-      { flatt: zeros('float32', [2, 2]) },
-      'session.run',
-      "output 'flatt': found no output of that name; expected one of flat, rows, twice.",
-    ],
-    ['another element type', { rows: zeros('int32', [1, 2]) }, 'session.run', "output 'rows': found int32; expected float32."],
-    [
-      'another shape',
-      { flat: zeros('float32', [3, 2]) },
-      'graph.shape',
-      "output 'flat': found a tensor of shape [3,2] to fill; expected [2,2].",
-    ],
-  ] as [string, Feeds, string, string][])('refuses to fill %s', async (_, into, code, message) => {
-    expect(await problem(run(FEEDS, into))).toEqual({ code, message });
   });
 
   it('refuses missing and misshapen weights', async () => {

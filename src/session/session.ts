@@ -1,6 +1,6 @@
 import { fail } from '../base/errors.ts';
 import type { DType, Tensor } from '../base/tensor.ts';
-import { type Bindings, bindShape, evaluateShape, nameOf, type Program, sameShape, type Value } from '../graph/index.ts';
+import { bindShape, nameOf, type Program, type Value } from '../graph/index.ts';
 
 /** A tensor that lies in a file: `byteLength` little-endian bytes at `offset`. */
 export interface FileWeight {
@@ -24,10 +24,10 @@ export type Feeds = Readonly<Record<string, Tensor>>;
 /** A compiled program. Symbolic dimensions are taken from the feeds of each run. */
 export interface Session {
   /**
-   * Runs the program. Tensors given in `into` are filled in place (their shapes must be exact) and returned;
-   * they must not be among the feeds. Throws `session.run` when the engine fails.
+   * Runs the program. The results are the caller's, who may change them; outputs of one value may be one tensor. Throws
+   * `session.run` when the engine fails.
    */
-  run(feeds: Feeds, into?: Feeds): Promise<Record<string, Tensor>>;
+  run(feeds: Feeds): Promise<Record<string, Tensor>>;
   release(): Promise<void>;
 }
 
@@ -58,26 +58,6 @@ export function bindFeeds(inputs: readonly Value[], feeds: Feeds, wide = false):
   for (const value of inputs)
     bindShape(`input '${nameOf(value)}'`, value.shape, (feeds[nameOf(value) as string] as Tensor).shape, bindings);
   return bindings;
-}
-
-/** Holds the tensors to fill against the outputs of a program. Throws `session.run` for another name or type, `graph.shape` for another shape. */
-export function checkInto(program: Program, into: Feeds, bindings: Bindings, wide = false): void {
-  for (const [name, { dtype, shape }] of Object.entries(into)) {
-    const subject = `output '${name}'`;
-    const value =
-      program.outputs[name] ??
-      fail({
-        code: 'session.run',
-        subject,
-        found: 'no output of that name',
-        expected: `one of ${Object.keys(program.outputs).join(', ')}`,
-      });
-    if (dtype !== value.dtype && !(wide && value.dtype === 'float32' && dtype === 'float64'))
-      fail({ code: 'session.run', subject, found: dtype, expected: value.dtype });
-    const exact = evaluateShape(value.shape, bindings);
-    if (!sameShape(shape, exact))
-      fail({ code: 'graph.shape', subject, found: `a tensor of shape [${shape}] to fill`, expected: `[${exact}]` });
-  }
 }
 
 export function isFileWeight(weight: Tensor | FileWeight): weight is FileWeight {

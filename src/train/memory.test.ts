@@ -47,10 +47,9 @@ it('counts frozen weights once, and what trains with its moments and copies', ()
     ['second', float32([8, 2], new Float32Array(16))],
     ['unread', float32([1000], new Float32Array(1000))],
   ]);
-  const training = { programs: [{ outputs: { y } }, { outputs: { e } }], weights, trained: 100, accumulate: false, largest: feeds };
-  expect(memoryNeed(training)).toEqual({ weights: 4 * 48, training: 4 * 600, activations: 4 * 40 });
-  expect(memoryNeed({ ...training, accumulate: true }).training).toBe(4 * 800);
-  const needed = 4 * (48 + 600 + 40);
+  const training = { programs: [{ outputs: { y } }, { outputs: { e } }], weights, trained: 100, largest: feeds };
+  expect(memoryNeed(training)).toEqual({ weights: 4 * 48, training: 4 * 400, activations: 4 * 40 });
+  const needed = 4 * (48 + 400 + 40);
   expect(() => checkMemory({ memory: needed }, training)).not.toThrow();
   expect(() => checkMemory({}, training)).not.toThrow();
   expect(() => checkMemory({ memory: needed - 1 }, training)).toThrow(

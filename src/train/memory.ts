@@ -7,7 +7,7 @@ import { type Engine, type Feeds, isFileWeight, type Weights } from '../session/
 export interface MemoryNeed {
   /** Frozen tensors: the encoder's weights, adapters that are mixed. */
   readonly weights: number;
-  /** What trains, twice (a step reads one and writes the other), each with its two moments, and gradients that are summed up. */
+  /** What trains, with its two moments and its gradient. */
   readonly training: number;
   /** What the largest run computes and must keep at one moment. */
   readonly activations: number;
@@ -18,8 +18,6 @@ export interface TrainingPrograms {
   readonly weights: Weights;
   /** Numbers that train. */
   readonly trained: number;
-  /** Whether gradients of parts are summed up. */
-  readonly accumulate: boolean;
   /** What the largest run is fed: its shapes say how much is computed. */
   readonly largest: Feeds;
 }
@@ -28,7 +26,7 @@ export interface TrainingPrograms {
  * A lower bound: what no way of running these programs can avoid. Copies that the engine makes of weights, evaluation, and
  * everything that is freed in time come on top.
  */
-export function memoryNeed({ programs, weights, trained, accumulate, largest }: TrainingPrograms): MemoryNeed {
+export function memoryNeed({ programs, weights, trained, largest }: TrainingPrograms): MemoryNeed {
   const read = new Set(programs.flatMap((program) => partsOf(program).weights.map((value) => nameOf(value) as string)));
   const bytesOf = (name: string) => {
     const weight = weights.get(name);
@@ -37,7 +35,7 @@ export function memoryNeed({ programs, weights, trained, accumulate, largest }: 
   };
   return {
     weights: [...read].reduce((sum, name) => sum + bytesOf(name), 0),
-    training: trained * bytesPerElement('float32') * (2 * 3 + (accumulate ? 2 : 0)),
+    training: trained * bytesPerElement('float32') * 4,
     activations: Math.max(...programs.map((program) => keptBytes(optimize(program), largest))),
   };
 }

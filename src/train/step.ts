@@ -1,17 +1,15 @@
-import { fail } from '../base/errors.ts';
-import { float32, type Tensor } from '../base/tensor.ts';
-import { add, gradients, input, type Program, topological, type Value } from '../graph/index.ts';
+import { fail, invariant } from '../base/errors.ts';
+import type { Tensor } from '../base/tensor.ts';
+import { gradients, type Program, topological, type Value } from '../graph/index.ts';
 import { planDropout } from '../nn/index.ts';
 import { drawDistillation, drawLoss } from '../objectives/index.ts';
-import type { Engine, Feeds, Session, Weights } from '../session/session.ts';
-import { type AdamW, corrections, drawAdamW, type ParameterStore } from '../update/index.ts';
+import type { Engine, Feeds, Weights } from '../session/session.ts';
+import { type AdamW, addGradients, type Gradients, globalNorm, type ParameterStore, updateAdamW } from '../update/index.ts';
 import { checkMemory } from './memory.ts';
 import { drawModel, type Model, scheduledFeeds, weightsOf } from './model.ts';
 
 export interface StepOptions {
   readonly adamw: AdamW;
-  /** Whether a batch comes in parts: then a gradient program runs for each part and an update program once. */
-  readonly accumulate: boolean;
   /** What the largest part will be fed: a training that cannot fit into memory is refused before it begins. */
   readonly largest?: Feeds;
 }
@@ -28,10 +26,10 @@ export interface StepResult {
 
 export interface TrainingStep {
   /**
-   * One step of AdamW over a batch given in one or more parts (one when not accumulating). `t` counts from 1.
-   * The store advances only when loss and norm are finite. Throws `train.non-finite`.
+   * One step of AdamW over a batch given in one or more parts. `t` counts from 1; parameters named in `still` keep their values
+   * and moments. The store changes only when loss and norm are finite. Throws `train.non-finite`.
    */
-  run(parts: readonly Feeds[], learningRate: number, t: number): Promise<StepResult>;
+  run(parts: readonly Feeds[], learningRate: number, t: number, still?: ReadonlySet<string>): Promise<StepResult>;
   release(): Promise<void>;
 }
 
@@ -77,162 +75,92 @@ export async function createTrainingStep(
 }
 
 /**
- * Compiles forward, backward, clipping and AdamW: one program, or two when batches come in parts.
+ * Compiles forward and backward as one program, which runs once for each part of a batch, and what makes a step of its gradients.
  * @throws train.memory when the largest part cannot fit
  */
 export async function compileStep(
   engine: Engine,
   { loss, regularizer, terms = {}, trainable, weights, masks }: Goal,
   store: ParameterStore,
-  { adamw, accumulate, largest }: StepOptions,
+  { adamw, largest }: StepOptions,
 ): Promise<TrainingStep> {
-  const names = store.specs.map((spec) => spec.name);
-  const values = names.map(
-    (name) => trainable.get(name) ?? fail({ code: 'internal.invariant', subject: `parameter '${name}' is not used` }),
+  const values = new Map(
+    store.specs.map(({ name }) => [
+      name,
+      trainable.get(name) ?? fail({ code: 'internal.invariant', subject: `parameter '${name}' is not used` }),
+    ]),
   );
-  const slopes = gradients(loss, values);
-  // Of parameters alone, so it joins where the whole batch's gradient is at hand.
-  const penalties = regularizer ? gradientsOf(regularizer, values) : new Map<Value, Value>();
-  const penalized = (sums: readonly Value[]) =>
-    sums.map((sum, i) => {
-      const penalty = penalties.get(values[i] as Value);
-      return penalty ? add(sum, penalty) : sum;
-    });
-  const more: Record<string, Value> = regularizer ? { regularizer } : {};
-
-  const programs = {
-    whole: accumulate ? undefined : updateProgram(store, values, penalized(slopes), adamw, { ...more, ...named(terms), loss }),
-    forward: accumulate ? gradientProgram(names, values, slopes, { ...named(terms), loss }) : undefined,
-    update: accumulate ? updateProgram(store, values, penalized(gradientInputs(names, values)), adamw, more) : undefined,
-  };
-  if (largest && engine.memory !== undefined) {
-    const drawn = Object.values(programs).filter((program) => program !== undefined);
-    checkMemory(engine, { programs: drawn, weights, trained: store.size, accumulate, largest: { ...largest, ...masks(largest, 1, 0) } });
-  }
-  const compiled = async (program: Program | undefined) => program && (await engine.compile(program, weights));
-  const whole = await compiled(programs.whole);
-  const forward = await compiled(programs.forward);
-  const update = await compiled(programs.update);
-  const buffers = accumulate ? ([gradientBuffers(store), gradientBuffers(store)] as const) : undefined;
+  const program = gradientProgram(loss, values, { ...namedTerms(terms), loss });
+  // Of parameters alone, so it is computed once a step.
+  const penalty = regularizer && gradientProgram(regularizer, readBy(regularizer, values), { regularizer });
+  if (largest && engine.memory !== undefined)
+    checkMemory(engine, { programs: [program], weights, trained: store.size, largest: { ...largest, ...masks(largest, 1, 0) } });
+  const session = await engine.compile(program, weights);
+  const penaltySession = penalty && (await engine.compile(penalty, weights));
 
   return { run, release };
 
-  async function run(parts: readonly Feeds[], learningRate: number, t: number): Promise<StepResult> {
-    const rates = scalars({ learningRate, ...corrections(adamw, t) });
-    const state = { ...store.views('current', 'moment1', 'moment1/'), ...store.views('current', 'moment2', 'moment2/') };
-    const current = store.views('current', 'value', '');
-    const next = {
-      ...store.views('next', 'value', 'value/'),
-      ...store.views('next', 'moment1', 'moment1/'),
-      ...store.views('next', 'moment2', 'moment2/'),
-    };
-    let total = 0;
+  async function run(parts: readonly Feeds[], learningRate: number, t: number, still?: ReadonlySet<string>): Promise<StepResult> {
+    const current = Object.fromEntries(store.values());
     const sums: Record<string, number> = {};
-    const count = (part: Readonly<Record<string, Tensor>>) => {
-      total += numberOf(part.loss);
-      for (const name of Object.keys(terms)) sums[name] = (sums[name] ?? 0) + numberOf(part[`term/${name}`]);
+    let [total, regularized] = [0, Number.NaN];
+    let slopes: Gradients | undefined;
+    const add = (more: Gradients) => {
+      if (slopes) addGradients(slopes, more);
+      else slopes = more;
     };
-    let results: Record<string, Tensor>;
-    if (whole) {
-      results = await whole.run({ ...(parts[0] as Feeds), ...masks(parts[0] as Feeds, t, 0), ...current, ...state, ...rates }, next);
-      count(results);
-    } else {
-      let [before, after] = buffers as readonly [Buffers, Buffers];
-      before.data.fill(0);
-      for (const [i, part] of parts.entries()) {
-        count(await (forward as Session).run({ ...part, ...masks(part, t, i), ...current, ...before.accumulated }, after.gradients));
-        [before, after] = [after, before];
-      }
-      results = await (update as Session).run({ ...before.gradients, ...current, ...state, ...rates }, next);
+    for (const [i, part] of parts.entries()) {
+      const results = await session.run({ ...part, ...masks(part, t, i), ...current });
+      total += numberOf(results.loss);
+      for (const name of Object.keys(terms)) sums[name] = (sums[name] ?? 0) + numberOf(results[`term/${name}`]);
+      add(gradientsIn(results));
     }
-    const gradientNorm = numberOf(results.norm);
-    if (!Number.isFinite(total) || !Number.isFinite(gradientNorm)) explainNonFinite(total, gradientNorm, learningRate, t);
-    store.advance();
-    return { loss: total, gradientNorm, terms: sums, ...(regularizer && { regularizer: numberOf(results.regularizer) }) };
+    if (penaltySession) {
+      const results = await penaltySession.run(current);
+      regularized = numberOf(results.regularizer);
+      add(gradientsIn(results));
+    }
+    invariant(slopes, 'a batch without parts');
+    const norm = globalNorm(slopes);
+    if (!Number.isFinite(total) || !Number.isFinite(norm)) explainNonFinite(total, norm, learningRate, t);
+    updateAdamW(store, slopes, adamw, { learningRate, t, norm, ...(still && { still }) });
+    return { loss: total, gradientNorm: norm, terms: sums, ...(penaltySession && { regularizer: regularized }) };
   }
 
   async function release(): Promise<void> {
-    for (const session of [whole, forward, update]) await session?.release();
+    await session.release();
+    await penaltySession?.release();
   }
 }
 
-/** The gradient by those of the values that `scalar` depends on. */
-function gradientsOf(scalar: Value, values: readonly Value[]): ReadonlyMap<Value, Value> {
+/** Those of the values that `scalar` depends on. */
+function readBy(scalar: Value, values: ReadonlyMap<string, Value>): ReadonlyMap<string, Value> {
   const nodes = new Set(topological([scalar]));
-  const read = values.filter(({ node }) => nodes.has(node));
-  const slopes = gradients(scalar, read);
-  return new Map(read.map((value, i) => [value, slopes[i] as Value]));
+  return new Map([...values].filter(([, { node }]) => nodes.has(node)));
 }
 
-function updateProgram(
-  store: ParameterStore,
-  values: readonly Value[],
-  slopes: readonly Value[],
-  adamw: AdamW,
-  more: Record<string, Value>,
-): Program {
-  const { norm, updated } = drawAdamW(
-    store.specs.map((spec, i) => ({
-      value: values[i] as Value,
-      gradient: slopes[i] as Value,
-      moment1: input(`moment1/${spec.name}`, 'float32', spec.shape),
-      moment2: input(`moment2/${spec.name}`, 'float32', spec.shape),
-      decay: spec.decay,
-    })),
-    adamw,
-  );
-  const outputs: Record<string, Value> = { ...more, norm };
-  store.specs.forEach(({ name }, i) => {
-    for (const part of ['value', 'moment1', 'moment2'] as const)
-      outputs[`${part}/${name}`] = (updated[i] as (typeof updated)[number])[part];
-  });
-  return { outputs };
-}
-
-function named(terms: Readonly<Record<string, Value>>): Record<string, Value> {
+function namedTerms(terms: Readonly<Record<string, Value>>): Record<string, Value> {
   return Object.fromEntries(Object.entries(terms).map(([name, value]) => [`term/${name}`, value]));
 }
 
-function gradientProgram(
-  names: readonly string[],
-  values: readonly Value[],
-  slopes: readonly Value[],
-  more: Readonly<Record<string, Value>>,
-): Program {
-  const outputs: Record<string, Value> = { ...more };
-  names.forEach((name, i) => {
-    const accumulated = input(`accumulated/${name}`, 'float32', (values[i] as Value).shape);
-    outputs[`gradient/${name}`] = add(accumulated, slopes[i] as Value);
-  });
-  return { outputs };
+const GRADIENT = 'gradient/';
+
+/** A program whose outputs are the gradients of `scalar` by the values, and more. */
+function gradientProgram(scalar: Value, values: ReadonlyMap<string, Value>, more: Readonly<Record<string, Value>>): Program {
+  const slopes = gradients(scalar, [...values.values()]);
+  return { outputs: { ...more, ...Object.fromEntries([...values.keys()].map((name, i) => [GRADIENT + name, slopes[i] as Value])) } };
 }
 
-function gradientInputs(names: readonly string[], values: readonly Value[]): Value[] {
-  return names.map((name, i) => input(`gradient/${name}`, 'float32', (values[i] as Value).shape));
-}
-
-interface Buffers {
-  readonly data: Float32Array;
-  /** The same memory under the two names it goes by: summed so far, and summed with this part. */
-  readonly accumulated: Record<string, Tensor>;
-  readonly gradients: Record<string, Tensor>;
-}
-
-function gradientBuffers(store: ParameterStore): Buffers {
-  const data = new Float32Array(store.size);
-  const [accumulated, gradients]: Record<string, Tensor>[] = [{}, {}] as const;
-  let start = 0;
-  for (const [name, { shape, data: like }] of store.values()) {
-    const view: Tensor = { dtype: 'float32', shape, data: data.subarray(start, start + like.length) };
-    start += like.length;
-    (accumulated as Record<string, Tensor>)[`accumulated/${name}`] = view;
-    (gradients as Record<string, Tensor>)[`gradient/${name}`] = view;
+/** By parameter. Equal gradients may be one output, but sums are made in place: each has numbers of its own. */
+function gradientsIn(results: Readonly<Record<string, Tensor>>): Gradients {
+  const slopes = new Map<string, Tensor>();
+  const seen = new Set<Tensor['data']>();
+  for (const [name, tensor] of Object.entries(results)) {
+    if (!name.startsWith(GRADIENT)) continue;
+    slopes.set(name.slice(GRADIENT.length), seen.has(tensor.data) ? { ...tensor, data: tensor.data.slice() } : tensor);
+    seen.add(tensor.data);
   }
-  return { data, accumulated: accumulated as Record<string, Tensor>, gradients: gradients as Record<string, Tensor> };
-}
-
-function scalars(values: Record<string, number>): Record<string, Tensor> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, float32([], [value])]));
+  return slopes;
 }
 
 function numberOf(value: Tensor | undefined): number {

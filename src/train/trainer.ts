@@ -82,7 +82,6 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
   const step = await createTrainingStep(engine, model, store, {
     adamw: { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip },
     seed: settings.seed,
-    accumulate: split.accumulate,
     ...(largest && { largest: feedsOf(largest, model.head, model.encoder, 1) }),
   });
   const evaluator = options.validation && (await createPredictor(engine, model, { current: () => store.values(), steps: () => done }));

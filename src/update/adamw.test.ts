@@ -1,14 +1,23 @@
 import { describe, expect, it } from 'vitest';
 import { createRandom } from '../base/random.ts';
 import { float32, type Tensor } from '../base/tensor.ts';
-import { input } from '../graph/index.ts';
-import { referenceEngine } from '../session/reference.ts';
-import { ADAMW, type AdamW, corrections, drawAdamW } from './adamw.ts';
+import { ADAMW, type AdamW, addGradients, globalNorm, updateAdamW } from './adamw.ts';
+import { ParameterStore } from './store.ts';
 
-const SIZES = [5, 3];
-const DECAYS = [true, false];
+const SIZES = [5, 3, 1];
+const DECAYS = [true, false, true];
 
-/** AdamW as in algorithm 2 of Loshchilov & Hutter 2019 (decay times learning rate), written out over plain numbers. */
+function storeOf(values: readonly number[][]): ParameterStore {
+  const init = { kind: 'constant', value: 0 } as const;
+  const store = new ParameterStore(values.map((own, i) => ({ name: `p${i}`, shape: [own.length], init, decay: DECAYS[i] as boolean })));
+  values.forEach((own, i) => void store.set(`p${i}`, Float32Array.from(own)));
+  return store;
+}
+
+const gradientsOf = (values: readonly number[][]) =>
+  new Map(values.map((own, i): [string, Tensor] => [`p${i}`, float32([own.length], own)]));
+
+/** AdamW as algorithm 2 of Loshchilov & Hutter 2019 has it (decay times learning rate), with corrected moments written out. */
 function plainStep(
   state: { value: number[]; m: number[]; v: number[] }[],
   gradients: number[][],
@@ -31,58 +40,29 @@ function plainStep(
   return norm;
 }
 
-async function follow(options: AdamW, scale: number): Promise<void> {
+function follow(options: AdamW, scale: number): void {
   const random = createRandom(3);
   const draw = (n: number) => Array.from({ length: n }, () => Math.fround(random.normal()));
-  const all = SIZES.map((size, i) => ({
-    value: input(`value${i}`, 'float32', [size]),
-    gradient: input(`gradient${i}`, 'float32', [size]),
-    moment1: input(`first${i}`, 'float32', [size]),
-    moment2: input(`second${i}`, 'float32', [size]),
-    decay: DECAYS[i] as boolean,
-  }));
-  const { norm, updated } = drawAdamW(all, options);
-  const outputs = {
-    norm,
-    ...Object.fromEntries(
-      updated.flatMap(({ value, moment1, moment2 }, i) => [
-        [`value${i}`, value],
-        [`first${i}`, moment1],
-        [`second${i}`, moment2],
-      ]),
-    ),
-  };
-  const session = await referenceEngine().compile({ outputs }, new Map());
   const plain = SIZES.map((size) => ({ value: draw(size), m: new Array<number>(size).fill(0), v: new Array<number>(size).fill(0) }));
-  let state: Record<string, Tensor> = Object.fromEntries(
-    plain.flatMap(({ value, m, v }, i) => [
-      [`value${i}`, float32([value.length], value)],
-      [`first${i}`, float32([m.length], m)],
-      [`second${i}`, float32([v.length], v)],
-    ]),
-  );
+  const store = storeOf(plain.map(({ value }) => value));
   for (let t = 1; t <= 5; t++) {
     const gradients = SIZES.map((size) => draw(size).map((g) => Math.fround(g * scale)));
-    const rate = Math.fround(0.1 / t);
-    const { correction1, correction2 } = corrections(options, t);
-    const scalars = { learningRate: float32([], [rate]), correction1: float32([], [correction1]), correction2: float32([], [correction2]) };
-    const { norm: found, ...next } = await session.run({
-      ...state,
-      ...scalars,
-      ...Object.fromEntries(gradients.map((g, i) => [`gradient${i}`, float32([g.length], g)])),
-    });
-    const expected = plainStep(plain, gradients, rate, t, options);
-    expect(Math.abs(Number(found?.data[0]) / expected - 1)).toBeLessThan(1e-6);
-    state = next;
+    const learningRate = 0.1 / t;
+    const given = gradientsOf(gradients);
+    const norm = globalNorm(given);
+    updateAdamW(store, given, options, { learningRate, t, norm });
+    const expected = plainStep(plain, gradients, learningRate, t, options);
+    expect(Math.abs(norm / expected - 1)).toBeLessThan(1e-12);
     plain.forEach(({ value, m, v }, i) => {
-      for (const [name, numbers] of [
-        ['value', value],
-        ['first', m],
-        ['second', v],
+      const ours = store.numbers(`p${i}`);
+      for (const [name, found, numbers] of [
+        ['value', ours.value, value],
+        ['first', ours.moment1, m],
+        ['second', ours.moment2, v],
       ] as const)
         numbers.forEach(
           (number, k) =>
-            void expect(Math.abs(Number(next[`${name}${i}`]?.data[k]) - number), `${name}${i}[${k}] at step ${t}`).toBeLessThan(
+            void expect(Math.abs((found[k] as number) - number), `${name}${i}[${k}] at step ${t}`).toBeLessThan(
               1e-6 * Math.max(1, Math.abs(number)),
             ),
         );
@@ -95,31 +75,40 @@ describe('AdamW', () => {
   it('leaves gradients below the limit alone', () => follow({ ...ADAMW, clip: 100 }, 1));
   it('does not clip at 0', () => follow({ ...ADAMW, clip: 0 }, 30));
   it('does not decay at 0', () => follow({ ...ADAMW, weightDecay: 0 }, 1));
-  it('makes equal steps of gradients of any size but 0', async () => {
-    const { updated } = drawAdamW(
-      [
-        {
-          value: input('v', 'float32', [3]),
-          gradient: input('g', 'float32', [3]),
-          moment1: input('m', 'float32', [3]),
-          moment2: input('s', 'float32', [3]),
-          decay: false,
-        },
-      ],
-      { ...ADAMW, clip: 0 },
-    );
-    const session = await referenceEngine().compile({ outputs: { v: (updated[0] as (typeof updated)[number]).value } }, new Map());
-    const zero = float32([3], [0, 0, 0]);
-    const { correction1, correction2 } = corrections(ADAMW, 1);
-    const { v } = await session.run({
-      v: zero,
-      m: zero,
-      s: zero,
-      g: float32([3], [1e-3, -1e3, 0]),
-      learningRate: float32([], [0.01]),
-      correction1: float32([], [correction1]),
-      correction2: float32([], [correction2]),
-    });
-    expect(Array.from(v?.data as Float64Array, (x) => Number(x.toFixed(5)))).toEqual([-0.01, 0.01, 0]);
+
+  it('makes equal steps of gradients of any size but 0', () => {
+    const store = storeOf([[0, 0, 0]]);
+    const gradients = gradientsOf([[1e-3, -1e3, 0]]);
+    updateAdamW(store, gradients, { ...ADAMW, clip: 0 }, { learningRate: 0.01, t: 1, norm: globalNorm(gradients) });
+    expect(Array.from(store.get('p0').data as Float32Array, (x) => Number(x.toFixed(5)))).toEqual([-0.01, 0.01, 0]);
   });
+
+  it('does not move what is to be still, nor its moments, though it decays otherwise', () => {
+    const store = storeOf([[1, 2], [3], [4]]);
+    const gradients = gradientsOf([[1, 1], [1], [1]]);
+    updateAdamW(store, gradients, ADAMW, { learningRate: 0.1, t: 1, norm: 2, still: new Set(['p2']) });
+    expect(store.numbers('p2')).toEqual({ value: Float32Array.of(4), moment1: Float32Array.of(0), moment2: Float32Array.of(0) });
+    expect([...store.numbers('p0').value].map((x) => x.toFixed(3))).toEqual(['0.899', '1.898']);
+    expect([...store.numbers('p1').moment1]).toEqual([expect.closeTo(0.05, 6)]);
+  });
+
+  it('leaves no denormals behind: moments that fade become 0', () => {
+    const store = storeOf([[1, 1]]);
+    const once = gradientsOf([[1e-3, 0]]);
+    updateAdamW(store, once, { ...ADAMW, weightDecay: 0 }, { learningRate: 1e-3, t: 1, norm: 1e-3 });
+    const none = gradientsOf([[0, 0]]);
+    for (let t = 2; t < 1200; t++) updateAdamW(store, none, { ...ADAMW, weightDecay: 0 }, { learningRate: 1e-3, t, norm: 0 });
+    const { value, moment1 } = store.numbers('p0');
+    expect([...moment1]).toEqual([0, 0]);
+    expect(value[0]).toBeLessThan(1);
+    expect(value[1]).toBe(1);
+  });
+});
+
+it('gradients of parts add up in place, and their norm is that of all numbers', () => {
+  const sums = gradientsOf([[1, 2, 3, 4, 5], [6]]);
+  addGradients(sums, gradientsOf([[1, 0, 0, 0, -5], [2]]));
+  expect([...sums.values()].map(({ data }) => [...data])).toEqual([[2, 2, 3, 4, 0], [8]]);
+  expect(globalNorm(sums)).toBeCloseTo(Math.sqrt(4 + 4 + 9 + 16 + 64), 12);
+  expect(() => addGradients(sums, new Map([['other', float32([1], [1])]]))).toThrow("no gradient of 'other'");
 });

@@ -1,4 +1,6 @@
-import { add, concat, div, input, min, mul, reduceSum, reduceSumSquare, reshape, scalar, sqrt, sub, type Value } from '../graph/index.ts';
+import { invariant } from '../base/errors.ts';
+import type { Tensor } from '../base/tensor.ts';
+import type { ParameterStore } from './store.ts';
 
 /** AdamW (Loshchilov & Hutter 2019) in the order of PyTorch: decay first, epsilon after the bias correction. */
 export interface AdamW {
@@ -12,61 +14,102 @@ export interface AdamW {
 
 export const ADAMW: AdamW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01, clip: 1 };
 
-/** A parameter with its gradient and moments, all of one shape. */
-export interface Updatable {
-  readonly value: Value;
-  readonly gradient: Value;
-  readonly moment1: Value;
-  readonly moment2: Value;
-  readonly decay: boolean;
-}
+export type Gradients = ReadonlyMap<string, Tensor>;
 
-export interface Updated {
-  readonly value: Value;
-  readonly moment1: Value;
-  readonly moment2: Value;
+export interface Stride {
+  readonly learningRate: number;
+  /** Steps so far, this one included. */
+  readonly t: number;
+  /** Global norm of the gradients. */
+  readonly norm: number;
+  /** Parameters that keep their values and moments. */
+  readonly still?: ReadonlySet<string>;
 }
 
 /**
- * Draws one update of all parameters. Scalar inputs: `learningRate`, and `correction1`, `correction2`, which are
- * 1/(1−β₁ᵗ) and 1/√(1−β₂ᵗ) at step t from 1 ({@link corrections}). The norm is that of the gradients before clipping.
+ * One update of all parameters and their moments, in place. It is not drawn as a part of the program: there every operation is a
+ * pass over memory of its own (docs/decisions.md).
  */
-export function drawAdamW(
-  all: readonly Updatable[],
+export function updateAdamW(
+  store: ParameterStore,
+  gradients: Gradients,
   { beta1, beta2, epsilon, weightDecay, clip }: AdamW,
-): { norm: Value; updated: Updated[] } {
-  const rate = input('learningRate', 'float32', []);
-  const [correction1, correction2] = [input('correction1', 'float32', []), input('correction2', 'float32', [])];
-  const norm = globalNorm(all.map((one) => one.gradient));
-  const factor = clip > 0 ? min(div(scalar(clip), add(norm, scalar(1e-6))), scalar(1)) : undefined;
-  const shrink = sub(scalar(1), mul(rate, scalar(weightDecay)));
-  const stride = mul(rate, correction1);
-  const updated = all.map(({ value, gradient, moment1, moment2, decay }) => {
-    const g = factor ? mul(gradient, factor) : gradient;
-    const first = add(mul(moment1, scalar(beta1)), mul(g, scalar(1 - beta1)));
-    const second = add(mul(moment2, scalar(beta2)), mul(mul(g, g), scalar(1 - beta2)));
-    const direction = div(first, add(mul(sqrt(second), correction2), scalar(epsilon)));
-    const kept = decay && weightDecay > 0 ? mul(value, shrink) : value;
-    return { value: sub(kept, mul(direction, stride)), moment1: first, moment2: second };
-  });
-  return { norm, updated };
+  { learningRate, t, norm, still }: Stride,
+): void {
+  const rates = {
+    ...{ beta1, beta2, epsilon },
+    factor: clip > 0 ? Math.min(clip / (norm + 1e-6), 1) : 1,
+    stride: learningRate / (1 - beta1 ** t),
+    correction: 1 / Math.sqrt(1 - beta2 ** t),
+  };
+  for (const { name, decay } of store.specs) {
+    if (still?.has(name)) continue;
+    const { value, moment1, moment2 } = store.numbers(name);
+    const gradient = dataOf(gradients, name);
+    invariant(gradient.length === value.length, `a gradient of ${gradient.length} numbers for '${name}'`);
+    updateNumbers(value, moment1, moment2, gradient, { ...rates, kept: decay ? 1 - learningRate * weightDecay : 1 });
+  }
 }
 
-/** √Σ‖g‖² over all gradients: a scalar. */
-function globalNorm(gradients: readonly Value[]): Value {
-  const squares = gradients.map((g) =>
-    reshape(
-      reduceSumSquare(
-        g,
-        g.shape.map((_, axis) => axis),
-      ),
-      [1],
-    ),
-  );
-  return sqrt(reshape(reduceSum(concat(squares, 0), [0]), []));
+/** √Σ‖g‖² over all gradients. */
+export function globalNorm(gradients: Gradients): number {
+  let sum = 0;
+  for (const name of gradients.keys()) sum += sumOfSquares(dataOf(gradients, name));
+  return Math.sqrt(sum);
 }
 
-/** The bias corrections of step t, counted from 1. */
-export function corrections({ beta1, beta2 }: AdamW, t: number): { correction1: number; correction2: number } {
-  return { correction1: 1 / (1 - beta1 ** t), correction2: 1 / Math.sqrt(1 - beta2 ** t) };
+/** Adds gradients of another part of a batch, in place. */
+export function addGradients(sums: Gradients, more: Gradients): void {
+  for (const name of more.keys()) {
+    const [sum, one] = [dataOf(sums, name), dataOf(more, name)];
+    for (let i = 0; i < sum.length; i++) (sum[i] as number) += one[i] as number;
+  }
+}
+
+/** What float32 keeps only as a denormal, which takes processors a hundred times as long, and what no update can be told from 0 by. */
+const NOTHING = 1e-36;
+
+interface Rates extends Pick<AdamW, 'beta1' | 'beta2' | 'epsilon'> {
+  readonly factor: number;
+  readonly stride: number;
+  readonly correction: number;
+  readonly kept: number;
+}
+
+function updateNumbers(
+  value: Float32Array,
+  moment1: Float32Array,
+  moment2: Float32Array,
+  gradient: Float32Array,
+  { beta1, beta2, epsilon, factor, stride, correction, kept }: Rates,
+): void {
+  const [rest1, rest2] = [1 - beta1, 1 - beta2];
+  for (let i = 0; i < value.length; i++) {
+    const g = (gradient[i] as number) * factor;
+    const first = beta1 * (moment1[i] as number) + rest1 * g;
+    const second = beta2 * (moment2[i] as number) + rest2 * g * g;
+    moment1[i] = Math.abs(first) < NOTHING ? 0 : first;
+    moment2[i] = second < NOTHING ? 0 : second;
+    value[i] = kept * (value[i] as number) - (stride * first) / (Math.sqrt(second) * correction + epsilon);
+  }
+}
+
+/** Four sums: one would wait for each addition. */
+function sumOfSquares(data: Float32Array): number {
+  let [a, b, c, d] = [0, 0, 0, 0];
+  const end = data.length - (data.length % 4);
+  for (let i = 0; i < end; i += 4) {
+    a += (data[i] as number) ** 2;
+    b += (data[i + 1] as number) ** 2;
+    c += (data[i + 2] as number) ** 2;
+    d += (data[i + 3] as number) ** 2;
+  }
+  for (let i = end; i < data.length; i++) a += (data[i] as number) ** 2;
+  return a + b + (c + d);
+}
+
+function dataOf(gradients: Gradients, name: string): Float32Array {
+  const gradient = gradients.get(name);
+  invariant(gradient, `no gradient of '${name}'`);
+  return gradient.data as Float32Array;
 }

@@ -6,15 +6,11 @@ import type { Initializer, ParameterSpec } from '../nn/index.ts';
 type Part = 'value' | 'moment1' | 'moment2';
 const PARTS: readonly Part[] = ['value', 'moment1', 'moment2'];
 
-/**
- * Trainable parameters with their moments, in two generations used in turn: a step reads one and writes the other, so
- * nothing is allocated per step and a failed step leaves the last good one untouched.
- */
+/** Trainable parameters with their two moments, which a step changes in place. */
 export class ParameterStore {
   readonly specs: readonly ParameterSpec[];
   readonly size: number;
-  readonly #generations: readonly [Generation, Generation];
-  #current: 0 | 1 = 0;
+  readonly #parts: Readonly<Record<Part, Numbers>>;
 
   constructor(specs: readonly ParameterSpec[]) {
     const names = new Set<string>();
@@ -24,7 +20,7 @@ export class ParameterStore {
     }
     this.specs = specs;
     this.size = specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-    this.#generations = [createGeneration(specs, this.size), createGeneration(specs, this.size)];
+    this.#parts = { value: numbersOf(specs, this.size), moment1: numbersOf(specs, this.size), moment2: numbersOf(specs, this.size) };
   }
 
   /** Fills every parameter by its initialiser; each has a stream of its own, so adding one changes no other. */
@@ -34,9 +30,7 @@ export class ParameterStore {
 
   /** The current value of a parameter: a view. */
   get(name: string): Tensor {
-    const view = this.#generations[this.#current].value.views.get(name);
-    invariant(view, `no parameter '${name}'`);
-    return view;
+    return this.#view('value', name);
   }
 
   set(name: string, values: Float32Array): void {
@@ -45,43 +39,32 @@ export class ParameterStore {
 
   /** All current values by name: views. */
   values(): ReadonlyMap<string, Tensor> {
-    return this.#generations[this.#current].value.views;
+    return this.#parts.value.views;
   }
 
-  /** Views of one part of the current or the next generation, under `prefix` + name. */
-  views(generation: 'current' | 'next', part: Part, prefix: string): Record<string, Tensor> {
-    const which = generation === 'current' ? this.#current : ((1 - this.#current) as 0 | 1);
-    return Object.fromEntries([...this.#generations[which][part].views].map(([name, view]) => [prefix + name, view]));
-  }
-
-  /** Makes the written generation the current one. */
-  advance(): void {
-    this.#current = (1 - this.#current) as 0 | 1;
-  }
-
-  /** Takes back what the last step did to a parameter and its moments. */
-  takeBack(name: string): void {
-    const [now, before] = [this.#generations[this.#current], this.#generations[(1 - this.#current) as 0 | 1]];
-    for (const part of PARTS) {
-      const [target, source] = [now[part].views.get(name), before[part].views.get(name)];
-      invariant(target && source, `no parameter '${name}'`);
-      (target.data as Float32Array).set(source.data as Float32Array);
-    }
+  /** The numbers of a parameter and of its moments: views, to be changed by an update. */
+  numbers(name: string): Readonly<Record<Part, Float32Array>> {
+    const [value, moment1, moment2] = PARTS.map((part) => this.#view(part, name).data) as [Float32Array, Float32Array, Float32Array];
+    return { value, moment1, moment2 };
   }
 
   /** Everything needed to continue, as three flat tensors: views. */
   state(): Map<string, Tensor> {
-    return new Map(
-      PARTS.map((part) => [part, { dtype: 'float32', shape: [this.size], data: this.#generations[this.#current][part].data }]),
-    );
+    return new Map(PARTS.map((part) => [part, { dtype: 'float32', shape: [this.size], data: this.#parts[part].data }]));
   }
 
   restore(state: ReadonlyMap<string, Tensor>): void {
     for (const part of PARTS) {
       const saved = state.get(part);
       invariant(saved?.data.length === this.size, `a saved state of ${saved?.data.length} numbers for ${this.size} parameters`);
-      this.#generations[this.#current][part].data.set(saved.data as Float32Array);
+      this.#parts[part].data.set(saved.data as Float32Array);
     }
+  }
+
+  #view(part: Part, name: string): Tensor {
+    const view = this.#parts[part].views.get(name);
+    invariant(view, `no parameter '${name}'`);
+    return view;
   }
 }
 
@@ -90,21 +73,17 @@ interface Numbers {
   readonly data: Float32Array;
   readonly views: ReadonlyMap<string, Tensor>;
 }
-type Generation = Readonly<Record<Part, Numbers>>;
 
-function createGeneration(specs: readonly ParameterSpec[], size: number): Generation {
-  const numbers = (): Numbers => {
-    const data = new Float32Array(size);
-    const views = new Map<string, Tensor>();
-    let start = 0;
-    for (const { name, shape } of specs) {
-      const end = start + elementCount(shape);
-      views.set(name, { dtype: 'float32', shape, data: data.subarray(start, end) });
-      start = end;
-    }
-    return { data, views };
-  };
-  return { value: numbers(), moment1: numbers(), moment2: numbers() };
+function numbersOf(specs: readonly ParameterSpec[], size: number): Numbers {
+  const data = new Float32Array(size);
+  const views = new Map<string, Tensor>();
+  let start = 0;
+  for (const { name, shape } of specs) {
+    const end = start + elementCount(shape);
+    views.set(name, { dtype: 'float32', shape, data: data.subarray(start, end) });
+    start = end;
+  }
+  return { data, views };
 }
 
 function letters(text: string): number[] {

@@ -96,7 +96,6 @@ describe.each(Object.entries(trajectories.variants))('six steps of AdamW: %s', (
     const step = await createTrainingStep(await nodeEngine({ threads: 1 }), model, store, {
       adamw: { ...ADAMW, clip: optimiser.clip, weightDecay: optimiser.weightDecay },
       seed: 1,
-      accumulate: parts > 1,
     });
     const rows = labels.length / parts;
     const batches = Array.from({ length: parts }, (_, part) => {

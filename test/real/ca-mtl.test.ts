@@ -165,7 +165,7 @@ describe.skipIf(!existsSync(ROOT))(`CA-MTL against the published code (skipped w
       const { logits, taskIds, trainable } = drawMultiTask(trained, noDropout, (name) => store.values().has(name));
       const { loss } = drawJointLoss(model.heads, logits, taskIds);
       const goal = { loss, trainable, weights: weightsOf(model), masks: () => ({}) };
-      const step = await compileStep(engine, goal, store, { adamw: { ...ADAMW, clip: 0, weightDecay: 0 }, accumulate: false });
+      const step = await compileStep(engine, goal, store, { adamw: { ...ADAMW, clip: 0, weightDecay: 0 } });
       const losses: number[] = [];
       for (let t = 1; t <= 5; t++)
         losses.push((await step.run([{ ...feedsOf(cases.batch), ...targetsOf(cases.batch) }], golden.lr, t)).loss);

@@ -41,8 +41,9 @@ const WIDE = [
   ],
   ...['commonsense_qa', 'openbookqa', 'social_iqa', 'winogrande', 'ewt_pos', 'snips_slots', 'wnut17', 'squad'],
 ];
-/** Rows of each task. */
-const ROWS = { train: 1000, validation: 300, test: 1000 };
+/** Most rows of each task. @typedef {{ train: number, validation: number, test: number }} Rows */
+const ROWS = { train: 500, validation: 200, test: 1000 };
+const ROWS_OF_MANY = { train: 300, validation: 100, test: 500 };
 const EPOCHS = 2;
 const TOKENS = 128;
 /** Seconds of a training row of 128 tokens with an adapter, on two cores; a row that is only scored takes a third of that. */
@@ -88,20 +89,21 @@ const SAMPLERS = {
   'candidates-4': { ...CA_MTL, settings: { ...TUNED, ...UNCERTAIN, candidates: 4 }, cost: 1.3 + 2 * FORWARD },
   'full-rule': { ...CA_MTL, settings: { ...TUNED, ...FULL_RULE }, cost: 1.3 + GLUE.length * FORWARD },
 };
-/** @type {Record<string, { tasks: string[], methods: Record<string, Method>, seeds: number[] }>} */
+/** @type {Record<string, { tasks: string[], rows: Rows, methods: Record<string, Method>, seeds: number[] }>} */
 const PARTS = {
-  glue: { tasks: GLUE, methods: METHODS, seeds: [1, 2, 3] },
-  ablation: { tasks: GLUE, methods: ABLATION, seeds: [1] },
-  sampler: { tasks: GLUE, methods: SAMPLERS, seeds: [1, 2] },
+  glue: { tasks: GLUE, rows: ROWS, methods: METHODS, seeds: [1, 2, 3] },
+  ablation: { tasks: GLUE, rows: ROWS, methods: ABLATION, seeds: [1] },
+  sampler: { tasks: GLUE, rows: ROWS, methods: SAMPLERS, seeds: [1, 2, 3] },
   wide: {
     tasks: WIDE,
+    rows: ROWS_OF_MANY,
     methods: { 'ca-mtl': CA_MTL, joint: /** @type {Method} */ (METHODS.joint), 'st-a': /** @type {Method} */ (METHODS['st-a']) },
     seeds: [1],
   },
 };
 /** `learningRate`: of a pilot, in place of the method's. @typedef {{ part: string, method: string, seed: number, task?: string, learningRate?: number }} Job */
 /** @typedef {{ task: string, metric: string, validation: number, test: number, majority?: number }} Score */
-/** @typedef {Job & { tasks: Score[], trained: number, times: number, steps: number, seconds: number, model: string, limit: number | null, used?: { distinct: number, rows: number }, sampling?: { shareOfTime: number, chosen: Record<string, number> } }} Run */
+/** @typedef {Job & { tasks: Score[], trained: number, times: number, steps: number, seconds: number, stepSeconds?: number, model: string, limit: number | null, used?: { distinct: number, rows: number }, sampling?: { shareOfTime: number, chosen: Record<string, number> } }} Run */
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const { values } = parseArgs({
@@ -125,13 +127,30 @@ const { values } = parseArgs({
 /** Of tasks that were counted. */
 const sizes = new Map();
 const LIMIT = values.limit === undefined ? null : Number(values.limit);
-const rowsOf = (/** @type {keyof typeof ROWS} */ split) => Math.min(ROWS[split], LIMIT ?? ROWS[split]);
 
 if (values.table) writePage();
 else if (values.one !== undefined) await runOne(JSON.parse(values.one));
 else {
   printBudget();
   if (!values.budget) await runAll();
+}
+
+/** @param {string} name */
+function partOf(name) {
+  const part = PARTS[name];
+  if (!part) throw new Error(`no part '${name}'`);
+  return part;
+}
+
+/** @param {Job} job */
+function tasksOf({ part, task }) {
+  return task === undefined ? partOf(part).tasks : [task];
+}
+
+/** @param {string} part @param {keyof Rows} split */
+function capOf(part, split) {
+  const most = partOf(part).rows[split];
+  return Math.min(most, LIMIT ?? most);
 }
 
 /** @param {Job} job */
@@ -166,12 +185,13 @@ function allJobs() {
 }
 
 /**
- * Lines of a split that every run reads: without excluded ones, and of the others a sample that is always the same, in the order of
- * the file. The first lines would not do: some files are sorted by label or topic.
+ * Lines of a split that every run of a part reads: without excluded ones, and of the others a sample that is always the same, in the
+ * order of the file. The first lines would not do: some files are sorted by label or topic.
+ * @param {string} part
  * @param {string} task
- * @param {keyof typeof ROWS} split
+ * @param {keyof Rows} split
  */
-function linesOf(task, split) {
+function linesOf(part, task, split) {
   const path = join(values.data, task, `${split}.jsonl`);
   if (!existsSync(path)) return [];
   const excluded = new Set(split === 'train' ? (excludedRows()[task]?.trainLines ?? []) : []);
@@ -179,7 +199,7 @@ function linesOf(task, split) {
   const drawn = lines
     .flatMap((_, i) => (excluded.has(i) ? [] : [{ i, draw: createHash('sha256').update(`${task} ${split} ${i}`).digest('hex') }]))
     .sort((a, b) => (a.draw < b.draw ? -1 : 1))
-    .slice(0, rowsOf(split));
+    .slice(0, capOf(part, split));
   const kept = new Set(drawn.map(({ i }) => i));
   return lines.filter((_, i) => kept.has(i));
 }
@@ -189,19 +209,19 @@ function excludedRows() {
   return JSON.parse(readFileSync(join(values.data, 'mtl_exclude.json'), 'utf8')).tasks;
 }
 
-/** Rows of a task, and what they come to in rows of 128 tokens, by words: a word is 1.4 tokens. @param {string} task */
-function sizeOf(task) {
-  const known = sizes.get(task);
+/** Rows of a task, and what they come to in rows of 128 tokens, by words: a word is 1.4 tokens. @param {string} part @param {string} task */
+function sizeOf(part, task) {
+  const known = sizes.get(`${part} ${task}`);
   if (known) return known;
   const size = { rows: 0, train: 0, judged: 0 };
   for (const split of /** @type {const} */ (['train', 'validation', 'test'])) {
-    const lines = linesOf(task, split);
+    const lines = linesOf(part, task, split);
     const full = lines.reduce((sum, line) => sum + fullRows(JSON.parse(line)), 0);
     if (split === 'train') Object.assign(size, { rows: lines.length, train: full });
     // Validation after every epoch and at the end.
     else size.judged += full * (split === 'validation' ? EPOCHS + 1 : 1);
   }
-  sizes.set(task, size);
+  sizes.set(`${part} ${task}`, size);
   return size;
 }
 
@@ -222,10 +242,10 @@ function fullRows(row) {
 
 /** @param {Job} job */
 function budgetOf(job) {
-  const tasks = job.task === undefined ? /** @type {string[]} */ (PARTS[job.part]?.tasks) : [job.task];
+  const tasks = tasksOf(job);
   const { cost } = methodOf(job);
-  const passes = tasks.reduce((sum, task) => sum + EPOCHS * sizeOf(task).rows, 0);
-  const work = tasks.reduce((sum, task) => sum + EPOCHS * cost * sizeOf(task).train + FORWARD * sizeOf(task).judged, 0);
+  const passes = tasks.reduce((sum, task) => sum + EPOCHS * sizeOf(job.part, task).rows, 0);
+  const work = tasks.reduce((sum, task) => sum + EPOCHS * cost * sizeOf(job.part, task).train + FORWARD * sizeOf(job.part, task).judged, 0);
   return { passes, seconds: work * ROW_SECONDS };
 }
 
@@ -246,8 +266,9 @@ function printBudget() {
 async function runAll() {
   if (values.work === undefined) throw new Error('--work DIR: a folder outside the repository for tasks and models');
   mkdirSync(values.out, { recursive: true });
+  for (const job of allJobs()) takePilot(job);
   const left = allJobs().filter((job) => !existsSync(resultOf(job)));
-  for (const task of new Set(left.flatMap((job) => job.task ?? /** @type {string[]} */ (PARTS[job.part]?.tasks)))) copyTask(task);
+  for (const job of left) for (const task of tasksOf(job)) copyTask(job.part, task);
   const options = ['data', 'model', 'work', 'out', 'dist', 'limit'].flatMap((name) => {
     const value = Reflect.get(values, name);
     return value === undefined ? [] : [`--${name}`, value];
@@ -264,18 +285,28 @@ async function runAll() {
   await Promise.all(Array.from({ length: Number(values.jobs) }, lane));
 }
 
-/** @param {string} task */
-function folderOf(task) {
-  return join(/** @type {string} */ (values.work), LIMIT === null ? 'tasks' : `tasks-${LIMIT}`, task);
+/** A run of the pilot at the rate that was chosen is the same run. @param {Job} job */
+function takePilot(job) {
+  const { learningRate } = methodOf(job).settings;
+  const pilot = resultOf({ ...job, learningRate: Number(learningRate) });
+  if (job.learningRate !== undefined || existsSync(resultOf(job)) || !existsSync(pilot)) return;
+  const { learningRate: _, ...run } = JSON.parse(readFileSync(pilot, 'utf8'));
+  writeFileSync(resultOf(job), `${JSON.stringify(run)}\n`);
 }
 
-/** A task folder with the rows of the experiment. @param {string} task */
-function copyTask(task) {
-  const folder = folderOf(task);
+/** @param {string} part @param {string} task */
+function folderOf(part, task) {
+  const kind = `tasks-${capOf(part, 'train')}`;
+  return join(/** @type {string} */ (values.work), LIMIT === null ? kind : `${kind}-${LIMIT}`, task);
+}
+
+/** A task folder with the rows of the experiment. @param {string} part @param {string} task */
+function copyTask(part, task) {
+  const folder = folderOf(part, task);
   if (existsSync(join(folder, 'card.json'))) return;
   mkdirSync(folder, { recursive: true });
   for (const split of /** @type {const} */ (['train', 'validation', 'test'])) {
-    const lines = linesOf(task, split);
+    const lines = linesOf(part, task, split);
     if (lines.length > 0) writeFileSync(join(folder, `${split}.jsonl`), `${lines.join('\n')}\n`);
   }
   cpSync(join(values.data, task, 'card.json'), join(folder, 'card.json'));
@@ -286,8 +317,8 @@ async function runOne(job) {
   const load = (/** @type {string} */ module) => import(resolve(values.dist, module));
   const [{ configureMethod, loadTask, nodeEngine, nodeFiles: files }, train] = await Promise.all(['index.js', 'train/index.js'].map(load));
   const { text, settings, single, trainEncoder = false } = methodOf(job);
-  const names = job.task === undefined ? /** @type {string[]} */ (PARTS[job.part]?.tasks) : [job.task];
-  const tasks = await Promise.all(names.map((name) => loadTask(files, folderOf(name))));
+  const names = tasksOf(job);
+  const tasks = await Promise.all(names.map((name) => loadTask(files, folderOf(job.part, name))));
   const output = join(/** @type {string} */ (values.work), LIMIT === null ? 'runs' : `runs-${LIMIT}`, nameOf(job));
   if (existsSync(join(output, 'metrics.json'))) rmSync(output, { recursive: true });
   const given = {
@@ -325,6 +356,7 @@ async function runOne(job) {
     times: single ? names.length : result.size / result.encoderParameters,
     steps: result.steps,
     seconds: result.seconds,
+    stepSeconds: stepSecondsOf(output, given.batchSize),
     model: String(values.model.split('/').at(-1)),
     limit: LIMIT,
     ...(!single && { used: usedRows(output, scored) }),
@@ -338,12 +370,25 @@ async function runOne(job) {
   if (readdirSync(output).includes('model.safetensors')) rmSync(output, { recursive: true });
 }
 
+/** The median over a run, which pauses and other programs do not move. @param {string} output @param {number} batchSize */
+function stepSecondsOf(output, batchSize) {
+  const speeds = logOf(output).flatMap(({ examplesPerSecond }) => examplesPerSecond ?? []);
+  return batchSize / /** @type {number} */ (speeds.sort((a, b) => a - b)[Math.floor(speeds.length / 2)]);
+}
+
+/** @param {string} output @returns {{ examplesPerSecond?: number, rows?: Record<string, number[]> }[]} */
+function logOf(output) {
+  return readFileSync(join(output, 'log.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+}
+
 /** How many different rows trained, of how many: the log lists those of each step. @param {string} output @param {{ rows: number }[]} tasks */
 function usedRows(output, tasks) {
   const seen = new Set();
-  for (const line of readFileSync(join(output, 'log.jsonl'), 'utf8').trimEnd().split('\n'))
-    for (const [task, rows] of Object.entries(JSON.parse(line).rows ?? {}))
-      for (const row of /** @type {number[]} */ (rows)) seen.add(`${task} ${row}`);
+  for (const line of logOf(output))
+    for (const [task, rows] of Object.entries(line.rows ?? {})) for (const row of rows) seen.add(`${task} ${row}`);
   return { distinct: seen.size, rows: tasks.reduce((sum, { rows }) => sum + rows, 0) };
 }
 
@@ -377,7 +422,7 @@ function meanOf(some, tasks) {
  * @param {Run[]} runs @param {string} part
  */
 function comparison(runs, part) {
-  const { tasks, methods, seeds } = /** @type {typeof PARTS[string]} */ (PARTS[part]);
+  const { tasks, methods, seeds } = partOf(part);
   const names = Object.keys(methods);
   const bySeed = (/** @type {string} */ method, /** @type {(some: Run[]) => number | undefined} */ value) =>
     seeds.flatMap((seed) => {
@@ -425,31 +470,31 @@ function comparison(runs, part) {
         2,
       ),
     ),
-    row('minutes', (method) =>
-      shown(
-        bySeed(
-          method,
-          sum(({ seconds }) => seconds / 60),
-        ),
-        1,
-      ),
-    ),
+    row('minutes of training', (method) => shown(bySeed(method, minutesOf), 1)),
     row('different rows that trained, %', (method) => shown(bySeed(method, share), 0)),
   ];
 }
 
+/** Steps times the median step; undefined where that was not kept. @param {Run[]} some */
+function minutesOf(some) {
+  const minutes = some.map(({ steps, stepSeconds }) => (stepSeconds === undefined ? undefined : (steps * stepSeconds) / 60));
+  return minutes.some((one) => one === undefined)
+    ? undefined
+    : minutes.reduce((a, b) => /** @type {number} */ (a) + /** @type {number} */ (b), 0);
+}
+
 /** @param {Run[]} runs */
 function ablation(runs) {
-  const { tasks, methods } = /** @type {typeof PARTS[string]} */ (PARTS.ablation);
+  const { tasks, methods } = partOf('ablation');
   const whole = runsOf(runs, 'glue', 'ca-mtl', 1);
   const base = meanOf(whole, tasks);
   const row = (/** @type {string} */ name, /** @type {Run[]} */ [run]) => {
     const mean = run && meanOf([run], tasks);
     const difference = mean === undefined || base === undefined ? '–' : (mean - base).toFixed(1);
-    return `| ${name} | ${mean?.toFixed(1) ?? '–'} | ${difference} | ${run?.times.toFixed(2) ?? '–'} | ${run ? (run.seconds / 60).toFixed(1) : '–'} |`;
+    return `| ${name} | ${mean?.toFixed(1) ?? '–'} | ${difference} | ${run?.times.toFixed(2) ?? '–'} | ${run ? (minutesOf([run])?.toFixed(1) ?? '–') : '–'} |`;
   };
   return [
-    '| | mean | difference | numbers, × the encoder | minutes |',
+    '| | mean | difference | numbers, × the encoder | minutes of training |',
     '| --- | --- | --- | --- | --- |',
     row('ca-mtl', whole),
     ...Object.keys(methods).map((method) => row(method, runsOf(runs, 'ablation', method, 1))),
@@ -461,13 +506,13 @@ function ablation(runs) {
  * @param {Run[]} runs
  */
 function samplers(runs) {
-  const { tasks, methods, seeds } = /** @type {typeof PARTS[string]} */ (PARTS.sampler);
+  const { tasks, methods, seeds } = partOf('sampler');
   const row = (/** @type {string} */ part, /** @type {string} */ name) => {
     const some = seeds.flatMap((seed) => runsOf(runs, part, name, seed));
     const of = (/** @type {(run: Run) => number | undefined} */ value) => some.map(value).filter((found) => found !== undefined);
     const cells = [
       shown(of((run) => meanOf([run], tasks))),
-      shown(of(({ seconds }) => seconds / 60)),
+      shown(of((run) => minutesOf([run]))),
       shown(
         of(({ sampling }) => sampling && 100 * sampling.shareOfTime),
         0,
@@ -480,7 +525,7 @@ function samplers(runs) {
     return `| ${name} | ${cells.join(' | ')} |`;
   };
   return [
-    '| | mean | minutes | scoring, % of the time | different rows that trained, % |',
+    '| | mean | minutes of training | scoring, % of the time | different rows that trained, % |',
     '| --- | --- | --- | --- | --- |',
     row('glue', 'ca-mtl'),
     ...Object.keys(methods).map((name) => row('sampler', name)),
@@ -502,7 +547,7 @@ function writePage() {
   );
   const kinds = new Set(runs.map(({ model, limit }) => `${model}, ${limit ?? 'no'} limit`));
   if (kinds.size !== 1) throw new Error(`${values.out}: found runs of ${[...kinds].join('; ') || 'nothing'}; expected runs of one kind`);
-  const cap = (/** @type {keyof typeof ROWS} */ split) => Math.min(ROWS[split], runs[0]?.limit ?? ROWS[split]).toLocaleString('en');
+  const cap = (/** @type {keyof Rows} */ split, rows = ROWS) => Math.min(rows[split], runs[0]?.limit ?? rows[split]).toLocaleString('en');
   const rates = Object.entries(METHODS).map(
     ([name, { text, settings, trainEncoder }]) =>
       `${name} is \`${text}${trainEncoder ? ' --train-encoder' : ''}\` with ${JSON.stringify(settings)}`,

@@ -9,7 +9,7 @@ import {
 import type { TaskUnit } from './data.ts';
 import type { MultiTaskModel } from './model.ts';
 import type { MultiTaskSettings } from './settings.ts';
-import { deviation, hasEntropy, type UncertaintyMeter } from './uncertainty.ts';
+import { hasEntropy, type UncertaintyMeter } from './uncertainty.ts';
 
 const count = z.number().int().nonnegative();
 const pick = z.object({ task: count, row: count });
@@ -85,8 +85,3 @@ export function createTaskBatches(
 
 /** In the published code regression takes the scores of this task. */
 const LENDER = 'mrpc';
-
-/** Standard deviations of the labels of regression tasks, by task; 0 for others. */
-export function labelDeviations(units: readonly (readonly TaskUnit[])[]): number[] {
-  return units.map((own) => deviation(own.flatMap(({ target }) => (target?.kind === 'number' ? [target.value] : []))));
-}

@@ -2,6 +2,7 @@ import { float32, int32, type Tensor } from '../../base/tensor.ts';
 import type { Head } from '../../objectives/index.ts';
 import { encoderFeeds, lossTerms, type Target, type Unit } from '../data.ts';
 import type { MultiTaskModel } from './model.ts';
+import type { LabelScale } from './standardize.ts';
 
 /** A unit of one of several tasks. */
 export interface TaskUnit extends Unit {
@@ -14,6 +15,8 @@ export interface JointTerms {
   readonly counts: readonly number[];
   /** The weight of each task's mean; 0 for tasks without rows. */
   readonly weights: readonly number[];
+  /** By task: labels that are numbers count in standard units. */
+  readonly scales?: readonly (LabelScale | undefined)[];
 }
 
 /** Counts a batch; `share` is the weight that each task would have, and those of the tasks that are there add up to 1. */
@@ -53,7 +56,7 @@ function jointTargets(
   units: readonly TaskUnit[],
   heads: readonly Head[],
   [sequences, width]: [number, number],
-  { counts, weights }: JointTerms,
+  { counts, weights, scales = [] }: JointTerms,
 ): Record<string, Tensor> {
   const labelSets = Math.max(
     0,
@@ -86,7 +89,7 @@ function jointTargets(
     } else {
       lossWeights[place] = each;
       if (known.kind === 'classes') sets.set(known.values, place * labelSets);
-      else labels[place] = known.kind === 'class' ? known.label : (known as { value: number }).value;
+      else labels[place] = known.kind === 'class' ? known.label : standardized((known as { value: number }).value, scales[task]);
     }
     place += encodings.length;
   }
@@ -103,6 +106,10 @@ function jointTargets(
     endWeights: float32([sequences], spanWeights),
     ...Object.assign({}, ...heads.map((head, task) => choiceTargets(head, task, choices[task] as (typeof choices)[number], counts))),
   };
+}
+
+function standardized(value: number, scale: LabelScale | undefined): number {
+  return scale ? (value - scale.mean) / scale.deviation : value;
 }
 
 /** A batch without rows of a choice task still has one, of weight 0: its program has no empty tensors. */

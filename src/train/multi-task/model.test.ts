@@ -69,7 +69,7 @@ it('trains heads of several kinds in one batch, with dropout, and every trained 
   ]);
   const masks = (_part: unknown, t: number, microBatch: number) => plan.feeds(1, t, microBatch, sizes);
   const goal = { loss, trainable, weights: weightsOf(model, plan.pools), masks };
-  const step = await compileStep(await nodeEngine({ threads: 1 }), goal, store, { adamw: ADAMW, accumulate: false });
+  const step = await compileStep(await nodeEngine({ threads: 1 }), goal, store, { adamw: ADAMW });
   const third = 1 / 3;
   const batch = {
     inputIds: int32([3, 5], [2, 9, 8, 7, 3, 2, 5, 3, 0, 0, 2, 30, 31, 32, 3]),

@@ -27,6 +27,9 @@ export const multiTaskSettings = trainSettings.omit({ shuffle: true }).extend({
   regressionScore: z.enum(['spread', 'published']).default('spread').meta({
     description: 'uncertainty sampling: numbers are scored by the spread of predictions with dropout, or take the scores of mrpc',
   }),
+  regressionLabels: z.enum(['standardized', 'raw']).default('standardized').meta({
+    description: 'numbers are learnt with mean 0 and deviation 1, so that no task outweighs the others by its unit, or as they are',
+  }),
   taskWeights: z.enum(TASK_WEIGHTS).default('uniform').meta({ description: 'how much the loss of each task counts' }),
   keep: z.enum(['average', 'task']).default('average').meta({
     description:

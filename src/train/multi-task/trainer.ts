@@ -15,11 +15,12 @@ import type { SavedRun } from '../state.ts';
 import { compileStep } from '../step.ts';
 import { stepEvents } from '../step-events.ts';
 import { copies, partition, restore, type Split } from '../trainer.ts';
-import { type AnySamplerState, createTaskBatches, labelDeviations, type TaskBatches } from './batches.ts';
+import { type AnySamplerState, createTaskBatches, type TaskBatches } from './batches.ts';
 import { jointFeeds, jointTerms, type TaskUnit } from './data.ts';
 import { drawMultiTask, type MultiTaskModel, multiTaskParameters, multiTaskStart } from './model.ts';
 import { createMultiTaskPredictor, type MultiTaskPredictor } from './predictor.ts';
 import type { MultiTaskSettings } from './settings.ts';
+import { inverse, labelScales, rescaleHeads } from './standardize.ts';
 import { averagedWeights, historyAt, type LossHistory, logVariance, newHistory, uncertaintyWeighted, withLosses } from './task-weights.ts';
 import { createMeter } from './uncertainty.ts';
 
@@ -85,7 +86,16 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
   const units = tasks.map(({ train }, task) => train.prepared.units.map((unit): TaskUnit => ({ ...unit, task })));
   const learnt = settings.taskWeights === 'uncertainty' ? model.heads.map(({ name }) => logVariance(name)) : [];
   const store = new ParameterStore([...multiTaskParameters(model), ...learnt]);
-  const start = new Map([...(await multiTaskStart(model, settings.seed)), ...(options.initial ?? [])]);
+  const scales = labelScales(units);
+  const standard = settings.regressionLabels === 'standardized' ? scales : [];
+  const { hidden } = model.encoder.config;
+  const given = rescaleHeads(
+    options.initial ?? new Map(),
+    model.heads,
+    hidden,
+    standard.map((scale) => scale && inverse(scale)),
+  );
+  const start = new Map([...(await multiTaskStart(model, settings.seed)), ...given]);
   for (const { name } of store.specs) {
     const value = start.get(name);
     if (value) store.set(name, value.data as Float32Array);
@@ -99,7 +109,7 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
           current: () => modelValues(),
           fixed,
           seed: settings.seed,
-          deviations: settings.regressionScore === 'spread' ? labelDeviations(units) : undefined,
+          deviations: settings.regressionScore === 'spread' ? scales.map((scale) => scale?.deviation) : undefined,
           int8: settings.scoring === 'int8',
         })
       : undefined;
@@ -108,7 +118,6 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
   const runs = runSizeOf(model.encoder, store.size);
   const split = partition(units.flat(), settings, runs);
   const apart = model.attachment.oneTaskRuns === true;
-  const accumulate = split.accumulate || (apart && settings.sampler === 'uncertainty');
   const { step, partShare } = await compileJoint();
   const judged = tasks.some(({ validation }) => validation);
   const evaluator = judged ? await createMultiTaskPredictor(engine, model, { current: () => modelValues(), fixed }) : undefined;
@@ -126,12 +135,12 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
       const { batch, rows, epoch } = await sampler.next();
       history = historyAt(history, epoch);
       const weights = settings.taskWeights === 'averaging' ? averagedWeights(history) : undefined;
-      const terms = jointTerms(batch, tasks.length, (task) => weights?.[task] ?? 1);
+      const terms = { ...jointTerms(batch, tasks.length, (task) => weights?.[task] ?? 1), scales: standard };
       const parts = partsOf(batch);
       const learningRate = pace.learningRate(done);
       const fed = parts.map((part) => ({ ...jointFeeds(part, model, terms), partShare: partShare(parts.length) }));
-      const { loss, gradientNorm, terms: taskLosses } = await step.run(fed, learningRate, done + 1);
-      for (const [name, task] of owners) if (rows[task]?.length === 0 && store.values().has(name)) store.takeBack(name);
+      const still = new Set([...owners].flatMap(([name, task]) => (rows[task]?.length === 0 ? [name] : [])));
+      const { loss, gradientNorm, terms: taskLosses } = await step.run(fed, learningRate, done + 1, still);
       done++;
       const own = tasks.map((_, task) => (rows[task]?.length ? taskLosses[task] : undefined));
       history = withLosses(history, own);
@@ -174,10 +183,10 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
     return { step: 0, stale: 0, best: undefined, bests: tasks.map(() => null), losses: newHistory(tasks.length) };
   }
 
-  /** What of the store is the model's: all but the weights of tasks. */
+  /** What of the store is the model's, as it is used: all but the weights of tasks, with heads that answer in the labels' own units. */
   function modelValues(all: ReadonlyMap<string, Tensor> = store.values()): ReadonlyMap<string, Tensor> {
-    if (learnt.length === 0) return all;
-    return new Map([...all].filter(([name]) => learnt.every((spec) => spec.name !== name)));
+    const own = learnt.length === 0 ? all : new Map([...all].filter(([name]) => learnt.every((spec) => spec.name !== name)));
+    return rescaleHeads(own, model.heads, hidden, standard);
   }
 
   /** A value of each task that has one, by the tasks' names. */
@@ -229,7 +238,7 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
     const [part = []] = partsOf(longest.slice(0, settings.batchSize));
     const terms = jointTerms(part, tasks.length, () => 1);
     const largest = { ...jointFeeds(part, model, terms), partShare: partShare(1) };
-    return { step: await compileStep(engine, goal, store, { adamw, accumulate, largest }), partShare };
+    return { step: await compileStep(engine, goal, store, { adamw, largest }), partShare };
   }
 
   async function judge(predictor: MultiTaskPredictor, epoch: number): Promise<void> {

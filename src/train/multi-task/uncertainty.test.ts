@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { checkHeadConfig, type Head } from '../../objectives/index.ts';
-import { deviation, entropyOf, hasEntropy } from './uncertainty.ts';
+import { deviation } from './standardize.ts';
+import { entropyOf, hasEntropy } from './uncertainty.ts';
 
 const head = (values: object): Head => ({ name: 'one', config: checkHeadConfig(values, 'test') });
 const unit = (length: number, labels?: number[]) => ({

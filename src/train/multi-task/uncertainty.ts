@@ -7,6 +7,7 @@ import { withDropout } from '../task-setup.ts';
 import type { TaskUnit } from './data.ts';
 import type { MultiTaskModel } from './model.ts';
 import { createMultiTaskPredictor } from './predictor.ts';
+import { deviation } from './standardize.ts';
 
 /** Whether a head's answers have an entropy; numbers have none. */
 export function hasEntropy({ config }: Head): boolean {
@@ -49,7 +50,7 @@ export interface MeterOptions {
   readonly fixed: ReadonlyMap<string, Tensor>;
   readonly seed: number;
   /** Standard deviation of the labels, by task; undefined: predictions of numbers are not looked at, their uncertainty is 0. */
-  readonly deviations: readonly number[] | undefined;
+  readonly deviations: readonly (number | undefined)[] | undefined;
   /** Scores with products of 8-bit integers. */
   readonly int8?: boolean;
 }
@@ -89,8 +90,7 @@ export async function createMeter(
       const drawn = await unsure.logits(others.flatMap((place) => new Array<TaskUnit>(DRAWS).fill(units[place] as TaskUnit)));
       others.forEach((place, k) => {
         const given = drawn.slice(k * DRAWS, (k + 1) * DRAWS).map(([value]) => value as number);
-        const scale = (numbers as readonly number[])[(units[place] as TaskUnit).task] as number;
-        results[place] = deviation(given) / (scale || 1);
+        results[place] = deviation(given) / (numbers?.[(units[place] as TaskUnit).task] ?? 1);
       });
       return results;
 
@@ -103,10 +103,4 @@ export async function createMeter(
       await unsure?.release();
     },
   };
-}
-
-/** Standard deviation. */
-export function deviation(values: readonly number[]): number {
-  const mean = values.reduce((a, b) => a + b, 0) / Math.max(1, values.length);
-  return Math.sqrt(values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / Math.max(1, values.length));
 }

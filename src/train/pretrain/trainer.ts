@@ -70,7 +70,7 @@ export async function pretrain(options: PretrainOptions): Promise<Map<string, Te
   const store = new ParameterStore([...own, ...objective.parameters]);
   store.initialize(settings.seed);
   const goal = drawGoal(options, store, objective.draw);
-  const step = await compileStep(engine, goal, store, { adamw: ADAMW, accumulate: false });
+  const step = await compileStep(engine, goal, store, { adamw: ADAMW });
   const sampler = createSampler(
     { lengths: Int32Array.from(student, (one) => one.inputIds.length), batchSize: settings.batchSize, shuffle: true, seed: settings.seed },
     resume?.sampler,
