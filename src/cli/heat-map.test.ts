@@ -1,6 +1,6 @@
 import { unzlibSync } from 'fflate';
 import { describe, expect, it } from 'vitest';
-import { heatMap, heatMapPng, layerRows, taskRows } from './heat-map.ts';
+import { heatMap, heatMapPng, layerRows, periodRows, taskRows } from './heat-map.ts';
 import { createCanvas } from './png.ts';
 
 const table = {
@@ -74,6 +74,19 @@ describe('the heat map', () => {
     let framed = 0;
     for (let py = 0; py < height; py++) for (let px = 0; px < width; px++) framed += Number(String(at(px, py)) === '217,130,43');
     expect(framed).toBeGreaterThan(2 * 3 * (20 + 10));
+  });
+
+  it('over a training has a column for each period, and the full colour for the largest share', () => {
+    const rows = { a: { distinct: 1, mostOften: [] }, b: { distinct: 1, mostOften: [] } };
+    const svg = heatMap(periodRows({ steps: [5, 10], shares: { a: [0.2, 0.4], b: [0.1, 0] }, rows }), 'title');
+    expect(svg.match(/>(?:1-5|6-10)</g)).toHaveLength(2);
+    expect([...svg.matchAll(/fill-opacity="([\d.]+)"/g)].map(([, tint]) => Number(tint))).toEqual([0.51, 0.96, 0.285, 0.06]);
+    expect([...svg.matchAll(/text-anchor="middle"( class="on")?>(\d+)</g)].map(([, on, share]) => `${share}${on ? ' on' : ''}`)).toEqual([
+      '20',
+      '40 on',
+      '10',
+      '0',
+    ]);
   });
 
   it('as PNG is darker where attention is larger', () => {

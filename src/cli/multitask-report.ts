@@ -1,3 +1,4 @@
+import { joinPath } from '../base/files.ts';
 import type { MultiTaskMethod, MultiTaskSummary } from '../train/index.ts';
 import { duration } from './progress.ts';
 import { alignColumns, grouped } from './table.ts';
@@ -31,6 +32,8 @@ export function renderMultiTask(
           `Scoring took ${(100 * sampling.shareOfTime).toFixed(1)} % of the time. Chosen: ${Object.entries(sampling.chosen)
             .map(([name, count]) => `${name} ${((100 * count) / Math.max(1, chosen ?? 1)).toFixed(1)} %`)
             .join(', ')}.`,
+          ...usedLines(tasks, sampling),
+          ...(output === undefined ? [] : [`Drawn over the run in ${joinPath(output, 'sampling.svg')} and .png.`]),
         ]
       : []),
     ...(tasks.some(({ leftOut }) => leftOut > 0)
@@ -47,3 +50,21 @@ export function renderMultiTask(
       : `Saved in ${output}. Next: multigraft predict ${place} --input rows.jsonl, each row with its "task"`,
   ].join('\n');
 }
+
+/** How much of the data trained at all, and which rows most often. */
+function usedLines(tasks: MultiTaskSummary['tasks'], { overTime }: NonNullable<MultiTaskSummary['sampling']>): string[] {
+  if (!overTime) return [];
+  const all = tasks.reduce((sum, { rows }) => sum + rows, 0);
+  const used = Object.values(overTime.rows).reduce((sum, { distinct }) => sum + distinct, 0);
+  const often = Object.entries(overTime.rows).flatMap(([name, { mostOften }]) =>
+    mostOften.flatMap(({ row, times }) => (times > 1 ? [{ name, row, times }] : [])),
+  );
+  const top = often.toSorted((a, b) => b.times - a.times).slice(0, SHOWN);
+  return [
+    `Of ${grouped(all)} rows ${grouped(used)} trained, ${((100 * used) / all).toFixed(0)} %.${
+      top.length > 0 ? ` Most often: ${top.map(({ name, row, times }) => `${name} ${row} (${times} times)`).join(', ')}.` : ''
+    }`,
+  ];
+}
+
+const SHOWN = 5;

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { fail, MultigraftError } from '../base/errors.ts';
+import { joinPath } from '../base/files.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask } from '../tasks/index.ts';
 import {
@@ -14,6 +15,7 @@ import {
 } from '../train/index.ts';
 import { encoderFolder, modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
+import { heatMap, heatMapPng, periodRows } from './heat-map.ts';
 import { renderMultiTask } from './multitask-report.ts';
 import { trainingProgress } from './progress.ts';
 import { noteUnsaved } from './train-report.ts';
@@ -95,6 +97,12 @@ export const command = defineCommand({
         signal: context.signal,
       });
       progress.stop();
+      const { overTime } = result.sampling ?? {};
+      if (overTime && output !== undefined) {
+        const title = 'Rows that trained, percent of each task, by steps';
+        await files.write(joinPath(output, 'sampling.svg'), heatMap(periodRows(overTime), title));
+        await files.write(joinPath(output, 'sampling.png'), heatMapPng(periodRows(overTime), title));
+      }
       context.stdout(context.json ? JSON.stringify(result) : renderMultiTask(result, method, options));
     } finally {
       progress.stop();

@@ -26,7 +26,7 @@ export interface PretrainOutputUse extends Earlier {
 
 export const METRICS = 'metrics.json';
 /** What commands add to a result, beside what its run lists. */
-const ADDED = ['attention.svg', 'attention.png', 'choice.json'];
+const ADDED = ['attention.svg', 'attention.png', 'choice.json', 'sampling.svg', 'sampling.png'];
 /** What a run leaves behind: files of a finished one tell it from a folder of somebody else. */
 const RESULTS = [METRICS, 'adapter_config.json', 'head_config.json'];
 const WEIGHTS = /^(model|pytorch_model)[-\w]*\.(safetensors|bin)(\.index\.json)?$/;

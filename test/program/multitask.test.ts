@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { TaskSummary } from '../../src/train/index.ts';
+import type { ChosenOfTask, ChosenRows } from '../../src/train/multi-task/chosen.ts';
 import type { Beginning } from '../../src/train/multi-task/method.ts';
 import { type Running, runCli, startCli, temporaryFolder } from '../cli.ts';
 import { type TinyTask, writeTinyEncoder, writeTinyTask } from '../tiny.ts';
@@ -148,8 +149,8 @@ describe('answers', () => {
     } = metricsOf(output) as {
       size: number;
       encoderParameters: number;
-      tasks: { name: string; majority?: number; metrics: object }[];
-      sampling: { chosen: Record<string, number>; candidates: Record<string, number> };
+      tasks: { name: string; rows: number; majority?: number; metrics: object }[];
+      sampling: { chosen: Record<string, number>; candidates: Record<string, number>; overTime: ChosenRows };
     };
     expect(summaries.map(({ name }) => name)).toEqual(KINDS.map((kind) => `tiny-${kind}`));
     const { byteLength } = readFileSync(join(output, 'model.safetensors'));
@@ -159,6 +160,17 @@ describe('answers', () => {
     const sum = (counts: Record<string, number>) => Object.values(counts).reduce((a, b) => a + b, 0);
     expect(sum(sampling.chosen)).toBe(8 * 114);
     expect(sum(sampling.candidates)).toBe(2 * 8 * 114);
+    const { shares, rows: chosen } = sampling.overTime;
+    for (let period = 0; period < 10; period++)
+      expect(Object.values(shares).reduce((total, own) => total + (own[period] as number), 0)).toBeCloseTo(1, 9);
+    for (const { name, rows: count } of summaries) {
+      const { distinct, mostOften } = chosen[name] as ChosenOfTask;
+      expect(distinct > 0).toBe((sampling.chosen[name] as number) > 0);
+      expect(distinct).toBeLessThanOrEqual(count);
+      expect(mostOften).toHaveLength(Math.min(5, distinct));
+      expect(readFileSync(join(output, 'sampling.svg'), 'utf8')).toContain(`>${name}<`);
+    }
+    expect(readFileSync(join(output, 'sampling.png')).subarray(1, 4).toString()).toBe('PNG');
     expect(readFileSync(join(output, 'README.md'), 'utf8')).toContain('multigraft predict --model . --input rows.jsonl');
     const misused = await runCli(['train', '--model', output, '--task', tasks[0] as string, '--json']);
     expect([misused.code, misused.stderr]).toEqual([2, expect.stringContaining('multitask --add')]);

@@ -1,5 +1,6 @@
 import type { Encoder } from '../../encoders/index.ts';
 import type { Task } from '../../tasks/index.ts';
+import type { ChosenRows } from './chosen.ts';
 import type { Beginning, MultiTaskMethod } from './method.ts';
 import type { MultiTaskSettings } from './settings.ts';
 
@@ -46,6 +47,8 @@ export interface MultiTaskSummary {
         readonly shareOfTime: number;
         readonly candidates: Readonly<Record<string, number>>;
         readonly chosen: Readonly<Record<string, number>>;
+        /** Over the run, where it has a log. */
+        readonly overTime?: ChosenRows;
       }
     | undefined;
   readonly seconds: number;

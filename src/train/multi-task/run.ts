@@ -21,6 +21,7 @@ import { headFor, sequenceLength, trainingOf, withDropout } from '../task-setup.
 import type { Split } from '../trainer.ts';
 import { samplerStateSchema } from './batches.ts';
 import { type MultiTaskSummary, multiTaskCard, type TaskSummary } from './card.ts';
+import { chosenRows } from './chosen.ts';
 import { saveMultiTask } from './folder.ts';
 import type { Beginning, MultiTaskMethod } from './method.ts';
 import { createMultiTaskPredictor } from './predictor.ts';
@@ -187,6 +188,7 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
       shareOfTime: scoring.seconds / result.seconds,
       candidates: byName(scoring.candidates),
       chosen: byName(scoring.chosen),
+      ...(logPath !== undefined && { overTime: await chosenRows(files, logPath, names) }),
     },
     seconds: (performance.now() - started) / 1000,
   };
