@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../../base/errors.ts';
+import { expectationIn, fail } from '../../base/errors.ts';
 import type { EncoderConfig, EncoderFamily } from '../../encoders/index.ts';
 
 /**
@@ -23,7 +23,11 @@ const schema = z
     /** Rank of the matrices that generate modulations from the task vector; null: full matrices, as published. */
     generator_rank: z.number().int().positive().nullable().default(null),
     /** 'half', or how many layers from below keep their pretrained weights (the paper's rule), or "a-b", the published code's setting. */
-    freeze: z.union([z.literal('half'), z.number().int().nonnegative(), z.string().regex(/^\d+-\d+$/)]).default('half'),
+    freeze: z
+      .union([z.literal('half'), z.number().int().nonnegative(), z.string().regex(/^\d+-\d+$/)], {
+        error: "'half', a number of layers, or the first and the last as in '0-4'",
+      })
+      .default('half'),
   })
   .refine(
     (config) =>
@@ -56,7 +60,7 @@ export function checkCaMtlConfig(given: Readonly<Record<string, unknown>>, subje
     code: 'method.config',
     subject: key ? `${subject}: key '${key}'` : subject,
     found: unknown ? 'no such key' : key ? (JSON.stringify(given[key]) ?? 'nothing') : 'none of them',
-    expected: unknown ? Object.keys(schema.shape).join(', ') : (issue?.message ?? 'another value'),
+    expected: unknown ? Object.keys(schema.shape).join(', ') : issue ? expectationIn(issue.message) : 'another value',
   });
 }
 

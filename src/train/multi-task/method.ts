@@ -94,6 +94,9 @@ export function multiTaskMethod(text: string, { trainEncoder = false }: { readon
   const module = NAMES[name] ?? name;
   const preset = module.startsWith(SHARED) ? module.slice(SHARED.length) : module;
   if (!methodNames().includes(preset)) unknown(name);
+  const [setting] = Object.keys(values);
+  if (setting !== undefined && name === 'joint')
+    fail({ code: 'method.config', subject: name, found: `the key '${setting}'`, expected: 'no settings in brackets' });
   const configured = configureMethod(preset, values);
   const { architecture, trainsEncoder } = configured.method;
   const kind = architecture === undefined ? 'encoder' : preset === module ? 'per_task' : 'shared';

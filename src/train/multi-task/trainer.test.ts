@@ -133,6 +133,10 @@ describe('ways of sharing an encoder', () => {
     expect(() => multiTaskMethod('joint', { trainEncoder: true })).toThrow('--train-encoder: found it with the method joint');
     expect(() => multiTaskMethod('shared_adaptor')).toThrow("Did you mean 'shared_adapter'?");
     expect(() => multiTaskMethod('ca_mtl_base[rank=3]')).toThrow("ca_mtl_base: key 'rank': found no such key");
+    expect(() => multiTaskMethod('joint[rank=3]')).toThrow("joint: found the key 'rank'; expected no settings in brackets.");
+    expect(() => multiTaskMethod('ca_mtl_base[variant="small"]')).toThrow(
+      'key \'variant\': found "small"; expected one of "base"|"large".',
+    );
     expect(() => multiTaskMethod('adapters[ratio=3]')).toThrow("key 'ratio': found no such key");
   });
 });
