@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { fail, MultigraftError } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
 import { FUSION_PRESETS, type FusionConfig, fusionConfig, parseGrammar } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
@@ -11,6 +10,7 @@ import { candidatesOf, choose } from './fuse-candidates.ts';
 import { attentionLines, choiceLines } from './fuse-report.ts';
 import { given } from './given.ts';
 import { heatMap, heatMapPng, layerRows } from './heat-map.ts';
+import { usageOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
 import { noteUnsaved, render } from './train-report.ts';
@@ -115,13 +115,10 @@ export const command = defineCommand({
 
 /** @throws usage.value */
 function configOf(text: string): FusionConfig {
-  try {
+  return usageOf(() => {
     const { name, values } = parseGrammar(text);
     return fusionConfig({ ...fusionConfig(name, '--fusion'), ...values }, '--fusion');
-  } catch (error) {
-    if (!(error instanceof MultigraftError) || error.code !== 'method.config') throw error;
-    return fail({ ...error.problem, code: 'usage.value' });
-  }
+  });
 }
 
 function nextCommand({ output, model }: { output?: string | undefined; model?: string | undefined }): string {

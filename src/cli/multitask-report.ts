@@ -1,11 +1,12 @@
 import { joinPath } from '../base/files.ts';
 import type { MultiTaskMethod, MultiTaskSummary } from '../train/index.ts';
+import { caMtlLines } from './ca-mtl-report.ts';
 import { duration } from './progress.ts';
 import { alignColumns, grouped } from './table.ts';
 
 /** A line for each task, what sampling chose, and the command to use the model. */
 export function renderMultiTask(
-  { parameters, encoderParameters, size, steps, seconds, tasks, sampling, best }: MultiTaskSummary,
+  { parameters, encoderParameters, size, steps, seconds, tasks, sampling, best, report }: MultiTaskSummary,
   method: MultiTaskMethod,
   { output, model }: { output?: string | undefined; model?: string | undefined },
 ): string {
@@ -27,6 +28,7 @@ export function renderMultiTask(
   return [
     `${method.text}: ${grouped(parameters)} trained parameters, ${times} × the encoder's in all, ${steps} steps in ${duration(seconds)}${best ? `, weights of step ${best.step}` : ''}`,
     ...alignColumns([header, ...rows], [1, 3, 4, 5, 6, 7]),
+    ...(report ? ['', ...caMtlLines(report, tasks.length), ''] : []),
     ...(sampling
       ? [
           `Scoring took ${(100 * sampling.shareOfTime).toFixed(1)} % of the time. Chosen: ${Object.entries(sampling.chosen)

@@ -1,12 +1,11 @@
 import { z } from 'zod';
-import { fail, MultigraftError } from '../base/errors.ts';
+import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask } from '../tasks/index.ts';
 import {
   extendCaMtl,
   loadGrowing,
-  type MultiTaskMethod,
   multiTaskMethod,
   multiTaskMethodNames,
   multiTaskSettings,
@@ -16,6 +15,7 @@ import {
 import { encoderFolder, modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { heatMap, heatMapPng, periodRows } from './heat-map.ts';
+import { usageOf } from './method-option.ts';
 import { renderMultiTask } from './multitask-report.ts';
 import { trainingProgress } from './progress.ts';
 import { noteUnsaved } from './train-report.ts';
@@ -75,7 +75,7 @@ export const command = defineCommand({
     const model = await (options.add ? modelFolder : encoderFolder)(files, options.model);
     const method = options.add
       ? extendCaMtl(await loadGrowing(files, model), options.like === undefined ? {} : { like: options.like })
-      : methodOf(options.method, options.trainEncoder);
+      : usageOf(() => multiTaskMethod(options.method, { trainEncoder: options.trainEncoder }));
     const tasks = await Promise.all(options.task.map((path) => loadTask(files, path)));
     const exclude = options.exclude === undefined ? undefined : await readExclusions(files, options.exclude);
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
@@ -127,14 +127,4 @@ function checkFlags(options: z.output<typeof schema>): void {
   for (const [key, flag] of Object.entries(scored))
     if (sampler !== 'uncertainty' && given(key as keyof typeof scored))
       refuse(flag, `it with the sampler ${sampler}`, '--sampler uncertainty');
-}
-
-/** @throws usage.value */
-function methodOf(text: string, trainEncoder: boolean): MultiTaskMethod {
-  try {
-    return multiTaskMethod(text, { trainEncoder });
-  } catch (error) {
-    if (!(error instanceof MultigraftError) || error.code !== 'method.config') throw error;
-    return fail({ ...error.problem, code: 'usage.value' });
-  }
 }

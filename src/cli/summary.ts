@@ -1,14 +1,20 @@
 import { z } from 'zod';
-import { AutoAdapterModel, type SummaryRow } from '../train/index.ts';
+import { CA_MTL_PRESETS, type CaMtlAttachment, type CaMtlReport, caMtlReport } from '../methods/index.ts';
+import { AutoAdapterModel, maxTokens, multiTaskMethod, type SummaryRow } from '../train/index.ts';
 import { encoderFolder, isNews } from './assets.ts';
+import { caMtlLines } from './ca-mtl-report.ts';
 import { defineCommand } from './command.ts';
-import { methodOf } from './method-option.ts';
+import { methodOf, usageOf } from './method-option.ts';
 import { alignColumns, grouped } from './table.ts';
 
 const schema = z.object({
   model: z.string().optional().meta({ value: 'folder', description: 'encoder (default: the embedded seedling)' }),
   adapter: z.array(z.string()).default([]).meta({ value: 'folder', description: 'a saved adapter to count; may be repeated' }),
-  method: z.array(z.string()).default([]).meta({ value: 'method', description: 'a method to count as if it were added; may be repeated' }),
+  method: z
+    .array(z.string())
+    .default([])
+    .meta({ value: 'method', description: 'a method to count as if it were added, or ca_mtl_…; may be repeated' }),
+  tasks: z.number().int().positive().default(8).meta({ description: 'with ca_mtl_…: how many tasks share the encoder' }),
 });
 
 export const command = defineCommand({
@@ -18,14 +24,39 @@ export const command = defineCommand({
   async run(context, options) {
     const model = await AutoAdapterModel.fromPretrained(await encoderFolder(context.files, options.model), { files: context.files });
     for (const folder of options.adapter) await model.loadAdapter(folder);
-    const methods = options.method.map(methodOf);
+    const conditional = options.method.filter(isCaMtl);
+    const methods = options.method.filter((text) => !isCaMtl(text)).map(methodOf);
     if (methods.some(({ method }) => method.architecture === undefined && !method.trainsEncoder))
       context.stderr('note: The head is not counted: its size depends on the task.');
     for (const note of model.notes.filter((text) => isNews(text, options.model))) context.stderr(`note: ${note}`);
     const rows = model.adapterSummary(methods);
-    context.stdout(context.json ? JSON.stringify(rows) : render(rows));
+    const names = Array.from({ length: options.tasks }, (_, i) => `task${i}`);
+    const reports = conditional.map((text): { method: string; report: CaMtlReport } => {
+      const attachment = usageOf(() => multiTaskMethod(text)).attach(
+        model.encoder,
+        names,
+        Math.min(TOKENS, maxTokens(model.encoder)),
+      ) as CaMtlAttachment;
+      return { method: text, report: caMtlReport(attachment, []) };
+    });
+    if (context.json) context.stdout(JSON.stringify(reports.length > 0 ? { rows, reports } : rows));
+    else {
+      const tables = reports.map(({ method, report }) => [
+        '',
+        `${method} on ${options.tasks} tasks, without their heads:`,
+        ...caMtlLines(report, options.tasks),
+      ]);
+      context.stdout([render(rows), ...tables.flat()].join('\n'));
+    }
   },
 });
+
+/** The longest input where the method does not say: its tables of conditional attention are for so many tokens. */
+const TOKENS = 128;
+
+function isCaMtl(text: string): boolean {
+  return Object.keys(CA_MTL_PRESETS).some((preset) => text === preset || text.startsWith(`${preset}[`));
+}
 
 function render(rows: readonly SummaryRow[]): string {
   const yesNo = (value: boolean) => (value ? 'yes' : 'no');

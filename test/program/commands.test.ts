@@ -314,6 +314,15 @@ describe('the lists', () => {
     expect((await place.run(['summary', '--model', '@bert'])).out).toMatch(
       /^name +architecture +parameters +% of encoder +active +train\n/,
     );
+    const conditional = ['summary', '--model', '@bert', '--method', 'ca_mtl_base', '--tasks', '5'];
+    const { rows, reports } = JSON.parse((await place.run([...conditional, '--json'])).out);
+    expect(rows).toMatchObject([{ name: 'bert', parameters: total }]);
+    expect(reports).toMatchObject([{ method: 'ca_mtl_base', report: { parts: { taskEmbeddings: { all: 5 * 32, trained: 5 * 32 } } } }]);
+    const { againstOneEncoder, againstSingleTask } = reports[0].report;
+    expect(againstOneEncoder).toBeGreaterThan(1.05);
+    expect(againstOneEncoder / againstSingleTask).toBeCloseTo(5, 9);
+    expect((await place.run(conditional)).out).toContain(`${againstOneEncoder.toFixed(3)} × one encoder; 5 fine-tuned ones have 5 ×`);
+    expect((await place.run(['summary', '--method', 'ca_mtl_base[variant="x"]'])).code).toBe(2);
   });
 
   it('methods gives sizes on a base BERT and the sites', async () => {

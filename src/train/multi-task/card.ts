@@ -1,4 +1,5 @@
 import type { Encoder } from '../../encoders/index.ts';
+import type { CaMtlReport } from '../../methods/index.ts';
 import type { Task } from '../../tasks/index.ts';
 import type { ChosenRows } from './chosen.ts';
 import type { Beginning, MultiTaskMethod } from './method.ts';
@@ -35,6 +36,8 @@ export interface MultiTaskSummary {
   readonly encoderParameters: number;
   /** Numbers of the whole model: the encoder's, and all that was added. */
   readonly size: number;
+  /** Of CA-MTL: what each kind of module has, and how it compares with fine-tuning an encoder for each task. */
+  readonly report?: CaMtlReport;
   readonly steps: number;
   /** By the mean over tasks. */
   readonly best: Best | undefined;
@@ -56,7 +59,7 @@ export interface MultiTaskSummary {
 
 /** The README.md of a model of several tasks. */
 export function multiTaskCard(
-  { parameters, encoderParameters, size, steps, seconds, tasks, best }: MultiTaskSummary,
+  { parameters, encoderParameters, size, report, steps, seconds, tasks, best }: MultiTaskSummary,
   given: readonly Task[],
   encoder: Encoder,
   method: MultiTaskMethod,
@@ -78,7 +81,7 @@ tags: [multi-task]
 
 One model for ${tasks.length} tasks: \`${method.text}\` on the encoder ${encoder.name}, ${parameters.toLocaleString('en')} trained parameters. All of it
 has ${(size / encoderParameters).toFixed(3)} times the numbers of the encoder; a fine-tuned encoder for each task has ${tasks.length} times.
-
+${report ? `\n| part | numbers | trained |\n| --- | --- | --- |\n${reportRows(report)}\n` : ''}
 | task | kind | metric | validation | test | most frequent answer (accuracy) |
 | --- | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
@@ -97,4 +100,11 @@ ${alone ? `ENCODER is the folder of ${encoder.name}; without \`--model\` it is t
 ${JSON.stringify(settings, null, 1)}
 \`\`\`
 `;
+}
+
+function reportRows({ parts }: CaMtlReport): string {
+  const number = (count: number) => count.toLocaleString('en');
+  return Object.entries(parts)
+    .map(([part, { all, trained }]) => `| ${part} | ${number(all)} | ${number(trained)} |`)
+    .join('\n');
 }

@@ -3,8 +3,9 @@ import { type Files, joinPath } from '../../base/files.ts';
 import { elementCount, type Tensor } from '../../base/tensor.ts';
 import { asName, checkName } from '../../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
+import { type CaMtlAttachment, caMtlReport } from '../../methods/index.ts';
 import { computeMetrics, majorityScore } from '../../metrics/index.ts';
-import { type Head, readsOf } from '../../objectives/index.ts';
+import { type Head, headParameters, readsOf } from '../../objectives/index.ts';
 import type { Engine } from '../../session/session.ts';
 import { classBalance, loadRows, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/index.ts';
@@ -179,6 +180,13 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
     parameters: result.trained,
     encoderParameters,
     size: encoderParameters + numbersIn([...result.parameters].flatMap(([name, value]) => (encoder.weights.has(name) ? [] : [value]))),
+    ...(method.kind === 'ca_mtl' &&
+      !method.base && {
+        report: caMtlReport(
+          attachment as CaMtlAttachment,
+          heads.flatMap((head) => headParameters(head, encoder.config.hidden)),
+        ),
+      }),
     steps: result.steps,
     best: result.best,
     stoppedEarly: result.stoppedEarly,
