@@ -19,5 +19,5 @@ export {
   taskShares,
 } from './task-sampler.ts';
 export { type TaskStreams, taskStreams } from './task-streams.ts';
-export { type Candidate, highest, normalisedEntropy, uncertaintyScores, type WithoutEntropy } from './uncertainty.ts';
+export { type Candidate, highest, normalisedEntropy, type ScoreRule, uncertaintyScores, type WithoutEntropy } from './uncertainty.ts';
 export { createUncertaintySampler, type UncertaintySampler, type UncertaintyState } from './uncertainty-sampler.ts';

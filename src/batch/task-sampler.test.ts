@@ -16,6 +16,8 @@ const options = (rule: TaskRule, more: object = {}) => ({
   ...more,
 });
 
+const RULE = { withoutEntropy: { rule: 'quantile' }, taskFactor: true } as const;
+
 describe('shares of tasks', () => {
   const shares = (rule: TaskRule, epoch = 0) => taskShares([100, 10000], { rule, temperature: 2, epochs: 5 }, epoch);
 
@@ -100,17 +102,25 @@ describe('uncertainty', () => {
       ...[0.1, 0.2, 0.3, 0.4].map((uncertainty) => ({ task: 0, uncertainty })),
       ...[9, 2, 5, 7].map((uncertainty) => ({ task: 1, uncertainty })),
     ];
-    const { scores, taskMeans } = uncertaintyScores(candidates, [true, false], { rule: 'quantile' });
+    const { scores, taskMeans } = uncertaintyScores(candidates, [true, false], RULE);
     expect([...scores.slice(4)]).toEqual([0.4, 0.1, 0.2, 0.3]);
     expect(taskMeans).toEqual([0.25, 0]);
     expect(highest(scores, 3)).toEqual([3, 4, 2]);
   });
 
+  it('a task of sure rows is chosen less than its entropies say, unless they count alone', () => {
+    const candidates = [0.5, 0.1, 0.4, 0.4].map((uncertainty, place) => ({ task: place < 2 ? 0 : 1, uncertainty }));
+    const both = [true, true];
+    expect(highest(uncertaintyScores(candidates, both, RULE).scores, 4)).toEqual([2, 3, 0, 1]);
+    const { scores } = uncertaintyScores(candidates, both, { ...RULE, taskFactor: false });
+    expect([...scores]).toEqual([0.5, 0.1, 0.4, 0.4]);
+  });
+
   it('numbers alone are ordered by their spread, and certainty everywhere is no division by 0', () => {
     const spread = [3, 1, 2].map((uncertainty) => ({ task: 0, uncertainty }));
-    expect([...uncertaintyScores(spread, [false], { rule: 'quantile' }).scores]).toEqual([3, 1, 2]);
+    expect([...uncertaintyScores(spread, [false], RULE).scores]).toEqual([3, 1, 2]);
     const sure = [0, 0].map((uncertainty) => ({ task: 0, uncertainty }));
-    expect([...uncertaintyScores(sure, [true], { rule: 'quantile' }).scores]).toEqual([0, 0]);
+    expect([...uncertaintyScores(sure, [true], RULE).scores]).toEqual([0, 0]);
   });
 });
 
@@ -127,7 +137,7 @@ describe('a sampler by uncertainty', () => {
         refresh: 1,
         seed: 3,
         hasEntropy: [true, true, true],
-        withoutEntropy: { rule: 'quantile' },
+        rule: RULE,
         uncertaintyOf,
         ...more,
       },

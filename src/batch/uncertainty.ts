@@ -12,6 +12,12 @@ export interface Candidate {
 /** What tasks without an entropy do: take the scores of another task by order, or their quantile among all other scores. */
 export type WithoutEntropy = { readonly rule: 'published'; readonly lender: number | undefined } | { readonly rule: 'quantile' };
 
+export interface ScoreRule {
+  readonly withoutEntropy: WithoutEntropy;
+  /** Whether a row's entropy counts by the mean of its task: so in the published code, while the paper's formula has the entropy alone. */
+  readonly taskFactor: boolean;
+}
+
 export interface UncertaintyScores {
   /** By candidate. */
   readonly scores: Float64Array;
@@ -34,7 +40,7 @@ export function normalisedEntropy(logits: ArrayLike<number>, from = 0, count = l
 }
 
 /**
- * Each candidate's score: H · H̄_t / H̄_max with H̄_t the mean over its task's candidates and H̄_max the largest of them.
+ * Each candidate's score: H · H̄_t / H̄_max with H̄_t the mean over its task's candidates and H̄_max the largest of them, or H alone.
  * `hasEntropy[task]` is false for regression; then, as published, its i-th candidate takes the score of the lender's i-th
  * (0 beyond the last), or, by quantile, the candidate whose predictions spread most of n takes the score at the quantile
  * 1 − 0.5/n of all candidates that have an entropy, and so on down. Without any such candidates the spread itself counts.
@@ -42,7 +48,7 @@ export function normalisedEntropy(logits: ArrayLike<number>, from = 0, count = l
 export function uncertaintyScores(
   candidates: readonly Candidate[],
   hasEntropy: readonly boolean[],
-  without: WithoutEntropy,
+  { withoutEntropy: without, taskFactor }: ScoreRule,
 ): UncertaintyScores {
   const sums = hasEntropy.map(() => 0);
   const counts = hasEntropy.map(() => 0);
@@ -54,7 +60,7 @@ export function uncertaintyScores(
   const taskMeans = sums.map((sum, task) => sum / Math.max(1, counts[task] as number));
   const largest = Math.max(...taskMeans);
   const scores = Float64Array.from(candidates, ({ task, uncertainty }) =>
-    hasEntropy[task] && largest > 0 ? (uncertainty * (taskMeans[task] as number)) / largest : 0,
+    hasEntropy[task] && largest > 0 ? uncertainty * (taskFactor ? (taskMeans[task] as number) / largest : 1) : 0,
   );
   const placesOf = (task: number) => candidates.flatMap((one, place) => (one.task === task ? [place] : []));
   const known = scores.filter((_, place) => hasEntropy[(candidates[place] as Candidate).task]).toSorted((a, b) => a - b);

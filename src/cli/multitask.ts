@@ -120,10 +120,16 @@ function checkFlags(options: z.output<typeof schema>): void {
   if (add && options.method !== schema.shape.method.parse(undefined))
     refuse('--method', 'it with --add', 'one of them: new tasks share the encoder as those of --model do');
   const { shape } = multiTaskSettings;
-  const given = (key: 'temperature' | 'candidates' | 'refresh' | 'scoring' | 'regressionScore') =>
+  const given = (key: 'temperature' | 'candidates' | 'refresh' | 'scoring' | 'taskFactor' | 'regressionScore') =>
     options[key] !== shape[key].parse(undefined);
   if (sampler !== 'temperature' && given('temperature')) refuse('--temperature', `it with the sampler ${sampler}`, '--sampler temperature');
-  const scored = { candidates: '--candidates', refresh: '--refresh', scoring: '--scoring', regressionScore: '--regression-score' } as const;
+  const scored = {
+    candidates: '--candidates',
+    refresh: '--refresh',
+    scoring: '--scoring',
+    taskFactor: '--no-task-factor',
+    regressionScore: '--regression-score',
+  } as const;
   for (const [key, flag] of Object.entries(scored))
     if (sampler !== 'uncertainty' && given(key as keyof typeof scored))
       refuse(flag, `it with the sampler ${sampler}`, '--sampler uncertainty');

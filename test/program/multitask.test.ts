@@ -292,6 +292,7 @@ describe('bad input', () => {
       expect(await refused([...plain, flag, '2'])).toMatch(
         `${flag}: found it with the sampler proportional; expected --sampler uncertainty`,
       );
+    expect(await refused([...plain, '--no-task-factor'])).toMatch('--no-task-factor: found it with the sampler proportional');
     expect(await refused([...plain, '--regression-score', 'published'])).toMatch('--regression-score: found it with');
     expect(await refused([...plain, '--add', '--method', 'joint'])).toMatch('--method: found it with --add');
     expect(await refused(['multitask', '--add', '--task', tasks[0] as string, '--json'])).toMatch('--add: found it without --model');

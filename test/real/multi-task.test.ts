@@ -77,7 +77,10 @@ describe.skipIf(!existsSync(ROOT))(`several tasks against the published code (sk
         const entropies = one.logits.map((logits, i) => (entropic[tasks[i] as number] ? normalisedEntropy(logits) : 0));
         close(entropies, one.normalised_entropy);
         const candidates = tasks.map((task, i) => ({ task, uncertainty: entropies[i] as number }));
-        const without = uncertaintyScores(candidates, entropic, { rule: 'published', lender: undefined });
+        const without = uncertaintyScores(candidates, entropic, {
+          withoutEntropy: { rule: 'published', lender: undefined },
+          taskFactor: true,
+        });
         close(without.scores, one.scores_before_lending);
         close(
           tasks.map((task) => without.taskMeans[task] as number),
@@ -85,7 +88,10 @@ describe.skipIf(!existsSync(ROOT))(`several tasks against the published code (sk
         );
         close([Math.max(...without.taskMeans)], [one.max_task_mean]);
         const lender = one.task_names.indexOf('mrpc');
-        const { scores } = uncertaintyScores(candidates, entropic, { rule: 'published', lender: lender < 0 ? undefined : lender });
+        const { scores } = uncertaintyScores(candidates, entropic, {
+          withoutEntropy: { rule: 'published', lender: lender < 0 ? undefined : lender },
+          taskFactor: true,
+        });
         close(scores, one.scores);
         const chosen = highest(scores, one.batch_size);
         expect([...chosen].sort((a, b) => a - b)).toEqual(one.chosen_sorted);

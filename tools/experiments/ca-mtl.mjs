@@ -88,6 +88,7 @@ const ABLATION = {
 const SAMPLERS = {
   proportional: { ...CA_MTL, settings: HALF_TUNED, cost: 1.3 },
   'candidates-1.25': { ...CA_MTL, settings: { ...HALF_TUNED, ...UNCERTAIN, candidates: 1.25 }, cost: 1.3 + 0.6 * FORWARD },
+  'no-task-factor': { ...CA_MTL, settings: { ...HALF_TUNED, ...UNCERTAIN, taskFactor: false } },
   'candidates-4': { ...CA_MTL, settings: { ...HALF_TUNED, ...UNCERTAIN, candidates: 4 }, cost: 1.3 + 2 * FORWARD },
   'full-rule': { ...CA_MTL, settings: { ...HALF_TUNED, ...FULL_RULE }, cost: 1.3 + GLUE.length * FORWARD },
 };

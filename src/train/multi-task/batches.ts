@@ -69,8 +69,11 @@ export function createTaskBatches(
       refresh: settings.refresh,
       seed: settings.seed,
       hasEntropy: model.heads.map(hasEntropy),
-      withoutEntropy:
-        settings.regressionScore === 'published' ? { rule: 'published', lender: lender < 0 ? undefined : lender } : { rule: 'quantile' },
+      rule: {
+        withoutEntropy:
+          settings.regressionScore === 'published' ? { rule: 'published', lender: lender < 0 ? undefined : lender } : { rule: 'quantile' },
+        taskFactor: settings.taskFactor,
+      },
       uncertaintyOf: (picks, pass) => meter.of(picks.map(unitOf), pass),
     },
     state as UncertaintyState | undefined,

@@ -24,6 +24,9 @@ export const multiTaskSettings = trainSettings.omit({ shuffle: true }).extend({
   scoring: z.enum(['int8', 'float32']).default('int8').meta({
     description: 'uncertainty sampling: how candidates are computed, with wide products of 8-bit integers or exactly',
   }),
+  taskFactor: z.boolean().default(true).meta({
+    description: 'uncertainty sampling: scores are entropies alone, not times the mean of their task (the paper’s formula, not its code)',
+  }),
   regressionScore: z.enum(['spread', 'published']).default('spread').meta({
     description: 'uncertainty sampling: numbers are scored by the spread of predictions with dropout, or take the scores of mrpc',
   }),
