@@ -1,5 +1,5 @@
 /**
- * MT-Uncertainty sampling (Pilault, El hattami & Pal 2021, section 2.3, as the published code has it): of candidates from
+ * MT-Uncertainty sampling (Pilault, El hattami & Pal 2021, section 2.3, as the published code or the paper's formula has it): of candidates from
  * all tasks, those train on which the model is least sure.
  */
 

@@ -41,7 +41,7 @@ describe('what a program must keep at once', () => {
   });
 });
 
-it('counts frozen weights once, and what trains with its moments and copies', () => {
+it('counts frozen weights once, and what trains with its moments and its gradient', () => {
   const weights = new Map([
     ['first', float32([4, 8], new Float32Array(32))],
     ['second', float32([8, 2], new Float32Array(16))],

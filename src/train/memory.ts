@@ -42,7 +42,7 @@ export function memoryNeed({ programs, weights, trained, largest }: TrainingProg
 
 /**
  * The most bytes of computed values that are needed later, over all moments of a run in the program's order. A value that is
- * only another view of one counts as that one; outputs lie in memory that the caller has.
+ * only another view of one counts as that one. Outputs do not count: gradients are part of what {@link MemoryNeed} calls training.
  */
 export function keptBytes(program: Program, feeds: Feeds): number {
   const { nodes, inputs } = partsOf(program);

@@ -8,7 +8,7 @@ const RUN_NUMBERS = 512 * 384;
 
 /** What a run costs beside its tokens, in tokens: 30 to 70 were measured for forward passes, about 60 for gradients of few weights. */
 const RUN_COST = 64;
-/** The same for adding up the gradients of a whole encoder, and for passing them to and fro. */
+/** The same for taking the gradients of a whole encoder out of a run and adding them up. */
 const GRADIENTS_COST = 200;
 
 /** How batches are cut: the most tokens computed at once, and what a run costs beside them, in tokens. */

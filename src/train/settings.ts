@@ -12,7 +12,9 @@ export const trainSettings = z.object({
     .int()
     .positive()
     .optional()
-    .meta({ description: 'rows computed at once; the rest of a batch is accumulated (default: by memory)' }),
+    .meta({
+      description: 'rows computed at once; the rest of a batch is accumulated (default: about 512 tokens, more where the encoder trains)',
+    }),
   schedule: z.enum(SCHEDULES).default('linear').meta({ description: 'how the learning rate moves after warm-up' }),
   warmup: z.number().min(0).default(0.06).meta({ description: 'warm-up: a share of all steps when below 1, else a number of steps' }),
   weightDecay: z.number().min(0).default(0.01).meta({ description: 'decoupled weight decay; never on biases and norms' }),

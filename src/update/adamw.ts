@@ -66,7 +66,7 @@ export function addGradients(sums: Gradients, more: Gradients): void {
   }
 }
 
-/** What float32 keeps only as a denormal, which takes processors a hundred times as long, and what no update can be told from 0 by. */
+/** Moments below it become 0: soon they would be denormals of float32, which processors compute with a hundred times as long. */
 const NOTHING = 1e-36;
 
 interface Rates extends Pick<AdamW, 'beta1' | 'beta2' | 'epsilon'> {

@@ -52,8 +52,8 @@ const FORWARD = 1 / 3;
 
 /**
  * How a method is told to the library, and its settings; `cost` is that of a training row against one with an adapter. All rates
- * are for 1,000 steps or fewer, so those of whole encoders are above the published ones. `single` trains each task by itself.
- * @typedef {{ text: string, settings: Record<string, unknown>, cost: number, single?: boolean, trainEncoder?: boolean }} Method
+ * are for 1,000 steps or fewer, so those of whole encoders are above the published ones. `single` trains each task by itself; `seeds` are fewer than those of the part.
+ * @typedef {{ text: string, settings: Record<string, unknown>, cost: number, single?: boolean, trainEncoder?: boolean, seeds?: number[] }} Method
  */
 const UNCERTAIN = { sampler: 'uncertainty', candidates: 2, scoring: 'int8', refresh: 8 };
 /** As published: as many candidates for each place as there are tasks, scored exactly before every step. */
@@ -87,9 +87,9 @@ const ABLATION = {
 /** @type {Record<string, Method>} */
 const SAMPLERS = {
   proportional: { ...CA_MTL, settings: HALF_TUNED, cost: 1.3 },
-  'candidates-1.25': { ...CA_MTL, settings: { ...HALF_TUNED, ...UNCERTAIN, candidates: 1.25 }, cost: 1.3 + 0.6 * FORWARD },
-  'no-task-factor': { ...CA_MTL, settings: { ...HALF_TUNED, ...UNCERTAIN, taskFactor: false } },
-  'candidates-4': { ...CA_MTL, settings: { ...HALF_TUNED, ...UNCERTAIN, candidates: 4 }, cost: 1.3 + 2 * FORWARD },
+  'candidates-1.25': { ...CA_MTL, settings: { ...HALF_TUNED, ...UNCERTAIN, candidates: 1.25 }, cost: 1.3 + 0.6 * FORWARD, seeds: [1] },
+  'no-task-factor': { ...CA_MTL, settings: { ...HALF_TUNED, ...UNCERTAIN, taskFactor: false }, seeds: [1] },
+  'candidates-4': { ...CA_MTL, settings: { ...HALF_TUNED, ...UNCERTAIN, candidates: 4 }, cost: 1.3 + 2 * FORWARD, seeds: [1] },
   'full-rule': { ...CA_MTL, settings: { ...HALF_TUNED, ...FULL_RULE }, cost: 1.3 + GLUE.length * FORWARD },
 };
 /** @type {Record<string, { tasks: string[], rows: Rows, methods: Record<string, Method>, seeds: number[] }>} */
@@ -106,7 +106,7 @@ const PARTS = {
 };
 /** `learningRate`: of a pilot, in place of the method's. @typedef {{ part: string, method: string, seed: number, task?: string, learningRate?: number }} Job */
 /** @typedef {{ task: string, metric: string, validation: number, test: number, majority?: number }} Score */
-/** @typedef {Job & { tasks: Score[], trained: number, times: number, steps: number, seconds: number, stepSeconds?: number, model: string, limit: number | null, used?: { distinct: number, rows: number }, sampling?: { shareOfTime: number, chosen: Record<string, number> } }} Run */
+/** @typedef {Job & { tasks: Score[], trained: number, times: number, steps: number, seconds: number, stepSeconds?: number, model: string, limit: number | null, used?: { distinct: number, rows: number }, sampling?: { shareOfTime: number, chosen: Record<string, number>, overTime?: { steps: number[], shares: Record<string, number[]> } } }} Run */
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const { values } = parseArgs({
@@ -131,7 +131,7 @@ const { values } = parseArgs({
 const sizes = new Map();
 const LIMIT = values.limit === undefined ? null : Number(values.limit);
 
-if (values.table) writePage();
+if (values.table) await writePage();
 else if (values.one !== undefined) await runOne(JSON.parse(values.one));
 else {
   printBudget();
@@ -182,7 +182,7 @@ function allJobs() {
   if (values.pilot !== undefined) return jobs;
   for (const [part, { tasks, methods, seeds }] of Object.entries(PARTS))
     for (const seed of seeds)
-      for (const [method, { single }] of Object.entries(methods))
+      for (const [method, { single }] of Object.entries(methods).filter(([, one]) => (one.seeds ?? seeds).includes(seed)))
         for (const task of single ? tasks : [undefined]) jobs.push({ part, method, seed, ...(task !== undefined && { task }) });
   return jobs.filter((job) => wanted.test(nameOf(job)));
 }
@@ -363,7 +363,7 @@ async function runOne(job) {
     model: String(values.model.split('/').at(-1)),
     limit: LIMIT,
     ...(!single && { used: usedRows(output, scored) }),
-    ...(result.sampling && { sampling: { shareOfTime: result.sampling.shareOfTime, chosen: result.sampling.chosen } }),
+    ...(result.sampling && { sampling: keptSampling(result.sampling) }),
   };
   const path = resultOf(job);
   mkdirSync(dirname(path), { recursive: true });
@@ -371,6 +371,11 @@ async function runOne(job) {
   renameSync(`${path}.part`, path);
   // Whole encoders take much room.
   if (readdirSync(output).includes('model.safetensors')) rmSync(output, { recursive: true });
+}
+
+/** Without single rows. @param {any} sampling @returns {NonNullable<Run['sampling']>} */
+function keptSampling({ shareOfTime, chosen, overTime: { steps, shares } }) {
+  return { shareOfTime, chosen, overTime: { steps, shares } };
 }
 
 /** The median over a run, which pauses and other programs do not move. @param {string} output @param {number} batchSize */
@@ -513,8 +518,15 @@ function samplers(runs) {
   const row = (/** @type {string} */ part, /** @type {string} */ name) => {
     const some = seeds.flatMap((seed) => runsOf(runs, part, name, seed));
     const of = (/** @type {(run: Run) => number | undefined} */ value) => some.map(value).filter((found) => found !== undefined);
+    const differences = seeds.flatMap((seed) => {
+      const [own, other] = [runsOf(runs, part, name, seed), runsOf(runs, 'sampler', 'full-rule', seed)].map((found) =>
+        meanOf(found, tasks),
+      );
+      return own === undefined || other === undefined ? [] : [own - other];
+    });
     const cells = [
       shown(of((run) => meanOf([run], tasks))),
+      name === 'full-rule' ? '' : shown(differences),
       shown(of((run) => minutesOf([run]))),
       shown(
         of(({ sampling }) => sampling && 100 * sampling.shareOfTime),
@@ -528,21 +540,49 @@ function samplers(runs) {
     return `| ${name} | ${cells.join(' | ')} |`;
   };
   return [
-    '| | mean | minutes of training | scoring, % of the time | different rows that trained, % |',
-    '| --- | --- | --- | --- | --- |',
+    '| | mean | less that of full-rule, same seed | minutes of training | scoring, % of the time | different rows that trained, % |',
+    '| --- | --- | --- | --- | --- | --- |',
     row('glue', 'ca-mtl'),
     ...Object.keys(methods).map((name) => row('sampler', name)),
   ];
 }
 
-/** @param {NonNullable<Run['sampling']>} sampling */
-function samplingLine({ shareOfTime, chosen }) {
-  const all = Object.values(chosen).reduce((a, b) => a + b, 0);
-  const shares = Object.entries(chosen).map(([task, count]) => `${task} ${((100 * count) / all).toFixed(0)} %`);
-  return `In the first run of ca-mtl scoring took ${(100 * shareOfTime).toFixed(0)} % of the time, and of the rows that trained were ${shares.join(', ')}.`;
+/** Validation means of the pilot: a row a method, a column a rate. */
+function pilot() {
+  const folder = join(values.out, 'pilot');
+  const runs = /** @type {Required<Run>[]} */ (
+    existsSync(folder) ? readdirSync(folder).map((file) => JSON.parse(readFileSync(join(folder, file), 'utf8'))) : []
+  );
+  const rates = [...new Set(runs.map(({ learningRate }) => learningRate))].sort((a, b) => a - b);
+  const methods = [...new Set(runs.map(({ method }) => method))];
+  const cell = (/** @type {string} */ method, /** @type {number} */ rate) => {
+    const found = runs.find((run) => run.method === method && run.learningRate === rate);
+    return found ? ((100 * found.tasks.reduce((sum, { validation }) => sum + validation, 0)) / found.tasks.length).toFixed(1) : '–';
+  };
+  return [
+    `| | ${rates.join(' | ')} |`,
+    `| --- |${' --- |'.repeat(rates.length)}`,
+    ...methods.map((method) => `| ${method} | ${rates.map((rate) => cell(method, rate)).join(' | ')} |`),
+  ];
 }
 
-function writePage() {
+const PICTURE = 'ca-mtl-sampling.svg';
+
+/** @param {{ steps: number[], shares: Record<string, number[]> }} overTime */
+async function drawSampling(overTime) {
+  const { heatMap, periodRows } = await import(resolve(values.dist, 'cli', 'heat-map.js'));
+  writeFileSync(join(dirname(values.page), PICTURE), heatMap(periodRows(overTime), 'Rows that trained, percent of each task, by steps'));
+}
+
+/** @param {Run} run */
+function samplingLine({ seed, sampling }) {
+  const { shareOfTime, chosen } = /** @type {NonNullable<Run['sampling']>} */ (sampling);
+  const all = Object.values(chosen).reduce((a, b) => a + b, 0);
+  const shares = Object.entries(chosen).map(([task, count]) => `${task} ${((100 * count) / all).toFixed(0)} %`);
+  return `In the run of ca-mtl with seed ${seed} scoring took ${(100 * shareOfTime).toFixed(0)} % of the time, and of the rows that trained were ${shares.join(', ')}.`;
+}
+
+async function writePage() {
   const runs = /** @type {Run[]} */ (
     readdirSync(values.out)
       .filter((file) => file.endsWith('.json'))
@@ -555,7 +595,8 @@ function writePage() {
     ([name, { text, settings, trainEncoder }]) =>
       `${name} is \`${text}${trainEncoder ? ' --train-encoder' : ''}\` with ${JSON.stringify(settings)}`,
   );
-  const [sampled] = runs.filter((run) => run.part === 'glue' && run.sampling);
+  const [sampled] = runs.filter((run) => run.part === 'glue' && run.sampling?.overTime);
+  if (sampled?.sampling?.overTime) await drawSampling(sampled.sampling.overTime);
   const lines = [
     '# CA-MTL beside other ways of learning many tasks',
     '',
@@ -569,7 +610,9 @@ function writePage() {
     '',
     ...comparison(runs, 'glue'),
     '',
-    ...(sampled?.sampling ? [samplingLine(sampled.sampling), ''] : []),
+    ...(sampled?.sampling
+      ? [samplingLine(sampled), '', `![share of each task in the rows that trained, over the run](${PICTURE})`, '']
+      : []),
     '## What each part is worth',
     '',
     'Seed 1, the tasks above; `ca-mtl` is the column above.',
@@ -585,7 +628,15 @@ function writePage() {
     '',
     `## ${WIDE.length} tasks`,
     '',
+    `At most ${cap('train', ROWS_OF_MANY)} training rows of each task, ${cap('validation', ROWS_OF_MANY)} to choose the weights to keep and ${cap('test', ROWS_OF_MANY)} to score; all else as above.`,
+    '',
     ...comparison(runs, 'wide'),
+    '',
+    '## Choosing learning rates',
+    '',
+    'Mean over the eight tasks of the validation metric, seed 1. Single-task fine-tuning and PALs train a whole encoder at the rate of joint, adapters at that of the [AdapterFusion experiment](adapterfusion.md).',
+    '',
+    ...pilot(),
     '',
   ];
   mkdirSync(dirname(values.page), { recursive: true });

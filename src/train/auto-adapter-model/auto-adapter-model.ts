@@ -235,7 +235,7 @@ export class AutoAdapterModel {
   /**
    * Trains an adapter with the head of its name, which is added for the task when absent; the encoder stays as it is.
    * Both are active afterwards.
-   * @throws task.*, train.non-finite, train.stopped
+   * @throws task.*, train.memory, train.non-finite, train.stopped
    */
   async trainAdapter(name: string, options: TrainAdapterOptions = {} as TrainAdapterOptions): Promise<AdapterTraining> {
     this.#shelf.adapters.get(name);

@@ -26,7 +26,7 @@ export interface SavedCaMtl extends MultiTaskModel {
   readonly features?: ReadonlyMap<string, Tensor>;
 }
 
-/** Says that a folder is ours: the method's configuration, and by task id each task's name and head. */
+/** Beside a model: what the rows of each task look like, a vector for each. */
 const FEATURES = 'task_features.safetensors';
 
 /**

@@ -61,7 +61,7 @@ const DROPOUT = 0.1;
 
 /**
  * Measures by one forward pass without gradients and without dropout; units of regression tasks go through the model
- * {@link DRAWS} times more, with dropout, 0.1 where the encoder has none.
+ * {@link DRAWS} times with dropout instead, 0.1 where the encoder has none.
  */
 export async function createMeter(
   engine: Engine,
