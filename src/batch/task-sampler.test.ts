@@ -27,6 +27,10 @@ describe('shares of tasks', () => {
     expect(shares('temperature')[0]).toBeCloseTo(1 / 11, 12);
   });
 
+  it('bear temperatures near 0', () => {
+    expect(taskShares([100, 200_000], { rule: 'temperature', temperature: 0.001, epochs: 1 }, 0)).toEqual([0, 1]);
+  });
+
   it('anneal from proportional to α = 0.2', () => {
     expect(shares('annealed', 0)).toEqual(shares('proportional'));
     expect(shares('annealed', 4)[0]).toBeCloseTo(1 / (1 + 100 ** 0.2), 12);
@@ -63,6 +67,17 @@ describe('a sampler over tasks', () => {
     expect(batches.flat()).toHaveLength(147);
     for (const picks of batches) expect(new Set(picks.map(({ task }) => task)).size).toBe(1);
     expect(new Set(batches.map((picks) => picks[0]?.task)).size).toBe(3);
+  });
+
+  it('one task in a batch, drawn by shares: an epoch has its number of batches, all of them full', () => {
+    const sampler = createTaskSampler(options('annealed', { oneTask: true }));
+    const batches = Array.from({ length: 4 * sampler.batchesPerEpoch }, () => sampler.next());
+    batches.forEach(({ picks, epoch }, i) => {
+      expect(epoch).toBe(Math.floor(i / sampler.batchesPerEpoch));
+      expect(picks).toHaveLength(8);
+      expect(new Set(picks.map(({ task }) => task)).size).toBe(1);
+    });
+    expect(sampler.next().epoch).toBe(4);
   });
 
   it.each(TASK_RULES)('%s: the same seed gives the same batches, also after a resume anywhere', (rule) => {
@@ -150,13 +165,22 @@ describe('a sampler by uncertainty', () => {
     expect(picks.map(({ task }) => task)).toEqual(new Array(8).fill(2));
     const rows = picks.map(({ row }) => row);
     expect(rows).toEqual([...rows].sort((a, b) => b - a));
-    expect(sampler.state()).toMatchObject({ step: 1, passes: 1, drawn: [8, 8, 8], chosen: [0, 0, 8] });
+    expect(sampler.state()).toMatchObject({ step: 1, passes: 1, drawn: [9, 7, 8], chosen: [0, 0, 8] });
   });
 
   it('a remainder of candidates falls to each task in its turn', async () => {
     const sampler = made({ candidates: 1.25 });
     for (let i = 0; i < 3; i++) await sampler.next();
     expect(sampler.state().drawn).toEqual([10, 10, 10]);
+  });
+
+  it('a task offers no more candidates in a step than it has rows', async () => {
+    const sampler = made({ candidates: 6 });
+    await sampler.next();
+    expect(sampler.state().drawn).toEqual([21, 7, 20]);
+    const few = made({ lengths: [Int32Array.of(5, 6), Int32Array.of(7)], hasEntropy: [true, true] });
+    const { picks } = await few.next();
+    expect(picks.map(({ task, row }) => `${task}/${row}`).sort()).toEqual(['0/0', '0/1', '1/0']);
   });
 
   it('deals the rows of steps that are scored together by length', async () => {

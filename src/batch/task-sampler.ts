@@ -45,7 +45,7 @@ export interface TaskSamplerState {
   readonly drawn: readonly number[];
 }
 
-/** An endless stream of batches over several tasks. An epoch has as many rows as all tasks together. */
+/** An endless stream of batches over several tasks. An epoch has as many rows as all tasks together, rounded up to whole batches where each is of one task. */
 export interface TaskSampler {
   readonly batchesPerEpoch: number;
   next(): TaskBatch;
@@ -60,7 +60,8 @@ export function taskShares(
 ): number[] {
   const annealed = 1 - 0.8 * (epochs > 1 ? Math.min(1, epoch / (epochs - 1)) : 0);
   const exponent = { proportional: 1, uniform: 0, annealed, temperature: 1 / temperature }[rule];
-  const weights = sizes.map((size) => size ** exponent);
+  const largest = Math.max(...sizes);
+  const weights = sizes.map((size) => (size / largest) ** exponent);
   const total = weights.reduce((a, b) => a + b, 0);
   return weights.map((weight) => weight / total);
 }
@@ -102,9 +103,15 @@ export function createTaskSampler(options: TaskSamplerOptions, state?: TaskSampl
     const tasks =
       options.rule === 'proportional'
         ? Int32Array.from(sizes.flatMap((size, task) => new Array<number>(size).fill(task)))
-        : drawTasks(taskShares(sizes, options, epoch), count, random);
+        : drawn(taskShares(sizes, options, epoch), random);
     const slots = Array.from(tasks, (task) => ({ task, row: streams.next(task) }));
     return { batches: bucketed(slots, random), drawn: streams.drawn() };
+  }
+
+  /** Where a batch has rows of one task, tasks of whole batches are drawn: an epoch has the same number of them whatever comes. */
+  function drawn(shares: readonly number[], random: Random): Int32Array {
+    if (!oneTask) return drawTasks(shares, count, random);
+    return Int32Array.from([...drawTasks(shares, batchesPerEpoch, random)].flatMap((task) => new Array<number>(batchSize).fill(task)));
   }
 
   function bucketed(slots: readonly TaskPick[], random: Random): (readonly TaskPick[])[] {

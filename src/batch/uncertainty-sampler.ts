@@ -95,10 +95,19 @@ export function createUncertaintySampler(options: UncertaintySamplerOptions, sta
     return buckets.map((bucket) => Array.from(bucket, (place) => picks[place] as TaskPick));
   }
 
-  /** The tasks take turns, beginning where the step before left off, so that a remainder falls to each in its turn. */
+  /**
+   * The tasks take turns, beginning where the step before left off, so that a remainder falls to each in its turn. No row is a
+   * candidate twice: a task that has offered all its rows is passed over.
+   */
   function candidatesOf(which: number): TaskPick[] {
     const counts = sizes.map(() => 0);
-    for (let i = 0; i < perStep; i++) (counts[(which * perStep + i) % sizes.length] as number)++;
+    const room = sizes.reduce((a, b) => a + b, 0);
+    for (let [i, given] = [which * perStep, 0]; given < Math.min(perStep, room); i++) {
+      const task = i % sizes.length;
+      if ((counts[task] as number) === (sizes[task] as number)) continue;
+      (counts[task] as number)++;
+      given++;
+    }
     return counts.flatMap((count, task) => Array.from({ length: count }, () => ({ task, row: streams.next(task) })));
   }
 }

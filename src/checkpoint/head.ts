@@ -78,12 +78,13 @@ export function modelFields(model: ModelFacts, name: string): Record<string, unk
   };
 }
 
-function trainingFields({ maxLength, textPairs }: HeadTraining = {}): Record<string, unknown> {
+/** The keys under which it is written. */
+export function trainingFields({ maxLength, textPairs }: HeadTraining = {}): Record<string, unknown> {
   return { ...(maxLength !== undefined && { max_length: maxLength }), ...(textPairs && { text_pairs: true }) };
 }
 
-/** @throws adapter.format */
-function readTraining(raw: Readonly<Record<string, Json>>, path: string): HeadTraining {
+/** What {@link trainingFields} wrote. @throws adapter.format */
+export function readTraining(raw: Readonly<Record<string, Json>>, path: string): HeadTraining {
   const { max_length: maxLength, text_pairs: textPairs } = raw;
   const wrong = (key: string, expected: string) =>
     fail({

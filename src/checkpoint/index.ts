@@ -12,7 +12,16 @@ export {
   saveFusion,
 } from './fusion.ts';
 export { configHash } from './hash.ts';
-export { HEAD_CONFIG, type HeadPackage, type HeadTraining, type LoadedHead, loadHead, saveHead } from './head.ts';
+export {
+  HEAD_CONFIG,
+  type HeadPackage,
+  type HeadTraining,
+  type LoadedHead,
+  loadHead,
+  readTraining,
+  saveHead,
+  trainingFields,
+} from './head.ts';
 export type { AdapterPackage, LoadedAdapter, LoadingOptions, SavingOptions } from './package.ts';
 export { loadSetup, type SavedSetup, SETUP_CONFIG, saveSetup } from './setup.ts';
 export type { WeightFormat } from './weights.ts';

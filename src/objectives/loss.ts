@@ -21,7 +21,8 @@ export type Target = (name: string, dtype: 'float32' | 'int32', shape: readonly 
 
 /**
  * Losses as in `adapters`, each a weighted sum: the caller feeds one weight per unit (row, token, position) that holds
- * 1/count over the whole batch, or 0 where a unit is ignored. So micro-batches add up to the loss of the whole batch.
+ * 1/count over the whole batch, or 0 where a unit is ignored. So micro-batches add up to the loss of the whole batch, but for question
+ * answering, whose softmax goes over padding too, as in `adapters`: there the width of a run counts.
  *
  * Inputs by head: `labels` and `lossWeights`, [n] each: rows (classification, choice) or tokens (tagging);
  * regression: float32 labels; multilabel: labels [B, C] float32 of 0 and 1; question answering: `startPositions`,

@@ -98,7 +98,10 @@ class RowReader {
   number(field: Field): number {
     const value = this.get(field, 'a number');
     const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : typeof value === 'bigint' ? Number(value) : value;
-    return typeof number === 'number' && Number.isFinite(number) ? number : this.wrong(this.column(field), value, 'a finite number');
+    // What is computed with is float32.
+    return typeof number === 'number' && Number.isFinite(Math.fround(number))
+      ? number
+      : this.wrong(this.column(field), value, 'a finite number, of a size below 3.4e38');
   }
 
   words(field: 'tokens' | 'tags'): string[] {

@@ -198,7 +198,8 @@ export function encoderFeeds(
   };
 }
 
-function checkChoices(units: readonly Unit[], { name, config: { num_choices: choices = 1 } }: Head): void {
+/** Rows of a choice task have as many choices as its head. @throws task.row */
+export function checkChoices(units: readonly Unit[], { name, config: { num_choices: choices = 1 } }: Head): void {
   const wrong = units.find((unit) => unit.encodings.length !== choices);
   if (wrong)
     fail({

@@ -7,14 +7,9 @@ export const trainSettings = z.object({
   epochs: z.number().positive().default(10).meta({ description: 'passes over the training rows' }),
   maxSteps: z.number().int().positive().optional().meta({ description: 'stop after this many steps, whatever --epochs says' }),
   batchSize: z.number().int().positive().default(16).meta({ description: 'rows per step' }),
-  microBatch: z
-    .number()
-    .int()
-    .positive()
-    .optional()
-    .meta({
-      description: 'rows computed at once; the rest of a batch is accumulated (default: about 512 tokens, more where the encoder trains)',
-    }),
+  microBatch: z.number().int().positive().optional().meta({
+    description: 'rows computed at once; the rest of a batch is accumulated (default: about 512 tokens, more where the encoder trains)',
+  }),
   schedule: z.enum(SCHEDULES).default('linear').meta({ description: 'how the learning rate moves after warm-up' }),
   warmup: z.number().min(0).default(0.06).meta({ description: 'warm-up: a share of all steps when below 1, else a number of steps' }),
   weightDecay: z.number().min(0).default(0.01).meta({ description: 'decoupled weight decay; never on biases and norms' }),

@@ -233,6 +233,9 @@ describe('a task that comes later', () => {
     expect((await answersOf(['--model', output], asked)).every(({ prediction }) => ['no', 'yes'].includes(prediction as string))).toBe(
       true,
     );
+    const card = readFileSync(join(output, 'README.md'), 'utf8');
+    expect(card).toContain(`# ${KINDS.map((kind) => `tiny-${kind}`).join(', ')}, tiny-pair`);
+    expect(card).toContain('which answers these as before; their scores stand in its own card.\nOne model for 6 tasks');
     const again = await runCli([...add.map((arg) => (arg === before ? output : arg === output ? join(folder, 'twice') : arg))]);
     expect(again.stderr).toMatch("'tiny-pair', which the model has learnt");
   });
@@ -350,7 +353,7 @@ describe('bad input', () => {
     expect(await refused(command(output, 'joint', [empty, second]))).toMatch('empty/train.jsonl: found no rows; expected at least one.');
     const one = await edited('one-class', (lines) => lines.filter((line) => line.includes('"sea"')));
     expect(await refused(command(output, 'joint', [one, second]))).toMatch(
-      /^the training rows of tiny-classification: found \d+ rows, all of the class sea; expected two classes or more\./,
+      /^the training rows of tiny-classification: found \d+ rows, all with the answer sea; expected two different answers or more\./,
     );
     expect(await refused(command(output, 'joint', [first]))).toMatch('--task: found one task; expected two or more.');
     expect(await refused(command(output, 'joint', [first, first]))).toMatch("found two tasks named 'tiny-classification'");

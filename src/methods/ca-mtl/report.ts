@@ -33,10 +33,19 @@ export const CA_MTL_PARTS = [
 ] as const;
 export type CaMtlPart = (typeof CA_MTL_PARTS)[number];
 
-/** Counts a model of one encoder, CA-MTL and the heads' parameters. */
-export function caMtlReport({ plan, added, freezes }: CaMtlAttachment, heads: readonly ParameterSpec[]): CaMtlReport {
+/** Where a checkpoint is at hand: the tensors that it has, and whether one trains, which a pooler that no head reads does not. */
+export interface CountedModel {
+  readonly weights: ReadonlyMap<string, { readonly shape: readonly number[] }>;
+  readonly trains: (name: string) => boolean;
+}
+
+/** Counts a model of one encoder, CA-MTL and the heads' parameters; without `model`, that of a complete encoder with a pooler. */
+export function caMtlReport({ plan, added, freezes }: CaMtlAttachment, heads: readonly ParameterSpec[], model?: CountedModel): CaMtlReport {
   const { config, context } = plan;
-  const weights = [...encoderShapes(context.family, context.encoder)].map(([name, shape]) => ({ name, shape }));
+  const weights = model
+    ? [...model.weights].map(([name, { shape }]) => ({ name, shape }))
+    : [...encoderShapes(context.family, context.encoder)].map(([name, shape]) => ({ name, shape }));
+  const trains = model?.trains ?? ((name: string) => !freezes(name));
   const names = caMtlNames(context, config.variant);
   const partOf = (name: string): CaMtlPart => {
     if (name.startsWith(`${names.tasks}.`)) return 'taskEmbeddings';
@@ -49,7 +58,7 @@ export function caMtlReport({ plan, added, freezes }: CaMtlAttachment, heads: re
   };
   const counted = CA_MTL_PARTS.map((part) => {
     const tensors = part === 'encoder' ? weights : part === 'heads' ? heads : added.filter(({ name }) => partOf(name) === part);
-    return [part, count(tensors, freezes)] as const;
+    return [part, count(tensors, trains)] as const;
   });
   const parts = Object.fromEntries(counted) as Record<CaMtlPart, Count>;
   const sum = (which: keyof Count) => counted.reduce((total, [, one]) => total + one[which], 0);
@@ -63,10 +72,7 @@ export function caMtlReport({ plan, added, freezes }: CaMtlAttachment, heads: re
   };
 }
 
-function count(
-  tensors: readonly { readonly name: string; readonly shape: readonly number[] }[],
-  freezes: (name: string) => boolean,
-): Count {
+function count(tensors: readonly { readonly name: string; readonly shape: readonly number[] }[], trains: (name: string) => boolean): Count {
   const sum = (some: typeof tensors) => some.reduce((total, { shape }) => total + elementCount(shape), 0);
-  return { all: sum(tensors), trained: sum(tensors.filter(({ name }) => !freezes(name))) };
+  return { all: sum(tensors), trained: sum(tensors.filter(({ name }) => trains(name))) };
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../../../test/cli.ts';
@@ -108,4 +108,30 @@ it('folders of different runs, whose shared parts differ, are refused', async ()
   await expect(loadMultiTask(files, output, { model: encoder })).rejects.toThrow(
     `${place}: ${name}: found other numbers than in tiny-classification; expected the same, since the tasks share it.`,
   );
+});
+
+it('a folder whose module is made otherwise is refused, one under another name is taken', async () => {
+  const output = join(folder, 'lora');
+  const settings = multiTaskSettings.parse({ maxSteps: 2, batchSize: 6, learningRate: 0.02, maxLength: 24 });
+  await runMultiTask({ files, engine, model, tasks, method: multiTaskMethod('lora[init_weights="bert"]'), settings, output });
+  const answers = async (task: string) => {
+    const rows = mixedRows().filter((row) => row.task === 'tiny-tagging');
+    return answerTasks(
+      await loadMultiTask(files, output, { model }),
+      rows.map((row) => ({ ...row, task })),
+      { files, engine },
+    );
+  };
+  const before = await answers('tiny-tagging');
+  const list = join(output, 'multitask_config.json');
+  renameSync(join(output, 'tiny-tagging'), join(output, 'words'));
+  writeFileSync(list, readFileSync(list, 'utf8').replace('tiny-tagging', 'words'));
+  expect(await answers('words')).toEqual(before);
+  const path = join(output, 'words', 'adapter_config.json');
+  writeFileSync(path, readFileSync(path, 'utf8').replace(/"alpha": \d+/, '"alpha": 3'));
+  await expect(loadMultiTask(files, output, { model })).rejects.toThrow(
+    /words: key 'alpha': found 3; expected \d+, as in tiny-classification: the tasks of one model have the same modules\./,
+  );
+  writeFileSync(list, readFileSync(list, 'utf8').replace('words', 'tiny-classification'));
+  await expect(loadMultiTask(files, output, { model })).rejects.toThrow("found two tasks named 'tiny-classification'");
 });

@@ -1,5 +1,6 @@
 import { fail, MultigraftError, nearest } from '../../base/errors.ts';
 import type { Files } from '../../base/files.ts';
+import { asName } from '../../checkpoint/index.ts';
 import type { Engine } from '../../session/session.ts';
 import type { Field, Place, PredictionRow } from '../../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../../text/index.ts';
@@ -47,7 +48,7 @@ export async function answerTasks(
     const tokens = limits[task] as number;
     const answering = { task: asked, head, adapter: undefined, vocabulary: encoder.config.vocabulary, tokens };
     const [one] = answerableRows([given], answering, () => place(i)) as [PredictionRow];
-    const prepared = prepare([one], { task: asked, tokenizer, maxLength: tokens });
+    const prepared = inPlace(place(i), () => prepare([one], { task: asked, tokenizer, maxLength: tokens }));
     cut += prepared.truncated;
     if (training[task]?.textPairs && isUnpaired(one)) unpaired++;
     checked.push(one);
@@ -65,11 +66,21 @@ export async function answerTasks(
   }
 }
 
+/** What goes wrong with a row by itself is told with the row's own place. */
+function inPlace<T>({ file, line }: Place, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof MultigraftError)) throw error;
+    return fail({ ...error.problem, subject: error.problem.subject.replace(/^row 1\b/, `${file}:${line}`) });
+  }
+}
+
 /** @throws task.row */
 function taskNamed(given: unknown, { heads }: SavedMultiTask, { file, line }: Place): number {
   const names = heads.map(({ name }) => name);
   if (given === undefined && names.length === 1) return 0;
-  const task = names.indexOf(given as string);
+  const task = names.findIndex((name) => name === given || (typeof given === 'string' && name === asName(given)));
   if (task >= 0) return task;
   const near = typeof given === 'string' ? nearest(given, names) : undefined;
   return fail({

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { fail, invariant } from '../../base/errors.ts';
 import {
   createTaskSampler,
   createUncertaintySampler,
@@ -43,16 +44,15 @@ export function createTaskBatches(
   const unitOf = ({ task, row }: TaskPick) => (units[task] as readonly TaskUnit[])[row] as TaskUnit;
   const given = ({ picks, epoch }: { readonly picks: readonly TaskPick[]; readonly epoch: number }) => ({
     batch: picks.map(unitOf),
-    rows: units.map((_, task) => picks.flatMap((one) => (one.task === task ? [unitOf(one).row] : []))),
+    // A row may have several windows.
+    rows: units.map((_, task) => [...new Set(picks.flatMap((one) => (one.task === task ? [unitOf(one).row] : [])))]),
     epoch,
   });
-  if (settings.sampler !== 'uncertainty' || !meter) {
-    const { batchSize, temperature, epochs, seed, sampler: rule } = settings;
+  const { sampler: rule } = settings;
+  if (rule !== 'uncertainty') {
+    const { batchSize, temperature, epochs, seed } = settings;
     const options = { lengths, batchSize, temperature, epochs, seed, oneTask: model.attachment.oneTaskRuns === true };
-    const sampler = createTaskSampler(
-      { ...options, rule: rule === 'uncertainty' ? 'proportional' : rule },
-      state as TaskSamplerState | undefined,
-    );
+    const sampler = createTaskSampler({ ...options, rule }, state as TaskSamplerState | undefined);
     return {
       batchesPerEpoch: sampler.batchesPerEpoch,
       next: async () => given(sampler.next()),
@@ -60,6 +60,15 @@ export function createTaskBatches(
       scoring: () => undefined,
     };
   }
+  invariant(meter, 'uncertainty sampling without a meter');
+  if (settings.regressionScore === 'published' && !model.heads.some(hasEntropy))
+    fail({
+      code: 'usage.value',
+      subject: '--regression-score',
+      found: "'published', where all tasks have numbers",
+      expected: "'spread'",
+      next: 'As published, numbers take the scores of mrpc; without any classes all scores are 0.',
+    });
   const lender = model.heads.findIndex(({ name }) => name === LENDER);
   const sampler = createUncertaintySampler(
     {

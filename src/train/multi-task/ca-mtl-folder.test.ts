@@ -11,6 +11,7 @@ import { nodeEngine } from '../../session/node.ts';
 import type { FileWeight } from '../../session/session.ts';
 import { weightsOf } from '../model.ts';
 import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
+import { isMultiTask, loadMultiTask } from './folder.ts';
 import { drawMultiTask, multiTaskStart } from './model.ts';
 
 const HEADS: readonly Head[] = [
@@ -28,7 +29,7 @@ async function trained(family: string): Promise<SavedCaMtl> {
     const values = Array.from(data as Float32Array, (x, i) => x + 0.1 * Math.sin(i));
     return [name, float32(shape, values)] as const;
   });
-  return { encoder, attachment, heads: HEADS, tensors: new Map(moved) };
+  return { encoder, attachment, heads: HEADS, tensors: new Map(moved), training: [{ maxLength: 6, textPairs: true }, {}] };
 }
 
 async function logits(model: SavedCaMtl): Promise<number[][]> {
@@ -61,7 +62,8 @@ describe('a CA-MTL folder', () => {
     const back = await loadCaMtl(files, 'out');
     expect(back.attachment.plan).toEqual(model.attachment.plan);
     expect(back.heads).toEqual(HEADS);
-    expect(back.encoder.notes).toEqual([]);
+    expect([...back.encoder.notes, ...back.notes]).toEqual([]);
+    expect(back.training).toEqual(model.training);
     const values = new Map([...back.tensors, ...(await inMemory(back.encoder.weights))]);
     expect(model.tensors.size).toBeGreaterThan(40);
     for (const [name, tensor] of model.tensors) expect(values.get(name), name).toEqual(tensor);
@@ -98,6 +100,19 @@ describe('a CA-MTL folder', () => {
     await expect(damaged(edit({ max_length: 'long' }))).rejects.toThrow(`ca_mtl_config.json: key 'max_length': found "long";`);
     await expect(damaged(edit({ max_length: 9 }))).rejects.toThrow('random_weight_matrix: found [8,2]; expected [9,3].');
     await expect(damaged(edit({ variant: 'large' }))).rejects.toThrow('found no bert.encoder.adapter_layer.0.emb_transf.');
+    const config = HEADS[0]?.config;
+    const two = (first: string, second: string) =>
+      edit({
+        tasks: [
+          { name: first, head: config },
+          { name: second, head: config },
+        ],
+      });
+    await expect(damaged(two('a', 'a'))).rejects.toThrow("ca_mtl_config.json: found two tasks named 'a'");
+    await expect(damaged(two('a', '../b'))).rejects.toThrow('the name of a task: found "../b"');
+    await expect(damaged(edit({ tasks: [{ name: 'a', head: config, max_length: 2 }] }))).rejects.toThrow(
+      "task 'a': field 'max_length': found 2",
+    );
     const lose = async (files: Files) => {
       const { tensors } = await readSafetensors(files, 'out/model.safetensors');
       await files.write('out/model.safetensors', writeSafetensors([...tensors].filter(([name]) => name !== 'heads.second.1.bias')));
@@ -105,7 +120,55 @@ describe('a CA-MTL folder', () => {
     await expect(damaged(lose)).rejects.toThrow('model.safetensors: found no heads.second.1.bias');
   });
 
+  it('with numbers that are not finite says so', async () => {
+    const files = memoryFiles();
+    await saveCaMtl(files, 'out', await trained('bert'));
+    const { tensors } = await readSafetensors(files, 'out/model.safetensors');
+    for (const name of ['heads.first.1.bias', 'bert.encoder.layer.2.output.LayerNorm.bias'])
+      (tensors.get(name) as Tensor).data[1] = Number.NaN;
+    await files.write('out/model.safetensors', writeSafetensors([...tensors]));
+    const { notes } = await loadMultiTask(files, 'out');
+    expect(notes).toEqual([
+      'bert.encoder.layer.2.output.LayerNorm.bias holds 1 numbers that are not finite.',
+      'heads.first.1.bias holds 1 numbers that are not finite.',
+    ]);
+  });
+
+  it('of the published code needs no names of tasks', async () => {
+    const files = memoryFiles();
+    const config = caMtlConfig('ca_mtl_base', { max_length: 8, start: 'published' });
+    const { encoder } = await trained('bert');
+    const attachment = attachCaMtl(config, { encoder: encoder.config, family: encoder.family, tasks: 2 });
+    const heads = HEADS.map((head) => ({
+      ...head,
+      config: { ...head.config, head_type: 'classification', num_labels: 2, layers: 1 } as Head['config'],
+    }));
+    const tensors = await multiTaskStart({ encoder, attachment, heads }, 1);
+    await saveCaMtl(files, 'out', { encoder, attachment, heads, tensors, training: [] });
+    await files.remove('out/ca_mtl_config.json');
+    const { tensors: written } = await readSafetensors(files, 'out/model.safetensors');
+    const names = heads.map(({ name }) => name);
+    const published = [...written].map(([name, tensor]) => {
+      const [, head = '', kind = ''] = /^heads\.(\w+)\.1\.(\w+)$/.exec(name) ?? [];
+      return [head === '' ? name : `decoders.${names.indexOf(head)}.model.${kind}`, tensor] as const;
+    });
+    await files.write('out/model.safetensors', writeSafetensors(published));
+    expect(await isMultiTask(files, 'out')).toBe(true);
+    const back = await loadMultiTask(files, 'out');
+    expect(back.heads.map(({ name }) => name)).toEqual(['task0', 'task1']);
+    expect(back.training).toEqual([{ maxLength: 8 }, { maxLength: 8 }]);
+    const fields = JSON.parse(new TextDecoder().decode(await files.read('out/config.json')));
+    for (const [tasks, message] of [
+      [['a', 'a'], "config.json: ca_mtl: found two tasks named 'a'"],
+      [['a'], 'config.json: ca_mtl: found 1 tasks; expected 2, one for each decoder'],
+    ] as const) {
+      await files.write('out/config.json', JSON.stringify({ ...fields, ca_mtl: { tasks: tasks.map((name) => ({ name })) } }));
+      await expect(loadMultiTask(files, 'out')).rejects.toThrow(message);
+    }
+  });
+
   it('is not a plain encoder', async () => {
+    expect(await isMultiTask(nodeFiles, 'test/golden/encoders/bert')).toBe(false);
     await expect(loadCaMtl(nodeFiles, 'test/golden/encoders/bert')).rejects.toThrow('found no decoders.0.model.weight');
   });
 });

@@ -1,9 +1,10 @@
 import { fail } from '../../base/errors.ts';
 import { type Files, joinPath } from '../../base/files.ts';
 import { asFloat32, type Tensor } from '../../base/tensor.ts';
+import { type HeadTraining, readTraining, trainingFields } from '../../checkpoint/index.ts';
 import { type Encoder, loadEncoder, readWeightIndex } from '../../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../../formats/json.ts';
-import { readSafetensors, readTensor, type TensorIndex, writeSafetensors } from '../../formats/safetensors.ts';
+import { countNonFinite, readSafetensors, readTensor, type TensorIndex, writeSafetensors } from '../../formats/safetensors.ts';
 import {
   attachCaMtl,
   type CaMtlAttachment,
@@ -16,6 +17,7 @@ import {
 import { checkHeadConfig, type Head, headParameters } from '../../objectives/index.ts';
 import { CA_MTL_CONFIG } from '../folders.ts';
 import type { MultiTaskModel } from './model.ts';
+import { checkTaskNames } from './task-names.ts';
 
 /** A CA-MTL model as it lies in a folder: encoder, attachment, a head for each task, and the tensors of the last two. */
 export interface SavedCaMtl extends MultiTaskModel {
@@ -24,6 +26,13 @@ export interface SavedCaMtl extends MultiTaskModel {
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** What the rows of each task look like to the encoder, by the task's name, where that is known: see {@link taskFeatures}. */
   readonly features?: ReadonlyMap<string, Tensor>;
+  /** How each task was trained, as far as that is known. */
+  readonly training: readonly HeadTraining[];
+}
+
+export interface LoadedCaMtl extends SavedCaMtl {
+  /** What a user should know. */
+  readonly notes: readonly string[];
 }
 
 /** Beside a model: what the rows of each task look like, a vector for each. */
@@ -35,7 +44,7 @@ const FEATURES = 'task_features.safetensors';
  * caller's to copy.
  */
 export async function saveCaMtl(files: Files, folder: string, model: SavedCaMtl): Promise<void> {
-  const { encoder, attachment, heads, tensors, features } = model;
+  const { encoder, attachment, heads, tensors, features, training } = model;
   const all: [string, Tensor][] = [];
   for (const [name, weight] of encoder.weights) all.push([name, tensors.get(name) ?? (await weight.read())]);
   for (const { name } of addedOf(model)) all.push([name, tensors.get(name) ?? missing(name, 'the model to save')]);
@@ -43,7 +52,7 @@ export async function saveCaMtl(files: Files, folder: string, model: SavedCaMtl)
   const { torch_dtype: _old, dtype: _new, ca_mtl: _published, ...fields } = encoder.fields;
   await files.write(joinPath(folder, 'config.json'), json(fields));
   if (features) await files.write(joinPath(folder, FEATURES), writeSafetensors([...features], { format: 'pt' }));
-  const tasks = heads.map(({ name, config }) => ({ name, head: config }));
+  const tasks = heads.map(({ name, config }, task) => ({ name, head: config, ...trainingFields(training[task]) }));
   await files.write(joinPath(folder, CA_MTL_CONFIG), json({ ...attachment.plan.config, tasks }));
 }
 
@@ -52,14 +61,16 @@ export async function saveCaMtl(files: Files, folder: string, model: SavedCaMtl)
  * same tensors in another format).
  * @throws encoder.weights for a file that is no CA-MTL model; method.config, head.config, encoder.config, file.*
  */
-export async function loadCaMtl(files: Files, folder: string): Promise<SavedCaMtl> {
+export async function loadCaMtl(files: Files, folder: string): Promise<LoadedCaMtl> {
   const index = await readWeightIndex(files, folder);
   const rename = (key: string) => (isCaMtlName(key) || /^(heads|decoders)\./.test(key) ? undefined : fromPublishedName(key, String));
-  const encoder = await loadEncoder(files, folder, { rename });
+  const encoder = await loadEncoder(files, folder, { rename, checkFinite: true });
   const path = joinPath(folder, CA_MTL_CONFIG);
-  const { config, heads } = (await files.kind(path)) === 'file' ? ours(await readJson(files, path), path) : published(index, encoder);
+  const { config, heads, training } =
+    (await files.kind(path)) === 'file' ? ours(await readJson(files, path), path) : published(index, encoder);
   const attachment = attachCaMtl(config, { encoder: encoder.config, family: encoder.family, tasks: heads.length });
   const model = { encoder, attachment, heads };
+  const notes: string[] = [];
   const renamed = new Map(
     [...index.tensors].map(([key, entry]) => [fromPublishedName(key, (task) => `heads.${heads[task]?.name}.1`), entry]),
   );
@@ -75,10 +86,13 @@ export async function loadCaMtl(files: Files, folder: string): Promise<SavedCaMt
         expected: `[${shape}]`,
         next: `${CA_MTL_CONFIG} belongs to another model.`,
       });
-    tensors.set(name, { dtype: 'float32', shape, data: asFloat32(await readTensor(files, entry), subject) });
+    const tensor = { dtype: 'float32', shape, data: asFloat32(await readTensor(files, entry), subject) } as const;
+    const wrong = countNonFinite(tensor);
+    if (wrong > 0) notes.push(`${name} holds ${wrong} numbers that are not finite.`);
+    tensors.set(name, tensor);
   }
   const features = await featuresIn(files, joinPath(folder, FEATURES), model);
-  return { ...model, tensors, ...(features && { features }) };
+  return { ...model, tensors, training, notes, ...(features && { features }) };
 }
 
 async function featuresIn(
@@ -117,6 +131,7 @@ function json(value: unknown): string {
 interface Described {
   readonly config: CaMtlConfig;
   readonly heads: readonly Head[];
+  readonly training: readonly HeadTraining[];
 }
 
 function ours(raw: Json, path: string): Described {
@@ -124,7 +139,7 @@ function ours(raw: Json, path: string): Described {
   const { tasks, ...config } = raw;
   if (!Array.isArray(tasks))
     return fail({ code: 'method.config', subject: path, found: 'no list of tasks', expected: "a list under 'tasks'" });
-  const heads = tasks.map((task, i): Head => {
+  const read = tasks.map((task, i) => {
     if (!isJsonObject(task) || typeof task.name !== 'string')
       return fail({
         code: 'head.config',
@@ -132,9 +147,15 @@ function ours(raw: Json, path: string): Described {
         found: JSON.stringify(task),
         expected: "an object with 'name' and 'head'",
       });
-    return { name: task.name, config: checkHeadConfig(task.head, `${path}: task '${task.name}'`) };
+    const subject = `${path}: task '${task.name}'`;
+    return { head: { name: task.name, config: checkHeadConfig(task.head, subject) }, training: readTraining(task, subject) };
   });
-  return { config: checkCaMtlConfig(config, path), heads };
+  const heads = read.map(({ head }) => head);
+  checkTaskNames(
+    heads.map(({ name }) => name),
+    path,
+  );
+  return { config: checkCaMtlConfig(config, path), heads, training: read.map((one) => one.training) };
 }
 
 /**
@@ -148,15 +169,27 @@ function published(index: TensorIndex, { fields }: Encoder): Described {
   if (decoders.size === 0) return missing('decoders.0.model.weight', index.path);
   if (length === undefined) return missing('random_weight_matrix', index.path);
   const names = Array.isArray(block.tasks) ? block.tasks.map((task) => (isJsonObject(task) ? task.name : undefined)) : [];
+  if (names.length > 0 && names.length !== decoders.size)
+    fail({
+      code: 'method.config',
+      subject: 'config.json: ca_mtl',
+      found: `${names.length} tasks`,
+      expected: `${decoders.size}, one for each decoder`,
+    });
   const heads = Array.from({ length: decoders.size }, (_, task): Head => {
     const name = names[task] ?? `task${task}`;
     // One linear on the pooled vector; one output is a number, more are classes.
     const head = { head_type: 'classification', num_labels: decoders.get(task)?.[0], use_pooler: true };
     return { name: String(name), config: checkHeadConfig(head, `${index.path}: decoder ${task}`) };
   });
+  checkTaskNames(
+    heads.map(({ name }) => name),
+    'config.json: ca_mtl',
+  );
   const ladder = [...index.tensors.keys()].some((key) => key.includes('.adapter_layer.'));
   const freeze = typeof block.freeze_encoder_layers === 'string' ? block.freeze_encoder_layers : 0;
-  return { config: caMtlConfig(ladder ? 'ca_mtl_large' : 'ca_mtl_base', { start: 'published', max_length: length, freeze }), heads };
+  const config = caMtlConfig(ladder ? 'ca_mtl_large' : 'ca_mtl_base', { start: 'published', max_length: length, freeze });
+  return { config, heads, training: heads.map(() => ({})) };
 }
 
 /** Shapes of the tensors whose names fit, by the number in the name. */

@@ -38,6 +38,8 @@ export interface MultiTaskSummary {
   readonly size: number;
   /** Of CA-MTL: what each kind of module has, and how it compares with fine-tuning an encoder for each task. */
   readonly report?: CaMtlReport;
+  /** The tasks that the model had before, whose answers stay the same. */
+  readonly addedTo?: readonly string[];
   readonly steps: number;
   /** By the mean over tasks. */
   readonly best: Best | undefined;
@@ -59,7 +61,7 @@ export interface MultiTaskSummary {
 
 /** The README.md of a model of several tasks. */
 export function multiTaskCard(
-  { parameters, encoderParameters, size, report, steps, seconds, tasks, best }: MultiTaskSummary,
+  { parameters, encoderParameters, size, report, addedTo = [], steps, seconds, tasks, best }: MultiTaskSummary,
   given: readonly Task[],
   encoder: Encoder,
   method: MultiTaskMethod,
@@ -71,23 +73,28 @@ export function multiTaskCard(
       `| ${name} | ${kind} | ${metric} | ${score(metrics.validation?.[metric])} | ${score(metrics.test?.[metric])} | ${score(majority)} |`,
   );
   const licences = given.map(({ name, card }) => `${name}: ${String(card.licence ?? card.license ?? 'not stated')}`);
+  const all = addedTo.length + tasks.length;
+  const grown =
+    addedTo.length > 0
+      ? `Added to a model of ${addedTo.join(', ')}, which answers these as before; their scores stand in its own card.\n`
+      : '';
   const alone = method.kind !== 'ca_mtl' && !method.trainsEncoder;
   return `---
 library_name: multigraft
 base_model: ${encoder.name}
 tags: [multi-task]
 ---
-# ${tasks.map(({ name }) => name).join(', ')}
+# ${[...addedTo, ...tasks.map(({ name }) => name)].join(', ')}
 
-One model for ${tasks.length} tasks: \`${method.text}\` on the encoder ${encoder.name}, ${parameters.toLocaleString('en')} trained parameters. All of it
-has ${(size / encoderParameters).toFixed(3)} times the numbers of the encoder; a fine-tuned encoder for each task has ${tasks.length} times.
+${grown}One model for ${all} tasks: \`${method.text}\` on the encoder ${encoder.name}, ${parameters.toLocaleString('en')} trained parameters. All of it
+has ${(size / encoderParameters).toFixed(3)} times the numbers of the encoder; a fine-tuned encoder for each task has ${all} times.
 ${report ? `\n| part | numbers | trained |\n| --- | --- | --- |\n${reportRows(report)}\n` : ''}
 | task | kind | metric | validation | test | most frequent answer (accuracy) |
 | --- | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
 
 Trained for ${steps} steps in ${seconds.toFixed(0)} s${best ? `; these are the weights of step ${best.step}` : ''}.
-Licences of the training data: ${licences.join('; ')}.
+Licences of the training data: ${licences.join('; ')}${addedTo.length > 0 ? '; and those of the model that it was added to' : ''}.
 
 ## Use
 \`\`\`

@@ -19,14 +19,13 @@ export interface JointTerms {
   readonly scales?: readonly (LabelScale | undefined)[];
 }
 
-/** Counts a batch; `share` is the weight that each task would have, and those of the tasks that are there add up to 1. */
+/** Counts a batch. `share` is the weight of a task, 1 on average: each task that is there has that share of the mean over them. */
 export function jointTerms(batch: readonly TaskUnit[], tasks: number, share: (task: number) => number = () => 1): JointTerms {
   const counts = new Array<number>(tasks).fill(0);
   for (const unit of batch) (counts[unit.task] as number) += lossTerms(unit);
   const present = new Set(batch.map(({ task }) => task));
   const shares = counts.map((_, task) => (present.has(task) ? share(task) : 0));
-  const total = shares.reduce((a, b) => a + b, 0);
-  return { counts, weights: shares.map((one) => one / total) };
+  return { counts, weights: shares.map((one) => one / present.size) };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { temporaryFolder } from '../../../test/cli.ts';
@@ -7,7 +8,8 @@ import { nodeEngine } from '../../session/node.ts';
 import { loadTask, type Task } from '../../tasks/index.ts';
 import { answerTasks } from './answers.ts';
 import { evaluateTasks } from './evaluation.ts';
-import { loadMultiTask } from './folder.ts';
+import { extendCaMtl } from './extend-ca-mtl.ts';
+import { loadGrowing, loadMultiTask } from './folder.ts';
 import { multiTaskMethod } from './method.ts';
 import { runMultiTask } from './run.ts';
 import { multiTaskSettings } from './settings.ts';
@@ -62,19 +64,97 @@ it('refuses tasks that are not the model’s', async () => {
   );
 });
 
-it('tells how many rows of a task that learnt from pairs have one text', async () => {
-  const { engine } = await trained('joint');
+it.each(['joint', 'ca_mtl_base'])('%s: tells how many rows of a task that learnt from pairs have one text', async (method) => {
+  const engine = await nodeEngine({ threads: 1 });
   const pairs = await loadTask(files, await writeTinyTask(folder, 'pair', SIZES));
   const [single] = tasks as [Task];
-  const output = join(folder, 'pairs');
+  const output = join(folder, `pairs-${method}`);
   const settings = multiTaskSettings.parse({ maxSteps: 1, batchSize: 4, maxLength: 24 });
-  await runMultiTask({ files, engine, model, tasks: [single, pairs], method: multiTaskMethod('joint'), settings, output });
+  await runMultiTask({ files, engine, model, tasks: [single, pairs], method: multiTaskMethod(method), settings, output });
   const notes: string[] = [];
   const rows = [
     { task: 'tiny-classification', text: 'sea' },
     { task: 'tiny-pair', text: 'sea' },
     { task: 'tiny-pair', text: 'sea', textPair: 'land' },
   ];
-  await answerTasks(await loadMultiTask(files, output, { model }), rows, { files, engine, onNote: (text) => notes.push(text) });
+  const saved = await loadMultiTask(files, output, { model });
+  await answerTasks(saved, rows, { files, engine, onNote: (text) => notes.push(text) });
   expect(notes).toEqual(['Rows without "textPair", of tasks that learnt from pairs, are answered from one text: 1.']);
+  const wrong = answerTasks(saved, [...rows, { task: 'tiny-pair', inputIds: [99_999] }], { files, engine });
+  await expect(wrong).rejects.toThrow(/^rows:4\b/);
+});
+
+it('CA-MTL reads each task at the length that it was trained with, though its modules take more', async () => {
+  const engine = await nodeEngine({ threads: 1 });
+  const [single] = tasks as [Task];
+  const pairs = await loadTask(files, await writeTinyTask(folder, 'pair', SIZES));
+  const output = join(folder, 'lengths');
+  const settings = multiTaskSettings.parse({ maxSteps: 1, batchSize: 4, maxLength: 6 });
+  const method = multiTaskMethod('ca_mtl_base[max_length=30]');
+  const summary = await runMultiTask({ files, engine, model, tasks: [single, pairs], method, settings, output });
+  const saved = await loadMultiTask(files, output, { model });
+  expect(saved.training.map(({ maxLength }) => maxLength)).toEqual([6, 6]);
+  const long = { task: 'tiny-pair', text: 'sea '.repeat(20), textPair: 'land '.repeat(20) };
+  const [one, other] = await answerTasks(saved, [long, { ...long, textPair: `${long.textPair} sky` }], { files, engine });
+  expect(one?.logits).toEqual(other?.logits);
+  const scored = await evaluateTasks(saved, [single, pairs], 'test', { files, engine });
+  expect(scored.tasks.map(({ metrics }) => metrics)).toEqual(summary.tasks.map(({ metrics }) => metrics.test));
+});
+
+it('refuses tasks whose rows all have one answer, and rows that have another number of choices', async () => {
+  const engine = await nodeEngine({ threads: 1 });
+  const place = join(folder, 'odd');
+  mkdirSync(place, { recursive: true });
+  const write = async (card: object, rows: readonly object[], more: readonly object[] = rows) => {
+    writeFileSync(join(place, 'card.json'), JSON.stringify({ name: 'odd', ...card }));
+    writeFileSync(join(place, 'train.jsonl'), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    writeFileSync(join(place, 'validation.jsonl'), more.map((row) => `${JSON.stringify(row)}\n`).join(''));
+    const settings = multiTaskSettings.parse({ maxSteps: 1, batchSize: 4, maxLength: 24 });
+    const all = [tasks[0] as Task, await loadTask(files, place)];
+    return runMultiTask({ files, engine, model, tasks: all, method: multiTaskMethod('joint'), settings });
+  };
+  const text = 'sea';
+  await expect(
+    write({ kind: 'regression' }, [
+      { text, label: 0.1 },
+      { text, label: 0.1 },
+      { text, label: 0.1 },
+    ]),
+  ).rejects.toThrow('the training rows of odd: found 3 rows, all with the answer 0.1; expected two different answers or more.');
+  const words = { tokens: ['sea', 'land'], tags: ['O', 'O'] };
+  await expect(write({ kind: 'tagging', labels: ['O', 'B-X'] }, [words, words])).rejects.toThrow('found 2 rows, all with the answer O');
+  const choice = (label: number, choices = ['sea', 'land']) => ({ text, choices, label });
+  await expect(write({ kind: 'choice' }, [choice(1), choice(1)])).rejects.toThrow('all with the answer 1');
+  await expect(write({ kind: 'choice' }, [choice(0), choice(1)], [choice(2, ['sea', 'land', 'sky'])])).rejects.toThrow(
+    "row 1: found 3 choices; expected 2, as many as the head 'odd' was made for",
+  );
+});
+
+it('a model that grows resumes only as the same task', async () => {
+  const { engine } = await trained('ca_mtl_base');
+  const pairs = await loadTask(files, await writeTinyTask(folder, 'pair', SIZES));
+  const saved = await loadGrowing(files, join(folder, 'ca_mtl_base'));
+  const settings = multiTaskSettings.parse({ maxSteps: 4, batchSize: 4, maxLength: 24 });
+  const output = join(folder, 'grown');
+  const grow = async (like: string, more: { signal?: AbortSignal; resume?: boolean; onEvent?: () => void }) =>
+    runMultiTask({
+      files,
+      engine,
+      model: saved.encoder.folder,
+      tasks: [pairs],
+      method: extendCaMtl(saved, { like }),
+      settings,
+      output,
+      ...more,
+    });
+  const stop = new AbortController();
+  await expect(grow('tiny-choice', { signal: stop.signal, onEvent: () => stop.abort() })).rejects.toThrow('Stopped after step 1 of 4');
+  await expect(grow('tiny-regression', { resume: true })).rejects.toThrow(/like/);
+  expect((await grow('tiny-choice', { resume: true })).steps).toBe(4);
+});
+
+it('the numbers of CA-MTL’s parts are those of the model that was trained', async () => {
+  const { summary } = await trained('ca_mtl_base');
+  expect(summary.report?.total).toEqual({ all: summary.size, trained: summary.parameters });
+  expect(summary.report?.againstOneEncoder).toBe(summary.size / summary.encoderParameters);
 });

@@ -3,7 +3,7 @@ import { asName } from '../../checkpoint/index.ts';
 import { computeMetrics, majorityScore } from '../../metrics/index.ts';
 import type { Head } from '../../objectives/index.ts';
 import { loadRows, type Row, type Split, type Task } from '../../tasks/index.ts';
-import { prepare } from '../data.ts';
+import { checkChoices, prepare } from '../data.ts';
 import type { Evaluation } from '../evaluation.ts';
 import { taskForHead } from '../head-task.ts';
 import { sequenceLength } from '../task-setup.ts';
@@ -56,6 +56,7 @@ export async function evaluateTasks(
     const rows = await loadRows(files, task, split, limit === undefined ? {} : { limit });
     const tokens = sequenceLength(encoder, tokenizer, maxLength, task.kind, training[id]?.maxLength, attachment.mostTokens);
     const prepared = prepare(rows, { task, tokenizer, maxLength: tokens });
+    checkChoices(prepared.units, heads[id] as Head);
     if (prepared.truncated > 0)
       onNote?.(`${task.name}: ${prepared.truncated} of ${rows.length} rows are longer than ${tokens} tokens and were cut.`);
     const first = counted;

@@ -27,7 +27,7 @@ beforeAll(async () => {
   encoder = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
   const context = { encoder: encoder.config, family: encoder.family, tasks: 3 };
   const attachment = attachCaMtl(caMtlConfig('ca_mtl_base', { max_length: 8 }), context);
-  saved = { encoder, attachment, heads: HEADS, tensors: await multiTaskStart({ encoder, attachment, heads: HEADS }, 1) };
+  saved = { encoder, attachment, heads: HEADS, tensors: await multiTaskStart({ encoder, attachment, heads: HEADS }, 1), training: [] };
 });
 
 /** A feature that points mostly along one axis, and a little along all. */

@@ -28,6 +28,7 @@ export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: strin
     kind: 'ca_mtl',
     trainsEncoder: true,
     base: saved,
+    ...(like !== undefined && { like }),
     mostTokens: config.max_length,
     attach(_, names): CaMtlAttachment {
       const whole = grown(names.length);

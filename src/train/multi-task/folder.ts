@@ -3,8 +3,8 @@ import { fail } from '../../base/errors.ts';
 import { baseName, type Files, joinPath } from '../../base/files.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { type HeadTraining, loadAdapter, loadHead, saveAdapter, saveEncoder, saveHead } from '../../checkpoint/index.ts';
-import { loadEncoder } from '../../encoders/index.ts';
-import { isJsonObject, type Json, readJson } from '../../formats/json.ts';
+import { loadEncoder, readWeightIndex } from '../../encoders/index.ts';
+import { type Json, readJson } from '../../formats/json.ts';
 import {
   attach,
   attachPerTask,
@@ -20,6 +20,7 @@ import { withLabels } from '../head-task.ts';
 import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 import type { MultiTaskMethod } from './method.ts';
 import type { MultiTaskModel } from './model.ts';
+import { checkTaskNames } from './task-names.ts';
 
 /** A model of several tasks as it lies in a folder. */
 export interface SavedMultiTask extends MultiTaskModel {
@@ -71,6 +72,7 @@ export async function saveMultiTask(
     const whole = method.complete?.(model, parameters) ?? { model, parameters };
     return saveCaMtl(files, folder, {
       ...whole.model,
+      training: [...(method.base?.training ?? []), ...training],
       attachment: whole.model.attachment as CaMtlAttachment,
       tensors: whole.parameters,
       ...(features && { features }),
@@ -112,13 +114,14 @@ export async function saveMultiTask(
   await files.write(joinPath(folder, MULTI_TASK_CONFIG), `${JSON.stringify(config, null, 2)}\n`);
 }
 
-/** Whether a folder holds a model of several tasks: one of ours, or one of CA-MTL's published code. */
+/** Whether a folder holds a model of several tasks: one of ours, or one of CA-MTL's published code, which its tensors tell. */
 export async function isMultiTask(files: Files, folder: string): Promise<boolean> {
   for (const name of [MULTI_TASK_CONFIG, CA_MTL_CONFIG]) if ((await files.kind(joinPath(folder, name))) === 'file') return true;
   const path = joinPath(folder, 'config.json');
   if ((await files.kind(path)) !== 'file') return false;
-  const fields = await readJson(files, path);
-  return isJsonObject(fields) && isJsonObject(fields.ca_mtl);
+  // What cannot be read is for those to tell who load it.
+  const index = await readWeightIndex(files, folder).catch(() => undefined);
+  return index?.tensors.has('decoders.0.model.weight') === true;
 }
 
 /** Reads a CA-MTL model to add tasks to. @throws usage.value for other models of several tasks; what {@link loadCaMtl} throws */
@@ -148,8 +151,8 @@ export async function loadMultiTask(files: Files, folder: string, { model }: { r
     return {
       ...saved,
       heads,
-      training: heads.map(() => ({ maxLength: saved.attachment.plan.config.max_length })),
-      notes: saved.encoder.notes,
+      training: saved.training.map((one) => ({ maxLength: saved.attachment.plan.config.max_length, ...one })),
+      notes: [...saved.encoder.notes, ...saved.notes],
     };
   }
   const { kind, encoder: beside, tasks } = checked(await readJson(files, path), path);
@@ -170,9 +173,13 @@ export async function loadMultiTask(files: Files, folder: string, { model }: { r
   let configured: ConfiguredMethod | undefined;
   for (const task of tasks) {
     const place = joinPath(folder, task);
-    const adapter = kind === 'encoder' ? undefined : await loadAdapter(files, place, { encoder, head: false });
+    const adapter =
+      kind === 'encoder'
+        ? undefined
+        : await loadAdapter(files, place, { encoder, head: false, as: kind === 'per_task' ? task : SHARED_NAME });
     const head = await loadHead(files, place, { encoder, as: task });
     configured ??= adapter?.method;
+    if (adapter && configured) checkSame(adapter.method, configured, place, tasks[0] as string);
     const inRun = adapter && kind === 'per_task' ? namesAmongTasks(adapter.method, task, facts) : undefined;
     for (const [name, value] of [...(adapter?.tensors ?? []), ...head.tensors]) {
       const trained = inRun?.get(name) ?? name;
@@ -191,7 +198,10 @@ export async function loadMultiTask(files: Files, folder: string, { model }: { r
 /** @throws method.config */
 function checked(raw: Json, path: string): z.infer<typeof schema> {
   const read = schema.safeParse(raw);
-  if (read.success) return read.data;
+  if (read.success) {
+    checkTaskNames(read.data.tasks, path);
+    return read.data;
+  }
   const issue = read.error.issues[0];
   return fail({
     code: 'method.config',
@@ -199,6 +209,25 @@ function checked(raw: Json, path: string): z.infer<typeof schema> {
     found: issue?.message ?? 'another form',
     expected: 'a file as this version writes it',
   });
+}
+
+/** One program computes the modules of all tasks. @throws adapter.format for one that is made otherwise */
+function checkSame(own: ConfiguredMethod, first: ConfiguredMethod, place: string, task: string): void {
+  const key = [...Object.keys(first.config), 'architecture'].find(
+    (one) => String(JSON.stringify(settingOf(own, one))) !== String(JSON.stringify(settingOf(first, one))),
+  );
+  if (key === undefined) return;
+  fail({
+    code: 'adapter.format',
+    subject: `${place}: key '${key}'`,
+    found: JSON.stringify(settingOf(own, key)) ?? 'nothing',
+    expected: `${JSON.stringify(settingOf(first, key))}, as in ${task}: the tasks of one model have the same modules`,
+    next: 'The folders are of different runs: take all of one, or use each by itself with --adapter.',
+  });
+}
+
+function settingOf({ method, config }: ConfiguredMethod, key: string): unknown {
+  return key === 'architecture' ? (method.architecture ?? null) : config[key];
 }
 
 /** What tasks share lies in the folder of each. @throws adapter.format for copies that differ */

@@ -34,8 +34,9 @@ export interface MultiTaskMethod {
   readonly mostTokens?: number;
   /** `tokens` is the most that any sequence has. @throws method.config, method.site */
   attach(encoder: Encoder, names: readonly string[], tokens: number): Attachment | CaMtlAttachment;
-  /** The trained model that tasks are added to. */
+  /** The trained model that tasks are added to, and the task that new ones are to begin as, where one was asked for. */
   readonly base?: SavedCaMtl;
+  readonly like?: string;
   /** First values in place of drawn ones; `features` are those of {@link taskFeatures} of the new tasks. */
   initial?(heads: readonly Head[], features: readonly Tensor[]): FirstValues;
   /** The whole of what is saved, where only a part is trained. */

@@ -1,61 +1,47 @@
 import { fail } from '../../base/errors.ts';
-import { type Files, joinPath } from '../../base/files.ts';
+import { joinPath } from '../../base/files.ts';
 import { elementCount, type Tensor } from '../../base/tensor.ts';
 import { asName, checkName } from '../../checkpoint/index.ts';
-import { type Encoder, loadEncoder } from '../../encoders/index.ts';
-import { type CaMtlAttachment, caMtlReport } from '../../methods/index.ts';
+import { loadEncoder } from '../../encoders/index.ts';
+import { type CaMtlAttachment, type CaMtlReport, caMtlReport } from '../../methods/index.ts';
 import { computeMetrics, majorityScore } from '../../metrics/index.ts';
-import { type Head, headParameters, readsOf } from '../../objectives/index.ts';
+import { type Head, headParameters } from '../../objectives/index.ts';
 import type { Engine } from '../../session/session.ts';
-import { classBalance, loadRows, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
-import { loadTokenizer, type Tokenizer } from '../../text/index.ts';
-import { prepare } from '../data.ts';
-import type { Exclusions } from '../exclusions.ts';
-import { digestOfEncoder, digestOfRows } from '../fingerprint.ts';
+import type { Task } from '../../tasks/index.ts';
+import { loadTokenizer } from '../../text/index.ts';
+import { checkChoices } from '../data.ts';
+import { digestOfEncoder, digestOfRows, digestOfTensors } from '../fingerprint.ts';
 import { shortList } from '../head-task.ts';
 import { openLog } from '../log.ts';
 import { checkOutputFolder, METRICS, recordWrites, removeEarlier } from '../output-folder.ts';
 import { isStop, removePartial } from '../run-task.ts';
 import type { TrainEvent } from '../settings.ts';
 import { multiTaskProgressSchema, runStateOf } from '../state.ts';
-import { headFor, sequenceLength, trainingOf, withDropout } from '../task-setup.ts';
+import { trainingOf, withDropout } from '../task-setup.ts';
 import type { Split } from '../trainer.ts';
 import { samplerStateSchema } from './batches.ts';
 import { type MultiTaskSummary, multiTaskCard, type TaskSummary } from './card.ts';
 import { chosenRows } from './chosen.ts';
 import { saveMultiTask } from './folder.ts';
+import { headOf, type LoadedTask, type LoadingTasks, loadTask, noteSizes } from './load-tasks.ts';
 import type { Beginning, MultiTaskMethod } from './method.ts';
+import { type MultiTaskModel, multiTaskParameters } from './model.ts';
 import { createMultiTaskPredictor } from './predictor.ts';
-import type { MultiTaskSettings } from './settings.ts';
 import { taskFeatures } from './task-features.ts';
-import { type MultiTaskProgress, type TaskData, trainMultiTask } from './trainer.ts';
+import { type MultiTaskProgress, trainMultiTask } from './trainer.ts';
 
-export interface RunMultiTaskOptions {
-  readonly files: Files;
+export interface RunMultiTaskOptions extends LoadingTasks {
   readonly engine: Engine;
   /** Folder of the encoder. */
   readonly model: string;
   readonly tasks: readonly Task[];
-  readonly method: MultiTaskMethod;
   /** Where everything goes; nothing is written without it. */
   readonly output?: string;
   readonly resume?: boolean;
   readonly overwrite?: boolean;
-  readonly headLayers?: number;
-  /** Read at most this many rows of each split of each task, or of the splits that are named. */
-  readonly limit?: number | Readonly<Partial<Record<SplitName, number>>>;
-  /** Training rows to leave out, as of {@link readExclusions}; tasks that are not of this run may stand in it. */
-  readonly exclude?: Exclusions;
-  readonly settings: MultiTaskSettings;
   readonly log?: string;
   readonly onEvent?: (event: TrainEvent) => void;
   readonly signal?: AbortSignal;
-}
-
-interface Loaded extends TaskData {
-  readonly name: string;
-  readonly test: Split | undefined;
-  readonly maxLength: number;
 }
 
 /**
@@ -71,14 +57,16 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   const tokenizer = await loadTokenizer(files, options.model);
   const note = (text: string) => onEvent?.({ type: 'note', text });
   for (const text of encoder.notes) note(text);
-  const tasks: Loaded[] = [];
+  const tasks: LoadedTask[] = [];
   for (const [i, task] of options.tasks.entries())
-    tasks.push(await load(options, task, { name: names[i] as string, encoder, tokenizer, note }));
+    tasks.push(await loadTask(options, task, { name: names[i] as string, encoder, tokenizer, note }));
   noteSizes(tasks, settings, note);
   if (options.exclude && options.tasks.every(({ name }) => !options.exclude?.has(name)))
     note(`No rows are left out: the list has ${shortList([...options.exclude.keys()])}, and none of these tasks trains.`);
 
   const heads = tasks.map(({ task, name, train }) => headOf(options, task, name, train.rows, encoder));
+  for (const [i, { train, validation, test }] of tasks.entries())
+    for (const split of [train, validation, test]) if (split) checkChoices(split.prepared.units, heads[i] as Head);
   const tokens = Math.max(...tasks.map(({ maxLength }) => maxLength));
   const attachment = method.attach(encoder, names, tokens);
   const model = { encoder: withDropout(encoder, settings.dropout), attachment, heads };
@@ -97,7 +85,8 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
     trainsEncoder: method.trainsEncoder,
     log: options.log ?? null,
     encoder: await digestOfEncoder(encoder),
-    adds: method.base ? method.base.heads.map(({ name }) => name) : null,
+    'the model that grows': method.base ? await digestOfTensors(method.base.tensors, method.base.heads) : null,
+    like: method.like ?? null,
     ...digests,
   };
   const state =
@@ -108,9 +97,6 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
     fail({ code: 'usage.value', subject: '--resume', found: 'no --output', expected: 'the folder of the run to resume' });
   const before = options.resume ? await state?.load() : undefined;
   const resume = before?.saved;
-  if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced.`);
-  const log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
-
   const featuresOf = (trained: ReadonlyMap<string, Tensor>) =>
     taskFeatures(
       engine,
@@ -122,6 +108,8 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   const ofBase = method.base && (await featuresOf(method.base.tensors));
   const first = method.initial?.(heads, ofBase ?? []);
   for (const [i, begins] of (first?.begins ?? []).entries()) note(`${names[i]} ${beginningText(begins)}.`);
+  const log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
+  if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced.`);
   let begun = before !== undefined;
   const result = await trainMultiTask({
     engine,
@@ -180,13 +168,8 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
     parameters: result.trained,
     encoderParameters,
     size: encoderParameters + numbersIn([...result.parameters].flatMap(([name, value]) => (encoder.weights.has(name) ? [] : [value]))),
-    ...(method.kind === 'ca_mtl' &&
-      !method.base && {
-        report: caMtlReport(
-          attachment as CaMtlAttachment,
-          heads.flatMap((head) => headParameters(head, encoder.config.hidden)),
-        ),
-      }),
+    ...(method.kind === 'ca_mtl' && !method.base && { report: reportOf(model, attachment as CaMtlAttachment) }),
+    ...(method.base && { addedTo: method.base.heads.map((head) => head.name) }),
     steps: result.steps,
     best: result.best,
     stoppedEarly: result.stoppedEarly,
@@ -218,6 +201,13 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
     await removePartial(files, output);
   }
   return summary;
+}
+
+function reportOf(model: MultiTaskModel, attachment: CaMtlAttachment): CaMtlReport {
+  const { encoder, heads } = model;
+  const trained = new Set(multiTaskParameters(model).map(({ name }) => name));
+  const ofHeads = heads.flatMap((head) => headParameters(head, encoder.config.hidden));
+  return caMtlReport(attachment, ofHeads, { weights: encoder.weights, trains: (name) => trained.has(name) });
 }
 
 /** Whom a new task begins as, and how alike the rows are. */
@@ -253,61 +243,4 @@ function namesOf(tasks: readonly Task[], { base }: MultiTaskMethod): string[] {
   if (taken !== undefined)
     fail({ code: 'usage.value', subject: '--task', found: `a task named '${taken}'`, expected: `any name but ${TAKEN.join(' and ')}` });
   return names;
-}
-
-interface Setting {
-  readonly name: string;
-  readonly encoder: Encoder;
-  readonly tokenizer: Tokenizer;
-  readonly note: (text: string) => void;
-}
-
-/** @throws task.empty for one class only */
-async function load(options: RunMultiTaskOptions, task: Task, { name, encoder, tokenizer, note }: Setting): Promise<Loaded> {
-  const { files, limit, settings } = options;
-  const most = options.method.mostTokens;
-  const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength, task.kind, most, most);
-  const exclude = options.exclude?.get(task.name);
-  const split = async (which: SplitName): Promise<Split> => {
-    const rowsOf = typeof limit === 'object' ? limit[which] : limit;
-    const rows = await loadRows(files, task, which, { ...(rowsOf && { limit: rowsOf }), ...(which === 'train' && exclude && { exclude }) });
-    const prepared = prepare(rows, { task, tokenizer, maxLength });
-    if (prepared.truncated)
-      note(`${name}: ${prepared.truncated} of ${rows.length} ${which} rows are longer than ${maxLength} tokens and were cut.`);
-    return { rows, prepared };
-  };
-  const train = await split('train');
-  const balance = task.kind === 'classification' ? classBalance(task, train.rows) : undefined;
-  if (balance?.majority === 1)
-    fail({
-      code: 'task.empty',
-      subject: `the training rows of ${task.name}`,
-      found: `${train.rows.length} rows, all of the class ${Object.keys(balance.counts).find((label) => balance.counts[label])}`,
-      expected: 'two classes or more',
-      next: 'Leave the task out, correct its rows, or raise --limit.',
-    });
-  const validation = task.files.validation ? await split('validation') : undefined;
-  if (!validation) note(`${name} has no validation rows: it does not take part in choosing the weights to keep.`);
-  return { name, task, maxLength, train, validation, test: task.files.test ? await split('test') : undefined };
-}
-
-/** For adapters the heads are those of single tasks; where the encoder trains, a linear on its pooled vector, as published. */
-function headOf({ method, headLayers }: RunMultiTaskOptions, task: Task, name: string, rows: readonly Row[], encoder: Encoder): Head {
-  if (method.kind === 'shared' || method.kind === 'per_task') return headFor(task, name, rows, headLayers);
-  const head = headFor(task, name, rows, headLayers ?? 1);
-  const { family, weights } = encoder;
-  const pooled = readsOf(head) === 'first' && weights.has(`${family.prefix}${family.names.pooler}.weight`);
-  return { ...head, config: { ...head.config, use_pooler: pooled } };
-}
-
-const WILD = 100;
-
-function noteSizes(tasks: readonly Loaded[], { sampler }: MultiTaskSettings, note: (text: string) => void): void {
-  const sorted = tasks.toSorted((a, b) => a.train.rows.length - b.train.rows.length);
-  const [smallest, largest] = [sorted[0], sorted.at(-1)] as [Loaded, Loaded];
-  const ratio = largest.train.rows.length / smallest.train.rows.length;
-  if (sampler === 'proportional' && ratio > WILD)
-    note(
-      `${largest.name} has ${Math.round(ratio)} times the rows of ${smallest.name}, which trains as much less: --sampler annealed or temperature evens that out.`,
-    );
 }

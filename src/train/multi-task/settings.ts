@@ -18,9 +18,16 @@ export const multiTaskSettings = trainSettings.omit({ shuffle: true }).extend({
   candidates: z
     .number()
     .min(1)
+    .max(1000)
     .optional()
     .meta({ description: 'uncertainty sampling: rows scored for each that trains (default: as many as there are tasks)' }),
-  refresh: z.number().int().positive().default(1).meta({ description: 'uncertainty sampling: steps whose candidates are scored at once' }),
+  refresh: z
+    .number()
+    .int()
+    .positive()
+    .max(1000)
+    .default(1)
+    .meta({ description: 'uncertainty sampling: steps whose candidates are scored at once' }),
   scoring: z.enum(['int8', 'float32']).default('int8').meta({
     description: 'uncertainty sampling: how candidates are computed, with wide products of 8-bit integers or exactly',
   }),

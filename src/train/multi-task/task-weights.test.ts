@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { scalar } from '../../graph/index.ts';
 import { referenceEngine } from '../../session/reference.ts';
+import { jointTerms, type TaskUnit } from './data.ts';
 import { averagedWeights, historyAt, newHistory, uncertaintyWeighted, withLosses } from './task-weights.ts';
 
 it('dynamic weight average: T·softmax of the ratio of two epochs over 2, once every task has two', () => {
@@ -18,6 +19,24 @@ it('dynamic weight average: T·softmax of the ratio of two epochs over 2, once e
   const [first, second] = averagedWeights(history) as [number, number];
   expect(first).toBeCloseTo((2 * a) / (a + b), 12);
   expect(second).toBeCloseTo((2 * b) / (a + b), 12);
+});
+
+it('a loss that was next to nothing does not overflow the average', () => {
+  const history = {
+    ...newHistory(2),
+    means: [
+      [0.3, 1e-9],
+      [1, 1],
+    ],
+  };
+  expect(averagedWeights(history)).toEqual([2, 0]);
+});
+
+it('a task alone in its batch has the weight that it has among all', () => {
+  const unit = { task: 1, target: { kind: 'class', label: 0 }, encodings: [{}], length: 3 } as unknown as TaskUnit;
+  const weights = [1.5, 0.5];
+  expect(jointTerms([unit], 2, (task) => weights[task] as number).weights).toEqual([0, 0.5]);
+  expect(jointTerms([unit, { ...unit, task: 0 }], 2, (task) => weights[task] as number).weights).toEqual([0.75, 0.25]);
 });
 
 it('a loss weighted by its variance: e^(−s) L + s, s once in a batch of two parts', async () => {

@@ -61,7 +61,9 @@ export function withLosses(history: LossHistory, losses: readonly (number | unde
 /** Weights by task; 1 each until all have been through two epochs. */
 export function averagedWeights({ means }: LossHistory): number[] {
   if (means.some((two) => two.length < 2)) return means.map(() => 1);
-  const powers = means.map(([last, before]) => Math.exp((last as number) / Math.max(1e-12, before as number) / 2));
+  const halves = means.map(([last, before]) => (last as number) / Math.max(1e-12, before as number) / 2);
+  const largest = Math.max(...halves);
+  const powers = halves.map((half) => Math.exp(half - largest));
   const total = powers.reduce((a, b) => a + b, 0);
   return powers.map((power) => (means.length * power) / total);
 }

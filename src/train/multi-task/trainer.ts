@@ -118,7 +118,10 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
   const runs = runSizeOf(model.encoder, store.size);
   const split = partition(units.flat(), settings, runs);
   const apart = model.attachment.oneTaskRuns === true;
-  const { step, partShare } = await compileJoint();
+  const { step, partShare } = await compileJoint().catch(async (error) => {
+    await meter?.release();
+    throw error;
+  });
   const judged = tasks.some(({ validation }) => validation);
   const evaluator = judged ? await createMultiTaskPredictor(engine, model, { current: () => modelValues(), fixed }) : undefined;
 
@@ -234,8 +237,10 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
     };
     const adamw = { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip };
     const partShare = (parts: number): Tensor => ({ dtype: 'float32', shape: [], data: Float32Array.of(1 / parts) });
-    const longest = units.flat().toSorted((a, b) => b.length - a.length);
-    const [part = []] = partsOf(longest.slice(0, settings.batchSize));
+    const sizeOf = (part: readonly TaskUnit[]) => part.reduce((sum, unit) => sum + unit.encodings.length, 0) * (part[0]?.length ?? 0);
+    const longest = (some: readonly TaskUnit[]) => some.toSorted((a, b) => b.length - a.length).slice(0, settings.batchSize);
+    const candidates = (apart ? units : [units.flat()]).flatMap((some) => partsOf(longest(some)));
+    const [part = []] = candidates.toSorted((a, b) => sizeOf(b) - sizeOf(a));
     const terms = jointTerms(part, tasks.length, () => 1);
     const largest = { ...jointFeeds(part, model, terms), partShare: partShare(1) };
     return { step: await compileStep(engine, goal, store, { adamw, largest }), partShare };

@@ -1,0 +1,110 @@
+import { fail } from '../../base/errors.ts';
+import type { Files } from '../../base/files.ts';
+import type { Encoder } from '../../encoders/index.ts';
+import { type Head, readsOf } from '../../objectives/index.ts';
+import { classBalance, loadRows, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
+import type { Tokenizer } from '../../text/index.ts';
+import { prepare } from '../data.ts';
+import type { Exclusions } from '../exclusions.ts';
+import { headFor, sequenceLength } from '../task-setup.ts';
+import type { Split } from '../trainer.ts';
+import type { MultiTaskMethod } from './method.ts';
+import type { MultiTaskSettings } from './settings.ts';
+import { deviation } from './standardize.ts';
+import type { TaskData } from './trainer.ts';
+
+export interface LoadingTasks {
+  readonly files: Files;
+  readonly method: MultiTaskMethod;
+  readonly headLayers?: number;
+  /** Read at most this many rows of each split of each task, or of the splits that are named. */
+  readonly limit?: number | Readonly<Partial<Record<SplitName, number>>>;
+  /** Training rows to leave out, as of {@link readExclusions}; tasks that are not of this run may stand in it. */
+  readonly exclude?: Exclusions;
+  readonly settings: MultiTaskSettings;
+}
+
+export interface LoadedTask extends TaskData {
+  readonly name: string;
+  readonly test: Split | undefined;
+  readonly maxLength: number;
+}
+
+interface Setting {
+  readonly name: string;
+  readonly encoder: Encoder;
+  readonly tokenizer: Tokenizer;
+  readonly note: (text: string) => void;
+}
+
+/** Reads the rows of a task and cuts them into tokens. @throws task.*, file.*; task.empty where all rows have one answer */
+export async function loadTask(options: LoadingTasks, task: Task, { name, encoder, tokenizer, note }: Setting): Promise<LoadedTask> {
+  const { files, limit, settings } = options;
+  const most = options.method.mostTokens;
+  const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength, task.kind, most, most);
+  const exclude = options.exclude?.get(task.name);
+  const split = async (which: SplitName): Promise<Split> => {
+    const rowsOf = typeof limit === 'object' ? limit[which] : limit;
+    const rows = await loadRows(files, task, which, { ...(rowsOf && { limit: rowsOf }), ...(which === 'train' && exclude && { exclude }) });
+    const prepared = prepare(rows, { task, tokenizer, maxLength });
+    if (prepared.truncated)
+      note(`${name}: ${prepared.truncated} of ${rows.length} ${which} rows are longer than ${maxLength} tokens and were cut.`);
+    return { rows, prepared };
+  };
+  const train = await split('train');
+  const only = onlyAnswer(task, train.rows);
+  if (only !== undefined)
+    fail({
+      code: 'task.empty',
+      subject: `the training rows of ${task.name}`,
+      found: `${train.rows.length} rows, all with the answer ${only}`,
+      expected: 'two different answers or more',
+      next: 'Leave the task out, correct its rows, or raise --limit.',
+    });
+  const distant = task.kind === 'regression' ? labelsFarFromZero(train.rows) : undefined;
+  if (distant !== undefined)
+    note(
+      `${name}: labels differ by less than a millionth of their size (${distant}), which predictions in float32 do not tell apart: subtract their mean.`,
+    );
+  const validation = task.files.validation ? await split('validation') : undefined;
+  if (!validation) note(`${name} has no validation rows: it does not take part in choosing the weights to keep.`);
+  return { name, task, maxLength, train, validation, test: task.files.test ? await split('test') : undefined };
+}
+
+/** The answer that all rows have; undefined where there are several. */
+function onlyAnswer(task: Task, rows: readonly Row[]): string | undefined {
+  const numbers = new Set(rows.flatMap((row) => (row.kind === 'regression' ? [row.label] : [])));
+  if (task.kind === 'regression') return numbers.size === 1 ? String([...numbers][0]) : undefined;
+  const balance = task.kind === 'multilabel' ? undefined : classBalance(task, rows);
+  return balance?.majority === 1 ? Object.keys(balance.counts).find((label) => balance.counts[label]) : undefined;
+}
+
+const TOLD_APART = 1e-6;
+
+function labelsFarFromZero(rows: readonly Row[]): string | undefined {
+  const numbers = rows.flatMap((row) => (row.kind === 'regression' ? [row.label] : []));
+  const mean = numbers.reduce((a, b) => a + b, 0) / numbers.length;
+  return deviation(numbers) < TOLD_APART * Math.abs(mean) ? `about ${mean.toPrecision(3)}` : undefined;
+}
+
+/** For adapters the heads are those of single tasks; where the encoder trains, a linear on its pooled vector, as published. */
+export function headOf({ method, headLayers }: LoadingTasks, task: Task, name: string, rows: readonly Row[], encoder: Encoder): Head {
+  if (method.kind === 'shared' || method.kind === 'per_task') return headFor(task, name, rows, headLayers);
+  const head = headFor(task, name, rows, headLayers ?? 1);
+  const { family, weights } = encoder;
+  const pooled = readsOf(head) === 'first' && weights.has(`${family.prefix}${family.names.pooler}.weight`);
+  return { ...head, config: { ...head.config, use_pooler: pooled } };
+}
+
+const WILD = 100;
+
+/** Says where a task would hardly train beside another. */
+export function noteSizes(tasks: readonly LoadedTask[], { sampler }: MultiTaskSettings, note: (text: string) => void): void {
+  const sorted = tasks.toSorted((a, b) => a.train.rows.length - b.train.rows.length);
+  const [smallest, largest] = [sorted[0], sorted.at(-1)] as [LoadedTask, LoadedTask];
+  const ratio = largest.train.rows.length / smallest.train.rows.length;
+  if (sampler === 'proportional' && ratio > WILD)
+    note(
+      `${largest.name} has ${Math.round(ratio)} times the rows of ${smallest.name}, which trains as much less: --sampler annealed or temperature evens that out.`,
+    );
+}
