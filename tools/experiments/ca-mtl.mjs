@@ -83,6 +83,9 @@ const ABLATION = {
   'no-bottleneck': { ...CA_MTL, text: 'ca_mtl_base[conditional_bottleneck=False]' },
   'published-start': { ...CA_MTL, text: 'ca_mtl_base[start="published"]' },
   compact: { ...CA_MTL, text: 'ca_mtl_compact' },
+  // What trains whole encoders, at their rate: to tell what freezing half of it costs.
+  'nothing-frozen': { ...CA_MTL, text: 'ca_mtl_base[freeze=0]', settings: { ...TUNED, ...UNCERTAIN }, cost: 1.7 + FORWARD },
+  'nothing-frozen-proportional': { text: 'ca_mtl_base[freeze=0]', settings: TUNED, cost: 1.7 },
 };
 /** @type {Record<string, Method>} */
 const SAMPLERS = {
@@ -129,6 +132,7 @@ const { values } = parseArgs({
 });
 /** Of tasks that were counted. */
 const sizes = new Map();
+const PICTURE = 'ca-mtl-sampling.svg';
 const LIMIT = values.limit === undefined ? null : Number(values.limit);
 
 if (values.table) await writePage();
@@ -566,11 +570,10 @@ function pilot() {
   ];
 }
 
-const PICTURE = 'ca-mtl-sampling.svg';
-
 /** @param {{ steps: number[], shares: Record<string, number[]> }} overTime */
 async function drawSampling(overTime) {
   const { heatMap, periodRows } = await import(resolve(values.dist, 'cli', 'heat-map.js'));
+  mkdirSync(dirname(values.page), { recursive: true });
   writeFileSync(join(dirname(values.page), PICTURE), heatMap(periodRows(overTime), 'Rows that trained, percent of each task, by steps'));
 }
 
