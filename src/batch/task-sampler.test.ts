@@ -181,6 +181,14 @@ describe('a sampler by uncertainty', () => {
     const few = made({ lengths: [Int32Array.of(5, 6), Int32Array.of(7)], hasEntropy: [true, true] });
     const { picks } = await few.next();
     expect(picks.map(({ task, row }) => `${task}/${row}`).sort()).toEqual(['0/0', '0/1', '1/0']);
+    // Scored two steps at a time, each step has the scores of its own candidates: the least sure row is in both.
+    const twice = made({
+      lengths: [Int32Array.of(5, 6), Int32Array.of(7)],
+      ...{ batchSize: 2, candidates: 2, refresh: 2, hasEntropy: [true, true] },
+      uncertaintyOf: async (candidates) => candidates.map(({ task }) => 0.1 + task / 2),
+    });
+    const both = [...(await twice.next()).picks, ...(await twice.next()).picks];
+    expect(both.filter(({ task }) => task === 1)).toHaveLength(2);
   });
 
   it('deals the rows of steps that are scored together by length', async () => {

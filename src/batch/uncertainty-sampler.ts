@@ -80,7 +80,7 @@ export function createUncertaintySampler(options: UncertaintySamplerOptions, sta
     const groups = Array.from({ length: refresh }, (_, i) => candidatesOf(step + i));
     const uncertainties = await options.uncertaintyOf(groups.flat(), passes++);
     const batches = groups.map((group, i) => {
-      const start = i * perStep;
+      const start = i * group.length;
       const given = group.map(({ task }, k): Candidate => ({ task, uncertainty: uncertainties[start + k] as number }));
       const { scores } = uncertaintyScores(given, hasEntropy, rule);
       return highest(scores, batchSize).map((place) => group[place] as TaskPick);
@@ -96,8 +96,8 @@ export function createUncertaintySampler(options: UncertaintySamplerOptions, sta
   }
 
   /**
-   * The tasks take turns, beginning where the step before left off, so that a remainder falls to each in its turn. No row is a
-   * candidate twice: a task that has offered all its rows is passed over.
+   * The tasks take turns, beginning where the step before left off, so that a remainder falls to each in its turn. A task offers no
+   * more candidates than it has rows, so that all steps have equally many.
    */
   function candidatesOf(which: number): TaskPick[] {
     const counts = sizes.map(() => 0);
