@@ -12,8 +12,11 @@ export const modelShape = {
   model: z
     .string()
     .optional()
-    .meta({ value: 'folder', description: 'encoder, or a whole fine-tuned model (default: the embedded seedling)' }),
-  adapter: z.array(z.string()).default([]).meta({ value: 'folder', description: 'a saved adapter with its head, or a saved head alone' }),
+    .meta({ value: 'folder', description: 'encoder, or a whole model: fine-tuned, or of several tasks (default: the embedded seedling)' }),
+  adapter: z
+    .array(z.string())
+    .default([])
+    .meta({ value: 'folder', description: 'a saved adapter with its head, a saved head alone, or the folder of several tasks' }),
   head: z.string().optional().meta({ value: 'name', description: 'which of the loaded heads answers (default: that of the adapter)' }),
   maxLength: z.number().int().min(3).optional().meta({
     description: 'tokens per sequence; longer inputs are cut (default: as in training; 128, or 384 for spans, where that is not known)',
@@ -41,7 +44,7 @@ export async function openMultiTask(
     });
   const encoder = folder === model ? {} : { model: await modelFolder(files, model) };
   const saved = await loadMultiTask(files, folder, encoder);
-  for (const note of saved.notes) stderr(`note: ${note}`);
+  for (const note of saved.notes.filter((text) => isNews(text, model))) stderr(`note: ${note}`);
   return saved;
 }
 

@@ -90,14 +90,14 @@ function renderSeveral(split: string, { tasks, mean }: MultiTaskEvaluation, seco
     grouped(rows),
     metric,
     (metrics[metric] as number).toFixed(4),
-    majority?.accuracy.toFixed(4) ?? '–',
+    majority?.metrics[metric]?.toFixed(4) ?? '–',
     Object.entries(metrics)
       .filter(([name]) => name !== metric)
       .map(([name, value]) => `${name} ${value.toFixed(4)}`)
       .concat(Object.entries(warnings).map(([name, why]) => `${name} is undefined: ${why}`))
       .join(', '),
   ]);
-  const header = ['task', 'rows', 'metric', split, 'majority accuracy', 'other metrics'];
+  const header = ['task', 'rows', 'metric', split, 'most frequent answer', 'other metrics'];
   return [
     ...alignColumns([header, ...rows], [1, 3, 4]),
     `The mean of ${tasks.length} ${tasks.length === 1 ? 'task' : 'tasks'} is ${mean.toFixed(4)}; scored in ${duration(seconds)}.`,

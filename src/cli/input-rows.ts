@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { fail } from '../base/errors.ts';
 import { memoryFiles } from '../base/files.ts';
 import { readTable } from '../formats/table.ts';
@@ -50,7 +51,12 @@ export function sourceOf({ texts, input }: Asked): string {
 }
 
 /** Finds out before any work whether the output can be written. */
-export async function checkOutput({ files }: CommandContext, output: string): Promise<void> {
+export async function checkOutput(
+  { files }: CommandContext,
+  { input, output }: Pick<Asked, 'input'> & { readonly output: string },
+): Promise<void> {
+  if (input !== undefined && resolve(input) === resolve(output))
+    fail({ code: 'usage.value', subject: '--output', found: `${output}, which --input reads`, expected: 'another file' });
   const before = await files.kind(output);
   if (before === 'folder')
     fail({

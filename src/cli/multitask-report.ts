@@ -21,7 +21,7 @@ export function renderMultiTask(
     score(own?.metric),
     own === undefined ? '–' : String(own.step),
   ]);
-  const header = ['task', 'rows', 'metric', 'validation', 'test', 'majority accuracy', 'best', 'at step'];
+  const header = ['task', 'rows', 'metric', 'validation', 'test', 'most frequent answer', 'best', 'at step'];
   const times = (size / encoderParameters).toFixed(3);
   const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
   const chosen = sampling && Object.values(sampling.chosen).reduce((a, b) => a + b, 0);
@@ -46,12 +46,30 @@ export function renderMultiTask(
             .join(', ')}.`,
         ]
       : []),
+    ...hints(tasks, sampling?.chosen),
     ...tasks.flatMap(({ name, begins }) => (begins ? [`${name} began as ${begins.as}.`] : [])),
     output === undefined
       ? 'Nothing was saved: give --output FOLDER to keep it.'
       : `Saved in ${output}. Next: multigraft predict ${place} --input rows.jsonl, each row with its "task"`,
   ].join('\n');
 }
+
+/** What to try where a task has learnt nothing, or hardly had rows. */
+function hints(tasks: MultiTaskSummary['tasks'], chosen: Readonly<Record<string, number>> | undefined): string[] {
+  const failed = tasks.filter(({ metric, metrics, majority = 0 }) => ((metrics.test ?? metrics.validation)?.[metric] ?? 1) <= majority);
+  const all = Object.values(chosen ?? {}).reduce((a, b) => a + b, 0);
+  const starved = tasks.filter(({ name }) => chosen && (chosen[name] ?? 0) * STARVED * tasks.length < all);
+  const names = (some: typeof tasks) => some.map(({ name }) => name).join(', ');
+  return [
+    ...(failed.length > 0
+      ? [`No better than the most frequent answer: ${names(failed)}. A higher --learning-rate, or more --epochs, may help.`]
+      : []),
+    ...(starved.length > 0 ? [`Hardly any rows were of ${names(starved)}: --no-task-factor or another --sampler gives more.`] : []),
+  ];
+}
+
+/** A task has hardly any rows when it has less than this part of an equal share. */
+const STARVED = 5;
 
 /** How much of the data trained at all, and which rows most often. */
 function usedLines(tasks: MultiTaskSummary['tasks'], { overTime }: NonNullable<MultiTaskSummary['sampling']>): string[] {
@@ -61,7 +79,9 @@ function usedLines(tasks: MultiTaskSummary['tasks'], { overTime }: NonNullable<M
   const often = Object.entries(overTime.rows).flatMap(([name, { mostOften }]) =>
     mostOften.flatMap(({ row, times }) => (times > 1 ? [{ name, row, times }] : [])),
   );
-  const top = often.toSorted((a, b) => b.times - a.times).slice(0, SHOWN);
+  const sorted = often.toSorted((a, b) => b.times - a.times);
+  // Where more than can be shown are alike, none stands out.
+  const top = sorted[0]?.times === sorted[SHOWN]?.times ? [] : sorted.slice(0, SHOWN);
   return [
     `Of ${grouped(all)} rows ${grouped(used)} trained, ${((100 * used) / all).toFixed(0)} %.${
       top.length > 0 ? ` Most often: ${top.map(({ name, row, times }) => `${name} ${row} (${times} times)`).join(', ')}.` : ''

@@ -6,6 +6,7 @@ import { loadTask } from '../tasks/index.ts';
 import {
   extendCaMtl,
   loadGrowing,
+  type MultiTaskMethod,
   multiTaskMethod,
   multiTaskMethodNames,
   multiTaskSettings,
@@ -75,12 +76,12 @@ export const command = defineCommand({
     const model = await (options.add ? modelFolder : encoderFolder)(files, options.model);
     const method = options.add
       ? extendCaMtl(await loadGrowing(files, model), options.like === undefined ? {} : { like: options.like })
-      : usageOf(() => multiTaskMethod(options.method, { trainEncoder: options.trainEncoder }));
+      : usageOfMethod(options);
     const tasks = await Promise.all(options.task.map((path) => loadTask(files, path)));
     const exclude = options.exclude === undefined ? undefined : await readExclusions(files, options.exclude);
     const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
-    noteUnsaved(context, options.output);
     const progress = trainingProgress(context, options.model);
+    let begun = false;
     const { output, headLayers, limit, log } = options;
     try {
       const result = await runMultiTask({
@@ -93,7 +94,11 @@ export const command = defineCommand({
         resume: options.resume,
         overwrite: options.overwrite,
         ...Object.fromEntries(Object.entries({ output, headLayers, limit, exclude, log }).filter(([, value]) => value !== undefined)),
-        onEvent: progress.onEvent,
+        onEvent(event) {
+          if (!begun && event.type === 'step') noteUnsaved(context, output);
+          begun ||= event.type === 'step';
+          progress.onEvent(event);
+        },
         signal: context.signal,
       });
       progress.stop();
@@ -109,6 +114,12 @@ export const command = defineCommand({
     }
   },
 });
+
+/** Settings that do not fit the encoder are found out when the method is attached: wrong usage as well. @throws usage.value */
+function usageOfMethod({ method: text, trainEncoder }: z.output<typeof schema>): MultiTaskMethod {
+  const method = usageOf(() => multiTaskMethod(text, { trainEncoder }));
+  return { ...method, attach: (...given) => usageOf(() => method.attach(...given)) };
+}
 
 /** Refuses what would have no effect. @throws usage.flag */
 function checkFlags(options: z.output<typeof schema>): void {

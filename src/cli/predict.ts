@@ -17,28 +17,29 @@ const schema = z.object({
     .string()
     .optional()
     .meta({ value: 'file', description: 'rows: .jsonl, .csv, .tsv or .parquet; - reads JSON lines from standard input' }),
-  output: z
-    .string()
-    .default('-')
-    .meta({ value: 'file', description: 'one JSON object a line, in the order of the rows; - writes to standard output' }),
+  output: z.string().default('-').meta({
+    value: 'file',
+    description: 'one JSON object a line, in the order of the rows; a file is replaced; - writes to standard output',
+  }),
   scores: z.boolean().default(false).meta({ description: 'also give what the head computed ("logits"; "spans" for questions)' }),
   explain: z.boolean().default(false).meta({ description: 'also give how much a fusion listens to each adapter ("attention")' }),
-  task: z.string().optional().meta({ value: 'path', description: 'task whose card says which columns hold what' }),
+  task: z.string().optional().meta({
+    value: 'path',
+    description: 'task whose card says which columns hold what; to a model of several tasks, that of rows that name none',
+  }),
   ...columnShape,
 });
 
 export const command = defineCommand({
   name: 'predict',
-  summary: 'answer rows with a trained adapter: one line out for each row in',
+  summary: 'answer rows with a trained adapter, or a model of several tasks: one line out for each row in',
   arguments: ['texts'],
   schema,
   async run(context, options) {
-    if (options.output !== '-') await checkOutput(context, options.output);
+    if (options.output !== '-') await checkOutput(context, options);
     const rows = await readRows(context, options);
-    const columns: Partial<Record<Field, string>> = {
-      ...(options.task !== undefined && (await loadTask(context.files, options.task)).columns),
-      ...columnsOf(options),
-    };
+    const task = options.task === undefined ? undefined : await loadTask(context.files, options.task);
+    const columns: Partial<Record<Field, string>> = { ...task?.columns, ...columnsOf(options) };
     const started = performance.now();
     const progress = countProgress(context, 'rows');
     const how = {
@@ -63,7 +64,7 @@ export const command = defineCommand({
       const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
       return answerTasks(
         saved,
-        rows.map(({ value }) => value),
+        rows.map(({ value }) => (task ? { task: task.name, ...value } : value)),
         { ...how, files, engine },
       );
     }

@@ -1,5 +1,13 @@
 import { z } from 'zod';
-import { CA_MTL_PRESETS, type CaMtlAttachment, type CaMtlReport, caMtlReport } from '../methods/index.ts';
+import { fail, nearest } from '../base/errors.ts';
+import {
+  CA_MTL_PRESETS,
+  type CaMtlAttachment,
+  type CaMtlReport,
+  type ConfiguredMethod,
+  caMtlReport,
+  methodNames,
+} from '../methods/index.ts';
 import { AutoAdapterModel, maxTokens, multiTaskMethod, type SummaryRow } from '../train/index.ts';
 import { encoderFolder, isNews } from './assets.ts';
 import { caMtlLines } from './ca-mtl-report.ts';
@@ -14,7 +22,7 @@ const schema = z.object({
     .array(z.string())
     .default([])
     .meta({ value: 'method', description: 'a method to count as if it were added, or ca_mtl_…; may be repeated' }),
-  tasks: z.number().int().positive().default(8).meta({ description: 'with ca_mtl_…: how many tasks share the encoder' }),
+  tasks: z.number().int().positive().optional().meta({ description: 'with ca_mtl_…: how many tasks share the encoder (default: 8)' }),
 });
 
 export const command = defineCommand({
@@ -22,29 +30,38 @@ export const command = defineCommand({
   summary: 'count the parameters of an encoder and of adapters on it',
   schema,
   async run(context, options) {
+    const conditional = options.method.filter(isCaMtl);
+    if (options.tasks !== undefined && conditional.length === 0)
+      fail({
+        code: 'usage.flag',
+        subject: '--tasks',
+        found: 'it without a method of CA-MTL',
+        expected: '--method ca_mtl_base, …_large or …_compact',
+      });
+    const { tasks = 8 } = options;
     const model = await AutoAdapterModel.fromPretrained(await encoderFolder(context.files, options.model), { files: context.files });
     for (const folder of options.adapter) await model.loadAdapter(folder);
-    const conditional = options.method.filter(isCaMtl);
-    const methods = options.method.filter((text) => !isCaMtl(text)).map(methodOf);
+    const methods = options.method.filter((text) => !isCaMtl(text)).map(countable);
     if (methods.some(({ method }) => method.architecture === undefined && !method.trainsEncoder))
       context.stderr('note: The head is not counted: its size depends on the task.');
     for (const note of model.notes.filter((text) => isNews(text, options.model))) context.stderr(`note: ${note}`);
     const rows = model.adapterSummary(methods);
-    const names = Array.from({ length: options.tasks }, (_, i) => `task${i}`);
+    const names = Array.from({ length: tasks }, (_, i) => `task${i}`);
     const reports = conditional.map((text): { method: string; report: CaMtlReport } => {
       const attachment = usageOf(() => multiTaskMethod(text)).attach(
         model.encoder,
         names,
         Math.min(TOKENS, maxTokens(model.encoder)),
       ) as CaMtlAttachment;
-      return { method: text, report: caMtlReport(attachment, []) };
+      const counted = { weights: model.encoder.weights, trains: (name: string) => !attachment.freezes(name) };
+      return { method: text, report: caMtlReport(attachment, [], counted) };
     });
     if (context.json) context.stdout(JSON.stringify(reports.length > 0 ? { rows, reports } : rows));
     else {
       const tables = reports.map(({ method, report }) => [
         '',
-        `${method} on ${options.tasks} tasks, without their heads:`,
-        ...caMtlLines(report, options.tasks),
+        `${method} on ${tasks} tasks, without their heads:`,
+        ...caMtlLines(report, tasks),
       ]);
       context.stdout([render(rows), ...tables.flat()].join('\n'));
     }
@@ -53,6 +70,21 @@ export const command = defineCommand({
 
 /** The longest input where the method does not say: its tables of conditional attention are for so many tokens. */
 const TOKENS = 128;
+
+/** @throws usage.value */
+function countable(text: string): ConfiguredMethod {
+  const name = text.split('[')[0] as string;
+  const presets = Object.keys(CA_MTL_PRESETS);
+  const near = nearest(name, [...methodNames(), ...presets]);
+  if (near === undefined || !presets.includes(near)) return methodOf(text);
+  return fail({
+    code: 'usage.value',
+    subject: '--method',
+    found: `'${name}'`,
+    expected: `one of ${presets.join(', ')}, or a name that multigraft methods lists`,
+    next: `Did you mean '${near}'?`,
+  });
+}
 
 function isCaMtl(text: string): boolean {
   return Object.keys(CA_MTL_PRESETS).some((preset) => text === preset || text.startsWith(`${preset}[`));

@@ -80,13 +80,20 @@ describe('computeMetrics', () => {
 describe('majorityScore', () => {
   it('scores the most frequent training answer on the references, the first label winning ties', () => {
     const labels = task('classification', ['n', 'y']);
-    expect(majorityScore(labels, classified('y', 'n', 'n'), classified('y', 'y', 'n'))).toEqual({ answer: 'y', accuracy: 1 / 3 });
-    expect(majorityScore(labels, classified('y', 'n'))).toEqual({ answer: 'n', accuracy: 0.5 });
+    expect(majorityScore(labels, classified('y', 'n', 'n'), classified('y', 'y', 'n'))).toMatchObject({ answer: 'y', accuracy: 1 / 3 });
+    expect(majorityScore(labels, classified('y', 'n'))).toMatchObject({ answer: 'n', accuracy: 0.5 });
     const sets = (...label: string[]): Row => ({ kind: 'multilabel', text: 'x', label });
-    expect(majorityScore(task('multilabel', ['a', 'b']), [sets('b', 'a'), sets('a', 'b'), sets('a')])).toEqual({
+    expect(majorityScore(task('multilabel', ['a', 'b']), [sets('b', 'a'), sets('a', 'b'), sets('a')])).toMatchObject({
       answer: 'a|b',
       accuracy: 2 / 3,
+      metrics: { f1_micro: 10 / 11 },
     });
     expect(majorityScore(task('regression'), [])).toBeUndefined();
+    const words: Row = { kind: 'tagging', tokens: ['a', 'b', 'c', 'd'], tags: ['O', 'B-x', 'O', 'O'] };
+    expect(majorityScore(task('tagging', ['B-x', 'O']), [words])).toMatchObject({
+      accuracy: 0.75,
+      metrics: { span_f1: 0, token_accuracy: 0.75 },
+    });
+    expect(majorityScore(labels, classified('y', 'y', 'n'))?.metrics.matthews ?? 0).toBe(0);
   });
 });

@@ -72,9 +72,11 @@ export interface MajorityScore {
   readonly answer: string;
   /** Share of the references it gets right (tagging: of the tokens; multilabel: of the rows with that single label). */
   readonly accuracy: number;
+  /** What that answer scores by each metric of the task; 0 where it is undefined. */
+  readonly metrics: Readonly<Record<string, number>>;
 }
 
-/** What always giving the most frequent answer scores: the floor for every accuracy. `undefined` for regression and span. */
+/** What always giving the most frequent answer scores: the floor for every metric. `undefined` for regression and span. */
 export function majorityScore(task: Task, references: readonly Row[], training: readonly Row[] = references): MajorityScore | undefined {
   if (task.kind === 'regression' || task.kind === 'span') return undefined;
   const flat = (rows: readonly Row[]) =>
@@ -83,7 +85,13 @@ export function majorityScore(task: Task, references: readonly Row[], training: 
   for (const answer of flat(training)) counts.set(answer, (counts.get(answer) ?? 0) + 1);
   const [answer = ''] = [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best), ['', -1] as [string, number]);
   const given = flat(references);
-  return { answer, accuracy: accuracy(new Array(given.length).fill(answer), given).value };
+  const constant = references.map((row): Prediction => {
+    if (row.kind === 'tagging') return row.tags.map(() => answer);
+    if (row.kind === 'choice') return Number(answer);
+    return row.kind === 'multilabel' ? (answers(training).find((one) => keyOf(one) === answer) ?? []) : answer;
+  });
+  const metrics = computeMetrics(task, constant, references).values as Record<string, number>;
+  return { answer, accuracy: accuracy(new Array(given.length).fill(answer), given).value, metrics };
 }
 
 function metric(kinds: readonly TaskKind[], range: readonly [number, number], compute: Metric['compute']): Metric {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail, nearest } from '../base/errors.ts';
+import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { type Files, readText } from '../base/files.ts';
 import { FIELDS, METRIC_NAMES, type MetricName, TASK_KINDS, type TaskKind } from './types.ts';
 
@@ -38,7 +38,7 @@ export async function readCard(files: Files, path: string): Promise<Card> {
     code: 'task.card',
     subject: field === '' ? path : `${path}, field "${field}"`,
     found: held === undefined ? 'nothing' : (JSON.stringify(held)?.slice(0, 80) ?? 'nothing'),
-    expected: field === 'kind' ? `one of ${TASK_KINDS.join(', ')}` : field === '' ? 'a JSON object' : issue.message,
+    expected: field === 'kind' ? `one of ${TASK_KINDS.join(', ')}` : field === '' ? 'a JSON object' : expectationIn(issue.message),
     next: guess === undefined ? 'Correct the card.' : `Did you mean "${guess}"?`,
   });
 }
@@ -55,7 +55,12 @@ export function checkLabels(kind: TaskKind, labels: readonly string[], subject: 
       next: 'Leave "labels" out.',
     });
   if (labels.length < needed)
-    fail({ code: 'task.card', subject, found: `${labels.length} labels`, expected: `at least ${needed} for ${kind}` });
+    fail({
+      code: 'task.card',
+      subject,
+      found: labels.length === 1 ? `only '${labels[0]}'` : `${labels.length} labels`,
+      expected: `at least ${needed} for ${kind}`,
+    });
   const twice = labels.find((label, i) => labels.indexOf(label) !== i);
   if (twice !== undefined) fail({ code: 'task.card', subject, found: `the label "${twice}" twice`, expected: 'each label once' });
   return labels;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { SCHEDULES } from '../update/index.ts';
 
 /** Everything that decides how a run goes. One declaration gives type, default, check, flag and help. */
@@ -31,6 +32,24 @@ export const trainSettings = z.object({
 });
 
 export type TrainSettings = z.infer<typeof trainSettings>;
+
+/** Completes settings with their defaults. @throws usage.value naming the setting */
+export function checkSettings<S extends z.ZodObject>(schema: S, given: z.input<S>): z.output<S> {
+  const result = schema.strict().safeParse(given);
+  if (result.success) return result.data as z.output<S>;
+  const issue = result.error.issues[0];
+  const unknown = issue?.code === 'unrecognized_keys';
+  const key = unknown ? (issue.keys[0] as string) : String(issue?.path[0] ?? '');
+  const names = Object.keys(schema.shape);
+  const near = nearest(key, names);
+  return fail({
+    code: 'usage.value',
+    subject: `setting '${key}'`,
+    found: unknown ? 'no such setting' : (JSON.stringify((given as Record<string, unknown>)[key]) ?? 'nothing'),
+    expected: unknown || !issue ? `one of ${names.join(', ')}` : expectationIn(issue.message),
+    ...(near && near !== key && { next: `Did you mean '${near}'?` }),
+  });
+}
 
 /** Things a run tells while it goes on. `train/` never prints: the caller shows or logs them. */
 export type TrainEvent =

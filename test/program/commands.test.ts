@@ -323,6 +323,9 @@ describe('the lists', () => {
     expect(againstOneEncoder / againstSingleTask).toBeCloseTo(5, 9);
     expect((await place.run(conditional)).out).toContain(`${againstOneEncoder.toFixed(3)} × one encoder; 5 fine-tuned ones have 5 ×`);
     expect((await place.run(['summary', '--method', 'ca_mtl_base[variant="x"]'])).code).toBe(2);
+    // The encoder that comes with the package has no pooler, and none is counted.
+    const [own] = JSON.parse((await place.run(['summary', '--method', 'ca_mtl_base', '--json'])).out).reports;
+    expect(own.report.parts.encoder.all).toBe(JSON.parse((await place.run(['summary', '--json'])).out)[0].parameters);
   });
 
   it('methods gives sizes on a base BERT and the sites', async () => {

@@ -232,6 +232,13 @@ const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] 
     '@bad-card/card.json, field "kind": found "clasification"; expected one of …. Did you mean "classification"?',
   ],
   // methods and runs
+  ['summary --model @bert --method ca_mtl_bas', 2, "--method: found 'ca_mtl_bas'; expected …. Did you mean 'ca_mtl_base'?"],
+  ['summary --model @bert --method lora --tasks 3', 2, '--tasks: found it without a method of CA-MTL; expected …'],
+  [
+    'summary --model @bert --method ca_mtl_base[freez=3]',
+    2,
+    "ca_mtl_base: key 'freez': found no such key; expected …. Did you mean 'freeze'?",
+  ],
   ['summary --model @bert --method seq_bm', 2, "method: found 'seq_bm'; expected one of …. Did you mean 'seq_bn'?"],
   [
     'summary --model @bert --method seq_bn[reductionfactor=3]',

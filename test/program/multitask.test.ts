@@ -237,7 +237,12 @@ describe('a task that comes later', () => {
     expect(card).toContain(`# ${KINDS.map((kind) => `tiny-${kind}`).join(', ')}, tiny-pair`);
     expect(card).toContain('which answers these as before; their scores stand in its own card.\nOne model for 6 tasks');
     const again = await runCli([...add.map((arg) => (arg === before ? output : arg === output ? join(folder, 'twice') : arg))]);
-    expect(again.stderr).toMatch("'tiny-pair', which the model has learnt");
+    expect([again.code, again.stderr]).toEqual([2, expect.stringContaining("'tiny-pair', which the model has learnt")]);
+    const place = join(folder, 'not-a-model');
+    const elsewhere = await runCli(add.map((arg) => (arg === before ? added : arg === output ? place : arg)));
+    expect([elsewhere.code, elsewhere.stderr]).toEqual([2, expect.stringContaining('expected a CA-MTL model')]);
+    const like = await runCli([...add.map((arg) => (arg === output ? place : arg)), '--like', 'tiny-choise']);
+    expect(like.stderr).toContain('Did you mean tiny-choice?');
   });
 });
 
@@ -261,7 +266,9 @@ describe('what a run leaves out and what a saved model scores', () => {
     expect(scored.tasks.map(({ metrics }) => metrics)).toEqual(summaries.map(({ metrics }) => metrics.test));
     expect(scored).toMatchObject({ split: 'test', mean: expect.any(Number) });
     const table = await runCli([...at.slice(0, -1), '--task', tasks[1] as string]);
-    expect(table.stdout).toMatch(/^task +rows +metric +test +majority accuracy +other metrics\ntiny-regression +12 +\w+ +-?\d\.\d{4} +– /);
+    expect(table.stdout).toMatch(
+      /^task +rows +metric +test +most frequent answer +other metrics\ntiny-regression +12 +\w+ +-?\d\.\d{4} +– /,
+    );
     expect((await runCli([...at, '--task', await writeTinyTask(folder, 'multilabel')])).stderr).toMatch(
       'the task tiny-multilabel; expected',
     );
@@ -369,6 +376,14 @@ describe('bad input', () => {
     );
     writeFileSync(input, '{"text":"ba"}\n');
     expect(await refused(['predict', '--json', '--model', output, '--input', input])).toMatch('column "task": found none;');
+    const named = await runCli(['predict', '--json', '--model', output, '--input', input, '--task', tasks[0] as string]);
+    expect(JSON.parse(named.stdout)).toEqual({ prediction: expect.any(String) });
+    expect(await refused(['predict', '--json', '--model', output, '--input', input, '--output', input])).toMatch('which --input reads');
+    expect(readFileSync(input, 'utf8')).toBe('{"text":"ba"}\n');
+    for (const method of ['ca_mtl_base[freeze=99]', 'ca_mtl_base[freez=1]']) {
+      const { code } = await runCli([...command(join(folder, 'x'), 'joint').slice(0, -2), '--method', method]);
+      expect(code, method).toBe(2);
+    }
     expect(await refused([...command(join(folder, 'x'), 'joint').slice(0, -4), '--method', 'ca_mtl_bas'])).toMatch(
       "Did you mean 'ca_mtl_base'?",
     );

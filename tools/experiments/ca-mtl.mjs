@@ -1,9 +1,9 @@
 // @ts-check
 /**
  * CA-MTL beside its baselines (Pilault et al. 2021): a table of eight GLUE tasks over three seeds, an ablation of the modules and the
- * start with one seed, what sampling by uncertainty is worth with more and fewer candidates, and a table of 27 tasks with one seed. One JSON file per run in --out; runs that have one
- * are not repeated, and a run that was stopped goes on, so the script can be stopped at any time. Two runs at a time, each
- * with one thread. Samples of the tasks, without the rows that mtl_exclude.json names, and what runs save lie in --work,
+ * start, what sampling by uncertainty is worth with more and fewer candidates, and a table of 27 tasks with one seed. One JSON file
+ * per run in --out; runs that have one are not repeated, and a run that was stopped goes on, so the script can be stopped at any
+ * time. Two runs at a time, each with one thread. Samples of the tasks, without the rows that mtl_exclude.json names, and what runs save lie in --work,
  * outside the repository.
  *
  *     node tools/experiments/ca-mtl.mjs --work DIR [--data ../shared/data] [--model ../shared/models/minilm]
@@ -52,8 +52,9 @@ const FORWARD = 1 / 3;
 
 /**
  * How a method is told to the library, and its settings; `cost` is that of a training row against one with an adapter. All rates
- * are for 1,000 steps or fewer, so those of whole encoders are above the published ones. `single` trains each task by itself; `seeds` are fewer than those of the part.
- * @typedef {{ text: string, settings: Record<string, unknown>, cost: number, single?: boolean, trainEncoder?: boolean, seeds?: number[] }} Method
+ * are for 1,000 steps or fewer, so those of whole encoders are above the published ones. `single` trains each task by itself; `freezesHalf` leaves the
+ * weights as they were that CA-MTL leaves; `seeds` are fewer than those of the part.
+ * @typedef {{ text: string, settings: Record<string, unknown>, cost: number, single?: boolean, trainEncoder?: boolean, freezesHalf?: boolean, seeds?: number[] }} Method
  */
 const UNCERTAIN = { sampler: 'uncertainty', candidates: 2, scoring: 'int8', refresh: 8 };
 /** As published: as many candidates for each place as there are tasks, scored exactly before every step. */
@@ -80,16 +81,21 @@ const METHODS = {
   pals: { text: 'pals', trainEncoder: true, settings: { ...TUNED, sampler: 'annealed' }, cost: 1.7 },
   single: { text: 'full', settings: TUNED, cost: 1.5, single: true },
 };
-/** @type {Record<string, Method>} */
+/**
+ * All seeds for what decides something: the start that is the default, and whether the compact plan is as good.
+ * @type {Record<string, Method>}
+ */
 const ABLATION = {
-  'no-attention': { ...CA_MTL, text: 'ca_mtl_base[conditional_attention=False]' },
-  'no-alignment': { ...CA_MTL, text: 'ca_mtl_base[conditional_alignment=False]' },
-  'no-layer-norm': { ...CA_MTL, text: 'ca_mtl_base[conditional_layer_norm=False]' },
-  'no-bottleneck': { ...CA_MTL, text: 'ca_mtl_base[conditional_bottleneck=False]' },
+  'no-attention': { ...CA_MTL, text: 'ca_mtl_base[conditional_attention=False]', seeds: [1] },
+  'no-alignment': { ...CA_MTL, text: 'ca_mtl_base[conditional_alignment=False]', seeds: [1] },
+  'no-layer-norm': { ...CA_MTL, text: 'ca_mtl_base[conditional_layer_norm=False]', seeds: [1] },
+  'no-bottleneck': { ...CA_MTL, text: 'ca_mtl_base[conditional_bottleneck=False]', seeds: [1] },
   'published-start': { ...CA_MTL, text: 'ca_mtl_base[start="published"]' },
   compact: { ...CA_MTL, text: 'ca_mtl_compact' },
+  // What all modules together are worth.
+  'no-modules': { ...CA_MTL, text: 'joint', freezesHalf: true, cost: 1 + FORWARD },
   // Beside ca-mtl-unfrozen.
-  'nothing-frozen-proportional': { ...UNFROZEN, settings: TUNED, cost: 1.7 },
+  'nothing-frozen-proportional': { ...UNFROZEN, settings: TUNED, cost: 1.7, seeds: [1] },
 };
 /** @type {Record<string, Method>} */
 const SAMPLERS = {
@@ -102,7 +108,7 @@ const SAMPLERS = {
 /** @type {Record<string, { tasks: string[], rows: Rows, methods: Record<string, Method>, seeds: number[] }>} */
 const PARTS = {
   glue: { tasks: GLUE, rows: ROWS, methods: METHODS, seeds: [1, 2, 3] },
-  ablation: { tasks: GLUE, rows: ROWS, methods: ABLATION, seeds: [1] },
+  ablation: { tasks: GLUE, rows: ROWS, methods: ABLATION, seeds: [1, 2, 3] },
   sampler: { tasks: GLUE, rows: ROWS, methods: SAMPLERS, seeds: [1, 2, 3] },
   wide: {
     tasks: WIDE,
@@ -329,7 +335,7 @@ function copyTask(part, task) {
 async function runOne(job) {
   const load = (/** @type {string} */ module) => import(resolve(values.dist, module));
   const [{ configureMethod, loadTask, nodeEngine, nodeFiles: files }, train] = await Promise.all(['index.js', 'train/index.js'].map(load));
-  const { text, settings, single, trainEncoder = false } = methodOf(job);
+  const { text, settings, single, trainEncoder = false, freezesHalf = false } = methodOf(job);
   const names = tasksOf(job);
   const tasks = await Promise.all(names.map((name) => loadTask(files, folderOf(job.part, name))));
   const output = join(/** @type {string} */ (values.work), LIMIT === null ? 'runs' : `runs-${LIMIT}`, nameOf(job));
@@ -354,7 +360,9 @@ async function runOne(job) {
     : await train.runMultiTask({
         ...common,
         tasks,
-        method: train.multiTaskMethod(text, { trainEncoder }),
+        method: freezesHalf
+          ? withFrozenHalf(train.multiTaskMethod(text), train.multiTaskMethod('ca_mtl_base'))
+          : train.multiTaskMethod(text, { trainEncoder }),
         settings: train.multiTaskSettings.parse(given),
       });
   const scored = single ? [{ ...result, task: names[0], metric: tasks[0].metric }] : result.tasks;
@@ -381,6 +389,15 @@ async function runOne(job) {
   renameSync(`${path}.part`, path);
   // Whole encoders take much room.
   if (readdirSync(output).includes('model.safetensors')) rmSync(output, { recursive: true });
+}
+
+/** A method that trains the encoder, with the frozen weights of another. @param {any} method @param {any} other */
+function withFrozenHalf(method, other) {
+  const attach = (/** @type {unknown[]} */ ...given) => ({
+    ...method.attach(...given),
+    trainsEncoder: other.attach(...given).trainsEncoder,
+  });
+  return { ...method, attach };
 }
 
 /** Without single rows. @param {any} sampling @returns {NonNullable<Run['sampling']>} */
@@ -436,6 +453,19 @@ function meanOf(some, tasks) {
 }
 
 /**
+ * Mean of one method less that of another, of each seed that both have; methods are told as part and name.
+ * @param {Run[]} runs @param {[string, string]} one @param {[string, string]} other
+ */
+function differencesOf(runs, [part, name], [otherPart, otherName]) {
+  const { tasks, seeds } = partOf(part);
+  return seeds.flatMap((seed) => {
+    const own = meanOf(runsOf(runs, part, name, seed), tasks);
+    const its = meanOf(runsOf(runs, otherPart, otherName, seed), tasks);
+    return own === undefined || its === undefined ? [] : [own - its];
+  });
+}
+
+/**
  * A column a method, a row a task; then the mean, what it differs from CA-MTL's of the same seed, sizes, time and rows used.
  * @param {Run[]} runs @param {string} part
  */
@@ -456,12 +486,6 @@ function comparison(runs, part) {
     const score = some.flatMap((run) => run.tasks).find((one) => one.task === task)?.test;
     return score === undefined ? undefined : 100 * score;
   };
-  const differences = (/** @type {string} */ method) =>
-    seeds.flatMap((seed) => {
-      const own = meanOf(runsOf(runs, part, method, seed), tasks);
-      const other = meanOf(runsOf(runs, part, 'ca-mtl', seed), tasks);
-      return own === undefined || other === undefined ? [] : [own - other];
-    });
   const metricOf = (/** @type {string} */ task) => runs.flatMap((run) => run.tasks).find((one) => one.task === task)?.metric ?? '';
   const share = (/** @type {Run[]} */ [run]) => (run?.used ? (100 * run.used.distinct) / run.used.rows : undefined);
   return [
@@ -469,7 +493,9 @@ function comparison(runs, part) {
     `| --- |${' --- |'.repeat(names.length)}`,
     ...tasks.map((task) => row(`${task} (${metricOf(task)})`, (method) => shown(bySeed(method, scoreOf(task))))),
     row('**mean**', (method) => shown(bySeed(method, (some) => meanOf(some, tasks)))),
-    row('mean less that of ca-mtl, same seed', (method) => (method === 'ca-mtl' ? '' : shown(differences(method)))),
+    row('mean less that of ca-mtl, same seed', (method) =>
+      method === 'ca-mtl' ? '' : shown(differencesOf(runs, [part, method], [part, 'ca-mtl'])),
+    ),
     row('numbers of all, × the encoder', (method) =>
       shown(
         bySeed(
@@ -501,21 +527,25 @@ function minutesOf(some) {
     : minutes.reduce((a, b) => /** @type {number} */ (a) + /** @type {number} */ (b), 0);
 }
 
-/** @param {Run[]} runs */
+/** Means over seeds; differences are of the same seed. @param {Run[]} runs */
 function ablation(runs) {
-  const { tasks, methods } = partOf('ablation');
-  const whole = runsOf(runs, 'glue', 'ca-mtl', 1);
-  const base = meanOf(whole, tasks);
-  const row = (/** @type {string} */ name, /** @type {Run[]} */ [run]) => {
-    const mean = run && meanOf([run], tasks);
-    const difference = mean === undefined || base === undefined ? '–' : (mean - base).toFixed(1);
-    return `| ${name} | ${mean?.toFixed(1) ?? '–'} | ${difference} | ${run?.times.toFixed(2) ?? '–'} | ${run ? (minutesOf([run])?.toFixed(1) ?? '–') : '–'} |`;
+  const { tasks, methods, seeds } = partOf('ablation');
+  const row = (/** @type {string} */ part, /** @type {string} */ name) => {
+    const some = seeds.flatMap((seed) => runsOf(runs, part, name, seed));
+    const means = some.flatMap((run) => meanOf([run], tasks) ?? []);
+    const cells = [
+      shown(means),
+      part === 'glue' ? '' : shown(differencesOf(runs, [part, name], ['glue', 'ca-mtl'])),
+      String(means.length),
+      some[0]?.times.toFixed(2) ?? '–',
+    ];
+    return `| ${name} | ${cells.join(' | ')} |`;
   };
   return [
-    '| | mean | difference | numbers, × the encoder | minutes of training |',
+    '| | mean | less that of ca-mtl, same seed | seeds | numbers, × the encoder |',
     '| --- | --- | --- | --- | --- |',
-    row('ca-mtl', whole),
-    ...Object.keys(methods).map((method) => row(method, runsOf(runs, 'ablation', method, 1))),
+    row('glue', 'ca-mtl'),
+    ...Object.keys(methods).map((method) => row('ablation', method)),
   ];
 }
 
@@ -528,16 +558,11 @@ function samplers(runs) {
   const row = (/** @type {string} */ part, /** @type {string} */ name) => {
     const some = seeds.flatMap((seed) => runsOf(runs, part, name, seed));
     const of = (/** @type {(run: Run) => number | undefined} */ value) => some.map(value).filter((found) => found !== undefined);
-    const differences = seeds.flatMap((seed) => {
-      const [own, other] = [runsOf(runs, part, name, seed), runsOf(runs, 'sampler', 'full-rule', seed)].map((found) =>
-        meanOf(found, tasks),
-      );
-      return own === undefined || other === undefined ? [] : [own - other];
-    });
     const cells = [
       shown(of((run) => meanOf([run], tasks))),
-      name === 'full-rule' ? '' : shown(differences),
-      shown(of((run) => minutesOf([run]))),
+      name === 'full-rule' ? '' : shown(differencesOf(runs, [part, name], ['sampler', 'full-rule'])),
+      String(some.length),
+      updateRatio(partOf(part).methods[name]?.settings)?.toFixed(2) ?? '–',
       shown(
         of(({ sampling }) => sampling && 100 * sampling.shareOfTime),
         0,
@@ -550,11 +575,20 @@ function samplers(runs) {
     return `| ${name} | ${cells.join(' | ')} |`;
   };
   return [
-    '| | mean | less that of full-rule, same seed | minutes of training | scoring, % of the time | different rows that trained, % |',
-    '| --- | --- | --- | --- | --- | --- |',
+    '| | mean | less that of full-rule, same seed | seeds | time of an update, × proportional | scoring, % of the time | different rows that trained, % |',
+    '| --- | --- | --- | --- | --- | --- | --- |',
     row('glue', 'ca-mtl'),
     ...Object.keys(methods).map((name) => row('sampler', name)),
   ];
+}
+
+/** As `bench/sampler.mjs` measured it, in turn. @param {Record<string, unknown> | undefined} settings */
+function updateRatio({ sampler = 'proportional', candidates, scoring, refresh = 8, taskFactor = true } = {}) {
+  const path = join(ROOT, 'results', 'bench', refresh === 8 ? 'sampler-refresh-8.json' : 'sampler.json');
+  if (!taskFactor || !existsSync(path)) return undefined;
+  const name = sampler === 'uncertainty' ? `${candidates} candidates, ${scoring}` : sampler;
+  const { results } = /** @type {{ results: { name: string, ratio: number }[] }} */ (JSON.parse(readFileSync(path, 'utf8')));
+  return results.find((way) => way.name === name)?.ratio;
 }
 
 /** Validation means of the pilot: a row a method, a column a rate. */
@@ -588,16 +622,11 @@ async function drawSampling(overTime) {
  * @param {Run[]} runs
  */
 function reading(runs) {
-  const { tasks, seeds } = partOf('glue');
-  const mean = (/** @type {string} */ part, /** @type {string} */ method, /** @type {number} */ seed) =>
-    meanOf(runsOf(runs, part, method, seed), tasks);
   const difference = (/** @type {[string, string]} */ one, /** @type {[string, string]} */ other) => {
-    const all = seeds.flatMap((seed) => {
-      const [a, b] = [mean(...one, seed), mean(...other, seed)];
-      return a === undefined || b === undefined ? [] : [a - b];
-    });
-    const { mean: value, count } = statistics(all);
-    return `${value < 0 ? '−' : '+'}${shown(all).replace('-', '')}${count === 1 ? ' (one seed)' : ''}`;
+    const all = differencesOf(runs, one, other);
+    if (all.length === 0) return '–';
+    const { mean, count } = statistics(all);
+    return `${mean < 0 ? '−' : '+'}${shown(all).replace('-', '')}${count === 1 ? ' (one seed)' : ''}`;
   };
   const glue = (/** @type {string} */ method) => /** @type {[string, string]} */ (['glue', method]);
   const of = (/** @type {string} */ one, /** @type {string} */ other) => difference(glue(one), glue(other));

@@ -17,8 +17,11 @@ export interface CaMtlAttachment extends Attachment, CaMtlParts {
   readonly start: AttachmentStart;
 }
 
-/** The rate of the published recipe. */
-const LEARNING_RATE = 2e-5;
+/**
+ * Large: of the published recipe, for tens of thousands of steps. Base: what did best on eight tasks with 1,000 steps
+ * (docs/experiments/ca-mtl.md); modules that begin at zero hardly leave it at the published rate in so few.
+ */
+const LEARNING_RATES = { base: 1e-4, large: 2e-5 } as const;
 
 /** @throws method.site, method.config */
 export function attachCaMtl(config: CaMtlConfig, context: CaMtlContext): CaMtlAttachment {
@@ -30,7 +33,7 @@ export function attachCaMtl(config: CaMtlConfig, context: CaMtlContext): CaMtlAt
   return {
     name: config.architecture,
     text: `${config.architecture} (${config.variant})`,
-    learningRate: LEARNING_RATE,
+    learningRate: LEARNING_RATES[config.variant],
     trainsEncoder: (weight) => !freezes(weight),
     mixesTokens: false,
     mostTokens: config.max_length,

@@ -382,7 +382,7 @@ describe('bad input', () => {
     expect(() => caMtlConfig('ca_mtl_base', { max_length: 0 })).toThrow("ca_mtl_base: key 'max_length': found 0;");
     expect(() => caMtlConfig('ca_mtl_base', { freeze: '3' })).toThrow('key \'freeze\': found "3"');
     expect(() => caMtlConfig('ca_mtl_base', { colour: 1 } as object)).toThrow(
-      "key 'colour': found no such key; expected architecture, variant",
+      "key 'colour': found no such key; expected variant, max_length",
     );
     expect(() =>
       caMtlConfig('ca_mtl_base', {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { expectationIn, fail } from '../../base/errors.ts';
+import { expectationIn, fail, nearest } from '../../base/errors.ts';
 import type { EncoderConfig, EncoderFamily } from '../../encoders/index.ts';
 
 /**
@@ -56,11 +56,14 @@ export function checkCaMtlConfig(given: Readonly<Record<string, unknown>>, subje
   const issue = result.error.issues[0];
   const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
   const key = unknown ?? issue?.path.join('.');
+  const keys = Object.keys(schema.shape).filter((name) => name !== 'architecture');
+  const near = unknown && nearest(unknown, keys);
   return fail({
     code: 'method.config',
     subject: key ? `${subject}: key '${key}'` : subject,
     found: unknown ? 'no such key' : key ? (JSON.stringify(given[key]) ?? 'nothing') : 'none of them',
-    expected: unknown ? Object.keys(schema.shape).join(', ') : issue ? expectationIn(issue.message) : 'another value',
+    expected: unknown ? keys.join(', ') : issue ? expectationIn(issue.message) : 'another value',
+    ...(near && { next: `Did you mean '${near}'?` }),
   });
 }
 

@@ -1,10 +1,10 @@
-import { expectationIn, fail, nearest } from '../../base/errors.ts';
+import { fail, nearest } from '../../base/errors.ts';
 import { type Files, joinPath } from '../../base/files.ts';
 import { ADAPTER_CONFIG, HEAD_CONFIG } from '../../checkpoint/index.ts';
 import { type Fuse, fuse } from '../../methods/index.ts';
 import type { Engine } from '../../session/session.ts';
 import type { Field, Split, Task } from '../../tasks/index.ts';
-import { type TrainEvent, type TrainSettings, trainSettings } from '../settings.ts';
+import type { TrainEvent, TrainSettings } from '../settings.ts';
 import type { TrainResult } from '../trainer.ts';
 
 export interface PretrainedOptions {
@@ -94,25 +94,6 @@ export interface SummaryRow {
   readonly active: boolean;
   /** Whether training would change it. */
   readonly train: boolean;
-}
-
-/** Completes settings with their defaults. @throws usage.value naming the setting */
-export function checkSettings(settings: Partial<TrainSettings>): TrainSettings {
-  const result = trainSettings.strict().safeParse(settings);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const key = issue?.code === 'unrecognized_keys' ? (issue.keys[0] as string) : String(issue?.path[0] ?? '');
-  const near = nearest(key, Object.keys(trainSettings.shape));
-  return fail({
-    code: 'usage.value',
-    subject: `setting '${key}'`,
-    found: issue?.code === 'unrecognized_keys' ? 'no such setting' : JSON.stringify((settings as Record<string, unknown>)[key]),
-    expected:
-      issue?.code === 'unrecognized_keys' || !issue
-        ? `one of ${Object.keys(trainSettings.shape).join(', ')}`
-        : expectationIn(issue.message),
-    ...(near && near !== key && { next: `Did you mean '${near}'?` }),
-  });
 }
 
 /** What TypeScript would refuse, for callers without it. @throws usage.value */

@@ -7,10 +7,11 @@ import type { AttachedHead } from '../attached.ts';
 import { prepare } from '../data.ts';
 import { taskForHead, taskOfHead, withLabels } from '../head-task.ts';
 import { trainableParameters } from '../model.ts';
+import { checkSettings, trainSettings } from '../settings.ts';
 import { headFor, sequenceLength, trainingOf, withDropout } from '../task-setup.ts';
 import { trainModel } from '../trainer.ts';
 import { readSplits } from './labelled-rows.ts';
-import { type AdapterTraining, checkSettings, checkTaskGiven, type TrainAdapterOptions } from './options.ts';
+import { type AdapterTraining, checkTaskGiven, type TrainAdapterOptions } from './options.ts';
 import { keepTrained, knownValues, modelOf, nameOf, type Shelf } from './shelf.ts';
 
 export interface TrainAttachedOptions extends TrainAdapterOptions {
@@ -32,7 +33,7 @@ export async function trainAttached(
   checkTaskGiven(task);
   const { files, encoder, tokenizer, heads } = shelf;
   const name = nameOf(setup);
-  const checked = checkSettings(settings);
+  const checked = checkSettings(trainSettings, settings);
   const maxLength = sequenceLength(encoder, tokenizer, checked.maxLength, task.kind);
   const given = await readSplits(files, task, { rows, validationRows, limit });
   const head: AttachedHead = heads.find(name) ?? withLabels(headFor(task, name, given.train));

@@ -21,7 +21,7 @@ export interface TaskSummary {
   readonly leftOut: number;
   /** Metrics by split, of the weights that are kept. */
   readonly metrics: Readonly<Partial<Record<'validation' | 'test', Readonly<Record<string, number>>>>>;
-  /** What always giving the most frequent answer scores on the last split. */
+  /** What always giving the most frequent answer scores on the last split, by the deciding metric. */
   readonly majority: number | undefined;
   /** The best evaluation of this task on its own, whichever weights are kept. */
   readonly best: Best | undefined;
@@ -86,10 +86,10 @@ tags: [multi-task]
 ---
 # ${[...addedTo, ...tasks.map(({ name }) => name)].join(', ')}
 
-${grown}One model for ${all} tasks: \`${method.text}\` on the encoder ${encoder.name}, ${parameters.toLocaleString('en')} trained parameters. All of it
+${grown}One model for ${all} tasks: \`${method.text}\` on ${addedTo.length > 0 ? 'the model' : 'the encoder'} ${encoder.name}, ${parameters.toLocaleString('en')} trained parameters. All of it
 has ${(size / encoderParameters).toFixed(3)} times the numbers of the encoder; a fine-tuned encoder for each task has ${all} times.
 ${report ? `\n| part | numbers | trained |\n| --- | --- | --- |\n${reportRows(report)}\n` : ''}
-| task | kind | metric | validation | test | most frequent answer (accuracy) |
+| task | kind | metric | validation | test | most frequent answer |
 | --- | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
 

@@ -41,7 +41,7 @@ it.each(['ca_mtl_base', 'adapters', 'joint'])('%s: a saved model scores what it 
   for (const [i, { metrics, majority, rows }] of result.tasks.toReversed().entries()) {
     const before = summary.tasks[i];
     expect(rows).toBe(SIZES.test);
-    expect(majority?.accuracy).toBe(before?.majority);
+    expect(majority?.metrics[before?.metric ?? '']).toBe(before?.majority);
     expect(metrics).toEqual(before?.metrics.test);
   }
   const [a = 0, b = 0, c = 0] = summary.tasks.map(({ metrics, metric }) => metrics.test?.[metric]);
@@ -157,4 +157,25 @@ it('the numbers of CA-MTL’s parts are those of the model that was trained', as
   const { summary } = await trained('ca_mtl_base');
   expect(summary.report?.total).toEqual({ all: summary.size, trained: summary.parameters });
   expect(summary.report?.againstOneEncoder).toBe(summary.size / summary.encoderParameters);
+});
+
+it('settings that are none are refused, and those left out have their defaults', async () => {
+  const engine = await nodeEngine({ threads: 1 });
+  const method = multiTaskMethod('ca_mtl_base');
+  const notes: string[] = [];
+  const run = (settings: object) =>
+    runMultiTask({
+      files,
+      engine,
+      model,
+      tasks,
+      method,
+      settings: { maxSteps: 1, maxLength: 24, ...settings },
+      onEvent: (event) => event.type === 'note' && notes.push(event.text),
+    });
+  await expect(run({ samplr: 'uncertainty' })).rejects.toThrow(/setting 'samplr': found no such setting; .* Did you mean 'sampler'\?$/);
+  await expect(run({ sampler: 'uncertain' })).rejects.toMatchObject({ code: 'usage.value' });
+  const { sampling } = await run({ sampler: 'uncertainty', regressionScore: 'published' });
+  expect(notes.filter((text) => text.includes('mrpc'))).toEqual([expect.stringMatching(/^tiny-regression scores 0/)]);
+  expect(Object.values(sampling?.candidates ?? {})).toEqual([SIZES.train, SIZES.train, SIZES.train]);
 });

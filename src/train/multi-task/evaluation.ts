@@ -108,6 +108,8 @@ function idOf({ name }: Task, heads: readonly Head[]): number {
     subject: '--task',
     found: `the task ${name}`,
     expected: `one of the tasks that the model has learnt: ${names.join(', ')}`,
-    ...(near && { next: `Did you mean ${near}?` }),
+    next: near
+      ? `Did you mean ${near}?`
+      : 'A folder is called as its card says, a single file by its own name: call it NAME.jsonl or NAME.csv.',
   });
 }

@@ -1,4 +1,4 @@
-import { fail } from '../../base/errors.ts';
+import { fail, nearest } from '../../base/errors.ts';
 import { elementCount, type Tensor } from '../../base/tensor.ts';
 import { add, constant, input } from '../../graph/index.ts';
 import { attachCaMtl, type CaMtlAttachment, graftCaMtl } from '../../methods/index.ts';
@@ -8,6 +8,9 @@ import { kindOf } from '../head-task.ts';
 import type { SavedCaMtl } from './ca-mtl-folder.ts';
 import type { Beginning, MultiTaskMethod } from './method.ts';
 import { cosine } from './task-features.ts';
+
+/** Of 1e-3 to 3e-2 (results/added-task.json): a row and a head are all that trains, and they begin far from their best. */
+const LEARNING_RATE = 1e-2;
 
 /**
  * Adds tasks to a trained CA-MTL model: for each a row of the task embeddings and a head train, all else keeps its value, so
@@ -20,8 +23,12 @@ import { cosine } from './task-features.ts';
 export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: string } = {}): MultiTaskMethod {
   const { attachment: trained, heads: known, tensors } = saved;
   const { config, context } = trained.plan;
-  if (like !== undefined && known.every(({ name }) => name !== like))
-    fail({ code: 'usage.value', subject: '--like', found: like, expected: `one of ${known.map(({ name }) => name).join(', ')}` });
+  const names = known.map(({ name }) => name);
+  if (like !== undefined && !names.includes(like)) {
+    const near = nearest(like, names);
+    const next = near && { next: `Did you mean ${near}?` };
+    fail({ code: 'usage.value', subject: '--like', found: like, expected: `one of ${names.join(', ')}`, ...next });
+  }
   const grown = (count: number) => attachCaMtl(config, { ...context, tasks: known.length + count });
   return {
     text: trained.text,
@@ -37,6 +44,7 @@ export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: strin
       const shift = constant({ dtype: 'int32', shape: [], data: Int32Array.of(known.length) });
       return {
         ...whole,
+        learningRate: LEARNING_RATE,
         taskIds,
         trainsEncoder: false,
         // Decay would move the rows of other tasks, whose gradients are zero.

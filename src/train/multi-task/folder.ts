@@ -127,7 +127,15 @@ export async function isMultiTask(files: Files, folder: string): Promise<boolean
 /** Reads a CA-MTL model to add tasks to. @throws usage.value for other models of several tasks; what {@link loadCaMtl} throws */
 export async function loadGrowing(files: Files, folder: string): Promise<SavedCaMtl> {
   const path = joinPath(folder, MULTI_TASK_CONFIG);
-  if ((await files.kind(path)) !== 'file') return loadCaMtl(files, folder);
+  if ((await files.kind(path)) !== 'file') {
+    if ((await files.kind(joinPath(folder, 'config.json'))) === 'file') return loadCaMtl(files, folder);
+    return fail({
+      code: 'usage.value',
+      subject: '--model',
+      found: `${folder}, ${(await files.kind(folder)) === 'none' ? 'which is not there' : 'a folder without config.json'}`,
+      expected: 'a CA-MTL model, as multigraft multitask --output makes it',
+    });
+  }
   const { method } = checked(await readJson(files, path), path);
   return fail({
     code: 'usage.value',

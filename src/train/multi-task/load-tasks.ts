@@ -8,6 +8,7 @@ import { prepare } from '../data.ts';
 import type { Exclusions } from '../exclusions.ts';
 import { headFor, sequenceLength } from '../task-setup.ts';
 import type { Split } from '../trainer.ts';
+import { LENDER } from './batches.ts';
 import type { MultiTaskMethod } from './method.ts';
 import type { MultiTaskSettings } from './settings.ts';
 import { deviation } from './standardize.ts';
@@ -99,7 +100,15 @@ export function headOf({ method, headLayers }: LoadingTasks, task: Task, name: s
 const WILD = 100;
 
 /** Says where a task would hardly train beside another. */
-export function noteSizes(tasks: readonly LoadedTask[], { sampler }: MultiTaskSettings, note: (text: string) => void): void {
+export function noteSizes(
+  tasks: readonly LoadedTask[],
+  { sampler, regressionScore }: MultiTaskSettings,
+  note: (text: string) => void,
+): void {
+  if (sampler === 'uncertainty' && regressionScore === 'published' && tasks.every(({ name }) => name !== LENDER))
+    for (const { name, task } of tasks)
+      if (task.kind === 'regression')
+        note(`${name} scores 0, and hardly trains: as published, numbers take the scores of a task named ${LENDER}, and there is none.`);
   const sorted = tasks.toSorted((a, b) => a.train.rows.length - b.train.rows.length);
   const [smallest, largest] = [sorted[0], sorted.at(-1)] as [LoadedTask, LoadedTask];
   const ratio = largest.train.rows.length / smallest.train.rows.length;

@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { fail } from '../../base/errors.ts';
 import { joinPath } from '../../base/files.ts';
 import { elementCount, type Tensor } from '../../base/tensor.ts';
@@ -15,7 +16,7 @@ import { shortList } from '../head-task.ts';
 import { openLog } from '../log.ts';
 import { checkOutputFolder, METRICS, recordWrites, removeEarlier } from '../output-folder.ts';
 import { isStop, removePartial } from '../run-task.ts';
-import type { TrainEvent } from '../settings.ts';
+import { checkSettings, type TrainEvent } from '../settings.ts';
 import { multiTaskProgressSchema, runStateOf } from '../state.ts';
 import { trainingOf, withDropout } from '../task-setup.ts';
 import type { Split } from '../trainer.ts';
@@ -27,10 +28,13 @@ import { headOf, type LoadedTask, type LoadingTasks, loadTask, noteSizes } from 
 import type { Beginning, MultiTaskMethod } from './method.ts';
 import { type MultiTaskModel, multiTaskParameters } from './model.ts';
 import { createMultiTaskPredictor } from './predictor.ts';
+import { multiTaskSettings } from './settings.ts';
 import { taskFeatures } from './task-features.ts';
 import { type MultiTaskProgress, trainMultiTask } from './trainer.ts';
 
-export interface RunMultiTaskOptions extends LoadingTasks {
+export interface RunMultiTaskOptions extends Omit<LoadingTasks, 'settings'> {
+  /** Those left out have their defaults. */
+  readonly settings: z.input<typeof multiTaskSettings>;
   readonly engine: Engine;
   /** Folder of the encoder. */
   readonly model: string;
@@ -46,10 +50,11 @@ export interface RunMultiTaskOptions extends LoadingTasks {
 
 /**
  * Trains one model on several tasks, scores every one of them beside its most frequent answer, and saves the model with a card.
- * @throws usage.*, adapter.duplicate, task.*, train.*
+ * @throws usage.*, method.*, task.*, train.*
  */
 export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiTaskSummary> {
-  const { files, engine, method, settings, output, onEvent, signal } = options;
+  const { files, engine, method, output, onEvent, signal } = options;
+  const settings = checkSettings(multiTaskSettings, options.settings);
   const started = performance.now();
   const names = namesOf(options.tasks, method);
   if (output !== undefined) for (const task of options.tasks) await checkOutputFolder(files, output, { ...options, task });
@@ -59,12 +64,12 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   for (const text of encoder.notes) note(text);
   const tasks: LoadedTask[] = [];
   for (const [i, task] of options.tasks.entries())
-    tasks.push(await loadTask(options, task, { name: names[i] as string, encoder, tokenizer, note }));
+    tasks.push(await loadTask({ ...options, settings }, task, { name: names[i] as string, encoder, tokenizer, note }));
   noteSizes(tasks, settings, note);
   if (options.exclude && options.tasks.every(({ name }) => !options.exclude?.has(name)))
     note(`No rows are left out: the list has ${shortList([...options.exclude.keys()])}, and none of these tasks trains.`);
 
-  const heads = tasks.map(({ task, name, train }) => headOf(options, task, name, train.rows, encoder));
+  const heads = tasks.map(({ task, name, train }) => headOf({ ...options, settings }, task, name, train.rows, encoder));
   for (const [i, { train, validation, test }] of tasks.entries())
     for (const split of [train, validation, test]) if (split) checkChoices(split.prepared.units, heads[i] as Head);
   const tokens = Math.max(...tasks.map(({ maxLength }) => maxLength));
@@ -153,7 +158,7 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
       rows: train.rows.length,
       leftOut: options.exclude?.get(task.name)?.size ?? 0,
       metrics: { ...(validation && { validation: await score(validation) }), ...(test && { test: await score(test) }) },
-      majority: last && majorityScore(task, last.rows, train.rows)?.accuracy,
+      majority: last && majorityScore(task, last.rows, train.rows)?.metrics[task.metric],
       best: result.bests[i] ?? undefined,
       ...(first && { begins: first.begins[i] as Beginning }),
     });
@@ -222,7 +227,7 @@ function beginningText({ as, by, similarities = {} }: Beginning): string {
 /** Folders that a run makes for itself. */
 const TAKEN = ['state', 'shared'];
 
-/** @throws usage.flag, usage.value, adapter.duplicate */
+/** @throws usage.flag, usage.value */
 function namesOf(tasks: readonly Task[], { base }: MultiTaskMethod): string[] {
   if (tasks.length < (base ? 1 : 2))
     fail({
@@ -235,10 +240,16 @@ function namesOf(tasks: readonly Task[], { base }: MultiTaskMethod): string[] {
   const names = tasks.map((task) => checkName(asName(task.name), 'task', 'Give the task another name in its card.', 'usage.value'));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined)
-    fail({ code: 'adapter.duplicate', subject: '--task', found: `two tasks named '${twice}'`, expected: 'tasks of different names' });
+    fail({
+      code: 'usage.value',
+      subject: '--task',
+      found: `two tasks named '${twice}'`,
+      expected: 'tasks of different names',
+      next: 'A folder is called as its card says, a single file by its own name.',
+    });
   const known = names.find((name) => base?.heads.some((head) => head.name === name));
   if (known !== undefined)
-    fail({ code: 'adapter.duplicate', subject: '--task', found: `'${known}', which the model has learnt`, expected: 'a new task' });
+    fail({ code: 'usage.value', subject: '--task', found: `'${known}', which the model has learnt`, expected: 'a new task' });
   const taken = names.find((name) => TAKEN.includes(name));
   if (taken !== undefined)
     fail({ code: 'usage.value', subject: '--task', found: `a task named '${taken}'`, expected: `any name but ${TAKEN.join(' and ')}` });
