@@ -151,7 +151,7 @@ describe('a sampler by uncertainty', () => {
         candidates: 3,
         refresh: 1,
         seed: 3,
-        hasEntropy: [true, true, true],
+        comparable: [true, true, true],
         rule: RULE,
         uncertaintyOf,
         ...more,
@@ -178,13 +178,13 @@ describe('a sampler by uncertainty', () => {
     const sampler = made({ candidates: 6 });
     await sampler.next();
     expect(sampler.state().drawn).toEqual([21, 7, 20]);
-    const few = made({ lengths: [Int32Array.of(5, 6), Int32Array.of(7)], hasEntropy: [true, true] });
+    const few = made({ lengths: [Int32Array.of(5, 6), Int32Array.of(7)], comparable: [true, true] });
     const { picks } = await few.next();
     expect(picks.map(({ task, row }) => `${task}/${row}`).sort()).toEqual(['0/0', '0/1', '1/0']);
     // Scored two steps at a time, each step has the scores of its own candidates: the least sure row is in both.
     const twice = made({
       lengths: [Int32Array.of(5, 6), Int32Array.of(7)],
-      ...{ batchSize: 2, candidates: 2, refresh: 2, hasEntropy: [true, true] },
+      ...{ batchSize: 2, candidates: 2, refresh: 2, comparable: [true, true] },
       uncertaintyOf: async (candidates) => candidates.map(({ task }) => 0.1 + task / 2),
     });
     const both = [...(await twice.next()).picks, ...(await twice.next()).picks];

@@ -15,7 +15,7 @@ export interface UncertaintySamplerOptions {
   readonly refresh: number;
   readonly seed: number;
   /** Whether a task has an entropy. */
-  readonly hasEntropy: readonly boolean[];
+  readonly comparable: readonly boolean[];
   readonly rule: ScoreRule;
   /** How unsure the model is of each candidate now; `pass` counts passes from 0. */
   readonly uncertaintyOf: (candidates: readonly TaskPick[], pass: number) => Promise<ArrayLike<number>>;
@@ -51,7 +51,7 @@ const DEALING = 0xdea1;
  * @throws usage.value, task.empty; train.resume for a state of other tasks
  */
 export function createUncertaintySampler(options: UncertaintySamplerOptions, state?: UncertaintyState): UncertaintySampler {
-  const { lengths, batchSize, candidates, refresh, seed, hasEntropy, rule } = options;
+  const { lengths, batchSize, candidates, refresh, seed, comparable, rule } = options;
   const sizes = checkSizes(lengths, batchSize);
   checkDrawn(state?.drawn, sizes);
   const batchesPerEpoch = Math.ceil(sizes.reduce((a, b) => a + b, 0) / batchSize);
@@ -82,7 +82,7 @@ export function createUncertaintySampler(options: UncertaintySamplerOptions, sta
     const batches = groups.map((group, i) => {
       const start = i * group.length;
       const given = group.map(({ task }, k): Candidate => ({ task, uncertainty: uncertainties[start + k] as number }));
-      const { scores } = uncertaintyScores(given, hasEntropy, rule);
+      const { scores } = uncertaintyScores(given, comparable, rule);
       return highest(scores, batchSize).map((place) => group[place] as TaskPick);
     });
     seconds += (performance.now() - started) / 1000;

@@ -9,7 +9,7 @@ export interface Candidate {
   readonly uncertainty: number;
 }
 
-/** What tasks without an entropy do: take the scores of another task by order, or their quantile among all other scores. */
+/** What tasks without a comparable entropy do: take the scores of another task by order, or their quantile among all other scores. */
 export type WithoutEntropy = { readonly rule: 'published'; readonly lender: number | undefined } | { readonly rule: 'quantile' };
 
 export interface ScoreRule {
@@ -21,7 +21,7 @@ export interface ScoreRule {
 export interface UncertaintyScores {
   /** By candidate. */
   readonly scores: Float64Array;
-  /** H̄ of each task; 0 for tasks without candidates or without entropy. */
+  /** H̄ of each task; 0 for tasks without candidates or without comparable entropies. */
   readonly taskMeans: readonly number[];
 }
 
@@ -41,30 +41,30 @@ export function normalisedEntropy(logits: ArrayLike<number>, from = 0, count = l
 
 /**
  * Each candidate's score: H · H̄_t / H̄_max with H̄_t the mean over its task's candidates and H̄_max the largest of them, or H alone.
- * `hasEntropy[task]` is false for regression; then, as published, its i-th candidate takes the score of the lender's i-th
- * (0 beyond the last), or, by quantile, the candidate whose predictions spread most of n takes the score at the quantile
- * 1 − 0.5/n of all candidates that have an entropy, and so on down. Without any such candidates the spread itself counts.
+ * `comparable[task]` is false for regression, and where entropies are means over many choices; then, as published, its i-th candidate takes the score of the lender's i-th
+ * (0 beyond the last), or, by quantile, the candidate that is the least sure of n takes the score at the quantile
+ * 1 − 0.5/n of all candidates of comparable tasks, and so on down. Without any such candidates its own uncertainty counts.
  */
 export function uncertaintyScores(
   candidates: readonly Candidate[],
-  hasEntropy: readonly boolean[],
+  comparable: readonly boolean[],
   { withoutEntropy: without, taskFactor }: ScoreRule,
 ): UncertaintyScores {
-  const sums = hasEntropy.map(() => 0);
-  const counts = hasEntropy.map(() => 0);
+  const sums = comparable.map(() => 0);
+  const counts = comparable.map(() => 0);
   for (const { task, uncertainty } of candidates) {
-    if (!hasEntropy[task]) continue;
+    if (!comparable[task]) continue;
     (sums[task] as number) += uncertainty;
     (counts[task] as number)++;
   }
   const taskMeans = sums.map((sum, task) => sum / Math.max(1, counts[task] as number));
   const largest = Math.max(...taskMeans);
   const scores = Float64Array.from(candidates, ({ task, uncertainty }) =>
-    hasEntropy[task] && largest > 0 ? uncertainty * (taskFactor ? (taskMeans[task] as number) / largest : 1) : 0,
+    comparable[task] && largest > 0 ? uncertainty * (taskFactor ? (taskMeans[task] as number) / largest : 1) : 0,
   );
   const placesOf = (task: number) => candidates.flatMap((one, place) => (one.task === task ? [place] : []));
-  const known = scores.filter((_, place) => hasEntropy[(candidates[place] as Candidate).task]).toSorted((a, b) => a - b);
-  hasEntropy.forEach((has, task) => {
+  const known = scores.filter((_, place) => comparable[(candidates[place] as Candidate).task]).toSorted((a, b) => a - b);
+  comparable.forEach((has, task) => {
     if (has) return;
     const own = placesOf(task);
     if (without.rule === 'published') {

@@ -94,6 +94,6 @@ describe('majorityScore', () => {
       accuracy: 0.75,
       metrics: { span_f1: 0, token_accuracy: 0.75 },
     });
-    expect(majorityScore(labels, classified('y', 'y', 'n'))?.metrics.matthews ?? 0).toBe(0);
+    expect(majorityScore(labels, classified('y', 'y', 'n'))?.metrics).toMatchObject({ matthews: 0, f1: 0.8 });
   });
 });

@@ -52,7 +52,7 @@ describe('loadTask', () => {
     ],
     ['name', { name: undefined, nam: 'x' }, 'field "name": found nothing', 'Did you mean "nam"?'],
     ['labels', { labels: 'cold' }, 'field "labels": found "cold"', 'array'],
-    ['one label', { labels: ['cold'] }, 'found only 'cold'; expected at least 2 for classification', ''],
+    ['one label', { labels: ['cold'] }, "found only 'cold'; expected at least 2 for classification", ''],
     ['a label twice', { labels: ['cold', 'warm', 'cold'] }, 'found the label "cold" twice', ''],
     ['labels of a regression', { kind: 'regression' }, 'found 2 labels; expected none', ''],
     ['a metric of another kind', { metric: 'pearson' }, 'found "pearson", which does not fit this kind of task', ''],

@@ -11,11 +11,11 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-const BASE = ['subj', 'snips_intent', 'sst2'];
+const BASE = ['ag_news', 'snips_intent', 'sst2'];
 const ADDED = ['trec6', 'sms_spam', 'mrpc', 'stsb'];
-const RATES = ['1e-3', '3e-3', '1e-2', '3e-2'];
-const SEEDS = ['1', '2', '3'];
-/** Most rows of each split. */
+const RATES = ['1e-3', '1e-2', '3e-2'];
+const SEEDS = ['1'];
+/** Most rows of each split, the first; none of these files is sorted by its labels. */
 const ROWS = 400;
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -34,15 +34,15 @@ run([...BASE.flatMap((task) => ['--task', folder(task)]), '--learning-rate', '1e
 const results = ADDED.flatMap((task) =>
   RATES.flatMap((rate) =>
     SEEDS.map((seed) => {
-      const [one] = run(['--add', '--model', model, '--task', folder(task), '--learning-rate', rate, '--seed', seed]).tasks;
-      const { metric, metrics } = one;
+      const { tasks } = run(['--add', '--model', model, '--task', folder(task), '--learning-rate', rate, '--seed', seed]);
+      const { metric, metrics } = /** @type {typeof tasks[number]} */ (tasks[0]);
       const score = {
         task,
         rate: Number(rate),
         seed: Number(seed),
         metric,
-        validation: metrics.validation[metric],
-        test: metrics.test[metric],
+        validation: /** @type {number} */ (metrics.validation[metric]),
+        test: /** @type {number} */ (metrics.test[metric]),
       };
       console.error(JSON.stringify(score));
       return score;
@@ -58,7 +58,7 @@ for (const task of ADDED) {
   console.log(`${task}  ${cells.join('  ')}`);
 }
 
-/** What a run of `multigraft multitask` tells. @param {string[]} args @returns {{ tasks: { metric: string, metrics: Record<string, Record<string, number>> }[] }} */
+/** What a run of `multigraft multitask` tells. @param {string[]} args @returns {{ tasks: { metric: string, metrics: { validation: Record<string, number>, test: Record<string, number> } }[] }} */
 function run(args) {
   const main = join(ROOT, 'dist', 'cli', 'main.js');
   return JSON.parse(execFileSync(process.execPath, [main, 'multitask', '--json', '--limit', String(ROWS), ...args], { encoding: 'utf8' }));

@@ -10,7 +10,7 @@ import {
 import type { TaskUnit } from './data.ts';
 import type { MultiTaskModel } from './model.ts';
 import type { MultiTaskSettings } from './settings.ts';
-import { hasEntropy, type UncertaintyMeter } from './uncertainty.ts';
+import { comparable, hasEntropy, type UncertaintyMeter } from './uncertainty.ts';
 
 const count = z.number().int().nonnegative();
 const pick = z.object({ task: count, row: count });
@@ -77,7 +77,7 @@ export function createTaskBatches(
       candidates: settings.candidates ?? model.heads.length,
       refresh: settings.refresh,
       seed: settings.seed,
-      hasEntropy: model.heads.map(hasEntropy),
+      comparable: settings.regressionScore === 'published' ? model.heads.map(hasEntropy) : comparable(model.heads),
       rule: {
         withoutEntropy:
           settings.regressionScore === 'published' ? { rule: 'published', lender: lender < 0 ? undefined : lender } : { rule: 'quantile' },

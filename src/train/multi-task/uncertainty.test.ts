@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { checkHeadConfig, type Head } from '../../objectives/index.ts';
 import { deviation } from './standardize.ts';
-import { entropyOf, hasEntropy } from './uncertainty.ts';
+import { comparable, entropyOf, hasEntropy } from './uncertainty.ts';
 
 const head = (values: object): Head => ({ name: 'one', config: checkHeadConfig(values, 'test') });
 const unit = (length: number, labels?: number[]) => ({
@@ -24,6 +24,17 @@ it('the mean over labels, over the words that carry a tag, over the two ends of 
   expect(entropyOf(span, unit(3), Float32Array.of(0, 0, 0, sure, 0, 0, 90, 90))).toBeCloseTo(0.5, 4);
   const choice = head({ head_type: 'multiple_choice', num_choices: 3 });
   expect(entropyOf(choice, unit(3), Float32Array.of(1, 1, 1))).toBeCloseTo(1, 4);
+});
+
+it('entropies of one choice compare with each other; means over words, labels and places of a span only where there are no others', () => {
+  const one = head({ head_type: 'classification', num_labels: 3 });
+  const number = head({ head_type: 'classification', num_labels: 1 });
+  const choice = head({ head_type: 'multiple_choice', num_choices: 3 });
+  const tagging = head({ head_type: 'tagging', num_labels: 2 });
+  const span = head({ head_type: 'question_answering', num_labels: 2 });
+  const several = head({ head_type: 'multilabel_classification', num_labels: 4 });
+  expect(comparable([one, number, choice, tagging, span, several])).toEqual([true, false, true, false, false, false]);
+  expect(comparable([tagging, number, span])).toEqual([true, false, true]);
 });
 
 it('numbers have no entropy, but a deviation', () => {

@@ -14,6 +14,16 @@ export function hasEntropy({ config }: Head): boolean {
   return !(config.head_type === 'classification' && config.num_labels === 1);
 }
 
+/** Whether the entropy is that of one choice. Means over many, most of them easy (words, labels, places of a span), are small. */
+function isOneChoice({ config }: Head): boolean {
+  return config.head_type === 'multiple_choice' || (config.head_type === 'classification' && config.num_labels !== 1);
+}
+
+/** Of which tasks entropies are scores as they are: those of one choice, where there are any. The others are matched by rank. */
+export function comparable(heads: readonly Head[]): boolean[] {
+  return heads.some(isOneChoice) ? heads.map(isOneChoice) : heads.map(hasEntropy);
+}
+
 /**
  * How unsure a head is of a unit, in 0 … 1: the normalised entropy of its answer; for several labels, words or the two ends
  * of a span the mean of theirs. Of a tagged row those tokens count that carry a label.
