@@ -52,9 +52,8 @@ const FORWARD = 1 / 3;
 
 /**
  * How a method is told to the library, and its settings; `cost` is that of a training row against one with an adapter. All rates
- * are for 1,000 steps or fewer, so those of whole encoders are above the published ones. `single` trains each task by itself; `freezesHalf` leaves the
- * weights as they were that CA-MTL leaves; `seeds` are fewer than those of the part.
- * @typedef {{ text: string, settings: Record<string, unknown>, cost: number, single?: boolean, trainEncoder?: boolean, freezesHalf?: boolean, seeds?: number[] }} Method
+ * are for 1,000 steps or fewer, so those of whole encoders are above the published ones. `single` trains each task by itself; `seeds` are fewer than those of the part.
+ * @typedef {{ text: string, settings: Record<string, unknown>, cost: number, single?: boolean, trainEncoder?: boolean, seeds?: number[] }} Method
  */
 const UNCERTAIN = { sampler: 'uncertainty', candidates: 2, scoring: 'int8', refresh: 8 };
 /** As published: as many candidates for each place as there are tasks, scored exactly before every step. */
@@ -81,20 +80,15 @@ const METHODS = {
   pals: { text: 'pals', trainEncoder: true, settings: { ...TUNED, sampler: 'annealed' }, cost: 1.7 },
   single: { text: 'full', settings: TUNED, cost: 1.5, single: true },
 };
-/**
- * All seeds for what decides something: the start that is the default, and whether the compact plan is as good.
- * @type {Record<string, Method>}
- */
+/** All seeds for the start, which decides a default. @type {Record<string, Method>} */
 const ABLATION = {
   'no-attention': { ...CA_MTL, text: 'ca_mtl_base[conditional_attention=False]', seeds: [1] },
   'no-alignment': { ...CA_MTL, text: 'ca_mtl_base[conditional_alignment=False]', seeds: [1] },
   'no-layer-norm': { ...CA_MTL, text: 'ca_mtl_base[conditional_layer_norm=False]', seeds: [1] },
   'no-bottleneck': { ...CA_MTL, text: 'ca_mtl_base[conditional_bottleneck=False]', seeds: [1] },
   'published-start': { ...CA_MTL, text: 'ca_mtl_base[start="published"]' },
-  compact: { ...CA_MTL, text: 'ca_mtl_compact' },
+  compact: { ...CA_MTL, text: 'ca_mtl_compact', seeds: [1] },
   large: { ...CA_MTL, text: 'ca_mtl_large', seeds: [1] },
-  // What all modules together are worth.
-  'no-modules': { ...CA_MTL, text: 'joint', freezesHalf: true, cost: 1 + FORWARD },
   // Beside ca-mtl-unfrozen.
   'nothing-frozen-proportional': { ...UNFROZEN, settings: TUNED, cost: 1.7, seeds: [1] },
 };
@@ -102,9 +96,8 @@ const ABLATION = {
 const SAMPLERS = {
   proportional: { ...CA_MTL, settings: TUNED, cost: 1.3 },
   'candidates-1.25': { ...CA_MTL, settings: { ...TUNED, ...UNCERTAIN, candidates: 1.25 }, cost: 1.3 + 0.6 * FORWARD, seeds: [1] },
-  'no-task-factor': { ...CA_MTL, settings: { ...TUNED, ...UNCERTAIN, taskFactor: false }, seeds: [1] },
   'candidates-4': { ...CA_MTL, settings: { ...TUNED, ...UNCERTAIN, candidates: 4 }, cost: 1.3 + 2 * FORWARD, seeds: [1] },
-  'full-rule': { ...CA_MTL, settings: { ...TUNED, ...FULL_RULE }, cost: 1.3 + GLUE.length * FORWARD },
+  'full-rule': { ...CA_MTL, settings: { ...TUNED, ...FULL_RULE }, cost: 1.3 + GLUE.length * FORWARD, seeds: [1, 2] },
 };
 /** @type {Record<string, { tasks: string[], rows: Rows, methods: Record<string, Method>, seeds: number[] }>} */
 const PARTS = {
@@ -336,7 +329,7 @@ function copyTask(part, task) {
 async function runOne(job) {
   const load = (/** @type {string} */ module) => import(resolve(values.dist, module));
   const [{ configureMethod, loadTask, nodeEngine, nodeFiles: files }, train] = await Promise.all(['index.js', 'train/index.js'].map(load));
-  const { text, settings, single, trainEncoder = false, freezesHalf = false } = methodOf(job);
+  const { text, settings, single, trainEncoder = false } = methodOf(job);
   const names = tasksOf(job);
   const tasks = await Promise.all(names.map((name) => loadTask(files, folderOf(job.part, name))));
   const output = join(/** @type {string} */ (values.work), LIMIT === null ? 'runs' : `runs-${LIMIT}`, nameOf(job));
@@ -361,9 +354,7 @@ async function runOne(job) {
     : await train.runMultiTask({
         ...common,
         tasks,
-        method: freezesHalf
-          ? withFrozenHalf(train.multiTaskMethod(text), train.multiTaskMethod('ca_mtl_base'))
-          : train.multiTaskMethod(text, { trainEncoder }),
+        method: train.multiTaskMethod(text, { trainEncoder }),
         settings: train.multiTaskSettings.parse(given),
       });
   const scored = single ? [{ ...result, task: names[0], metric: tasks[0].metric }] : result.tasks;
@@ -390,15 +381,6 @@ async function runOne(job) {
   renameSync(`${path}.part`, path);
   // Whole encoders take much room.
   if (readdirSync(output).includes('model.safetensors')) rmSync(output, { recursive: true });
-}
-
-/** A method that trains the encoder, with the frozen weights of another. @param {any} method @param {any} other */
-function withFrozenHalf(method, other) {
-  const attach = (/** @type {unknown[]} */ ...given) => ({
-    ...method.attach(...given),
-    trainsEncoder: other.attach(...given).trainsEncoder,
-  });
-  return { ...method, attach };
 }
 
 /** Without single rows. @param {any} sampling @returns {NonNullable<Run['sampling']>} */
@@ -659,6 +641,17 @@ function ablationReading(runs) {
   ];
 }
 
+/** What the table of many tasks says. @param {Run[]} runs */
+function wideReading(runs) {
+  const difference = differencesIn(runs);
+  const of = (/** @type {string} */ other) => difference(['wide', 'ca-mtl'], ['wide', other]);
+  const [run] = runsOf(runs, 'wide', 'ca-mtl', 1);
+  return [
+    `CA-MTL has ${of('joint')} against training the whole encoder, and ${of('st-a')} against an adapter for each task.`,
+    ...(run?.sampling ? [samplingLine(run)] : []),
+  ];
+}
+
 /** What the table of samplers says. @param {Run[]} runs */
 function samplerReading(runs) {
   const difference = differencesIn(runs);
@@ -732,6 +725,8 @@ async function writePage() {
     `At most ${cap('train', ROWS_OF_MANY)} training rows of each task, ${cap('validation', ROWS_OF_MANY)} to choose the weights to keep and ${cap('test', ROWS_OF_MANY)} to score; all else as above.`,
     '',
     ...comparison(runs, 'wide'),
+    '',
+    ...wideReading(runs),
     '',
     '## Choosing learning rates',
     '',
