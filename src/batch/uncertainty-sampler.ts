@@ -14,7 +14,7 @@ export interface UncertaintySamplerOptions {
   /** Steps whose candidates are scored in one pass, with the model as it is then, and whose rows are batched by length. */
   readonly refresh: number;
   readonly seed: number;
-  /** Whether a task has an entropy. */
+  /** By task: as in {@link uncertaintyScores}. */
   readonly comparable: readonly boolean[];
   readonly rule: ScoreRule;
   /** How unsure the model is of each candidate now; `pass` counts passes from 0. */

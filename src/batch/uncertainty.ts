@@ -41,8 +41,8 @@ export function normalisedEntropy(logits: ArrayLike<number>, from = 0, count = l
 
 /**
  * Each candidate's score: H · H̄_t / H̄_max with H̄_t the mean over its task's candidates and H̄_max the largest of them, or H alone.
- * `comparable[task]` is false for regression, and where entropies are means over many choices; then, as published, its i-th candidate takes the score of the lender's i-th
- * (0 beyond the last), or, by quantile, the candidate that is the least sure of n takes the score at the quantile
+ * `comparable[task]` is false for regression, and where entropies are means over many choices; then, as published, its i-th
+ * candidate takes the score of the lender's i-th (0 beyond the last), or, by quantile, the candidate that is the least sure of n takes the score at the quantile
  * 1 − 0.5/n of all candidates of comparable tasks, and so on down. Without any such candidates its own uncertainty counts.
  */
 export function uncertaintyScores(

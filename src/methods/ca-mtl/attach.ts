@@ -18,8 +18,8 @@ export interface CaMtlAttachment extends Attachment, CaMtlParts {
 }
 
 /**
- * Large: of the published recipe, for tens of thousands of steps. Base: the lowest of the rates that did well on eight tasks
- * in 1,000 steps (docs/experiments/ca-mtl.md, last table).
+ * Large: of the published recipe, for tens of thousands of steps. Base: the lowest rate tried on eight tasks in 1,000 steps; two
+ * and three times of it did as well (docs/experiments/ca-mtl.md, last table).
  */
 const LEARNING_RATES = { base: 1e-4, large: 2e-5 } as const;
 
