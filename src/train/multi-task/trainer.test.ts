@@ -216,6 +216,23 @@ describe('training', () => {
     for (const { name } of model.heads) expect(mean(name, losses.slice(-20)), name).toBeLessThan(0.9 * mean(name, losses.slice(0, 10)));
   });
 
+  it('sampling by uncertainty gives tags the share of a task of one choice; means of their entropies do not', async () => {
+    const tasks = await Promise.all((['classification', 'tagging'] as const).map((name) => dataOf(name, 48)));
+    const shareOfTags = async (regressionScore: 'spread' | 'published') => {
+      const { scoring } = await trainMultiTask({
+        engine,
+        model: modelOf('ca_mtl_base', tasks),
+        tasks: tasks.map((data) => ({ ...data, validation: undefined })),
+        settings: settingsOf({ maxSteps: 16, sampler: 'uncertainty', candidates: 3, refresh: 4, regressionScore }),
+      });
+      const [single = 0, tags = 0] = scoring?.chosen ?? [];
+      expect(single + tags).toBe(16 * 6);
+      return tags / (single + tags);
+    };
+    expect(Math.abs((await shareOfTags('spread')) - 0.5)).toBeLessThan(0.05);
+    expect(await shareOfTags('published')).toBeLessThan(0.3);
+  });
+
   it('keeps the best of each task only where tasks share nothing that trains', async () => {
     const tasks = await Promise.all((['pair', 'classification'] as const).map((name) => dataOf(name)));
     const model = modelOf('ca_mtl_base', tasks);
