@@ -2,7 +2,7 @@ import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { elementCount } from '../base/tensor.ts';
 import { ADAPTER_CONFIG, configHash, FUSION_CONFIG, HEAD_CONFIG, loadSetup, SETUP_CONFIG } from '../checkpoint/index.ts';
-import { loadEncoder } from '../encoders/index.ts';
+import { loadEncoder, readWeightIndex } from '../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../formats/json.ts';
 import { countNonFinite, readSafetensorsIndex, readTensor, type TensorIndex } from '../formats/safetensors.ts';
 import { readTorchIndex } from '../formats/torch.ts';
@@ -10,6 +10,7 @@ import { adaptersOf, describe, methodOfConfig, shortestText } from '../methods/i
 import { loadTask } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
 import { CA_MTL_CONFIG, MULTI_TASK_CONFIG } from './folders.ts';
+import { isPublishedCaMtl, loadCaMtl } from './multi-task/ca-mtl-folder.ts';
 
 export interface InspectedTensor {
   readonly name: string;
@@ -107,6 +108,7 @@ async function inspectFolder(files: Files, folder: string): Promise<InspectedPar
   if (names.has(SETUP_CONFIG)) parts.push(...(await inspectSetup(files, folder)));
   const several = [MULTI_TASK_CONFIG, CA_MTL_CONFIG].find((name) => names.has(name));
   if (several !== undefined) parts.push(...(await inspectSeveral(files, folder, several, names)));
+  else if (await isPublishedCaMtl(files, folder)) parts.push(await inspectPublished(files, folder));
   else if (names.has('config.json')) parts.push(await inspectEncoder(files, folder, names));
   const tokenizer = TOKENIZER_FILES.find((name) => names.has(name));
   if (tokenizer)
@@ -148,6 +150,15 @@ async function inspectSeveral(files: Files, folder: string, several: string, nam
   }
   if (names.has('config.json')) parts.push(await inspectEncoder(files, folder, names));
   return parts;
+}
+
+/** A checkpoint of CA-MTL's published code: its plan and tasks follow from its tensors, which are shown by the names in the file. */
+async function inspectPublished(files: Files, folder: string): Promise<InspectedPart> {
+  const { heads, attachment } = await loadCaMtl(files, folder);
+  const { architecture: _, ...config } = attachment.plan.config;
+  const index = await readWeightIndex(files, folder);
+  const facts = { method: 'ca_mtl', tasks: heads.map(({ name }) => name), config };
+  return { kind: 'model of several tasks', path: index.path, facts, ...(await tensorsOf(files, index)) };
 }
 
 /** An adapter, fusion or head folder, in the layout of `adapters` or of PEFT; what its methods cannot read is shown all the same. */

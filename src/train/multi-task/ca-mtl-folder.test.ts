@@ -9,6 +9,7 @@ import { noDropout } from '../../nn/index.ts';
 import { checkHeadConfig, type Head } from '../../objectives/index.ts';
 import { nodeEngine } from '../../session/node.ts';
 import type { FileWeight } from '../../session/session.ts';
+import { inspectPath } from '../inspect.ts';
 import { weightsOf } from '../model.ts';
 import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 import { isMultiTask, loadMultiTask } from './folder.ts';
@@ -157,6 +158,14 @@ describe('a CA-MTL folder', () => {
     const back = await loadMultiTask(files, 'out');
     expect(back.heads.map(({ name }) => name)).toEqual(['task0', 'task1']);
     expect(back.training).toEqual([{ maxLength: 8 }, { maxLength: 8 }]);
+    const [part, ...others] = (await inspectPath(files, 'out')).parts;
+    expect(part).toMatchObject({
+      kind: 'model of several tasks',
+      path: 'out/model.safetensors',
+      facts: { method: 'ca_mtl', tasks: ['task0', 'task1'], config: { variant: 'base', max_length: 8, start: 'published' } },
+    });
+    expect(part?.tensors).toContainEqual({ name: 'decoders.1.model.weight', dtype: 'float32', shape: [2, encoder.config.hidden] });
+    expect(others).toEqual([]);
     const fields = JSON.parse(new TextDecoder().decode(await files.read('out/config.json')));
     for (const [tasks, message] of [
       [['a', 'a'], "config.json: ca_mtl: found two tasks named 'a'"],

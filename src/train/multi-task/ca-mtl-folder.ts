@@ -56,6 +56,15 @@ export async function saveCaMtl(files: Files, folder: string, model: SavedCaMtl)
   await files.write(joinPath(folder, CA_MTL_CONFIG), json({ ...attachment.plan.config, tasks }));
 }
 
+/** Whether a folder is one of CA-MTL's published code, which its tensors tell. */
+export async function isPublishedCaMtl(files: Files, folder: string): Promise<boolean> {
+  if ((await files.kind(joinPath(folder, 'config.json'))) !== 'file') return false;
+  if ((await files.kind(joinPath(folder, CA_MTL_CONFIG))) === 'file') return false;
+  // What cannot be read is for those to tell who load it.
+  const index = await readWeightIndex(files, folder).catch(() => undefined);
+  return index?.tensors.has('decoders.0.model.weight') === true;
+}
+
 /**
  * Reads a folder of {@link saveCaMtl}, or one of the published code: config.json of its encoder and `pytorch_model.bin` (or the
  * same tensors in another format).

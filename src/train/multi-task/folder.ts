@@ -3,7 +3,7 @@ import { fail } from '../../base/errors.ts';
 import { baseName, type Files, joinPath } from '../../base/files.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { type HeadTraining, loadAdapter, loadHead, saveAdapter, saveEncoder, saveHead } from '../../checkpoint/index.ts';
-import { loadEncoder, readWeightIndex } from '../../encoders/index.ts';
+import { loadEncoder } from '../../encoders/index.ts';
 import { type Json, readJson } from '../../formats/json.ts';
 import {
   attach,
@@ -17,7 +17,7 @@ import {
 import { type Head, headParameters } from '../../objectives/index.ts';
 import { CA_MTL_CONFIG, MULTI_TASK_CONFIG } from '../folders.ts';
 import { withLabels } from '../head-task.ts';
-import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
+import { isPublishedCaMtl, loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 import type { MultiTaskMethod } from './method.ts';
 import type { MultiTaskModel } from './model.ts';
 import { checkTaskNames } from './task-names.ts';
@@ -117,11 +117,7 @@ export async function saveMultiTask(
 /** Whether a folder holds a model of several tasks: one of ours, or one of CA-MTL's published code, which its tensors tell. */
 export async function isMultiTask(files: Files, folder: string): Promise<boolean> {
   for (const name of [MULTI_TASK_CONFIG, CA_MTL_CONFIG]) if ((await files.kind(joinPath(folder, name))) === 'file') return true;
-  const path = joinPath(folder, 'config.json');
-  if ((await files.kind(path)) !== 'file') return false;
-  // What cannot be read is for those to tell who load it.
-  const index = await readWeightIndex(files, folder).catch(() => undefined);
-  return index?.tensors.has('decoders.0.model.weight') === true;
+  return isPublishedCaMtl(files, folder);
 }
 
 /** Reads a CA-MTL model to add tasks to. @throws usage.value for other models of several tasks; what {@link loadCaMtl} throws */
