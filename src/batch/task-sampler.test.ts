@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { createRandom } from '../base/random.ts';
 import { createTaskSampler, TASK_RULES, type TaskPick, type TaskRule, taskShares } from './task-sampler.ts';
-import { highest, normalisedEntropy, uncertaintyScores } from './uncertainty.ts';
+import { highest, normalisedEntropy, quantiles, uncertaintyScores } from './uncertainty.ts';
 import { createUncertaintySampler, type UncertaintySamplerOptions, type UncertaintyState } from './uncertainty-sampler.ts';
 
 const SIZES = [40, 7, 100];
@@ -117,7 +118,9 @@ describe('uncertainty', () => {
       ...[0.1, 0.2, 0.3, 0.4].map((uncertainty) => ({ task: 0, uncertainty })),
       ...[9, 2, 5, 7].map((uncertainty) => ({ task: 1, uncertainty })),
     ];
-    const { scores, taskMeans } = uncertaintyScores(candidates, [true, false], RULE);
+    const placed = quantiles(candidates, [true, false], { uniform: () => 0.5 });
+    expect(placed.map(({ uncertainty }) => uncertainty)).toEqual([0.1, 0.2, 0.3, 0.4, 0.875, 0.125, 0.375, 0.625]);
+    const { scores, taskMeans } = uncertaintyScores(placed, [true, false], RULE);
     expect([...scores.slice(4)]).toEqual([0.4, 0.1, 0.2, 0.3]);
     expect(taskMeans).toEqual([0.25, 0]);
     expect(highest(scores, 3)).toEqual([3, 4, 2]);
@@ -190,6 +193,34 @@ describe('a sampler by uncertainty', () => {
     const both = [...(await twice.next()).picks, ...(await twice.next()).picks];
     expect(both.filter(({ task }) => task === 1)).toHaveLength(2);
   });
+
+  it.each([1, 8])(
+    'gives tasks without an entropy their share where they have hardly a candidate in a step, scoring every %i',
+    async (refresh) => {
+      const tasks = 27;
+      const without = [0, 1, 13, 26];
+      const random = createRandom(5);
+      // Of those tasks the rows with high numbers are the least sure, in units that mean nothing to the others.
+      const noise = Array.from({ length: 40 }, () => random.uniform());
+      const sampler = made({
+        lengths: Array.from({ length: tasks }, () => new Int32Array(40).fill(9)),
+        ...{ batchSize: 16, candidates: 2, refresh, rule: { ...RULE, taskFactor: false } },
+        comparable: Array.from({ length: tasks }, (_, task) => !without.includes(task)),
+        uncertaintyOf: async (picks) =>
+          picks.map(({ task, row }) => (without.includes(task) ? 7 + row : (task * 0.1 + (noise[row] as number)) % 1)),
+      });
+      const rows: number[] = [];
+      const steps = 800;
+      for (let i = 0; i < steps; i++) for (const { task, row } of (await sampler.next()).picks) if (without.includes(task)) rows.push(row);
+      const { chosen } = sampler.state();
+      const equal = (16 * steps) / tasks;
+      for (const task of without) expect(Math.abs((chosen[task] as number) / equal - 1), `task ${task}`).toBeLessThan(0.12);
+      const mean = rows.reduce((a, b) => a + b, 0) / rows.length;
+      // One candidate alone has nothing to be compared with; of eight steps it has.
+      if (refresh === 1) expect(Math.abs(mean - 19.5)).toBeLessThan(2.5);
+      else expect(mean).toBeGreaterThan(24);
+    },
+  );
 
   it('deals the rows of steps that are scored together by length', async () => {
     const still = {

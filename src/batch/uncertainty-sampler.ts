@@ -3,7 +3,7 @@ import { lengthBuckets } from './sampler.ts';
 import type { TaskPick } from './task-sampler.ts';
 import { checkDrawn, checkSizes } from './task-sampler.ts';
 import { taskStreams } from './task-streams.ts';
-import { type Candidate, highest, type ScoreRule, uncertaintyScores } from './uncertainty.ts';
+import { type Candidate, highest, quantiles, type ScoreRule, uncertaintyScores } from './uncertainty.ts';
 
 export interface UncertaintySamplerOptions {
   /** Tokens of each row, by task. */
@@ -40,8 +40,9 @@ export interface UncertaintySampler {
   readonly seconds: number;
 }
 
-/** Keeps this use of the seed apart from others. */
+/** Keep these uses of the seed apart from others. */
 const DEALING = 0xdea1;
+const RANKING = 0x4a7c;
 
 /**
  * For each step, candidates from every task, as many of each as of any other (but for one); those with the highest
@@ -79,10 +80,12 @@ export function createUncertaintySampler(options: UncertaintySamplerOptions, sta
     const started = performance.now();
     const groups = Array.from({ length: refresh }, (_, i) => candidatesOf(step + i));
     const uncertainties = await options.uncertaintyOf(groups.flat(), passes++);
+    const given = groups.flat().map(({ task }, k): Candidate => ({ task, uncertainty: uncertainties[k] as number }));
+    const ranked = rule.withoutEntropy.rule === 'quantile' && comparable.includes(true);
+    // Among all that were scored at once: of many tasks, one has a candidate or two for a step.
+    const all = ranked ? quantiles(given, comparable, createRandom(seed, passes, RANKING)) : given;
     const batches = groups.map((group, i) => {
-      const start = i * group.length;
-      const given = group.map(({ task }, k): Candidate => ({ task, uncertainty: uncertainties[start + k] as number }));
-      const { scores } = uncertaintyScores(given, comparable, rule);
+      const { scores } = uncertaintyScores(all.slice(i * group.length, (i + 1) * group.length), comparable, rule);
       return highest(scores, batchSize).map((place) => group[place] as TaskPick);
     });
     seconds += (performance.now() - started) / 1000;

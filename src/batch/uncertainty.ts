@@ -2,14 +2,15 @@
  * MT-Uncertainty sampling (Pilault, El hattami & Pal 2021, section 2.3, as the published code or the paper's formula has it): of candidates from
  * all tasks, those train on which the model is least sure.
  */
+import type { Random } from '../base/random.ts';
 
 export interface Candidate {
   readonly task: number;
-  /** Normalised entropy in 0 … 1, or for a task without one (regression) how far its predictions spread. */
+  /** Normalised entropy in 0 … 1; of a task whose entropies do not compare, or that has none (regression), see {@link quantiles}. */
   readonly uncertainty: number;
 }
 
-/** What tasks without a comparable entropy do: take the scores of another task by order, or their quantile among all other scores. */
+/** What tasks without a comparable entropy do: take the scores of another task by order, or of all others those at their quantiles. */
 export type WithoutEntropy = { readonly rule: 'published'; readonly lender: number | undefined } | { readonly rule: 'quantile' };
 
 export interface ScoreRule {
@@ -40,10 +41,33 @@ export function normalisedEntropy(logits: ArrayLike<number>, from = 0, count = l
 }
 
 /**
+ * Candidates with their place among those of their task in place of the uncertainty, where it is not comparable: the k-th least
+ * sure of n, from 0, has 1 − (k + u)/n. The task's u, drawn in 0 … 1, keeps one that has few from having always the same.
+ */
+export function quantiles(
+  candidates: readonly Candidate[],
+  comparable: readonly boolean[],
+  random: Pick<Random, 'uniform'>,
+): readonly Candidate[] {
+  const placed = [...candidates];
+  comparable.forEach((has, task) => {
+    if (has) return;
+    const offset = random.uniform();
+    const own = candidates.flatMap((one, place) => (one.task === task ? [{ ...one, place }] : []));
+    own
+      .sort((a, b) => b.uncertainty - a.uncertainty || a.place - b.place)
+      .forEach(({ place }, rank) => {
+        placed[place] = { task, uncertainty: 1 - (rank + 1 - offset) / own.length };
+      });
+  });
+  return placed;
+}
+
+/**
  * Each candidate's score: H · H̄_t / H̄_max with H̄_t the mean over its task's candidates and H̄_max the largest of them, or H alone.
  * `comparable[task]` is false for regression, and where entropies are means over many choices; then, as published, its i-th
- * candidate takes the score of the lender's i-th (0 beyond the last), or, by quantile, the candidate that is the least sure of n takes the score at the quantile
- * 1 − 0.5/n of all candidates of comparable tasks, and so on down. Without any such candidates its own uncertainty counts.
+ * candidate takes the score of the lender's i-th (0 beyond the last), or, by quantile, the score at its own among all candidates of
+ * comparable tasks: see {@link quantiles}. Without any such candidates its own uncertainty counts.
  */
 export function uncertaintyScores(
   candidates: readonly Candidate[],
@@ -75,12 +99,10 @@ export function uncertaintyScores(
       });
       return;
     }
-    const spread = (place: number) => (candidates[place] as Candidate).uncertainty;
-    const ascending = own.toSorted((a, b) => spread(a) - spread(b) || b - a);
-    ascending.forEach((place, rank) => {
-      const quantile = Math.floor(((rank + 0.5) / ascending.length) * known.length);
-      scores[place] = known.length === 0 ? spread(place) : (known[quantile] as number);
-    });
+    for (const place of own) {
+      const { uncertainty } = candidates[place] as Candidate;
+      scores[place] = known.length === 0 ? uncertainty : (known[Math.floor(uncertainty * known.length)] as number);
+    }
   });
   return { scores, taskMeans };
 }
