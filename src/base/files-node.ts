@@ -1,4 +1,4 @@
-import { appendFile, mkdir, open, readdir, readFile, realpath, rename, rm, stat, truncate } from 'node:fs/promises';
+import { appendFile, mkdir, open, readdir, readFile, realpath, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fail } from './errors.ts';
 import { type Files, truncated } from './files.ts';
@@ -34,6 +34,8 @@ export const nodeFiles: Files = {
   write: (path, bytes) =>
     guard(path, async () => {
       await makeFolder(dirname(path));
+      // Renaming onto a device or a pipe would put a plain file in its place.
+      if (path.startsWith('/dev/') || (await isNoPlainFile(path))) return writeFile(path, bytes);
       const temporary = `${path}.${process.pid}.partial`;
       const handle = await open(temporary, 'w');
       try {
@@ -80,6 +82,13 @@ const REFUSALS: Readonly<Record<string, readonly [found: string, expected: strin
   EROFS: ['a file system that cannot be written', 'one that can', 'Choose another place.'],
   ENOSPC: ['no space left', 'room for the file', 'Free some space, or choose another place.'],
 };
+
+async function isNoPlainFile(path: string): Promise<boolean> {
+  return stat(path).then(
+    (found) => !found.isFile() && !found.isDirectory(),
+    () => false,
+  );
+}
 
 /** Node's own recursive mkdir never returns where the system refuses a folder although its parent is there (as /proc does). */
 async function makeFolder(path: string): Promise<void> {

@@ -142,6 +142,52 @@ describe('uncertainty', () => {
   });
 });
 
+it('a state with rows or batches that there are not is refused, as one that cannot be resumed', async () => {
+  const made = createUncertaintySampler({
+    ...{ lengths: LENGTHS, batchSize: 4, candidates: 1, refresh: 2, seed: 3, comparable: [true, true, true], rule: RULE },
+    uncertaintyOf: async (picks) => picks.map(() => 0.5),
+  });
+  await made.next();
+  const state = made.state();
+  for (const pick of [
+    { task: 9, row: 0 },
+    { task: 0, row: 9999 },
+  ])
+    expect(() => again({ ...state, pending: [[pick]] })).toThrow(`sampler: found row ${pick.row} of task ${pick.task}`);
+  expect(() => again({ ...state, chosen: [1] })).toThrow('found 3 tasks now; expected 1');
+  const beyond = createTaskSampler(options('uniform'), { epoch: 0, batch: 999, drawn: [0, 0, 0] });
+  expect(() => beyond.next()).toThrow('sampler: found batch 999 of epoch 0');
+
+  function again(changed: UncertaintyState) {
+    return createUncertaintySampler(
+      {
+        ...{ lengths: LENGTHS, batchSize: 4, candidates: 1, refresh: 2, seed: 3, comparable: [true, true, true], rule: RULE },
+        uncertaintyOf: async () => [],
+      },
+      changed,
+    );
+  }
+});
+
+it('annealed: a run of a number of steps has its last epoch where they end', () => {
+  const counts = (steps: number | undefined) => {
+    const sampler = createTaskSampler({ ...options('annealed'), ...(steps && { steps }), epochs: 10 });
+    const { batchesPerEpoch } = sampler;
+    const shares: number[] = [];
+    for (let epoch = 0; epoch < 3; epoch++) {
+      const picks = Array.from({ length: batchesPerEpoch }, () => sampler.next().picks).flat();
+      shares.push(picks.filter(({ task }) => task === LARGEST).length / picks.length);
+    }
+    return { batchesPerEpoch, shares };
+  };
+  const sizes = LENGTHS.map(({ length }) => length);
+  const LARGEST = sizes.indexOf(Math.max(...sizes));
+  const { batchesPerEpoch } = counts(undefined);
+  const { shares } = counts(3 * batchesPerEpoch);
+  // With exponents 1, 0.6 and 0.2 the largest task has less and less.
+  expect((shares[0] as number) - (shares[2] as number)).toBeGreaterThan(0.15);
+});
+
 describe('a sampler by uncertainty', () => {
   /** Rows of task 2 are the least sure, the higher the less; scores depend on the pass, as those of a model in training. */
   const uncertaintyOf = async (picks: readonly TaskPick[], pass: number) =>

@@ -1,4 +1,4 @@
-import { fail, invariant } from '../base/errors.ts';
+import { fail } from '../base/errors.ts';
 import { createRandom, type Random } from '../base/random.ts';
 import { lengthBuckets } from './sampler.ts';
 import { taskStreams } from './task-streams.ts';
@@ -33,6 +33,8 @@ export interface TaskSamplerOptions {
   readonly temperature: number;
   /** E */
   readonly epochs: number;
+  /** Where a run has a number of steps instead, E is the epochs that these come to. */
+  readonly steps?: number;
   /** Whether all rows of a batch are of one task. */
   readonly oneTask: boolean;
   readonly seed: number;
@@ -76,6 +78,7 @@ export function createTaskSampler(options: TaskSamplerOptions, state?: TaskSampl
     oneTask && options.rule === 'proportional'
       ? sizes.reduce((sum, size) => sum + Math.ceil(size / batchSize), 0)
       : Math.ceil(count / batchSize);
+  const epochs = options.steps === undefined ? options.epochs : Math.ceil(options.steps / batchesPerEpoch);
   let { epoch, batch } = state ?? { epoch: 0, batch: 0 };
   // Of the epoch at hand; what its rows leave behind is the start of the next.
   let before = [...(state?.drawn ?? sizes.map(() => 0))];
@@ -85,7 +88,15 @@ export function createTaskSampler(options: TaskSamplerOptions, state?: TaskSampl
     next() {
       plan ??= planEpoch();
       const picks = plan.batches[batch];
-      invariant(picks !== undefined, `batch ${batch} of ${plan.batches.length}`);
+      // Only a state that was read can be beyond.
+      if (picks === undefined)
+        return fail({
+          code: 'train.resume',
+          subject: 'sampler',
+          found: `batch ${batch} of epoch ${epoch}`,
+          expected: `one below ${plan.batches.length}`,
+          next: 'Start a new run.',
+        });
       const result = { picks, epoch };
       batch++;
       if (batch === plan.batches.length) {
@@ -103,7 +114,7 @@ export function createTaskSampler(options: TaskSamplerOptions, state?: TaskSampl
     const tasks =
       options.rule === 'proportional'
         ? Int32Array.from(sizes.flatMap((size, task) => new Array<number>(size).fill(task)))
-        : drawn(taskShares(sizes, options, epoch), random);
+        : drawn(taskShares(sizes, { ...options, epochs }, epoch), random);
     const slots = Array.from(tasks, (task) => ({ task, row: streams.next(task) }));
     return { batches: bucketed(slots, random), drawn: streams.drawn() };
   }

@@ -1,3 +1,4 @@
+import { fail } from '../base/errors.ts';
 import { createRandom } from '../base/random.ts';
 import { lengthBuckets } from './sampler.ts';
 import type { TaskPick } from './task-sampler.ts';
@@ -55,6 +56,16 @@ export function createUncertaintySampler(options: UncertaintySamplerOptions, sta
   const { lengths, batchSize, candidates, refresh, seed, comparable, rule } = options;
   const sizes = checkSizes(lengths, batchSize);
   checkDrawn(state?.drawn, sizes);
+  checkDrawn(state?.chosen, sizes);
+  for (const { task, row } of state?.pending.flat() ?? [])
+    if (row >= (sizes[task] ?? 0))
+      fail({
+        code: 'train.resume',
+        subject: 'sampler',
+        found: `row ${row} of task ${task}`,
+        expected: 'rows that there are',
+        next: 'Start a new run.',
+      });
   const batchesPerEpoch = Math.ceil(sizes.reduce((a, b) => a + b, 0) / batchSize);
   const perStep = Math.max(batchSize, Math.round(candidates * batchSize));
   const streams = taskStreams(sizes, seed, state?.drawn);

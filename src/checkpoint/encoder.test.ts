@@ -24,6 +24,13 @@ test('a saved encoder has the new tensors, all others unchanged, and the same co
     expect(await weight.read()).toEqual(name === NAME ? moved : await encoder.weights.get(name)?.read());
 });
 
+test('a saved encoder goes by its folder, not by the name of what it was', async () => {
+  const encoder = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
+  const files = memoryFiles();
+  await saveEncoder(files, 'out', { ...encoder, fields: { ...encoder.fields, _name_or_path: 'somebody/original' } }, new Map());
+  expect((await loadEncoder(files, 'out')).name).toBe('out');
+});
+
 test('narrow weights are written as float32, and the config does not say otherwise', async () => {
   const encoder = await loadEncoder(nodeFiles, 'test/golden/encoders/bert-float16');
   const files = memoryFiles();

@@ -21,7 +21,8 @@ const FLOATS = [
 
 /**
  * Writes a whole encoder that transformers loads: config.json last, and model.safetensors with `tensors` in place of the
- * weights of the same names, all float32. Tokenizer files are the caller's to copy.
+ * weights of the same names, all float32. The name it had is left out: it is another encoder now, called as its folder.
+ * Tokenizer files are the caller's to copy.
  * @throws encoder.weights for a tensor that the encoder does not have or has with another shape
  */
 export async function saveEncoder(files: Files, folder: string, encoder: Encoder, tensors: ReadonlyMap<string, Tensor>): Promise<void> {
@@ -38,6 +39,6 @@ export async function saveEncoder(files: Files, folder: string, encoder: Encoder
   const all: [string, Tensor][] = [];
   for (const [name, weight] of encoder.weights) all.push([name, tensors.get(name) ?? (await weight.read())]);
   await files.write(joinPath(folder, 'model.safetensors'), writeSafetensors(all, { format: 'pt' }));
-  const { torch_dtype: _old, dtype: _new, ...fields } = encoder.fields;
+  const { torch_dtype: _old, dtype: _new, _name_or_path: _before, ...fields } = encoder.fields;
   await files.write(joinPath(folder, 'config.json'), pythonJson(fields, { floatKeys: FLOATS }));
 }

@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail, nearest } from '../base/errors.ts';
+import { asName } from '../checkpoint/index.ts';
 import { describe, fusionsOf } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { type Field, loadTask, type TaskKind } from '../tasks/index.ts';
-import { type Answer, type AutoAdapterModel, answerTasks, type Observations, type SavedMultiTask } from '../train/index.ts';
+import { type Answer, type AutoAdapterModel, answerTasks, namesTask, type Observations, type SavedMultiTask } from '../train/index.ts';
 import { modelShape, openModel, openMultiTask } from './attach.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { checkOutput, type InputRow, readRows, sourceOf } from './input-rows.ts';
@@ -61,11 +62,14 @@ export const command = defineCommand({
 
     async function answersOfTasks({ files }: CommandContext, saved: SavedMultiTask): Promise<Answer[]> {
       if (options.explain) refuseExplain('a model of several tasks');
+      if (task) checkKnown(task.name, saved);
       const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+      // What the card says is of its own task; what flags say is of all.
+      const ofTask = rows.map(({ value }) => task !== undefined && !namesTask(value));
       return answerTasks(
         saved,
-        rows.map(({ value }) => (task ? { task: task.name, ...value } : value)),
-        { ...how, files, engine },
+        rows.map(({ value }, i) => (ofTask[i] ? { ...value, task: task?.name } : value)),
+        { ...how, columns: (i) => (ofTask[i] ? columns : columnsOf(options)), files, engine },
       );
     }
 
@@ -78,6 +82,21 @@ export const command = defineCommand({
     }
   },
 });
+
+/** @throws usage.value */
+function checkKnown(name: string, { heads }: SavedMultiTask): void {
+  const names = heads.map((head) => head.name);
+  const known = names.includes(asName(name));
+  if (known) return;
+  const near = nearest(asName(name), names);
+  fail({
+    code: 'usage.value',
+    subject: '--task',
+    found: `the task '${name}'`,
+    expected: `one that the model has learnt: ${names.join(', ')}`,
+    next: near ? `Did you mean '${near}'?` : 'Leave it out, and let rows name their tasks: {"task": …, "text": …}.',
+  });
+}
 
 /** The rows as the model wants them; notes tell what was made of them. */
 function fitted(

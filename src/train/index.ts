@@ -29,7 +29,7 @@ export { adapterFeatures, type Observation, type Questions, questionsOf } from '
 export { type FusionResult, type TrainFusionOptions, trainFusion } from './fusion/train.ts';
 export { type InspectedPart, type Inspection, inspectPath } from './inspect.ts';
 export { adapterModel, type Drawing, drawModel, type Model, trainableParameters } from './model.ts';
-export { type AnsweringOptions, answerTasks } from './multi-task/answers.ts';
+export { type AnsweringOptions, answerTasks, namesTask } from './multi-task/answers.ts';
 export { loadCaMtl, type SavedCaMtl, saveCaMtl } from './multi-task/ca-mtl-folder.ts';
 export type { MultiTaskSummary, TaskSummary } from './multi-task/card.ts';
 export type { ChosenRows } from './multi-task/chosen.ts';

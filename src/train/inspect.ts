@@ -2,15 +2,14 @@ import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { elementCount } from '../base/tensor.ts';
 import { ADAPTER_CONFIG, configHash, FUSION_CONFIG, HEAD_CONFIG, loadSetup, SETUP_CONFIG } from '../checkpoint/index.ts';
-import { loadEncoder, readWeightIndex } from '../encoders/index.ts';
+import { loadEncoder } from '../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../formats/json.ts';
 import { countNonFinite, readSafetensorsIndex, readTensor, type TensorIndex } from '../formats/safetensors.ts';
 import { readTorchIndex } from '../formats/torch.ts';
 import { adaptersOf, describe, methodOfConfig, shortestText } from '../methods/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
-import { CA_MTL_CONFIG, MULTI_TASK_CONFIG } from './folders.ts';
-import { isPublishedCaMtl, loadCaMtl } from './multi-task/ca-mtl-folder.ts';
+import { CA_MTL_CONFIG, MULTI_TASK_CONFIG, publishedCaMtl, publishedTasks } from './folders.ts';
 
 export interface InspectedTensor {
   readonly name: string;
@@ -107,8 +106,9 @@ async function inspectFolder(files: Files, folder: string): Promise<InspectedPar
   if (names.has(HEAD_CONFIG)) parts.push(await inspectSaved(files, folder, 'head', HEAD_CONFIG, names));
   if (names.has(SETUP_CONFIG)) parts.push(...(await inspectSetup(files, folder)));
   const several = [MULTI_TASK_CONFIG, CA_MTL_CONFIG].find((name) => names.has(name));
+  const published = await publishedCaMtl(files, folder);
   if (several !== undefined) parts.push(...(await inspectSeveral(files, folder, several, names)));
-  else if (await isPublishedCaMtl(files, folder)) parts.push(await inspectPublished(files, folder));
+  else if (published) parts.push(await inspectPublished(files, folder, published));
   else if (names.has('config.json')) parts.push(await inspectEncoder(files, folder, names));
   const tokenizer = TOKENIZER_FILES.find((name) => names.has(name));
   if (tokenizer)
@@ -152,12 +152,12 @@ async function inspectSeveral(files: Files, folder: string, several: string, nam
   return parts;
 }
 
-/** A checkpoint of CA-MTL's published code: its plan and tasks follow from its tensors, which are shown by the names in the file. */
-async function inspectPublished(files: Files, folder: string): Promise<InspectedPart> {
-  const { heads, attachment } = await loadCaMtl(files, folder);
-  const { architecture: _, ...config } = attachment.plan.config;
-  const index = await readWeightIndex(files, folder);
-  const facts = { method: 'ca_mtl', tasks: heads.map(({ name }) => name), config };
+/** A checkpoint of CA-MTL's published code, by the names in its file. */
+async function inspectPublished(files: Files, folder: string, index: TensorIndex): Promise<InspectedPart> {
+  const fields = await readJson(files, joinPath(folder, 'config.json'));
+  const tasks = publishedTasks(isJsonObject(fields) ? fields.ca_mtl : undefined).map(String);
+  const decoders = [...index.tensors.keys()].filter((name) => /^decoders\.\d+\.model\.weight$/.test(name)).length;
+  const facts = { method: 'ca_mtl, as its published code saves it', tasks: tasks.length > 0 ? tasks : `${decoders}, without names` };
   return { kind: 'model of several tasks', path: index.path, facts, ...(await tensorsOf(files, index)) };
 }
 

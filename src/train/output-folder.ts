@@ -92,7 +92,7 @@ export async function removeEarlier(files: Files, output: string, written: reado
   const listed = isJsonObject(metrics) && Array.isArray(metrics.files) ? metrics.files : [];
   for (const name of [...listed, ...ADDED]) {
     // A list is hostile until checked: no step up, and no link that leads elsewhere.
-    if (typeof name !== 'string' || !/^\w[\w.-]*(\/\w[\w.-]*)*$/.test(name) || written.includes(name)) continue;
+    if (typeof name !== 'string' || !name.split('/').every(isPlainName) || written.includes(name)) continue;
     const old = joinPath(root, name);
     const folder = folderOf(old);
     if ((await files.kind(old)) !== 'file') continue;
@@ -100,6 +100,12 @@ export async function removeEarlier(files: Files, output: string, written: reado
     await files.remove(old);
     if (folder !== root && (await files.list(folder)).length === 0) await files.remove(folder);
   }
+}
+
+/** Whether a part of a path leads down, by one step. */
+function isPlainName(part: string): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  return /^[^.\\:\u0000-\u001f\u007f][^\\:\u0000-\u001f\u007f]*$/.test(part);
 }
 
 /** The same files, and those that are written into a folder and the folders in it, by their paths from there, in order. */

@@ -12,7 +12,7 @@ import type { Answer } from './answer.ts';
 import { modelCard, type SavedAs, type TrainTaskResult } from './card.ts';
 import { prepare } from './data.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
-import { openLog } from './log.ts';
+import { type Log, openLog } from './log.ts';
 import { type Model, trainableParameters } from './model.ts';
 import { checkOutputFolder, METRICS, recordWrites, removeEarlier } from './output-folder.ts';
 import { createPredictor } from './predictor.ts';
@@ -134,10 +134,8 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
   const before = options.resume ? await state?.load() : undefined;
   const resume = before?.saved;
   const taught = plan.teach ? await plan.teach(train) : train;
-  if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced.`);
-  const log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
-
-  let begun = before !== undefined;
+  let log: Log | undefined;
+  let begun: 'no' | 'files' | 'steps' = 'no';
   const result = await trainModel({
     engine,
     model,
@@ -148,14 +146,19 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     initial,
     ...(resume && { resume }),
     ...(signal && { signal }),
+    async begin() {
+      if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced.`);
+      begun = 'files';
+      log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
+    },
     async onEvent(event) {
-      begun = true;
+      begun = 'steps';
       await log?.write(event);
       onEvent?.(event);
     },
     ...(state && { save: async (saved: Saved) => state.save(saved, await (log?.length() ?? 0)) }),
   }).catch(async (error) => {
-    if (!begun && !isStop(error)) await state?.remove();
+    if (begun === 'files' && !before && !isStop(error)) await state?.remove();
     throw error;
   });
 

@@ -45,6 +45,8 @@ export interface TrainOptions {
   readonly initial?: ReadonlyMap<string, Tensor>;
   readonly resume?: Saved;
   readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
+  /** Called when everything is compiled, before the first step: what is wrong with the options has been told by then. */
+  readonly begin?: () => Promise<void>;
   /** Called when the state is worth keeping: after each evaluation, and every so often between. The tensors are views: they change once the promise is kept. */
   readonly save?: (saved: Saved) => Promise<void>;
   readonly signal?: AbortSignal;
@@ -64,7 +66,7 @@ export interface TrainResult {
  * @throws train.memory for what cannot fit; train.non-finite; train.stopped when `signal` aborts (the state is saved first)
  */
 export async function trainModel(options: TrainOptions): Promise<TrainResult> {
-  const { engine, model, task, train, settings, resume, onEvent, save, signal } = options;
+  const { engine, model, task, train, settings, resume, begin, onEvent, save, signal } = options;
   const { units } = train.prepared;
   const store = createStore(model, settings.seed, options.initial);
   const sampler = createSampler(
@@ -94,6 +96,7 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
   const exhausted = () => pace.exhausted(done, stale);
 
   try {
+    await begin?.();
     while (!exhausted()) {
       const { rows, epoch } = sampler.next();
       const batch = Array.from(rows, (row) => units[row] as Unit);

@@ -378,6 +378,24 @@ describe('bad input', () => {
     expect(await refused(['predict', '--json', '--model', output, '--input', input])).toMatch('column "task": found none;');
     const named = await runCli(['predict', '--json', '--model', output, '--input', input, '--task', tasks[0] as string]);
     expect(JSON.parse(named.stdout)).toEqual({ prediction: expect.any(String) });
+    const other = join(folder, 'other-columns');
+    await cp(tasks[0] as string, other, { recursive: true });
+    const card = JSON.parse(readFileSync(join(other, 'card.json'), 'utf8'));
+    writeFileSync(join(other, 'card.json'), JSON.stringify({ ...card, columns: { text: 'sentence' } }));
+    // Of cells that are empty the task is that of --task, whose columns are its own rows' alone.
+    writeFileSync(input, '{"sentence":"ba","task":""}\n{"sentence":"ba","task":null}\n{"text":"ba","task":"tiny-regression"}\n');
+    const { stdout, stderr } = await runCli(['predict', '--json', '--model', output, '--input', input, '--task', other]);
+    expect(stderr).toBe('');
+    const answers = stdout
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).prediction);
+    expect(answers).toEqual([expect.any(String), answers[0], expect.any(Number)]);
+    const unknown = await writeTinyTask(folder, 'pair', { train: 4, validation: 4, test: 4 });
+    expect(await refused(['predict', '--json', '--model', output, '--input', input, '--task', unknown])).toMatch(
+      /^--task: found the task 'tiny-pair'; expected one that the model has learnt: tiny-classification, /,
+    );
+    writeFileSync(input, '{"text":"ba"}\n');
     expect(await refused(['predict', '--json', '--model', output, '--input', input, '--output', input])).toMatch('which --input reads');
     expect(readFileSync(input, 'utf8')).toBe('{"text":"ba"}\n');
     for (const method of ['ca_mtl_base[freeze=99]', 'ca_mtl_base[freez=1]']) {

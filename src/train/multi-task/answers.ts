@@ -12,10 +12,13 @@ import type { TaskUnit } from './data.ts';
 import type { SavedMultiTask } from './folder.ts';
 import { createMultiTaskPredictor } from './predictor.ts';
 
+type Columns = Readonly<Partial<Record<Field, string>>>;
+
 export interface AnsweringOptions {
   readonly files: Files;
   readonly engine: Engine;
-  readonly columns?: Readonly<Partial<Record<Field, string>>>;
+  /** Which columns hold what, of all rows or of each. */
+  readonly columns?: Columns | ((index: number) => Columns);
   /** Tokens per sequence, in place of those of the training. */
   readonly maxLength?: number;
   readonly place?: (index: number) => Place;
@@ -38,25 +41,27 @@ export async function answerTasks(
   const checked: PredictionRow[] = [];
   const units: TaskUnit[] = [];
   let cut = 0;
-  let [split, unpaired] = [false, 0];
+  let split = false;
+  const unpaired: string[] = [];
   rows.forEach((row, i) => {
-    const task = taskNamed(row.task, saved, place(i));
+    const own = typeof columns === 'function' ? columns(i) : columns;
+    const task = taskOfRow(row, saved, place(i));
     const head = heads[task] as (typeof heads)[number];
-    const asked = { ...taskOfHead(head), columns };
-    const [given, words] = asked.kind === 'tagging' ? inWords(row, columns) : [row, false];
+    const asked = { ...taskOfHead(head), columns: own };
+    const [given, words] = asked.kind === 'tagging' ? inWords(row, own) : [row, false];
     split ||= words;
     const tokens = limits[task] as number;
     const answering = { task: asked, head, adapter: undefined, vocabulary: encoder.config.vocabulary, tokens };
     const [one] = answerableRows([given], answering, () => place(i)) as [PredictionRow];
     const prepared = inPlace(place(i), () => prepare([one], { task: asked, tokenizer, maxLength: tokens }));
     cut += prepared.truncated;
-    if (training[task]?.textPairs && isUnpaired(one)) unpaired++;
+    if (training[task]?.textPairs && isUnpaired(one)) unpaired.push(own.textPair ?? 'textPair');
     checked.push(one);
     units.push(...prepared.units.map((unit) => ({ ...unit, row: i, task })));
   });
   if (split) onNote?.('Texts were split at white space for tasks that answer one word at a time. Give "tokens" to split them yourself.');
-  if (unpaired > 0)
-    onNote?.(`Rows without "${columns.textPair ?? 'textPair'}", of tasks that learnt from pairs, are answered from one text: ${unpaired}.`);
+  if (unpaired.length > 0)
+    onNote?.(`Rows without "${unpaired[0]}", of tasks that learnt from pairs, are answered from one text: ${unpaired.length}.`);
   if (cut > 0) onNote?.(`${cut} of ${rows.length} rows are longer than their task allows and were cut.`);
   const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors });
   try {
@@ -76,9 +81,15 @@ function inPlace<T>({ file, line }: Place, work: () => T): T {
   }
 }
 
+/** Whether a row says of which task it is: an empty cell of a table does not. */
+export function namesTask({ task }: Readonly<Record<string, unknown>>): boolean {
+  return task !== undefined && task !== null && task !== '';
+}
+
 /** @throws task.row */
-function taskNamed(given: unknown, { heads }: SavedMultiTask, { file, line }: Place): number {
+function taskOfRow(row: Readonly<Record<string, unknown>>, { heads }: SavedMultiTask, { file, line }: Place): number {
   const names = heads.map(({ name }) => name);
+  const given = namesTask(row) ? row.task : undefined;
   if (given === undefined && names.length === 1) return 0;
   const task = names.findIndex((name) => name === given || (typeof given === 'string' && name === asName(given)));
   if (task >= 0) return task;

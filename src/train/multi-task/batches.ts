@@ -50,8 +50,16 @@ export function createTaskBatches(
   });
   const { sampler: rule } = settings;
   if (rule !== 'uncertainty') {
-    const { batchSize, temperature, epochs, seed } = settings;
-    const options = { lengths, batchSize, temperature, epochs, seed, oneTask: model.attachment.oneTaskRuns === true };
+    const { batchSize, temperature, epochs, maxSteps: steps, seed } = settings;
+    const options = {
+      lengths,
+      batchSize,
+      temperature,
+      epochs,
+      ...(steps && { steps }),
+      seed,
+      oneTask: model.attachment.oneTaskRuns === true,
+    };
     const sampler = createTaskSampler({ ...options, rule }, state as TaskSamplerState | undefined);
     return {
       batchesPerEpoch: sampler.batchesPerEpoch,

@@ -15,7 +15,7 @@ import {
   isCaMtlName,
 } from '../../methods/index.ts';
 import { checkHeadConfig, type Head, headParameters } from '../../objectives/index.ts';
-import { CA_MTL_CONFIG } from '../folders.ts';
+import { CA_MTL_CONFIG, publishedTasks } from '../folders.ts';
 import type { MultiTaskModel } from './model.ts';
 import { checkTaskNames } from './task-names.ts';
 
@@ -49,20 +49,11 @@ export async function saveCaMtl(files: Files, folder: string, model: SavedCaMtl)
   for (const [name, weight] of encoder.weights) all.push([name, tensors.get(name) ?? (await weight.read())]);
   for (const { name } of addedOf(model)) all.push([name, tensors.get(name) ?? missing(name, 'the model to save')]);
   await files.write(joinPath(folder, 'model.safetensors'), writeSafetensors(all, { format: 'pt' }));
-  const { torch_dtype: _old, dtype: _new, ca_mtl: _published, ...fields } = encoder.fields;
+  const { torch_dtype: _old, dtype: _new, _name_or_path: _before, ca_mtl: _published, ...fields } = encoder.fields;
   await files.write(joinPath(folder, 'config.json'), json(fields));
   if (features) await files.write(joinPath(folder, FEATURES), writeSafetensors([...features], { format: 'pt' }));
   const tasks = heads.map(({ name, config }, task) => ({ name, head: config, ...trainingFields(training[task]) }));
   await files.write(joinPath(folder, CA_MTL_CONFIG), json({ ...attachment.plan.config, tasks }));
-}
-
-/** Whether a folder is one of CA-MTL's published code, which its tensors tell. */
-export async function isPublishedCaMtl(files: Files, folder: string): Promise<boolean> {
-  if ((await files.kind(joinPath(folder, 'config.json'))) !== 'file') return false;
-  if ((await files.kind(joinPath(folder, CA_MTL_CONFIG))) === 'file') return false;
-  // What cannot be read is for those to tell who load it.
-  const index = await readWeightIndex(files, folder).catch(() => undefined);
-  return index?.tensors.has('decoders.0.model.weight') === true;
 }
 
 /**
@@ -177,7 +168,7 @@ function published(index: TensorIndex, { fields }: Encoder): Described {
   const [length] = shapesOf(index, /\.layer\.(\d+)\.(?:new_)?attention\.self\.random_weight_matrix$/).get(0) ?? [];
   if (decoders.size === 0) return missing('decoders.0.model.weight', index.path);
   if (length === undefined) return missing('random_weight_matrix', index.path);
-  const names = Array.isArray(block.tasks) ? block.tasks.map((task) => (isJsonObject(task) ? task.name : undefined)) : [];
+  const names = publishedTasks(fields.ca_mtl as Json | undefined);
   if (names.length > 0 && names.length !== decoders.size)
     fail({
       code: 'method.config',

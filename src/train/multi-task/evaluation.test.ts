@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, expect, it } from 'vitest';
 import { temporaryFolder } from '../../../test/cli.ts';
@@ -123,11 +123,58 @@ it('refuses tasks whose rows all have one answer, and rows that have another num
   ).rejects.toThrow('the training rows of odd: found 3 rows, all with the answer 0.1; expected two different answers or more.');
   const words = { tokens: ['sea', 'land'], tags: ['O', 'O'] };
   await expect(write({ kind: 'tagging', labels: ['O', 'B-X'] }, [words, words])).rejects.toThrow('found 2 rows, all with the answer O');
+  const set = (...label: string[]) => ({ text, label });
+  await expect(write({ kind: 'multilabel', labels: ['a', 'b'] }, [set('a', 'b'), set('b', 'a')])).rejects.toThrow(
+    'all with the answer [a, b]',
+  );
   const choice = (label: number, choices = ['sea', 'land']) => ({ text, choices, label });
   await expect(write({ kind: 'choice' }, [choice(1), choice(1)])).rejects.toThrow('all with the answer 1');
   await expect(write({ kind: 'choice' }, [choice(0), choice(1)], [choice(2, ['sea', 'land', 'sky'])])).rejects.toThrow(
     "row 1: found 3 choices; expected 2, as many as the head 'odd' was made for",
   );
+});
+
+it('what is refused before its first step leaves an earlier result and an unfinished run as they are', async () => {
+  const { engine } = await trained('joint');
+  const output = join(folder, 'joint');
+  mkdirSync(join(output, 'state'), { recursive: true });
+  writeFileSync(join(output, 'state', 'state.json'), '{}');
+  writeFileSync(join(output, 'log.jsonl'), '{"step":1}\n');
+  const settings = { maxSteps: 2, batchSize: 4, maxLength: 24, keep: 'task' } as const;
+  const method = multiTaskMethod('joint');
+  await expect(runMultiTask({ files, engine, model, tasks, method, settings, output, overwrite: true })).rejects.toThrow('--keep');
+  expect(readFileSync(join(output, 'log.jsonl'), 'utf8')).toBe('{"step":1}\n');
+  expect(existsSync(join(output, 'state', 'state.json'))).toBe(true);
+});
+
+it('the folders of tasks named in other letters are cleared when another method takes their place', async () => {
+  const engine = await nodeEngine({ threads: 1 });
+  const renamed = [{ ...(tasks[0] as Task), name: 'Häfen am Meer' }, tasks[1] as Task];
+  const settings = { maxSteps: 1, batchSize: 4, maxLength: 24 };
+  const output = join(folder, 'renamed');
+  const run = (method: string) =>
+    runMultiTask({ files, engine, model, tasks: renamed, method: multiTaskMethod(method), settings, output, overwrite: true });
+  await run('adapters');
+  expect(existsSync(join(output, 'Häfen am Meer', 'adapter_config.json'))).toBe(true);
+  await run('joint');
+  expect(readdirSync(join(output, 'Häfen am Meer')).filter((name) => name.includes('adapter'))).toEqual([]);
+  expect(existsSync(join(output, 'Häfen am Meer', 'head_config.json'))).toBe(true);
+});
+
+it('rows of the task that a card is of have its columns, those that name another have the usual ones', async () => {
+  const { engine, saved } = await trained('joint');
+  const rows = [
+    { sentence: 'sea', task: 'tiny-classification' },
+    { text: 'sea', sentence: 'land', task: 'tiny-regression' },
+  ];
+  const columns = (i: number) => (i === 0 ? { text: 'sentence' } : {});
+  const [first, second] = await answerTasks(saved, rows, { files, engine, columns });
+  const [plain, other] = await answerTasks(
+    saved,
+    rows.map((row) => ({ task: row.task, text: 'sea' })),
+    { files, engine },
+  );
+  expect([first?.logits, second?.logits]).toEqual([plain?.logits, other?.logits]);
 });
 
 it('a model that grows resumes only as the same task', async () => {

@@ -15,9 +15,9 @@ import {
   SHARED_NAME,
 } from '../../methods/index.ts';
 import { type Head, headParameters } from '../../objectives/index.ts';
-import { CA_MTL_CONFIG, MULTI_TASK_CONFIG } from '../folders.ts';
+import { CA_MTL_CONFIG, MULTI_TASK_CONFIG, publishedCaMtl } from '../folders.ts';
 import { withLabels } from '../head-task.ts';
-import { isPublishedCaMtl, loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
+import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 import type { MultiTaskMethod } from './method.ts';
 import type { MultiTaskModel } from './model.ts';
 import { checkTaskNames } from './task-names.ts';
@@ -117,7 +117,7 @@ export async function saveMultiTask(
 /** Whether a folder holds a model of several tasks: one of ours, or one of CA-MTL's published code, which its tensors tell. */
 export async function isMultiTask(files: Files, folder: string): Promise<boolean> {
   for (const name of [MULTI_TASK_CONFIG, CA_MTL_CONFIG]) if ((await files.kind(joinPath(folder, name))) === 'file') return true;
-  return isPublishedCaMtl(files, folder);
+  return (await publishedCaMtl(files, folder)) !== undefined;
 }
 
 /** Reads a CA-MTL model to add tasks to. @throws usage.value for other models of several tasks; what {@link loadCaMtl} throws */

@@ -76,7 +76,9 @@ export async function loadTask(options: LoadingTasks, task: Task, { name, encode
 function onlyAnswer(task: Task, rows: readonly Row[]): string | undefined {
   const numbers = new Set(rows.flatMap((row) => (row.kind === 'regression' ? [row.label] : [])));
   if (task.kind === 'regression') return numbers.size === 1 ? String([...numbers][0]) : undefined;
-  const balance = task.kind === 'multilabel' ? undefined : classBalance(task, rows);
+  const sets = new Set(rows.flatMap((row) => (row.kind === 'multilabel' ? [row.label.toSorted().join(', ')] : [])));
+  if (task.kind === 'multilabel') return sets.size === 1 ? `[${[...sets][0]}]` : undefined;
+  const balance = classBalance(task, rows);
   return balance?.majority === 1 ? Object.keys(balance.counts).find((label) => balance.counts[label]) : undefined;
 }
 

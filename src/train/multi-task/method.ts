@@ -92,7 +92,7 @@ export function multiTaskMethod(text: string, { trainEncoder = false }: { readon
         attachCaMtl(caMtlConfig(preset, { max_length: tokens, ...values }), { encoder: config, family, tasks: names.length }),
     };
   }
-  const module = NAMES[name] ?? name;
+  const module = Object.hasOwn(NAMES, name) ? (NAMES[name] as string) : name;
   const preset = module.startsWith(SHARED) ? module.slice(SHARED.length) : module;
   if (!methodNames().includes(preset)) unknown(name);
   const [setting] = Object.keys(values);

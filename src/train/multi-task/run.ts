@@ -13,7 +13,7 @@ import { loadTokenizer } from '../../text/index.ts';
 import { checkChoices } from '../data.ts';
 import { digestOfEncoder, digestOfRows, digestOfTensors } from '../fingerprint.ts';
 import { shortList } from '../head-task.ts';
-import { openLog } from '../log.ts';
+import { type Log, openLog } from '../log.ts';
 import { checkOutputFolder, METRICS, recordWrites, removeEarlier } from '../output-folder.ts';
 import { isStop, removePartial } from '../run-task.ts';
 import { checkSettings, type TrainEvent } from '../settings.ts';
@@ -113,9 +113,8 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   const ofBase = method.base && (await featuresOf(method.base.tensors));
   const first = method.initial?.(heads, ofBase ?? []);
   for (const [i, begins] of (first?.begins ?? []).entries()) note(`${names[i]} ${beginningText(begins)}.`);
-  const log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
-  if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced.`);
-  let begun = before !== undefined;
+  let log: Log | undefined;
+  let begun: 'no' | 'files' | 'steps' = 'no';
   const result = await trainMultiTask({
     engine,
     model,
@@ -124,14 +123,19 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
     ...(first && { initial: first.parameters }),
     ...(resume && { resume }),
     ...(signal && { signal }),
+    async begin() {
+      if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced.`);
+      begun = 'files';
+      log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
+    },
     async onEvent(event) {
-      begun = true;
+      begun = 'steps';
       await log?.write(event);
       onEvent?.(event);
     },
     ...(state && { save: async (saved) => state.save(saved, await (log?.length() ?? 0)) }),
   }).catch(async (error) => {
-    if (!begun && !isStop(error)) await state?.remove();
+    if (begun === 'files' && !before && !isStop(error)) await state?.remove();
     throw error;
   });
 

@@ -131,6 +131,7 @@ describe('ways of sharing an encoder', () => {
     ]);
     expect(multiTaskMethod('lora', { trainEncoder: true }).trainsEncoder).toBe(true);
     expect(() => multiTaskMethod('joint', { trainEncoder: true })).toThrow('--train-encoder: found it with the method joint');
+    expect(() => multiTaskMethod('constructor')).toThrow("method: found 'constructor'; expected one of");
     expect(() => multiTaskMethod('shared_adaptor')).toThrow("Did you mean 'shared_adapter'?");
     expect(() => multiTaskMethod('ca_mtl_base[rank=3]')).toThrow("ca_mtl_base: key 'rank': found no such key");
     expect(() => multiTaskMethod('joint[rank=3]')).toThrow("joint: found the key 'rank'; expected no settings in brackets.");
@@ -231,6 +232,30 @@ describe('training', () => {
     };
     expect(Math.abs((await shareOfTags('spread')) - 0.5)).toBeLessThan(0.05);
     expect(await shareOfTags('published')).toBeLessThan(0.3);
+  });
+
+  it('a task without validation rows keeps its last weights, also where the others keep their best', async () => {
+    const tasks = await Promise.all((['pair', 'classification'] as const).map((name) => dataOf(name)));
+    const model = modelOf('adapters', tasks);
+    const settings = settingsOf({ keep: 'task' });
+    const blind = tasks.map((data) => ({ ...data, validation: undefined }));
+    const mixed = await trainMultiTask({ engine, model, tasks: tasks.with(1, blind[1] as TaskData), settings });
+    const last = await trainMultiTask({ engine, model, tasks: blind, settings });
+    const name = model.heads[1]?.name as string;
+    const own = [...mixed.parameters].filter(([key]) => key.includes(`.${name}.`));
+    expect(own.length).toBeGreaterThan(10);
+    for (const [key, value] of own) expect(value, key).toEqual(last.parameters.get(key));
+    expect(mixed.bests[1]).toBeNull();
+  });
+
+  it('a state whose counts are of other tasks is refused', async () => {
+    const tasks = await Promise.all((['pair', 'classification'] as const).map((name) => dataOf(name)));
+    const options = { engine, model: modelOf('joint', tasks), tasks, settings: settingsOf({ taskWeights: 'averaging' }) };
+    const saved = await savedAfter(4, options);
+    const resume = { ...saved, progress: { ...saved.progress, bests: [null] } };
+    await expect(trainMultiTask({ ...options, resume })).rejects.toThrow(
+      'the saved losses and scores: found those of 1 tasks; expected 2.',
+    );
   });
 
   it('keeps the best of each task only where tasks share nothing that trains', async () => {

@@ -58,6 +58,8 @@ export interface MultiTaskOptions {
   readonly initial?: ReadonlyMap<string, Tensor>;
   readonly resume?: SavedRun<MultiTaskProgress>;
   readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
+  /** As in {@link TrainOptions.begin}. */
+  readonly begin?: () => Promise<void>;
   /** As in {@link TrainOptions.save}. */
   readonly save?: (saved: SavedRun<MultiTaskProgress>) => Promise<void>;
   readonly signal?: AbortSignal;
@@ -82,7 +84,7 @@ export interface MultiTaskResult {
  * @throws usage.value; train.memory for what cannot fit; train.non-finite; train.stopped when `signal` aborts (the state is saved first)
  */
 export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResult> {
-  const { engine, model, tasks, settings, resume, onEvent, save, signal } = options;
+  const { engine, model, tasks, settings, resume, begin, onEvent, save, signal } = options;
   const units = tasks.map(({ train }, task) => train.prepared.units.map((unit): TaskUnit => ({ ...unit, task })));
   const learnt = settings.taskWeights === 'uncertainty' ? model.heads.map(({ name }) => logVariance(name)) : [];
   const store = new ParameterStore([...multiTaskParameters(model), ...learnt]);
@@ -127,13 +129,17 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
 
   let { step: done, stale, best, bests, losses: history } = resume?.progress ?? fresh();
   let bestValues = resume?.best && new Map(resume.best);
-  if (resume) restore(store, resume);
+  if (resume) {
+    checkCounts(resume.progress, tasks.length);
+    restore(store, resume);
+  }
   const started = performance.now();
   const eventOf = stepEvents(pace.total);
   const endStep = stepEnds({ total: pace.total, saveEvery: settings.saveEvery, save, signal });
   const exhausted = () => pace.exhausted(done, stale);
 
   try {
+    await begin?.();
     while (!exhausted()) {
       const { batch, rows, epoch } = await sampler.next();
       history = historyAt(history, epoch);
@@ -252,7 +258,11 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
     const better: number[] = [];
     let ownGain = 0;
     for (const [i, { task, validation }] of tasks.entries()) {
-      if (!validation) continue;
+      if (!validation) {
+        // Where no score tells, the last are the best.
+        better.push(i);
+        continue;
+      }
       const { rows, prepared } = validation;
       const answers = await predictor.answers(
         rows,
@@ -307,6 +317,20 @@ function taskOwners({ encoder, attachment, heads }: MultiTaskModel): Map<string,
     ...heads.flatMap((head, task) => headParameters(head, encoder.config.hidden).map(({ name }) => [name, task] as const)),
     ...heads.map(({ name }, task) => [logVariance(name).name, task] as const),
   ]);
+}
+
+/** @throws train.resume for counts of another number of tasks */
+function checkCounts({ bests, losses: { sums, counts, means } }: MultiTaskProgress, tasks: number): void {
+  const lengths = [bests, sums, counts, means].map(({ length }) => length);
+  const other = lengths.find((length) => length !== tasks);
+  if (other !== undefined)
+    fail({
+      code: 'train.resume',
+      subject: 'the saved losses and scores',
+      found: `those of ${other} tasks`,
+      expected: `${tasks}`,
+      next: 'Start anew without --resume.',
+    });
 }
 
 /** @throws usage.value */
