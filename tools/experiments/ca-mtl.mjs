@@ -80,12 +80,12 @@ const METHODS = {
   pals: { text: 'pals', trainEncoder: true, settings: { ...TUNED, sampler: 'annealed' }, cost: 1.7 },
   single: { text: 'full', settings: TUNED, cost: 1.5, single: true },
 };
-/** All seeds for the start, which decides a default. @type {Record<string, Method>} */
+/** All seeds for what decides a default: the start and the plans. @type {Record<string, Method>} */
 const ABLATION = {
-  'no-attention': { ...CA_MTL, text: 'ca_mtl_base[conditional_attention=False]', seeds: [1, 2] },
-  'no-alignment': { ...CA_MTL, text: 'ca_mtl_base[conditional_alignment=False]', seeds: [1, 2] },
-  'no-layer-norm': { ...CA_MTL, text: 'ca_mtl_base[conditional_layer_norm=False]', seeds: [1, 2] },
-  'no-bottleneck': { ...CA_MTL, text: 'ca_mtl_base[conditional_bottleneck=False]', seeds: [1, 2] },
+  'no-attention': { ...CA_MTL, text: 'ca_mtl_base[conditional_attention=False]', seeds: [1] },
+  'no-alignment': { ...CA_MTL, text: 'ca_mtl_base[conditional_alignment=False]', seeds: [1] },
+  'no-layer-norm': { ...CA_MTL, text: 'ca_mtl_base[conditional_layer_norm=False]', seeds: [1] },
+  'no-bottleneck': { ...CA_MTL, text: 'ca_mtl_base[conditional_bottleneck=False]', seeds: [1] },
   'published-start': { ...CA_MTL, text: 'ca_mtl_base[start="published"]' },
   compact: { ...CA_MTL, text: 'ca_mtl_compact' },
   large: { ...CA_MTL, text: 'ca_mtl_large' },
@@ -621,7 +621,7 @@ function reading(runs) {
     '',
     `Against fine-tuning an encoder for each task CA-MTL has ${of('ca-mtl', 'single')} points, against an adapter for each task ${of('ca-mtl', 'st-a')}, against one adapter for all ${of('ca-mtl', 'shared-adapter')} and against MTL-LoRA ${of('ca-mtl', 'mtl-lora')}: that much is as in the paper, with more than its distance, since tasks of ${ROWS.train} rows gain much from each other.`,
     `Against training the whole encoder on all tasks it has ${of('ca-mtl', 'joint')}, unlike in the paper. Half of it stays as it was, and that is what is missing: with nothing frozen, which is the published code's default, it has ${of('ca-mtl-unfrozen', 'joint')} against joint.`,
-    `What the rest of that comes from is the choice of rows: with nothing frozen and rows in proportion it has ${difference(['ablation', 'nothing-frozen-proportional'], glue('joint'))} against joint.`,
+    `Whether the choice of rows has a part in that is not settled: with nothing frozen and rows in proportion it has ${difference(['ablation', 'nothing-frozen-proportional'], glue('joint'))} against joint; with half of it frozen chosen rows have ${difference(glue('ca-mtl'), ['sampler', 'proportional'])} against those.`,
     `Projected attention layers on an encoder that trains have ${of('pals', 'joint')} against joint; their batches have rows of one task, the others' of all.`,
     '',
   ];
@@ -634,11 +634,12 @@ function ablationReading(runs) {
   const less = (/** @type {string} */ name) => difference(['ablation', name], ['glue', 'ca-mtl']);
   const means = (/** @type {string} */ part, /** @type {string} */ name) =>
     runs.filter((run) => run.part === part && run.method === name).flatMap((run) => meanOf([run], tasks) ?? []);
+  const seedsOf = (/** @type {string} */ name) => means('ablation', name).length;
   const spread = (/** @type {string} */ part, /** @type {string} */ name) => statistics(means(part, name)).deviation.toFixed(1);
   return [
     `Seeds of CA-MTL differ by ${spread('glue', 'ca-mtl')} (standard deviation), so the ${less('no-layer-norm')} to ${less('no-attention')} without one module tell that none of them alone is missed on tasks this small, no more.`,
-    `\`ca_mtl_compact\` has ${less('compact')}: equal, with 1.03 times the numbers of the encoder.`,
-    `The published start (top layer and generators drawn anew) has ${less('published-start')}, with a spread of ${spread('ablation', 'published-start')} between seeds: no better on average and less sure, so the pretrained start stays the default.`,
+    `\`ca_mtl_compact\` has ${less('compact')} and \`ca_mtl_large\` ${less('large')}: both as good as base within that spread, compact with 1.03 times the numbers of the encoder.`,
+    `The published start draws generators and, of base, the top layer anew. Base has ${less('published-start')} with it, a difference that ${seedsOf('published-start')} seeds cannot show, and a spread of ${spread('ablation', 'published-start')} between seeds; large has ${difference(['ablation', 'large-published-start'], ['ablation', 'large'])} against its pretrained start. So the pretrained start is the default of both.`,
   ];
 }
 
@@ -659,9 +660,22 @@ function samplerReading(runs) {
   const difference = differencesIn(runs);
   const full = (/** @type {string} */ name) => difference(['sampler', name], ['sampler', 'full-rule']);
   return [
+    ...ranksLine(runs),
     `Two candidates are ${difference(['glue', 'ca-mtl'], ['sampler', 'full-rule'])} above the full rule, and ${difference(['glue', 'ca-mtl'], ['sampler', 'proportional'])} against rows in proportion. Four have ${full('candidates-4')} and 1.25 ${full('candidates-1.25')}: the stricter the choice, the worse.`,
     'What the model is unsure of here are rows of tasks that cannot be learnt from so few (rte, mnli), and those of tasks that can be are left out.',
     `With 2 candidates an update takes ${updateRatio(METHODS['ca-mtl']?.settings)?.toFixed(2) ?? '–'} times that of rows in proportion.`,
+  ];
+}
+
+/** The runs of eight tasks are older than ranking over all rows that are scored at once. @param {Run[]} runs */
+function ranksLine(runs) {
+  const folder = join(values.out, 'ranks');
+  const names = existsSync(folder) ? readdirSync(folder).filter((file) => file.startsWith('glue-ca-mtl-')) : [];
+  const again = names.map((file) => /** @type {Run} */ ({ ...JSON.parse(readFileSync(join(folder, file), 'utf8')), method: 'again' }));
+  if (again.length === 0) return [];
+  const difference = differencesIn([...runs, ...again])(['glue', 'again'], ['glue', 'ca-mtl']);
+  return [
+    `In all of these runs stsb, whose numbers have no entropy, was ranked among its candidates of one step; since then it is ranked among all that are scored at once. So run again (\`results/ca-mtl/ranks\`), ca-mtl has ${difference} on ${again.length} seed${again.length === 1 ? '' : 's'}.`,
   ];
 }
 
@@ -693,8 +707,8 @@ async function writePage() {
     '',
     'Made by `node tools/experiments/ca-mtl.mjs --table` from `results/ca-mtl/`; the script says what was run.',
     '',
-    `${runs[0]?.model}, at most ${cap('train')} training rows of each task, ${cap('validation')} to choose the weights to keep and ${cap('test')} to score, ${EPOCHS} passes, batches of 16, ${TOKENS} tokens.`,
-    'Rows that share a sentence with the test rows of another task are left out. Test metrics in hundredths; ± is the standard deviation over seeds; – is not run yet.',
+    `The encoder of \`--model\`, ${runs[0]?.model} (all-MiniLM-L6-v2), and the tasks of \`--data\` do not come with the package. At most ${cap('train')} training rows of each task, ${cap('validation')} to choose the weights to keep and ${cap('test')} to score, ${EPOCHS} passes, batches of 16, ${TOKENS} tokens.`,
+    'Rows that share a sentence with the test rows of another task are left out. Test metrics in hundredths; ± is the standard deviation over seeds; – was not run or not measured; minutes are over the seeds whose steps were timed.',
     `Here ${rates.join('; ')}. All but single train on the tasks of the table together, with the same number of row passes.`,
     '',
     '## Eight GLUE tasks',
@@ -707,7 +721,7 @@ async function writePage() {
     ...reading(runs),
     '## What each part is worth',
     '',
-    'The tasks above; `ca-mtl` is the column above.',
+    'The tasks above; `ca-mtl` is the column above, and all have its settings.',
     '',
     ...ablation(runs),
     '',
@@ -732,7 +746,7 @@ async function writePage() {
     '',
     '## Choosing learning rates',
     '',
-    'Mean over the eight tasks of the validation metric, over seeds where there are several. Where encoder weights train, all ways have the rate that is best for joint. CA-MTL does about as well at three times of it, but there rows in proportion (ca-mtl-proportional) leave three tasks at chance, so ways of sampling could not be compared. Adapters have the rate of the [AdapterFusion experiment](adapterfusion.md).',
+    'Mean over the eight tasks of the validation metric, over seeds where there are several. Where encoder weights train, all ways have the rate that is best for joint. CA-MTL does about as well at two and three times of it, and worse below; but at three times of it rows in proportion (ca-mtl-proportional) leave three tasks at chance, so ways of sampling could not be compared. Adapters have the rate of the [AdapterFusion experiment](adapterfusion.md).',
     '',
     ...pilot(),
     '',

@@ -18,10 +18,10 @@ export interface CaMtlAttachment extends Attachment, CaMtlParts {
 }
 
 /**
- * Large: of the published recipe, for tens of thousands of steps. Base: the lowest rate tried on eight tasks in 1,000 steps; two
- * and three times of it did as well (docs/experiments/ca-mtl.md, last table).
+ * On eight tasks in 500 steps base was as good with two and three times of it, and worse with a half and a fifth, the published rate,
+ * which is for tens of thousands of steps (docs/experiments/ca-mtl.md, last table); large was as good as base with it.
  */
-const LEARNING_RATES = { base: 1e-4, large: 2e-5 } as const;
+const LEARNING_RATE = 1e-4;
 
 /** @throws method.site, method.config */
 export function attachCaMtl(config: CaMtlConfig, context: CaMtlContext): CaMtlAttachment {
@@ -33,7 +33,7 @@ export function attachCaMtl(config: CaMtlConfig, context: CaMtlContext): CaMtlAt
   return {
     name: config.architecture,
     text: `${config.architecture} (${config.variant})`,
-    learningRate: LEARNING_RATES[config.variant],
+    learningRate: LEARNING_RATE,
     trainsEncoder: (weight) => !freezes(weight),
     mixesTokens: false,
     mostTokens: config.max_length,

@@ -36,7 +36,7 @@ export interface RunMultiTaskOptions extends Omit<LoadingTasks, 'settings'> {
   /** Those left out have their defaults. */
   readonly settings: z.input<typeof multiTaskSettings>;
   readonly engine: Engine;
-  /** Folder of the encoder. */
+  /** Folder of the encoder; of the model that grows, where the method adds to one. */
   readonly model: string;
   readonly tasks: readonly Task[];
   /** Where everything goes; nothing is written without it. */
