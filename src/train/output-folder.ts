@@ -105,7 +105,7 @@ export async function removeEarlier(files: Files, output: string, written: reado
 /** Whether a part of a path leads down, by one step. */
 function isPlainName(part: string): boolean {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-  return /^[^.\\:\u0000-\u001f\u007f][^\\:\u0000-\u001f\u007f]*$/.test(part);
+  return /^[^.\\\u0000-\u001f\u007f][^\\\u0000-\u001f\u007f]*$/.test(part);
 }
 
 /** The same files, and those that are written into a folder and the folders in it, by their paths from there, in order. */

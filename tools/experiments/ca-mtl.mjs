@@ -650,8 +650,22 @@ function wideReading(runs) {
   const [run] = runsOf(runs, 'wide', 'ca-mtl', 1);
   return [
     `CA-MTL has ${of('joint')} against training the whole encoder, and ${of('st-a')} against an adapter for each task.`,
-    'An earlier run with means of entropies for tags and spans (`results/ca-mtl/earlier`) had the same mean with hardly any of these learnt: ranks give them rows, and other tasks as many less.',
+    ...earlierWide(runs),
     ...(run?.sampling ? [samplingLine(run)] : []),
+  ];
+}
+
+/** What other ways of scoring tags, spans and numbers made of the same run. @param {Run[]} runs */
+function earlierWide(runs) {
+  const { tasks } = partOf('wide');
+  const meanIn = (/** @type {string} */ name) => {
+    const path = join(values.out, 'earlier', `wide-ca-mtl-${name}-1.json`);
+    return existsSync(path) ? meanOf([JSON.parse(readFileSync(path, 'utf8'))], tasks)?.toFixed(1) : undefined;
+  };
+  const [means, inStep] = [meanIn('means'), meanIn('ranks-in-step')];
+  if (means === undefined || inStep === undefined || runsOf(runs, 'wide', 'ca-mtl', 1).length === 0) return [];
+  return [
+    `In earlier runs (\`results/ca-mtl/earlier\`) means of entropies for tags and spans came to ${means} with hardly any of these learnt, and ranks among the candidates of one step to ${inStep}: there such a task has one or two, and equal scores went to the task that stood first. Here they are ranked among all that are scored at once.`,
   ];
 }
 
