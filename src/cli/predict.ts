@@ -1,10 +1,17 @@
 import { z } from 'zod';
-import { fail, nearest } from '../base/errors.ts';
-import { asName } from '../checkpoint/index.ts';
+import { fail } from '../base/errors.ts';
 import { describe, fusionsOf } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { type Field, loadTask, type TaskKind } from '../tasks/index.ts';
-import { type Answer, type AutoAdapterModel, answerTasks, namesTask, type Observations, type SavedMultiTask } from '../train/index.ts';
+import {
+  type Answer,
+  type AutoAdapterModel,
+  answerTasks,
+  idOfTask,
+  namesTask,
+  type Observations,
+  type SavedMultiTask,
+} from '../train/index.ts';
 import { modelShape, openModel, openMultiTask } from './attach.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { checkOutput, type InputRow, readRows, sourceOf } from './input-rows.ts';
@@ -62,7 +69,7 @@ export const command = defineCommand({
 
     async function answersOfTasks({ files }: CommandContext, saved: SavedMultiTask): Promise<Answer[]> {
       if (options.explain) refuseExplain('a model of several tasks');
-      if (task) checkKnown(task.name, saved);
+      if (task) idOfTask(task, saved.heads);
       const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
       // What the card says is of its own task; what flags say is of all.
       const ofTask = rows.map(({ value }) => task !== undefined && !namesTask(value));
@@ -82,21 +89,6 @@ export const command = defineCommand({
     }
   },
 });
-
-/** @throws usage.value */
-function checkKnown(name: string, { heads }: SavedMultiTask): void {
-  const names = heads.map((head) => head.name);
-  const known = names.includes(asName(name));
-  if (known) return;
-  const near = nearest(asName(name), names);
-  fail({
-    code: 'usage.value',
-    subject: '--task',
-    found: `the task '${name}'`,
-    expected: `one that the model has learnt: ${names.join(', ')}`,
-    next: near ? `Did you mean '${near}'?` : 'Leave it out, and let rows name their tasks: {"task": …, "text": …}.',
-  });
-}
 
 /** The rows as the model wants them; notes tell what was made of them. */
 function fitted(

@@ -33,7 +33,13 @@ export { type AnsweringOptions, answerTasks, namesTask } from './multi-task/answ
 export { loadCaMtl, type SavedCaMtl, saveCaMtl } from './multi-task/ca-mtl-folder.ts';
 export type { MultiTaskSummary, TaskSummary } from './multi-task/card.ts';
 export type { ChosenRows } from './multi-task/chosen.ts';
-export { evaluateTasks, type MultiTaskEvaluation, type MultiTaskEvaluationOptions, type TaskEvaluation } from './multi-task/evaluation.ts';
+export {
+  evaluateTasks,
+  idOfTask,
+  type MultiTaskEvaluation,
+  type MultiTaskEvaluationOptions,
+  type TaskEvaluation,
+} from './multi-task/evaluation.ts';
 export { extendCaMtl } from './multi-task/extend-ca-mtl.ts';
 export { isMultiTask, loadGrowing, loadMultiTask, type SavedMultiTask, saveMultiTask } from './multi-task/folder.ts';
 export { type MultiTaskMethod, multiTaskMethod, multiTaskMethodNames } from './multi-task/method.ts';

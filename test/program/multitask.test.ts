@@ -393,7 +393,7 @@ describe('bad input', () => {
     expect(answers).toEqual([expect.any(String), answers[0], expect.any(Number)]);
     const unknown = await writeTinyTask(folder, 'pair', { train: 4, validation: 4, test: 4 });
     expect(await refused(['predict', '--json', '--model', output, '--input', input, '--task', unknown])).toMatch(
-      /^--task: found the task 'tiny-pair'; expected one that the model has learnt: tiny-classification, /,
+      /^--task: found the task tiny-pair; expected one of the tasks that the model has learnt: tiny-classification, /,
     );
     writeFileSync(input, '{"text":"ba"}\n');
     expect(await refused(['predict', '--json', '--model', output, '--input', input, '--output', input])).toMatch('which --input reads');

@@ -42,7 +42,7 @@ export async function evaluateTasks(
   { files, engine, limit, maxLength, onNote, onProgress }: MultiTaskEvaluationOptions,
 ): Promise<MultiTaskEvaluation> {
   const { attachment, encoder, heads, tensors, training } = saved;
-  const ids = tasks.map((task) => idOf(task, heads));
+  const ids = tasks.map((task) => idOfTask(task, heads));
   const again = tasks.find((_, i) => ids.indexOf(ids[i] as number) !== i);
   if (again) fail({ code: 'usage.value', subject: '--task', found: `${again.name} twice`, expected: 'each task once' });
   const tokenizer = await tokenizerIn(files, encoder.folder);
@@ -97,8 +97,8 @@ export async function evaluateTasks(
   }
 }
 
-/** @throws usage.value */
-function idOf({ name }: Task, heads: readonly Head[]): number {
+/** Which of a model's heads a task is answered by, by its name. @throws usage.value */
+export function idOfTask({ name }: Task, heads: readonly Head[]): number {
   const names = heads.map((head) => head.name);
   const id = names.findIndex((known) => known === name || known === asName(name));
   if (id >= 0) return id;
