@@ -25,6 +25,7 @@ const { values } = parseArgs({
   },
 });
 const now = clock(values.cpu);
+const place = environment();
 warnWhenBusy((text) => process.stderr.write(`${text}\n`));
 
 /**
@@ -171,7 +172,7 @@ if (values.out !== undefined) {
   mkdirSync(dirname(values.out), { recursive: true });
   const { threads, rounds, cpu } = values;
   const result = {
-    ...environment(),
+    ...place,
     versions: versions(),
     threads,
     rounds,

@@ -43,6 +43,7 @@ const { values } = parseArgs({
 if (Number(values.updates) % Number(values.refresh) !== 0)
   throw new Error(`--updates ${values.updates}: a multiple of --refresh ${values.refresh} is needed, so that as many are scored as train`);
 const now = clock(values.cpu);
+const place = environment();
 warnWhenBusy((text) => process.stderr.write(`${text}\n`));
 const library = await importLibrary();
 const engine = await library.nodeEngine({ threads: Number(values.threads) });
@@ -103,7 +104,7 @@ const { dist: _, data: _data, out, ...given } = values;
 /** Names, not the places of things. */
 const settings = { ...given, model: basename(given.model) };
 mkdirSync(dirname(out), { recursive: true });
-const result = { ...environment(), versions: versions(), settings, time: values.cpu ? 'processor' : 'passing', loadAfter: load(), results };
+const result = { ...place, versions: versions(), settings, time: values.cpu ? 'processor' : 'passing', loadAfter: load(), results };
 writeFileSync(out, `${JSON.stringify(result, null, 1)}\n`);
 
 /**
