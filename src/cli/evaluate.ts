@@ -29,6 +29,9 @@ export const command = defineCommand({
   async run(context, options) {
     const { split } = options;
     const tasks = await Promise.all(options.task.map((path) => loadTask(context.files, path, { ...taskOptions(options), split })));
+    for (const path of options.task)
+      if ((await context.files.kind(path)) === 'file')
+        context.stderr(`note: ${path} has no splits: all its rows are scored, those that the model was trained on among them.`);
     const several = await openMultiTask(context, options);
     const started = performance.now();
     const elapsed = () => (performance.now() - started) / 1000;

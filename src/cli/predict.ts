@@ -44,10 +44,11 @@ export const command = defineCommand({
   arguments: ['texts'],
   schema,
   async run(context, options) {
-    if (options.output !== '-') await checkOutput(context, options);
-    const rows = await readRows(context, options);
+    const output = options.output === '/dev/stdout' ? '-' : options.output;
+    if (output !== '-') await checkOutput(context, options);
     const task = options.task === undefined ? undefined : await loadTask(context.files, options.task);
     const columns: Partial<Record<Field, string>> = { ...task?.columns, ...columnsOf(options) };
+    const rows = await readRows(context, { ...options, text: columns.text });
     const started = performance.now();
     const progress = countProgress(context, 'rows');
     const how = {
@@ -61,23 +62,20 @@ export const command = defineCommand({
     const answers = several ? await answersOfTasks(context, several) : await answersOfOne();
     progress.stop();
     const lines = answers.map((answer, i) => JSON.stringify(lineOf(answer, rows[i]?.value.id, options.scores)));
-    if (options.output === '-') return lines.length > 0 ? context.stdout(lines.join('\n')) : undefined;
-    await context.files.write(options.output, lines.map((line) => `${line}\n`).join(''));
+    if (output === '-') return lines.length > 0 ? context.stdout(lines.join('\n')) : undefined;
+    await context.files.write(output, lines.map((line) => `${line}\n`).join(''));
     const seconds = (performance.now() - started) / 1000;
-    const report = { rows: rows.length, output: options.output, seconds };
-    context.stdout(context.json ? JSON.stringify(report) : `${rows.length} rows answered in ${seconds.toFixed(1)} s, in ${options.output}`);
+    const report = { rows: rows.length, output, seconds };
+    context.stdout(context.json ? JSON.stringify(report) : `${rows.length} rows answered in ${seconds.toFixed(1)} s, in ${output}`);
 
     async function answersOfTasks({ files }: CommandContext, saved: SavedMultiTask): Promise<Answer[]> {
       if (options.explain) refuseExplain('a model of several tasks');
       if (task) idOfTask(task, saved.heads);
       const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
       // What the card says is of its own task; what flags say is of all.
-      const ofTask = rows.map(({ value }) => task !== undefined && !namesTask(value));
-      return answerTasks(
-        saved,
-        rows.map(({ value }, i) => (ofTask[i] ? { ...value, task: task?.name } : value)),
-        { ...how, columns: (i) => (ofTask[i] ? columns : columnsOf(options)), files, engine },
-      );
+      const given = rows.map(({ value }) => (task && !namesTask(value) ? { ...value, task: task.name } : value));
+      const ofTask = given.map((row) => row.task === task?.name);
+      return answerTasks(saved, given, { ...how, columns: (i) => (ofTask[i] ? columns : columnsOf(options)), files, engine });
     }
 
     async function answersOfOne(): Promise<Answer[]> {

@@ -131,7 +131,7 @@ function chooseMetrics(kind: TaskKind, labels: readonly string[], card: Card | u
   return listed === undefined ? metricsFor(kind, labels, primary) : [...new Set([primary as MetricName, ...listed])];
 }
 
-const NAME_IT = `Say which column holds what with --text COLUMN --label COLUMN (columns: { text, label } in code), or give the kind (${TASK_KINDS.join(', ')}).`;
+const NAME_IT = `Say which column holds what with --text COLUMN --label COLUMN where a command has these, else under "columns" in the card.json of a folder (columns: { text, label } in code), or give the kind (${TASK_KINDS.join(', ')}).`;
 const SEMICOLONS = 'The header is separated by semicolons: save the file with commas, or with tabs as .tsv.';
 
 /**

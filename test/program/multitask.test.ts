@@ -244,7 +244,23 @@ describe('a task that comes later', () => {
     const like = await runCli([...add.map((arg) => (arg === output ? place : arg)), '--like', 'tiny-choise']);
     expect(like.stderr).toContain('Did you mean tiny-choice?');
   });
+
+  it('of another kind than those before changes no bit of their answers either', async () => {
+    const [single, numbers, words] = tasks as [string, string, string];
+    const [before, after] = [join(folder, 'sequences'), join(folder, 'with-words')];
+    const few = ['--max-steps', '3', '--batch-size', '8', '--threads', '1', '--json'];
+    await expectFine(['multitask', '--model', encoder, '--task', single, '--task', numbers, '--output', before, ...few]);
+    await expectFine(['multitask', '--add', '--model', before, '--task', words, '--output', after, ...few]);
+    const rows = (await mixed()).filter(({ task }) => ['tiny-classification', 'tiny-regression'].includes(task));
+    expect(rows).toHaveLength(8);
+    expect(await answersOf(['--model', after], rows)).toEqual(await answersOf(['--model', before], rows));
+  });
 });
+
+async function expectFine(args: readonly string[]): Promise<void> {
+  const { code, stderr } = await runCli(args);
+  expect([code, stderr]).toEqual([0, '']);
+}
 
 describe('what a run leaves out and what a saved model scores', () => {
   it('rows of --exclude do not train, and evaluate gives the scores of the training', async () => {
@@ -391,6 +407,10 @@ describe('bad input', () => {
       .split('\n')
       .map((line) => JSON.parse(line).prediction);
     expect(answers).toEqual([expect.any(String), answers[0], expect.any(Number)]);
+    writeFileSync(input, '{"sentence":"ba","task":"tiny-classification"}\n');
+    const again = ['predict', '--json', '--model', output, '--task', other];
+    expect(JSON.parse((await runCli([...again, '--input', input])).stdout).prediction).toBe(answers[0]);
+    expect(JSON.parse((await runCli([...again, 'ba'])).stdout).prediction).toBe(answers[0]);
     const unknown = await writeTinyTask(folder, 'pair', { train: 4, validation: 4, test: 4 });
     expect(await refused(['predict', '--json', '--model', output, '--input', input, '--task', unknown])).toMatch(
       /^--task: found the task tiny-pair; expected one of the tasks that the model has learnt: tiny-classification, /,

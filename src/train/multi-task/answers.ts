@@ -10,6 +10,7 @@ import { answerableRows, isUnpaired, taskOfHead } from '../head-task.ts';
 import { sequenceLength } from '../task-setup.ts';
 import type { TaskUnit } from './data.ts';
 import type { SavedMultiTask } from './folder.ts';
+import { canGrow } from './model.ts';
 import { createMultiTaskPredictor } from './predictor.ts';
 
 type Columns = Readonly<Partial<Record<Field, string>>>;
@@ -63,7 +64,7 @@ export async function answerTasks(
   if (unpaired.length > 0)
     onNote?.(`Rows without "${unpaired[0]}", of tasks that learnt from pairs, are answered from one text: ${unpaired.length}.`);
   if (cut > 0) onNote?.(`${cut} of ${rows.length} rows are longer than their task allows and were cut.`);
-  const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors });
+  const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors, steady: canGrow(saved) });
   try {
     return await predictor.answers(checked, units, onProgress);
   } finally {

@@ -10,6 +10,7 @@ import { sequenceLength } from '../task-setup.ts';
 import { type AnsweringOptions, tokenizerIn } from './answers.ts';
 import type { TaskUnit } from './data.ts';
 import type { SavedMultiTask } from './folder.ts';
+import { canGrow } from './model.ts';
 import { createMultiTaskPredictor } from './predictor.ts';
 
 export interface TaskEvaluation extends Evaluation {
@@ -65,7 +66,7 @@ export async function evaluateTasks(
     counted += rows.length;
   }
 
-  const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors });
+  const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors, steady: canGrow(saved) });
   try {
     const answers = await predictor.answers(
       sets.flatMap(({ rows }) => rows),

@@ -26,6 +26,8 @@ export interface MultiTaskPredictorOptions {
   readonly fixed?: ReadonlyMap<string, Tensor>;
   /** Draws with dropout, for spreads of predictions; `pass` tells the masks of one call from those of another. */
   readonly dropout?: { readonly seed: number; readonly pass: () => number };
+  /** Computes all tokens to the end, whatever heads read: a task's answers keep their bits when other kinds of heads come to the model. */
+  readonly steady?: boolean;
   /** Computes the wide linear layers over all tokens in 8 bits: faster, for answers that are only compared with each other. */
   readonly int8?: boolean;
 }
@@ -34,13 +36,14 @@ export interface MultiTaskPredictorOptions {
 export async function createMultiTaskPredictor(
   engine: Engine,
   model: MultiTaskModel,
-  { current, fixed, dropout, int8 = false }: MultiTaskPredictorOptions,
+  { current, fixed, dropout, steady = false, int8 = false }: MultiTaskPredictorOptions,
 ): Promise<MultiTaskPredictor> {
   const { encoder, heads, attachment } = model;
   const changing = current?.() ?? new Map<string, Tensor>();
   const { config } = encoder;
   const plan = dropout && planDropout(Math.max(config.hidden, config.intermediate, config.positions), dropout.seed);
-  const { logits } = drawMultiTask(model, plan?.dropout ?? noDropout, (name) => changing.has(name));
+  const drawing = steady ? { read: 'all' as const } : {};
+  const { logits } = drawMultiTask(model, plan?.dropout ?? noDropout, (name) => changing.has(name), drawing);
   const outputs = Object.fromEntries(logits.map((value, task) => [`${task}`, value]));
   const weights: Weights = weightsOf(model, new Map([...(fixed ?? []), ...(plan?.pools ?? [])]));
   const session = await engine.compile(int8 ? quantizeProducts({ outputs }, multiplyDims('B', 'S')) : { outputs }, weights);

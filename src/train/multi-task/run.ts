@@ -26,7 +26,7 @@ import { chosenRows } from './chosen.ts';
 import { saveMultiTask } from './folder.ts';
 import { headOf, type LoadedTask, type LoadingTasks, loadTask, noteSizes } from './load-tasks.ts';
 import type { Beginning, MultiTaskMethod } from './method.ts';
-import { type MultiTaskModel, multiTaskParameters } from './model.ts';
+import { canGrow, type MultiTaskModel, multiTaskParameters } from './model.ts';
 import { createMultiTaskPredictor } from './predictor.ts';
 import { multiTaskSettings } from './settings.ts';
 import { taskFeatures } from './task-features.ts';
@@ -139,7 +139,7 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
     throw error;
   });
 
-  const predictor = await createMultiTaskPredictor(engine, model, { fixed: result.parameters });
+  const predictor = await createMultiTaskPredictor(engine, model, { fixed: result.parameters, steady: canGrow(model) });
   const summaries: TaskSummary[] = [];
   for (const [i, { name, task, train, validation, test }] of tasks.entries()) {
     const score = async ({ rows, prepared }: Split) => {
