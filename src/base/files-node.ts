@@ -1,5 +1,5 @@
 import { appendFile, mkdir, open, readdir, readFile, realpath, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { fail } from './errors.ts';
 import { type Files, truncated } from './files.ts';
 
@@ -34,8 +34,8 @@ export const nodeFiles: Files = {
   write: (path, bytes) =>
     guard(path, async () => {
       await makeFolder(dirname(path));
-      // Renaming onto a device or a pipe would put a plain file in its place.
-      if (path.startsWith('/dev/') || (await isNoPlainFile(path))) return writeFile(path, bytes);
+      // Renaming onto a device or a pipe, or a link in /dev to what is redirected, would put a plain file in its place.
+      if (dirname(resolve(path)) === '/dev' || (await isNoPlainFile(path))) return writeFile(path, bytes);
       const temporary = `${path}.${process.pid}.partial`;
       const handle = await open(temporary, 'w');
       try {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
+import { asName } from '../checkpoint/index.ts';
 import { describe, fusionsOf } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { type Field, loadTask, type TaskKind } from '../tasks/index.ts';
@@ -74,7 +75,7 @@ export const command = defineCommand({
       const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
       // What the card says is of its own task; what flags say is of all.
       const given = rows.map(({ value }) => (task && !namesTask(value) ? { ...value, task: task.name } : value));
-      const ofTask = given.map((row) => row.task === task?.name);
+      const ofTask = given.map((row) => task !== undefined && asName(String(row.task)) === asName(task.name));
       return answerTasks(saved, given, { ...how, columns: (i) => (ofTask[i] ? columns : columnsOf(options)), files, engine });
     }
 

@@ -106,7 +106,7 @@ async function inspectFolder(files: Files, folder: string): Promise<InspectedPar
   if (names.has(HEAD_CONFIG)) parts.push(await inspectSaved(files, folder, 'head', HEAD_CONFIG, names));
   if (names.has(SETUP_CONFIG)) parts.push(...(await inspectSetup(files, folder)));
   const several = [MULTI_TASK_CONFIG, CA_MTL_CONFIG].find((name) => names.has(name));
-  const published = await publishedCaMtl(files, folder);
+  const published = several === undefined ? await publishedCaMtl(files, folder) : undefined;
   if (several !== undefined) parts.push(...(await inspectSeveral(files, folder, several, names)));
   else if (published) parts.push(await inspectPublished(files, folder, published));
   else if (names.has('config.json')) parts.push(await inspectEncoder(files, folder, names));
