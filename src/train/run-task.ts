@@ -17,9 +17,10 @@ import { modelCard, type SavedAs, type TrainTaskResult } from './card.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
 import { type Log, openLog } from './log.ts';
 import { checkOutputFolder, METRICS, recordWrites, removeEarlier } from './output-folder.ts';
+import { type TaskProgress, taskProgressSchema } from './progress.ts';
 import type { TrainEvent, TrainSettings } from './settings.ts';
 import { runState } from './state.ts';
-import { type Saved, type Split, trainModel } from './trainer.ts';
+import { type LoadedRows, type Saved, trainModel } from './trainer.ts';
 
 export interface RunTaskOptions {
   readonly files: Files;
@@ -57,7 +58,7 @@ export interface Plan {
   /** The model to train, and what it begins with. */
   model(encoder: Encoder, head: Head, note: (text: string) => void): Promise<Start>;
   /** Other targets for the training rows than their labels: a teacher's answers. */
-  teach?(train: Split): Promise<Split>;
+  teach?(train: LoadedRows): Promise<LoadedRows>;
   /** Is shown the answers at the end, with what they let one look at. */
   onAnswers?(split: 'validation' | 'test', answers: readonly Answer[]): void;
   /** What the folder is to those who use it. */
@@ -97,7 +98,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
   const task = (await plan.task?.(options.task, encoder)) ?? options.task;
 
   const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength, task.kind);
-  const load = async (split: 'train' | 'validation' | 'test'): Promise<Split> => {
+  const load = async (split: 'train' | 'validation' | 'test'): Promise<LoadedRows> => {
     const rows = await loadRows(files, task, split, {
       ...(options.limit && { limit: options.limit }),
       ...(split === 'train' && options.exclude && { exclude: options.exclude }),
@@ -128,7 +129,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     trainingRows: await digestOfRows(train.prepared),
     validationRows: validation ? await digestOfRows(validation.prepared) : null,
   };
-  const state = output === undefined ? undefined : runState(files, output, fingerprint);
+  const state = output === undefined ? undefined : runState<TaskProgress>(files, output, fingerprint, taskProgressSchema);
   if (options.resume && !state)
     fail({ code: 'usage.value', subject: '--resume', found: 'no --output', expected: 'the folder of the run to resume' });
   const before = options.resume ? await state?.load() : undefined;

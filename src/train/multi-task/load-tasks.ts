@@ -7,7 +7,7 @@ import { headFor, sequenceLength } from '../../model/task-setup.ts';
 import { type Head, readsOf } from '../../objectives/index.ts';
 import { classBalance, type Exclusions, loadRows, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
-import type { Split } from '../trainer.ts';
+import type { LoadedRows } from '../trainer.ts';
 import { LENDER } from './batches.ts';
 import type { MultiTaskMethod } from './method.ts';
 import type { MultiTaskSettings } from './settings.ts';
@@ -26,7 +26,7 @@ export interface LoadingTasks {
 
 export interface LoadedTask extends TaskData {
   readonly name: string;
-  readonly test: Split | undefined;
+  readonly test: LoadedRows | undefined;
   readonly maxLength: number;
 }
 
@@ -43,7 +43,7 @@ export async function loadTask(options: LoadingTasks, task: Task, { name, encode
   const most = options.method.mostTokens;
   const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength, task.kind, most, most);
   const exclude = options.exclude?.get(task.name);
-  const split = async (which: SplitName): Promise<Split> => {
+  const split = async (which: SplitName): Promise<LoadedRows> => {
     const rowsOf = typeof limit === 'object' ? limit[which] : limit;
     const rows = await loadRows(files, task, which, { ...(rowsOf && { limit: rowsOf }), ...(which === 'train' && exclude && { exclude }) });
     const prepared = prepare(rows, { task, tokenizer, maxLength });

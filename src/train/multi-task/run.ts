@@ -20,17 +20,17 @@ import { type Log, openLog } from '../log.ts';
 import { checkOutputFolder, METRICS, recordWrites, removeEarlier } from '../output-folder.ts';
 import { isStop, removePartial } from '../run-task.ts';
 import { checkSettings, type TrainEvent } from '../settings.ts';
-import { multiTaskProgressSchema, runStateOf } from '../state.ts';
-import type { Split } from '../trainer.ts';
-import { samplerStateSchema } from './batches.ts';
+import { runState } from '../state.ts';
+import type { LoadedRows } from '../trainer.ts';
 import { type MultiTaskSummary, multiTaskCard, type TaskSummary } from './card.ts';
 import { chosenRows } from './chosen.ts';
 import { saveMultiTask } from './folder.ts';
 import { headOf, type LoadedTask, type LoadingTasks, loadTask, noteSizes } from './load-tasks.ts';
 import type { Beginning, MultiTaskMethod } from './method.ts';
+import { type MultiTaskProgress, multiTaskProgressSchema } from './progress.ts';
 import { multiTaskSettings } from './settings.ts';
 import { taskFeatures } from './task-features.ts';
-import { type MultiTaskProgress, trainMultiTask } from './trainer.ts';
+import { trainMultiTask } from './trainer.ts';
 
 export interface RunMultiTaskOptions extends Omit<LoadingTasks, 'settings'> {
   /** Those left out have their defaults. */
@@ -94,10 +94,7 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
     like: method.like ?? null,
     ...digests,
   };
-  const state =
-    output === undefined
-      ? undefined
-      : runStateOf<MultiTaskProgress>(files, output, fingerprint, multiTaskProgressSchema(samplerStateSchema));
+  const state = output === undefined ? undefined : runState<MultiTaskProgress>(files, output, fingerprint, multiTaskProgressSchema);
   if (options.resume && !state)
     fail({ code: 'usage.value', subject: '--resume', found: 'no --output', expected: 'the folder of the run to resume' });
   const before = options.resume ? await state?.load() : undefined;
@@ -142,7 +139,7 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   const predictor = await createMultiTaskPredictor(engine, model, { fixed: result.parameters, steady: canGrow(model) });
   const summaries: TaskSummary[] = [];
   for (const [i, { name, task, train, validation, test }] of tasks.entries()) {
-    const score = async ({ rows, prepared }: Split) => {
+    const score = async ({ rows, prepared }: LoadedRows) => {
       const answers = await predictor.answers(
         rows,
         prepared.units.map((unit) => ({ ...unit, task: i })),
