@@ -31,7 +31,7 @@ const stateSchema = <P extends z.ZodType>(progress: P) =>
   });
 
 /** Where a run stands, beside its tensors: plain data, in which `best` may be absent. */
-interface AnyProgress {
+export interface AnyProgress {
   readonly step: number;
   readonly best: { readonly step: number } | undefined;
 }

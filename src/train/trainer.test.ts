@@ -17,9 +17,10 @@ import { metricsFor } from '../tasks/card.ts';
 import type { MetricName, Row, Task, TaskKind } from '../tasks/index.ts';
 import { checkRow } from '../tasks/row.ts';
 import { ADAMW, ParameterStore } from '../update/index.ts';
+import type { LoadedRows } from './load-rows.ts';
 import { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
 import { createTrainingStep } from './step.ts';
-import { type LoadedRows, type Saved, type TrainOptions, type TrainResult, trainModel } from './trainer.ts';
+import { type Saved, type TrainOptions, type TrainResult, trainModel } from './trainer.ts';
 
 const loaded = await loadEncoder(nodeFiles, TINY_ENCODER);
 const tokenizer = tinyTokenizer();

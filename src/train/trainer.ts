@@ -1,13 +1,14 @@
 import type { Tensor } from '../base/tensor.ts';
 import { createSampler } from '../batch/index.ts';
-import { feedsOf, lossTerms, type Prepared, type Unit } from '../model/data.ts';
+import { feedsOf, lossTerms, type Unit } from '../model/data.ts';
 import { type Model, trainableParameters } from '../model/model.ts';
 import { runSizeOf } from '../model/runs.ts';
 import { createPredictor, type Predictor } from '../predict/predictor.ts';
 import type { Engine } from '../session/session.ts';
-import type { Row, Task } from '../tasks/index.ts';
+import type { Task } from '../tasks/index.ts';
 import { ADAMW } from '../update/index.ts';
 import { type Kept, keepBest, nothingKept, type Score, scoreOf } from './keep-best.ts';
+import type { LoadedRows } from './load-rows.ts';
 import { longest, partition } from './parts.ts';
 import type { TaskProgress } from './progress.ts';
 import { releasing } from './releasing.ts';
@@ -20,12 +21,6 @@ import { createTrainingStep } from './step.ts';
 import { copies, createStore, restore } from './store.ts';
 
 export type Saved = SavedRun<TaskProgress>;
-
-/** Rows with the units that are made of them. */
-export interface LoadedRows {
-  readonly rows: readonly Row[];
-  readonly prepared: Prepared;
-}
 
 export interface TrainOptions extends RunHooks<Saved> {
   readonly engine: Engine;

@@ -7,7 +7,7 @@ import { headFor, sequenceLength } from '../../model/task-setup.ts';
 import { type Head, readsOf } from '../../objectives/index.ts';
 import { classBalance, type Exclusions, loadRows, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
-import type { LoadedRows } from '../trainer.ts';
+import type { LoadedRows } from '../load-rows.ts';
 import { LENDER } from './batches.ts';
 import type { MultiTaskMethod } from './method.ts';
 import type { MultiTaskSettings } from './settings.ts';
@@ -91,7 +91,7 @@ function labelsFarFromZero(rows: readonly Row[]): string | undefined {
 
 /** For adapters the heads are those of single tasks; where the encoder trains, a linear on its pooled vector, as published. */
 export function headOf({ method, headLayers }: LoadingTasks, task: Task, name: string, rows: readonly Row[], encoder: Encoder): Head {
-  if (method.kind === 'shared' || method.kind === 'per_task') return headFor(task, name, rows, headLayers);
+  if (method.heads === 'single-task') return headFor(task, name, rows, headLayers);
   const head = headFor(task, name, rows, headLayers ?? 1);
   const { family, weights } = encoder;
   const pooled = readsOf(head) === 'first' && weights.has(`${family.prefix}${family.names.pooler}.weight`);

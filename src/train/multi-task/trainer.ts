@@ -6,13 +6,13 @@ import { createMultiTaskPredictor, type MultiTaskPredictor } from '../../predict
 import type { Engine } from '../../session/session.ts';
 import type { Task } from '../../tasks/index.ts';
 import { type Kept, keepBest, keepBestByTask, nothingKept, type Score } from '../keep-best.ts';
+import type { LoadedRows } from '../load-rows.ts';
 import { releasing } from '../releasing.ts';
 import { type Batch, type RunHooks, runSteps, START, type StepLoop, type Verdict } from '../run-steps.ts';
 import { scheduleOf } from '../schedule.ts';
 import { metricsOf } from '../score.ts';
 import type { SavedRun } from '../state.ts';
 import { copies, restore } from '../store.ts';
-import type { LoadedRows } from '../trainer.ts';
 import { createTaskBatches, type TaskBatches } from './batches.ts';
 import { createJointStep, jointParts, partFeeds } from './joint-step.ts';
 import { jointParameters } from './parameters.ts';
