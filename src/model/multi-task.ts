@@ -87,11 +87,6 @@ export function drawMultiTask(
   return { logits, taskIds, hiddenStates, output, pooled, trainable: seen };
 }
 
-/** Whether tasks can be added to a model once it is trained: to CA-MTL. */
-export function canGrow({ attachment }: MultiTaskModel): boolean {
-  return attachment.taskIds !== undefined;
-}
-
 function readsAll({ mixesTokens }: Attachment, heads: readonly Head[]): DrawingOptions['read'] {
   return mixesTokens || heads.some((head) => readsOf(head) === 'all') ? 'all' : 'first';
 }

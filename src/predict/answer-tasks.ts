@@ -4,7 +4,7 @@ import type { Tensor } from '../base/tensor.ts';
 import { asName, type HeadTraining } from '../checkpoint/index.ts';
 import { prepare } from '../model/data.ts';
 import { answerableRows, isUnpaired, taskOfHead } from '../model/head-task.ts';
-import { canGrow, type MultiTaskModel } from '../model/multi-task.ts';
+import type { MultiTaskModel } from '../model/multi-task.ts';
 import type { TaskUnit } from '../model/multi-task-data.ts';
 import { sequenceLength } from '../model/task-setup.ts';
 import type { Engine } from '../session/session.ts';
@@ -21,6 +21,8 @@ export interface AnsweringModel extends MultiTaskModel {
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** How each task was trained, as far as that is known. */
   readonly training: readonly HeadTraining[];
+  /** Whether tasks can be added to it: what it answers to a task may then not depend on which others there are. */
+  readonly grows: boolean;
 }
 
 export interface AnsweringOptions {
@@ -72,7 +74,7 @@ export async function answerTasks(
   if (unpaired.length > 0)
     onNote?.(`Rows without "${unpaired[0]}", of tasks that learnt from pairs, are answered from one text: ${unpaired.length}.`);
   if (cut > 0) onNote?.(`${cut} of ${rows.length} rows are longer than their task allows and were cut.`);
-  const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors, steady: canGrow(saved) });
+  const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors, steady: saved.grows });
   try {
     return await predictor.answers(checked, units, onProgress);
   } finally {

@@ -3,7 +3,6 @@ import { asName } from '../checkpoint/index.ts';
 import { computeMetrics, majorityScore } from '../metrics/index.ts';
 import { checkChoices, prepare } from '../model/data.ts';
 import { taskForHead } from '../model/head-task.ts';
-import { canGrow } from '../model/multi-task.ts';
 import type { TaskUnit } from '../model/multi-task-data.ts';
 import { sequenceLength } from '../model/task-setup.ts';
 import type { Head } from '../objectives/index.ts';
@@ -65,7 +64,7 @@ export async function evaluateTasks(
     counted += rows.length;
   }
 
-  const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors, steady: canGrow(saved) });
+  const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors, steady: saved.grows });
   try {
     const answers = await predictor.answers(
       sets.flatMap(({ rows }) => rows),

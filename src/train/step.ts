@@ -1,3 +1,4 @@
+import { defined } from '../base/defined.ts';
 import { fail, invariant } from '../base/errors.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { gradients, type Program, topological, type Value } from '../graph/index.ts';
@@ -71,7 +72,7 @@ export async function createTrainingStep(
   };
   const loss = model.objective === 'logits' ? drawDistillation(logits) : drawLoss(model.head, logits);
   const weights = weightsOf(model, plan.pools);
-  return compileStep(engine, { loss, trainable, weights, masks, ...(regularizer && { regularizer }) }, store, options);
+  return compileStep(engine, { loss, trainable, weights, masks, ...defined({ regularizer }) }, store, options);
 }
 
 /**
@@ -123,7 +124,7 @@ export async function compileStep(
     invariant(slopes, 'a batch without parts');
     const norm = globalNorm(slopes);
     if (!Number.isFinite(total) || !Number.isFinite(norm)) explainNonFinite(total, norm, learningRate, t);
-    updateAdamW(store, slopes, adamw, { learningRate, t, norm, ...(frozen && { frozen }) });
+    updateAdamW(store, slopes, adamw, { learningRate, t, norm, ...defined({ frozen }) });
     return { loss: total, gradientNorm: norm, terms: sums, ...(penaltySession && { regularizer: regularized }) };
   }
 

@@ -55,8 +55,8 @@ async function initialValues(
   const values = new Map<string, Tensor>();
   const specs = trainableParameters(model);
   for (const { name } of specs) {
-    const own = model.encoder.weights.get(name);
-    if (own) values.set(name, await own.read());
+    const weight = model.encoder.weights.get(name);
+    if (weight) values.set(name, await weight.read());
   }
   if (init === undefined) return values;
   const { method, tensors, head, notes } = await loadAdapter(files, init, { encoder: model.encoder, as: model.attachment.name });
@@ -80,11 +80,11 @@ async function initialValues(
 }
 
 /** Whether two heads have the same form and give the same label at every output; a head without names is taken at its word. */
-function sameAnswers(one: Head, other: Head): boolean {
+function sameAnswers(head: Head, other: Head): boolean {
   const form = ({ config }: Head) => {
     const { label2id: _labels, dropout_prob: _dropout, ...rest } = config;
     return JSON.stringify(Object.entries(rest).sort());
   };
-  const names = labelsOf(one);
-  return form(one) === form(other) && (names.length === 0 || String(names) === String(labelsOf(other)));
+  const names = labelsOf(head);
+  return form(head) === form(other) && (names.length === 0 || String(names) === String(labelsOf(other)));
 }

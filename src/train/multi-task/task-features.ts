@@ -26,8 +26,8 @@ export async function taskFeatures(
   const { output, rows, mask } = drawEncoder({ config, family, parameters: read, dropout: noDropout, graft: {}, read: 'all' });
   const hidden = reshape(output, [rows.batch, rows.length, config.hidden]);
   const sums = reduceSum(mul(hidden, reshape(mask, [rows.batch, rows.length, 1])), [1]);
-  const own = new Map([...trained].filter(([name]) => weights.has(name)));
-  const session = await engine.compile({ outputs: { sums } }, weightsOf({ encoder }, own));
+  const replaced = new Map([...trained].filter(([name]) => weights.has(name)));
+  const session = await engine.compile({ outputs: { sums } }, weightsOf({ encoder }, replaced));
   try {
     const features: Tensor[] = [];
     for (const units of tasks) {

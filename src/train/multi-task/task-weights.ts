@@ -19,8 +19,8 @@ export function logVariance(name: string): ParameterSpec {
 
 /** e^(−s) L + s; `partShare`, a scalar, is 1 over the runs that a batch takes, so that s counts once. */
 export function uncertaintyWeighted(loss: Value, s: Value, partShare: Value): Value {
-  const one = reshape(s, []);
-  return add(mul(exp(neg(one)), loss), mul(one, partShare));
+  const number = reshape(s, []);
+  return add(mul(exp(neg(number)), loss), mul(number, partShare));
 }
 
 /** Plain data: each task's summed losses in this epoch, and its means in those before. */

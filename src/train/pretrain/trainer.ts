@@ -118,9 +118,9 @@ async function checkWords(teacher: Teacher, count: number, wordsOf: (row: number
   const rows = Int32Array.from({ length: Math.min(count, CHECKED) }, (_, row) => row);
   let [all, shared] = [0, 0];
   (await teacher.words(rows)).forEach(({ keys }, row) => {
-    const own = wordsOf(row);
-    all += own.size;
-    shared += keys.filter((key) => own.has(key)).length;
+    const words = wordsOf(row);
+    all += words.size;
+    shared += keys.filter((key) => words.has(key)).length;
   });
   if (shared * 2 < all)
     fail({
