@@ -4,8 +4,8 @@ import type { Tensor } from '../base/tensor.ts';
 import { asName, checkName, type HeadPackage } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import { computeMetrics, majorityScore } from '../metrics/index.ts';
-import { prepare } from '../model/data.ts';
 import { type Model, trainableParameters } from '../model/model.ts';
+import { prepare } from '../model/prepare.ts';
 import { headFor, sequenceLength, trainingOf, withDropout } from '../model/task-setup.ts';
 import type { Head } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
@@ -164,12 +164,11 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
 
   const metrics: { validation?: Record<string, number>; test?: Record<string, number> } = {};
   const judged = { validation, test };
-  const predictor = await createPredictor(
-    engine,
-    model,
-    { current: () => result.parameters, steps: () => result.best?.step ?? result.steps },
-    { observe: plan.onAnswers !== undefined },
-  );
+  const predictor = await createPredictor(engine, model, {
+    current: () => result.parameters,
+    steps: () => result.best?.step ?? result.steps,
+    observe: plan.onAnswers !== undefined,
+  });
   for (const split of ['validation', 'test'] as const) {
     const data = judged[split];
     if (!data) continue;

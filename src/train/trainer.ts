@@ -2,13 +2,16 @@ import { fail } from '../base/errors.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { createSampler, type SamplerState } from '../batch/index.ts';
 import { computeMetrics, METRICS } from '../metrics/index.ts';
-import { feedsOf, lossTerms, type Prepared, type Unit } from '../model/data.ts';
-import { type Model, trainableParameters } from '../model/model.ts';
+import { batchTerms, feedsOf } from '../model/feeds.ts';
+import type { Model } from '../model/model.ts';
+import type { Prepared } from '../model/prepare.ts';
 import { type RunSize, runSizeOf } from '../model/runs.ts';
+import { startStore } from '../model/start-values.ts';
+import type { Unit } from '../objectives/index.ts';
 import { createPredictor, type Predictor } from '../predict/predictor.ts';
 import type { Engine, Feeds } from '../session/session.ts';
 import type { Row, Task } from '../tasks/index.ts';
-import { ADAMW, ParameterStore } from '../update/index.ts';
+import { ADAMW, type ParameterStore } from '../update/index.ts';
 import { paceOf, stepEnds } from './pace.ts';
 import type { TrainEvent, TrainSettings } from './settings.ts';
 import { createTrainingStep } from './step.ts';
@@ -66,9 +69,10 @@ export interface TrainResult {
  * @throws train.memory for what cannot fit; train.non-finite; train.stopped when `signal` aborts (the state is saved first)
  */
 export async function trainModel(options: TrainOptions): Promise<TrainResult> {
-  const { engine, model, task, train, settings, resume, begin, onEvent, save, signal } = options;
+  const { engine, task, train, settings, resume, begin, onEvent, save, signal } = options;
   const { units } = train.prepared;
-  const store = createStore(model, settings.seed, options.initial);
+  const { store, fixed } = await startStore(options.model, settings.seed, options);
+  const model: Model = { ...options.model, frozen: new Map([...(options.model.frozen ?? []), ...fixed]) };
   const sampler = createSampler(
     {
       lengths: Int32Array.from(units, (unit) => unit.length),
@@ -84,7 +88,7 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
   const step = await createTrainingStep(engine, model, store, {
     adamw: { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip },
     seed: settings.seed,
-    ...(largest && { largest: feedsOf(largest, model.head, model.encoder, 1) }),
+    ...(largest && { largest: feedsOf(largest, model, batchTerms(model, largest)) }),
   });
   const evaluator = options.validation && (await createPredictor(engine, model, { current: () => store.values(), steps: () => done }));
 
@@ -100,8 +104,8 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
     while (!exhausted()) {
       const { rows, epoch } = sampler.next();
       const batch = Array.from(rows, (row) => units[row] as Unit);
-      const terms = batch.reduce((sum, unit) => sum + lossTerms(unit), 0);
-      const parts: Feeds[] = split.parts(batch).map((part) => feedsOf(part, model.head, model.encoder, Math.max(1, terms)));
+      const terms = batchTerms(model, batch);
+      const parts: Feeds[] = split.parts(batch).map((part) => feedsOf(part, model, terms));
       const learningRate = pace.learningRate(done);
       const { loss, gradientNorm } = await step.run(parts, learningRate, done + 1);
       done++;
@@ -118,7 +122,7 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
     await step.release();
     await evaluator?.release();
   }
-  return { parameters: bestValues ?? copies(store.values()), steps: done, best, stoppedEarly: done < pace.total };
+  return { parameters: new Map([...fixed, ...(bestValues ?? copies(store.values()))]), steps: done, best, stoppedEarly: done < pace.total };
 
   async function judge({ rows, prepared }: Split, predictor: Predictor, epoch: number): Promise<void> {
     const answers = await predictor.answers(rows, prepared);
@@ -145,16 +149,6 @@ export async function trainModel(options: TrainOptions): Promise<TrainResult> {
       best: gain >= 0,
     });
   }
-}
-
-function createStore(model: Model, seed: number, initial: ReadonlyMap<string, Tensor> = new Map()): ParameterStore {
-  const store = new ParameterStore(trainableParameters(model));
-  store.initialize(seed);
-  for (const { name } of store.specs) {
-    const start = initial.get(name);
-    if (start) store.set(name, start.data as Float32Array);
-  }
-  return store;
 }
 
 /** Throws `train.resume` when the saved tensors are not those of this model. */

@@ -25,7 +25,7 @@ import {
   SHARED_NAME,
 } from '../../methods/index.ts';
 import { withLabels } from '../../model/head-task.ts';
-import type { MultiTaskModel } from '../../model/multi-task.ts';
+import type { Model } from '../../model/model.ts';
 import { type Head, headParameters } from '../../objectives/index.ts';
 import type { AnsweringModel } from '../../predict/answer-tasks.ts';
 import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
@@ -50,7 +50,7 @@ const schema = z.object({
 
 export interface SavingMultiTask {
   readonly method: MultiTaskMethod;
-  readonly model: MultiTaskModel;
+  readonly model: Model;
   /** What was trained, by full name, and what was drawn. */
   readonly parameters: ReadonlyMap<string, Tensor>;
   readonly training: readonly HeadTraining[];
@@ -98,7 +98,7 @@ export async function saveMultiTask(
   }
   for (const [task, head] of heads.entries()) {
     const path = joinPath(folder, head.name);
-    const ofHead = headParameters(head, encoder.config.hidden).map(({ name }) => name);
+    const ofHead = headParameters(head, encoder.config).map(({ name }) => name);
     const packed = { ...head, tensors: names((name) => ofHead.includes(name)), ...(training[task] && { training: training[task] }) };
     if (method.kind === 'encoder') {
       await saveHead(files, path, packed, made);
@@ -196,7 +196,7 @@ export async function loadMultiTask(files: Files, folder: string, { model }: { r
       checkShared(tensors.get(trained), value, `${place}: ${name}`, tasks[0] as string);
       tensors.set(trained, value);
     }
-    heads.push(withLabels({ name: task, config: head.config }));
+    heads.push(withLabels({ name: task, config: head.config, kind: head.kind }));
     training.push(head.training ?? {});
     notes.push(...(adapter?.notes ?? []), ...head.notes);
   }

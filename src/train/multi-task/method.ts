@@ -16,7 +16,7 @@ import {
   parseGrammar,
   SHARED_NAME,
 } from '../../methods/index.ts';
-import type { MultiTaskModel } from '../../model/multi-task.ts';
+import type { Model } from '../../model/model.ts';
 import type { Head } from '../../objectives/index.ts';
 import type { SavedCaMtl } from './ca-mtl-folder.ts';
 
@@ -40,7 +40,7 @@ export interface MultiTaskMethod {
   /** First values in place of drawn ones; `features` are those of {@link taskFeatures} of the new tasks. */
   initial?(heads: readonly Head[], features: readonly Tensor[]): FirstValues;
   /** The whole of what is saved, where only a part is trained. */
-  complete?(model: MultiTaskModel, parameters: ReadonlyMap<string, Tensor>): TrainedModel;
+  complete?(model: Model, parameters: ReadonlyMap<string, Tensor>): TrainedModel;
 }
 
 export interface FirstValues {
@@ -59,7 +59,7 @@ export interface Beginning {
 }
 
 export interface TrainedModel {
-  readonly model: MultiTaskModel;
+  readonly model: Model;
   readonly parameters: ReadonlyMap<string, Tensor>;
 }
 

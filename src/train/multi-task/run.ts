@@ -6,12 +6,12 @@ import { asName, checkName } from '../../checkpoint/index.ts';
 import { loadEncoder } from '../../encoders/index.ts';
 import { type CaMtlAttachment, type CaMtlReport, caMtlReport } from '../../methods/index.ts';
 import { computeMetrics, majorityScore } from '../../metrics/index.ts';
-import { checkChoices } from '../../model/data.ts';
 import { shortList } from '../../model/head-task.ts';
-import { canGrow, type MultiTaskModel, multiTaskParameters } from '../../model/multi-task.ts';
+import { canGrow, type Model, trainableParameters } from '../../model/model.ts';
+import { checkSequences } from '../../model/prepare.ts';
 import { trainingOf, withDropout } from '../../model/task-setup.ts';
 import { type Head, headParameters } from '../../objectives/index.ts';
-import { createMultiTaskPredictor } from '../../predict/multi-task-predictor.ts';
+import { createPredictor } from '../../predict/predictor.ts';
 import type { Engine } from '../../session/session.ts';
 import type { Task } from '../../tasks/index.ts';
 import { loadTokenizer } from '../../text/index.ts';
@@ -71,7 +71,7 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
 
   const heads = tasks.map(({ task, name, train }) => headOf({ ...options, settings }, task, name, train.rows, encoder));
   for (const [i, { train, validation, test }] of tasks.entries())
-    for (const split of [train, validation, test]) if (split) checkChoices(split.prepared.units, heads[i] as Head);
+    for (const split of [train, validation, test]) if (split) checkSequences(split.prepared.units, heads[i] as Head);
   const tokens = Math.max(...tasks.map(({ maxLength }) => maxLength));
   const attachment = method.attach(encoder, names, tokens);
   const model = { encoder: withDropout(encoder, settings.dropout), attachment, heads };
@@ -90,7 +90,7 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
     trainsEncoder: method.trainsEncoder,
     log: options.log ?? null,
     encoder: await digestOfEncoder(encoder),
-    'the model that grows': method.base ? await digestOfTensors(method.base.tensors, method.base.heads) : null,
+    'the model that grows': method.base ? await digestOfTensors(method.base.tensors, method.base.heads.map(plain)) : null,
     like: method.like ?? null,
     ...digests,
   };
@@ -139,14 +139,11 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
     throw error;
   });
 
-  const predictor = await createMultiTaskPredictor(engine, model, { fixed: result.parameters, steady: canGrow(model) });
+  const predictor = await createPredictor(engine, model, { fixed: result.parameters, steady: canGrow(model) });
   const summaries: TaskSummary[] = [];
   for (const [i, { name, task, train, validation, test }] of tasks.entries()) {
     const score = async ({ rows, prepared }: Split) => {
-      const answers = await predictor.answers(
-        rows,
-        prepared.units.map((unit) => ({ ...unit, task: i })),
-      );
+      const answers = await predictor.answers(rows, { ...prepared, units: prepared.units.map((unit) => ({ ...unit, task: i })) });
       return computeMetrics(
         task,
         answers.map(({ prediction }) => prediction),
@@ -212,11 +209,16 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   return summary;
 }
 
-function reportOf(model: MultiTaskModel, attachment: CaMtlAttachment): CaMtlReport {
+function reportOf(model: Model, attachment: CaMtlAttachment): CaMtlReport {
   const { encoder, heads } = model;
-  const trained = new Set(multiTaskParameters(model).map(({ name }) => name));
-  const ofHeads = heads.flatMap((head) => headParameters(head, encoder.config.hidden));
+  const trained = new Set(trainableParameters(model).map(({ name }) => name));
+  const ofHeads = heads.flatMap((head) => headParameters(head, encoder.config));
   return caMtlReport(attachment, ofHeads, { weights: encoder.weights, trains: (name) => trained.has(name) });
+}
+
+/** A head as it stands in files. */
+function plain({ name, config }: Head): Pick<Head, 'name' | 'config'> {
+  return { name, config };
 }
 
 /** Whom a new task begins as, and how alike the rows are. */

@@ -2,17 +2,19 @@ import { fail } from '../../base/errors.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { input, type Value } from '../../graph/index.ts';
 import { computeMetrics, METRICS } from '../../metrics/index.ts';
-import { weightsOf } from '../../model/model.ts';
-import { drawMultiTask, type MultiTaskModel, multiTaskParameters, multiTaskStart } from '../../model/multi-task.ts';
-import { jointFeeds, jointTerms, type TaskUnit } from '../../model/multi-task-data.ts';
+import { drawModel } from '../../model/draw.ts';
+import { modelDropout } from '../../model/dropout.ts';
+import { batchTerms, feedsOf } from '../../model/feeds.ts';
+import { inverse, labelScales, rescaleHeads } from '../../model/label-scales.ts';
+import { drawLoss } from '../../model/loss.ts';
+import { type Model, weightsOf } from '../../model/model.ts';
 import { cutRuns, runSizeOf } from '../../model/runs.ts';
-import { inverse, labelScales, rescaleHeads } from '../../model/standardize.ts';
-import { planDropout } from '../../nn/index.ts';
-import { drawJointLoss, headParameters } from '../../objectives/index.ts';
-import { createMultiTaskPredictor, type MultiTaskPredictor } from '../../predict/multi-task-predictor.ts';
+import { startStore } from '../../model/start-values.ts';
+import { headParameters, type TaskUnit } from '../../objectives/index.ts';
+import { createPredictor, type Predictor } from '../../predict/predictor.ts';
 import type { Engine } from '../../session/session.ts';
 import type { Task } from '../../tasks/index.ts';
-import { ADAMW, ParameterStore } from '../../update/index.ts';
+import { ADAMW, type ParameterStore } from '../../update/index.ts';
 import { paceOf, stepEnds } from '../pace.ts';
 import type { TrainEvent } from '../settings.ts';
 import type { SavedRun } from '../state.ts';
@@ -50,7 +52,7 @@ export interface MultiTaskProgress {
 
 export interface MultiTaskOptions {
   readonly engine: Engine;
-  readonly model: MultiTaskModel;
+  readonly model: Model;
   /** By task id. */
   readonly tasks: readonly TaskData[];
   readonly settings: MultiTaskSettings;
@@ -87,22 +89,15 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
   const { engine, model, tasks, settings, resume, begin, onEvent, save, signal } = options;
   const units = tasks.map(({ train }, task) => train.prepared.units.map((unit): TaskUnit => ({ ...unit, task })));
   const learnt = settings.taskWeights === 'uncertainty' ? model.heads.map(({ name }) => logVariance(name)) : [];
-  const store = new ParameterStore([...multiTaskParameters(model), ...learnt]);
-  const scales = labelScales(units);
+  const scales = labelScales(model.heads, units);
   const standard = settings.regressionLabels === 'standardized' ? scales : [];
-  const { hidden } = model.encoder.config;
-  const given = rescaleHeads(
+  const initial = rescaleHeads(
     options.initial ?? new Map(),
     model.heads,
-    hidden,
+    model.encoder.config,
     standard.map((scale) => scale && inverse(scale)),
   );
-  const start = new Map([...(await multiTaskStart(model, settings.seed)), ...given]);
-  for (const { name } of store.specs) {
-    const value = start.get(name);
-    if (value) store.set(name, value.data as Float32Array);
-  }
-  const fixed = new Map([...start].filter(([name]) => !store.values().has(name)));
+  const { store, fixed } = await startStore(model, settings.seed, { initial, more: learnt });
   const owners = taskOwners(model);
   if (settings.keep === 'task') checkApart(store, owners);
   const meter =
@@ -125,7 +120,7 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
     throw error;
   });
   const judged = tasks.some(({ validation }) => validation);
-  const evaluator = judged ? await createMultiTaskPredictor(engine, model, { current: () => modelValues(), fixed }) : undefined;
+  const evaluator = judged ? await createPredictor(engine, model, { current: () => modelValues(), fixed }) : undefined;
 
   let { step: done, stale, best, bests, losses: history } = resume?.progress ?? fresh();
   let bestValues = resume?.best && new Map(resume.best);
@@ -144,10 +139,10 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
       const { batch, rows, epoch } = await sampler.next();
       history = historyAt(history, epoch);
       const weights = settings.taskWeights === 'averaging' ? averagedWeights(history) : undefined;
-      const terms = { ...jointTerms(batch, tasks.length, (task) => weights?.[task] ?? 1), scales: standard };
+      const terms = { ...batchTerms(model, batch, (task) => weights?.[task] ?? 1), scales: standard };
       const parts = partsOf(batch);
       const learningRate = pace.learningRate(done);
-      const fed = parts.map((part) => ({ ...jointFeeds(part, model, terms), partShare: partShare(parts.length) }));
+      const fed = parts.map((part) => ({ ...feedsOf(part, model, terms), partShare: partShare(parts.length) }));
       const still = new Set([...owners].flatMap(([name, task]) => (rows[task]?.length === 0 ? [name] : [])));
       const { loss, gradientNorm, terms: taskLosses } = await step.run(fed, learningRate, done + 1, still);
       done++;
@@ -195,7 +190,7 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
   /** What of the store is the model's, as it is used: all but the weights of tasks, with heads that answer in the labels' own units. */
   function modelValues(all: ReadonlyMap<string, Tensor> = store.values()): ReadonlyMap<string, Tensor> {
     const own = learnt.length === 0 ? all : new Map([...all].filter(([name]) => learnt.every((spec) => spec.name !== name)));
-    return rescaleHeads(own, model.heads, hidden, standard);
+    return rescaleHeads(own, model.heads, model.encoder.config, standard);
   }
 
   /** A value of each task that has one, by the tasks' names. */
@@ -212,12 +207,11 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
   }
 
   async function compileJoint() {
-    const { config } = model.encoder;
-    const plan = planDropout(Math.max(config.hidden, config.intermediate, config.positions), settings.seed);
-    const { logits, taskIds, trainable } = drawMultiTask(model, plan.dropout, (name) => store.values().has(name));
+    const plan = modelDropout(model.encoder, settings.seed);
+    const { logits, trainable } = drawModel(model, plan.dropout, (name) => store.values().has(name));
     const share = input('partShare', 'float32', []);
     const variances = new Map<string, Value>();
-    const { loss, taskLosses } = drawJointLoss(model.heads, logits, taskIds, {
+    const { loss, losses } = drawLoss(model, logits, {
       scaled: (one, task) => {
         const spec = learnt[task];
         if (!spec) return one;
@@ -226,20 +220,12 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
         return uncertaintyWeighted(one, s, share);
       },
     });
-    const masks = (part: Readonly<Record<string, Tensor>>, t: number, microBatch: number) => {
-      const [sequences, length] = (part.inputIds as Tensor).shape as [number, number];
-      const sizes = new Map([
-        ['B', sequences],
-        ['S', length],
-      ]);
-      return plan.feeds(settings.seed, t, microBatch, sizes);
-    };
     const goal = {
       loss,
-      terms: Object.fromEntries(taskLosses.map((value, task) => [task, value])),
+      terms: Object.fromEntries(losses.map((value, task) => [task, value])),
       trainable: new Map([...trainable, ...variances]),
       weights: weightsOf(model, new Map([...fixed, ...plan.pools])),
-      masks,
+      masks: plan.masks,
     };
     const adamw = { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip };
     const partShare = (parts: number): Tensor => ({ dtype: 'float32', shape: [], data: Float32Array.of(1 / parts) });
@@ -247,12 +233,11 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
     const longest = (some: readonly TaskUnit[]) => some.toSorted((a, b) => b.length - a.length).slice(0, settings.batchSize);
     const candidates = (apart ? units : [units.flat()]).flatMap((some) => partsOf(longest(some)));
     const [part = []] = candidates.toSorted((a, b) => sizeOf(b) - sizeOf(a));
-    const terms = jointTerms(part, tasks.length, () => 1);
-    const largest = { ...jointFeeds(part, model, terms), partShare: partShare(1) };
+    const largest = { ...feedsOf(part, model, batchTerms(model, part)), partShare: partShare(1) };
     return { step: await compileStep(engine, goal, store, { adamw, largest }), partShare };
   }
 
-  async function judge(predictor: MultiTaskPredictor, epoch: number): Promise<void> {
+  async function judge(predictor: Predictor, epoch: number): Promise<void> {
     const metrics: Record<string, number> = {};
     const scores: number[] = [];
     const better: number[] = [];
@@ -264,10 +249,7 @@ export async function trainMultiTask(options: MultiTaskOptions): Promise<MultiTa
         continue;
       }
       const { rows, prepared } = validation;
-      const answers = await predictor.answers(
-        rows,
-        prepared.units.map((unit) => ({ ...unit, task: i })),
-      );
+      const answers = await predictor.answers(rows, { ...prepared, units: prepared.units.map((unit) => ({ ...unit, task: i })) });
       const predictions = answers.map((answer) => answer.prediction);
       const { values } = computeMetrics(task, predictions, rows);
       metrics[`${model.heads[i]?.name}/${task.metric}`] = values[task.metric] as number;
@@ -311,10 +293,10 @@ function signed({ metric }: Task, value: number): number {
 }
 
 /** The task of each parameter that belongs to one alone: heads, adapters of their own, weights of losses. */
-function taskOwners({ encoder, attachment, heads }: MultiTaskModel): Map<string, number> {
+function taskOwners({ encoder, attachment, heads }: Model): Map<string, number> {
   return new Map([
     ...(attachment.perTask ?? []),
-    ...heads.flatMap((head, task) => headParameters(head, encoder.config.hidden).map(({ name }) => [name, task] as const)),
+    ...heads.flatMap((head, task) => headParameters(head, encoder.config).map(({ name }) => [name, task] as const)),
     ...heads.map(({ name }, task) => [logVariance(name).name, task] as const),
   ]);
 }
