@@ -5,7 +5,7 @@ import { temporaryFolder } from '../../test/cli.ts';
 import { writeTinyEncoder, writeTinyTask } from '../../test/tiny.ts';
 import { nodeFiles as files } from '../base/files-node.ts';
 import { type Program, topological, type Value } from '../graph/index.ts';
-import { drawMultiTask } from '../model/multi-task.ts';
+import { drawModel } from '../model/draw.ts';
 import { noDropout } from '../nn/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import type { Engine } from '../session/session.ts';
@@ -71,7 +71,7 @@ it.each([
   await evaluateTasks(saved, tasks, 'test', { files, engine: watched });
   const shapes = (values: Iterable<Value>) =>
     topological([...values]).map(({ outputs }) => JSON.stringify(outputs.map(({ shape }) => shape)));
-  const drawn = (which: 'all' | 'first') => shapes(drawMultiTask(saved, noDropout, () => false, { read: which }).logits);
+  const drawn = (which: 'all' | 'first') => shapes(drawModel(saved, noDropout, () => false, { read: which }).logits);
   expect(drawn('all')).not.toEqual(drawn('first'));
   expect(programs.map(({ outputs }) => shapes(Object.values(outputs)))).toEqual([drawn(read), drawn(read)]);
 });

@@ -85,8 +85,8 @@ function fusionPlan(
       for (const [name, adapter] of loaded)
         contents[`content of the adapter ${name}`] = await digestOfTensors(adapter.tensors, adapter.method.config);
       return trainAdapters
-        ? { model: { encoder, attachment, head }, initial: tensors, contents }
-        : { model: { encoder, attachment, head, frozen: tensors }, initial: new Map(), contents };
+        ? { model: { encoder, attachment, heads: [head] }, initial: tensors, contents }
+        : { model: { encoder, attachment, heads: [head], frozen: tensors }, initial: new Map(), contents };
     },
     onAnswers(_, answers) {
       attention = attentionTable(answers, name, [...loaded.keys()]);

@@ -1,9 +1,10 @@
 import { fail } from '../../base/errors.ts';
 import type { Files } from '../../base/files.ts';
 import type { Encoder } from '../../encoders/index.ts';
-import { deviation } from '../../model/standardize.ts';
+import { deviation } from '../../model/label-scales.ts';
+import { hasPooler } from '../../model/model.ts';
 import { headFor, sequenceLength } from '../../model/task-setup.ts';
-import { type Head, readsOf } from '../../objectives/index.ts';
+import { type Head, kindForTask } from '../../objectives/index.ts';
 import { classBalance, type Exclusions, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
 import { type LoadedRows, loadSplit } from '../load-rows.ts';
@@ -93,9 +94,7 @@ function labelsFarFromZero(rows: readonly Row[]): string | undefined {
 export function headOf({ method, headLayers }: LoadingTasks, task: Task, name: string, rows: readonly Row[], encoder: Encoder): Head {
   if (method.heads === 'single-task') return headFor(task, name, rows, headLayers);
   const head = headFor(task, name, rows, headLayers ?? 1);
-  const { family, weights } = encoder;
-  const pooled = readsOf(head) === 'first' && weights.has(`${family.prefix}${family.names.pooler}.weight`);
-  return { ...head, config: { ...head.config, use_pooler: pooled } };
+  return { ...head, config: { ...head.config, use_pooler: head.kind.reads === 'first' && hasPooler(encoder) } };
 }
 
 const WILD = 100;
@@ -108,7 +107,7 @@ export function noteSizes(
 ): void {
   if (sampler === 'uncertainty' && regressionScore === 'published' && tasks.every(({ name }) => name !== PUBLISHED_LENDER))
     for (const { name, task } of tasks)
-      if (task.kind === 'regression')
+      if (!kindForTask(task.kind).entropy)
         note(
           `${name} scores 0, and hardly trains: as published, numbers take the scores of a task named ${PUBLISHED_LENDER}, and there is none.`,
         );

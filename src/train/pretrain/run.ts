@@ -6,7 +6,7 @@ import { type Tensor, toFloat16 } from '../../base/tensor.ts';
 import { configFields } from '../../encoders/fields.ts';
 import { type Encoder, FAMILIES, familyOf, loadEncoder } from '../../encoders/index.ts';
 import { readSafetensors, writeSafetensors } from '../../formats/safetensors.ts';
-import { maxTokens } from '../../model/data.ts';
+import { maxTokens } from '../../model/encoder-inputs.ts';
 import { copyTokenizer, createTokenizer, loadTokenizer, type Tokenizer, trainWordPiece, wordPieceTokenizerJson } from '../../text/index.ts';
 import { digestOfEncoder, digestOfSamples } from '../fingerprint.ts';
 import { openLog } from '../log.ts';

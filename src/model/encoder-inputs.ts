@@ -1,0 +1,65 @@
+import { fail } from '../base/errors.ts';
+import { int32, type Tensor } from '../base/tensor.ts';
+import { collate } from '../batch/index.ts';
+import type { Encoder } from '../encoders/index.ts';
+import type { Encoding } from '../text/index.ts';
+
+/**
+ * What an encoder reads of tokenised rows, padded to `mostTokens` at most. Throws `text.too-long`, and `text.tokenizer` for ids it has
+ * no vector for.
+ */
+export function encoderFeeds(
+  encodings: readonly Encoding[],
+  encoder: Encoder,
+  mostTokens = Number.POSITIVE_INFINITY,
+): Record<'inputIds' | 'tokenTypeIds' | 'attentionMask' | 'positionIds', Tensor> {
+  const { padId } = encoder.config;
+  const batch = collate(encodings, { padId, maxLength: Math.min(maxTokens(encoder), mostTokens) });
+  const ids = batch.inputIds;
+  checkIds(ids.data as Int32Array, batch.tokenTypeIds.data as Int32Array, encoder);
+  return {
+    inputIds: ids,
+    tokenTypeIds: batch.tokenTypeIds,
+    attentionMask: batch.attentionMask,
+    positionIds: positionIds(ids, padId),
+  };
+}
+
+function checkIds(ids: Int32Array, types: Int32Array, { name, family, config }: Encoder): void {
+  const { vocabulary } = config;
+  const wrong = ids.find((id) => id < 0 || id >= vocabulary);
+  if (wrong !== undefined)
+    fail({
+      code: 'text.tokenizer',
+      subject: `token id ${wrong}`,
+      found: `${vocabulary} ids in the encoder ${name}`,
+      expected: 'an id below that',
+      next: 'Use the tokenizer that belongs to the encoder; given inputIds must come from it too.',
+    });
+  const type = family.names.type === undefined ? undefined : types.find((id) => id < 0 || id >= config.types);
+  if (type !== undefined)
+    fail({
+      code: 'text.tokenizer',
+      subject: `token type ${type}`,
+      found: `${config.types} types in the encoder ${name}`,
+      expected: 'a number below that',
+      next: 'Use the tokenizer that belongs to the encoder; given tokenTypeIds must suit it too.',
+    });
+}
+
+/** Positions counted over real tokens from padId + 1, as RoBERTa counts them; families that count from 0 do not read this. */
+function positionIds({ shape, data }: Tensor, padId: number): Tensor {
+  const width = shape[1] as number;
+  const positions = new Int32Array(data.length);
+  let count = 0;
+  for (let i = 0; i < data.length; i++) {
+    if (i % width === 0) count = 0;
+    positions[i] = data[i] === padId ? padId : padId + ++count;
+  }
+  return int32(shape, positions);
+}
+
+/** The longest sequence an encoder takes: its position table, less what lies before the first real position. */
+export function maxTokens({ family, config }: Pick<Encoder, 'family' | 'config'>): number {
+  return family.positionsAfterPad ? config.positions - config.padId - 1 : config.positions;
+}
