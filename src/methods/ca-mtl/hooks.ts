@@ -1,5 +1,13 @@
 import { invariant } from '../../base/errors.ts';
-import { type AddNormSite, firstTokens, type Graft, type Rows } from '../../encoders/index.ts';
+import {
+  firstTokens,
+  type HiddenSite,
+  type Hooks,
+  type NormSite,
+  type ResidualSite,
+  type Rows,
+  type ScoresSite,
+} from '../../encoders/index.ts';
 import { add, type Dim, gather, layerNorm, reshape, type Value } from '../../graph/index.ts';
 import type { ParameterSpec, Parameters } from '../../nn/index.ts';
 import type { CaMtlPlan } from './config.ts';
@@ -26,7 +34,7 @@ export interface CaMtlParts {
 }
 
 /** Told of the values worth looking at: 'aligned', 'taskVector', and 'bias/i' (M), 'ladder/i' of layer i. */
-export type Observe = (name: string, value: Value) => void;
+export type ObserveCaMtl = (name: string, value: Value) => void;
 
 /**
  * CA-MTL in an encoder, for batches of 'B' sequences.
@@ -38,66 +46,66 @@ export type Observe = (name: string, value: Value) => void;
  *               LN₃(bottleneck(h) + a), or LN₃(bottleneck(h) + f + a) for a pretrained start
  *   large       f_i = bottleneck_i(h_i + f_{i−1}), f_0 = 0; the encoder's output is f_L, or h_L + f_L for a pretrained start
  */
-export function graftCaMtl({ plan, added, taskIds }: CaMtlParts, parameters: Parameters, observe: Observe = () => {}): Graft {
+export function hooksOfCaMtl({ plan, added, taskIds }: CaMtlParts, parameters: Parameters, observe: ObserveCaMtl = () => {}): Hooks {
   const { config, context, plainLayers } = plan;
   const { layers, epsilon } = context.encoder;
   const names = caMtlNames(context, config.variant);
-  const own = ownParameters(added, parameters);
+  const read = ownParameters(added, parameters);
   const pretrained = config.start === 'pretrained';
+  const baseTop = config.conditional_bottleneck && config.variant === 'base' ? layers - 1 : undefined;
 
-  const z = gather(own.get(`${names.tasks}.weight`), taskIds);
-  const vector = usesTransformation(plan) ? taskTransformation(own, names.transformation, z) : z;
+  const z = gather(read.get(`${names.tasks}.weight`), taskIds);
+  const vector = usesTransformation(plan) ? taskTransformation(read, names.transformation, z) : z;
   observe('taskVector', vector);
 
-  const normalize = (x: Value, norm: Norm, generator: string | undefined, rows: Rows): Value => {
-    if (generator === undefined) return layerNorm(x, norm.gain, norm.bias, norm.epsilon);
-    return conditionalNorm(x, norm, modulation(own, generator, vector), rows);
-  };
-  const topLayer = (h: Value, site: AddNormSite): Value => {
-    const norm = { gain: own.get(`${names.topNorm}.weight`), bias: own.get(`${names.topNorm}.bias`), epsilon };
-    const inner = bottleneck(own, names.bottleneckAt(site.layer), vector, h, site);
-    const residual = pretrained ? add(site.h, site.x) : site.x;
-    return normalize(
-      add(inner, residual),
-      norm,
-      config.conditional_layer_norm ? `${names.topNorm}.ln_weight_modulation.gb_weights` : undefined,
-      site,
-    );
-  };
-  const lastLayerOfBase = config.conditional_bottleneck && config.variant === 'base' ? layers - 1 : undefined;
+  const conditioned = (x: Value, norm: Norm, path: string, rows: Rows): Value =>
+    conditionalNorm(x, norm, modulation(read, names.gain(path), vector), rows);
 
-  const graft: Graft = {
-    addNorm(site) {
-      const conditional = config.conditional_layer_norm && site.layer >= plainLayers;
-      const h = normalize(add(site.h, site.x), site, conditional ? names.gain(site.layer, site.place) : undefined, site);
-      return site.place === 'output' && site.layer === lastLayerOfBase ? topLayer(h, site) : h;
-    },
+  return {
+    ...(config.conditional_alignment && { input: aligned }),
+    ...(config.conditional_layer_norm && { norm: normed }),
+    ...(config.conditional_attention && { scores: biased() }),
+    ...(baseTop !== undefined && { residual: topped }),
+    ...(config.conditional_bottleneck && config.variant === 'large' && ladder()),
   };
-  if (config.conditional_alignment)
-    graft.embeddings = ({ x, ...rows }) => {
-      const aligned = film(x, modulation(own, names.alignment, z), rows);
-      observe('aligned', aligned);
-      return aligned;
-    };
-  if (config.conditional_attention) {
+
+  function aligned({ x, ...rows }: HiddenSite): Value {
+    const output = film(x, modulation(read, names.alignment, z), rows);
+    observe('aligned', output);
+    return output;
+  }
+
+  function normed({ layer, path, x, gain, bias, y, ...rows }: NormSite): Value {
+    return layer !== undefined && layer >= plainLayers ? conditioned(x, { gain, bias, epsilon }, path, rows) : y;
+  }
+
+  function biased(): (site: ScoresSite) => Value {
     const mask = sameBlock(config.max_length, plan.blockWidth);
-    graft.scores = ({ layer, scores, ...rows }) => {
+    return ({ layer, scores, ...rows }) => {
       const keys = scores.shape[3] as Dim;
-      const by = modulation(own, names.attention(layer), vector);
-      const bias = blockDiagonal(own.get(names.matrix(layer)), by, mask, rows, keys);
+      const by = modulation(read, names.attention(layer), vector);
+      const bias = blockDiagonal(read.get(names.matrix(layer)), by, mask, rows, keys);
       observe(`bias/${layer}`, bias);
       return add(scores, reshape(bias, [rows.batch, 1, rows.length, keys]));
     };
   }
-  return config.conditional_bottleneck && config.variant === 'large' ? { ...graft, ...ladder() } : graft;
 
-  function ladder(): Pick<Graft, 'layer' | 'output'> {
+  function topped(site: ResidualSite): Value {
+    const h = site.join(site.h);
+    if (site.place !== 'output' || site.layer !== baseTop) return h;
+    const norm = { gain: read.get(`${names.topNorm}.weight`), bias: read.get(`${names.topNorm}.bias`), epsilon };
+    const inner = bottleneck(read, names.bottleneckAt(site.layer), vector, h, site);
+    const sum = add(inner, pretrained ? add(site.h, site.x) : site.x);
+    return config.conditional_layer_norm ? conditioned(sum, norm, names.topNorm, site) : layerNorm(sum, norm.gain, norm.bias, epsilon);
+  }
+
+  function ladder(): Pick<Hooks, 'layer' | 'output'> {
     let last: { readonly rung: Value; readonly rows: Rows } | undefined;
     return {
-      layer({ layer, h, batch, length }) {
-        const rows = { batch, length };
+      layer({ layer, h, batch, length, first }) {
+        const rows = { batch, length, first };
         const below = last && (length === 1 ? firstTokens(last.rung, last.rows) : last.rung);
-        const rung = bottleneck(own, names.bottleneckAt(layer), vector, below ? add(h, below) : h, rows);
+        const rung = bottleneck(read, names.bottleneckAt(layer), vector, below ? add(h, below) : h, rows);
         observe(`ladder/${layer}`, rung);
         last = { rung, rows };
         return h;
