@@ -12,6 +12,7 @@ import {
   type FusionConfig,
   fusionConfig,
   fusionsOf,
+  isFuse,
   lastOf,
   type MethodConfig,
   methodOfConfig,
@@ -289,7 +290,7 @@ export class AutoAdapterModel {
     { split = 'validation', limit, maxLength, tolerance = 0.005, onProgress }: PruneFusionOptions = {},
   ): Promise<Pruning> {
     const setup = this.#active;
-    if (typeof setup !== 'object' || setup.type !== 'fuse')
+    if (setup === undefined || !isFuse(setup))
       return fail({
         code: 'usage.value',
         subject: 'pruning',

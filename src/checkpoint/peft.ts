@@ -31,8 +31,8 @@ export async function loadPeft(
   { encoder, as, head: withHead, methods = METHODS }: LoadingOptions,
 ): Promise<LoadedAdapter> {
   const path = joinPath(folder, CONFIG);
-  const layout = methods.find(({ peft }) => peft?.type === raw.peft_type)?.peft;
-  if (!layout)
+  const keeper = methods.find(({ peft }) => peft?.type === raw.peft_type);
+  if (!keeper?.peft)
     return fail({
       code: 'adapter.format',
       subject: `${path}: field 'peft_type'`,
@@ -44,8 +44,8 @@ export async function loadPeft(
   const weights = await readWeights(files, folder, WEIGHTS);
   const tensors = new Map([...weights.tensors].map(([key, value]) => [key.replace(/^base_model\.(?:model\.)?/, ''), value]));
   const context = { encoder: encoder.config, family: encoder.family, name };
-  const reading = layout.read({ raw, path, tensors, weights: weights.path, model: encoder.name }, context);
-  const method = methodOfConfig(reading.config, path, { methods });
+  const reading = keeper.peft.read({ raw, path, tensors, weights: weights.path, model: encoder.name }, context);
+  const method = methodOfConfig({ architecture: keeper.architecture, ...reading.config }, path, { methods });
   const matched = matchTensors(reading.tensors, bindAdapter(method, context).parameters, {
     path: weights.path,
     prefix: encoder.family.prefix,

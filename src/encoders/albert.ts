@@ -1,5 +1,5 @@
 import { fail } from '../base/errors.ts';
-import type { EncoderFamily } from './config.ts';
+import type { EncoderFamily } from './family.ts';
 import { standardConfig } from './fields.ts';
 import { postNormFamily, postNormLinears } from './post-norm.ts';
 

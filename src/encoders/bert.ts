@@ -1,4 +1,4 @@
-import type { EncoderFamily } from './config.ts';
+import type { EncoderFamily } from './family.ts';
 import { standardConfig } from './fields.ts';
 import { type PostNorm, postNormFamily, postNormLinears } from './post-norm.ts';
 

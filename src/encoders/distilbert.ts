@@ -1,4 +1,4 @@
-import type { EncoderFamily } from './config.ts';
+import type { EncoderFamily } from './family.ts';
 import { postNormFamily, postNormLinears } from './post-norm.ts';
 
 const LINEAR_PATHS = {

@@ -1,6 +1,7 @@
 import { add, matmul, tanh, type Value, weight } from '../graph/index.ts';
 import { byRole, linear, noDropout, type ParameterSpec, type Parameters, parameters } from '../nn/index.ts';
-import type { EncoderConfig, EncoderFamily } from './config.ts';
+import type { EncoderConfig } from './config.ts';
+import type { EncoderFamily } from './family.ts';
 import type { Rows } from './sites.ts';
 import { type DrawingOptions, encoderTools, withoutAdded } from './tools.ts';
 

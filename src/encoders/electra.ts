@@ -1,5 +1,5 @@
 import { likeBert } from './bert.ts';
-import type { EncoderFamily } from './config.ts';
+import type { EncoderFamily } from './family.ts';
 import { standardConfig } from './fields.ts';
 
 /** ELECTRA's discriminator (Clark et al. 2020): BERT's layers, narrow embeddings with a projection, no pooler. */

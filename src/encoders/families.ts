@@ -1,9 +1,9 @@
 import { fail, nearest } from '../base/errors.ts';
 import { ALBERT } from './albert.ts';
 import { BERT } from './bert.ts';
-import type { EncoderFamily } from './config.ts';
 import { DISTILBERT } from './distilbert.ts';
 import { ELECTRA } from './electra.ts';
+import type { EncoderFamily } from './family.ts';
 import { ROBERTA } from './roberta.ts';
 import { XLM_ROBERTA } from './xlm-roberta.ts';
 

@@ -1,17 +1,8 @@
-export {
-  type EncoderConfig,
-  type EncoderFamily,
-  LINEARS,
-  type LinearName,
-  type LinearPlace,
-  layerModule,
-  linearPath,
-  linearPlace,
-  PLACES,
-  type Place,
-} from './config.ts';
+export { type EncoderConfig, LINEARS, type LinearName, layerModule, PLACES, type Place } from './config.ts';
 export { drawEncoder, drawPooled, drawWordScores, type EncoderDrawing, type EncoderSpec, encoderSpecs, poolerPath } from './draw.ts';
+export type { Attention, EncoderTools, Layer, Layers } from './drawing.ts';
 export { FAMILIES, familyOf } from './families.ts';
+export { type EncoderFamily, type LinearPlace, linearPath, linearPlace } from './family.ts';
 export { configFields } from './fields.ts';
 export { type Encoder, type EncoderWeight, EXPANDED, type LoadOptions, loadEncoder, readWeightIndex } from './load.ts';
 export type {
@@ -31,4 +22,4 @@ export type {
   SiteResults,
   Sites,
 } from './sites.ts';
-export { type DrawingOptions, type EncoderTools, firstTokens, type Layer, type Layers } from './tools.ts';
+export { type DrawingOptions, firstTokens } from './tools.ts';

@@ -12,9 +12,10 @@ import {
   type TensorIndex,
 } from '../formats/safetensors.ts';
 import { readShardedTorchIndex, readTorchIndex } from '../formats/torch.ts';
-import type { EncoderConfig, EncoderFamily } from './config.ts';
+import type { EncoderConfig } from './config.ts';
 import { encoderSpecs } from './draw.ts';
 import { familyOf } from './families.ts';
+import type { EncoderFamily } from './family.ts';
 import { configFields } from './fields.ts';
 
 /** How the note ends that says how many tensors of which type were not float32. */

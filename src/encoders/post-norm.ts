@@ -1,8 +1,9 @@
 import { add, gather, input, multiplyDims, reshape, slice, type Value } from '../graph/index.ts';
 import { activation } from '../nn/index.ts';
-import type { EncoderConfig, EncoderFamily, LinearPlace, Place } from './config.ts';
+import type { EncoderConfig, Place } from './config.ts';
+import type { EncoderTools, Layer, Layers } from './drawing.ts';
+import type { EncoderFamily, LinearPlace } from './family.ts';
 import { countedPositions } from './positions.ts';
-import type { EncoderTools, Layer, Layers } from './tools.ts';
 
 type Linear = 'query' | 'key' | 'value' | 'attentionOutput' | 'intermediate' | 'output';
 

@@ -1,5 +1,5 @@
 import { likeBert } from './bert.ts';
-import type { EncoderFamily } from './config.ts';
+import type { EncoderFamily } from './family.ts';
 import { standardConfig } from './fields.ts';
 
 /** RoBERTa (Liu et al. 2019): BERT's layers; positions count real tokens from padId + 1, one token type. */

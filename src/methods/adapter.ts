@@ -1,7 +1,8 @@
 import { invariant } from '../base/errors.ts';
 import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';
 import type { Acts } from './act.ts';
-import type { MethodContext, ReadParameter } from './method.ts';
+import type { MethodContext } from './context.ts';
+import type { ReadParameter } from './method.ts';
 import type { ConfiguredMethod } from './registry.ts';
 
 /** A configured method under a name, bound to an encoder. */

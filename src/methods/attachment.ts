@@ -2,8 +2,9 @@ import type { Hooks } from '../encoders/index.ts';
 import { reshape, type Value } from '../graph/index.ts';
 import type { Dropout, Initializer, ParameterSpec, Parameters } from '../nn/index.ts';
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
+import type { MethodContext } from './context.ts';
 import { hooksOf } from './hooks.ts';
-import type { MethodContext, ReadParameter } from './method.ts';
+import type { ReadParameter } from './method.ts';
 import type { ConfiguredMethod } from './registry.ts';
 
 /** What is attached to an encoder, ready to be drawn: one method under a name, or several adapters put together. */

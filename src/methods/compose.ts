@@ -7,9 +7,9 @@ import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
 import { type Attachment, alone } from './attachment.ts';
 import { blockKind, checkNesting } from './blocks/index.ts';
 import { adaptersOf, blocksOf, type Composition, describe, firstOf, fusionsOf, lastOf } from './composition.ts';
+import type { EncoderFacts } from './context.ts';
 import type { FusionConfig } from './fusion.ts';
 import { hooksOf } from './hooks.ts';
-import type { EncoderFacts } from './method.ts';
 import type { ConfiguredMethod } from './registry.ts';
 
 export interface CompositionParts {

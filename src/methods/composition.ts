@@ -28,10 +28,12 @@ export interface Average extends Block {
 }
 
 /** What is active: one adapter, or several put together. */
-export type Composition = string | Block;
+export type Composition = string | Stack | Fuse | Average | Block;
 
 /** @throws usage.value without adapters */
-export function stack<Child extends Composition>(...children: Child[]): Stack<Child> {
+export function stack(...children: string[]): Stack<string>;
+export function stack(...children: Composition[]): Stack;
+export function stack(...children: Composition[]): Stack {
   if (children.length === 0) fail({ code: 'usage.value', subject: 'stack', found: 'no adapters', expected: 'at least one' });
   return { type: 'stack', children };
 }

@@ -1,7 +1,8 @@
 import { fail } from '../base/errors.ts';
 import { type EncoderFamily, type LinearName, linearPath, linearPlace, PLACES, type Place } from '../encoders/index.ts';
 import type { Adapter } from './adapter.ts';
-import { adapterPath, type EncoderFacts, loraPath, modules } from './method.ts';
+import type { EncoderFacts } from './context.ts';
+import { adapterPath, loraPath, modules } from './method.ts';
 
 /** One place of one layer module where a fusion mixes adapters. */
 export interface FusionSite {

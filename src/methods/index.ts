@@ -36,17 +36,15 @@ export {
   type Stack,
   stack,
 } from './composition.ts';
+export type { EncoderFacts, MethodConfig, MethodContext } from './context.ts';
 export { FUSION_PRESETS, type FusionConfig, fusionConfig } from './fusion.ts';
 export { type FusionSite, fusionPath, fusionSites } from './fusion-sites.ts';
 export { parseGrammar } from './grammar.ts';
 export {
   type AdapterLayout,
   adapterPath,
-  type EncoderFacts,
   loraPath,
   type Method,
-  type MethodConfig,
-  type MethodContext,
   modules,
   type ReadParameter,
 } from './method.ts';

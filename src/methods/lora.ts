@@ -4,9 +4,10 @@ import { type LinearName, type LinearSite, linearPlace } from '../encoders/index
 import { add, type Value } from '../graph/index.ts';
 import { type Dropout, NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
 import type { Act } from './act.ts';
+import type { MethodContext } from './context.ts';
 import { LORA_PEFT } from './lora-peft.ts';
 import { type LowRank, product } from './low-rank.ts';
-import { loraPath, type Method, type MethodContext, modules, type ReadParameter } from './method.ts';
+import { loraPath, type Method, modules, type ReadParameter } from './method.ts';
 import { perSequence, sequenceGate } from './per-sequence.ts';
 
 /** The keys of all methods whose modules stand inside linears; Python's LoRA, (IA)³, DoRA and VeRA write the same ones. */

@@ -1,28 +1,14 @@
 import type { z } from 'zod';
 import { fail } from '../base/errors.ts';
-import { type EncoderConfig, type EncoderFamily, type LinearName, linearPath, type Place } from '../encoders/index.ts';
+import { type EncoderConfig, type LinearName, linearPath, type Place } from '../encoders/index.ts';
 import type { Value } from '../graph/index.ts';
 import type { Dropout, ParameterSpec } from '../nn/index.ts';
 import type { Acts } from './act.ts';
+import type { MethodConfig, MethodContext } from './context.ts';
 import type { PeftLayout } from './peft-layout.ts';
-
-/** The configuration of a method as it stands on disk: the Python library's own keys. */
-export type MethodConfig = Readonly<Record<string, unknown>>;
 
 /** A way to keep an adapter in a folder: that of `adapters`, or that of PEFT. */
 export type AdapterLayout = 'adapters' | 'peft';
-
-/** An encoder, as far as a method looks at it. */
-export interface EncoderFacts {
-  readonly encoder: EncoderConfig;
-  readonly family: EncoderFamily;
-}
-
-/** What a method is attached to, and under which name. */
-export interface MethodContext extends EncoderFacts {
-  /** The adapter's name: part of every parameter's name. */
-  readonly name: string;
-}
 
 /** The value of one of the method's parameters by its full name; see {@link Method.acts}. */
 export type ReadParameter = (name: string) => Value;

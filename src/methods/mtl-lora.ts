@@ -3,8 +3,9 @@ import type { LinearName } from '../encoders/index.ts';
 import { add, type Dim, matmul, mul, multiplyDims, reshape, scalar, softmax, transpose, type Value } from '../graph/index.ts';
 import { ONE, type ParameterSpec } from '../nn/index.ts';
 import type { Act } from './act.ts';
+import type { MethodContext } from './context.ts';
 import { adaptsLinear, atLinears, LORA_FLOATS, loraFields, loraLinears, loraParametersAt, SOME_LINEAR } from './lora.ts';
-import { loraPath, type Method, type MethodContext } from './method.ts';
+import { loraPath, type Method } from './method.ts';
 
 /**
  * MTL-LoRA (Yang et al. 2024): for a sequence of task t, at any of a layer's linears that `adapters` adapts,

@@ -14,7 +14,8 @@ import {
   ZERO,
 } from '../nn/index.ts';
 import type { Act } from './act.ts';
-import { adapterPath, type Method, type MethodContext, modules, type ReadParameter } from './method.ts';
+import type { MethodContext } from './context.ts';
+import { adapterPath, type Method, modules, type ReadParameter } from './method.ts';
 
 /**
  * Projected attention layers (Stickland & Murray 2019, section 3.3): beside each layer l, which ends in a layer norm,

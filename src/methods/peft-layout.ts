@@ -1,6 +1,6 @@
 import type { Tensor } from '../base/tensor.ts';
 import type { Json } from '../formats/json.ts';
-import type { MethodConfig, MethodContext } from './method.ts';
+import type { MethodConfig, MethodContext } from './context.ts';
 
 /** How PEFT keeps a method: the `peft_type` of its adapter_config.json, and what lies under which names. */
 export interface PeftLayout<C extends MethodConfig = MethodConfig> {

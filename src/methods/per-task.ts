@@ -3,8 +3,8 @@ import { concat, type Dim, gather, input, reshape, slice, type Value } from '../
 import type { ParameterSpec, Parameters } from '../nn/index.ts';
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
 import { type Attachment, attach } from './attachment.ts';
+import type { EncoderFacts } from './context.ts';
 import { hooksOf } from './hooks.ts';
-import type { EncoderFacts } from './method.ts';
 import type { ConfiguredMethod } from './registry.ts';
 
 /** Names what belongs to all tasks. */

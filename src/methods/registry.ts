@@ -1,8 +1,9 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { BOTTLENECK } from './bottleneck.ts';
+import type { MethodConfig } from './context.ts';
 import { formatLiteral, parseGrammar } from './grammar.ts';
 import { LORA } from './lora.ts';
-import type { Method, MethodConfig } from './method.ts';
+import type { Method } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';

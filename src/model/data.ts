@@ -194,7 +194,7 @@ export function encoderFeeds(
     inputIds: ids,
     tokenTypeIds: batch.tokenTypeIds,
     attentionMask: batch.attentionMask,
-    positionIds: positionIds(ids, padId),
+    ...encoder.family.inputs(ids, encoder.config),
   };
 }
 
@@ -210,7 +210,7 @@ export function checkChoices(units: readonly Unit[], { name, config: { num_choic
     });
 }
 
-function checkIds(ids: Int32Array, types: Int32Array, { name, family, config }: Encoder): void {
+function checkIds(ids: Int32Array, types: Int32Array, { name, config }: Encoder): void {
   const { vocabulary } = config;
   const wrong = ids.find((id) => id < 0 || id >= vocabulary);
   if (wrong !== undefined)
@@ -221,7 +221,7 @@ function checkIds(ids: Int32Array, types: Int32Array, { name, family, config }: 
       expected: 'an id below that',
       next: 'Use the tokenizer that belongs to the encoder; given inputIds must come from it too.',
     });
-  const type = family.names.type === undefined ? undefined : types.find((id) => id < 0 || id >= config.types);
+  const type = config.types === 0 ? undefined : types.find((id) => id < 0 || id >= config.types);
   if (type !== undefined)
     fail({
       code: 'text.tokenizer',
@@ -232,21 +232,9 @@ function checkIds(ids: Int32Array, types: Int32Array, { name, family, config }: 
     });
 }
 
-/** Positions counted over real tokens from padId + 1, as RoBERTa counts them; families that count from 0 do not read this. */
-function positionIds({ shape, data }: Tensor, padId: number): Tensor {
-  const width = shape[1] as number;
-  const positions = new Int32Array(data.length);
-  let count = 0;
-  for (let i = 0; i < data.length; i++) {
-    if (i % width === 0) count = 0;
-    positions[i] = data[i] === padId ? padId : padId + ++count;
-  }
-  return int32(shape, positions);
-}
-
-/** The longest sequence an encoder takes: its position table, less what lies before the first real position. */
+/** The longest sequence an encoder takes. */
 export function maxTokens({ family, config }: Pick<Encoder, 'family' | 'config'>): number {
-  return family.positionsAfterPad ? config.positions - config.padId - 1 : config.positions;
+  return family.mostTokens(config);
 }
 
 function targetFeeds(units: readonly Unit[], head: Head, [, width]: [number, number], terms: number): Record<string, Tensor> {

@@ -1,8 +1,8 @@
 import { fail } from '../base/errors.ts';
 import { float32, type Tensor } from '../base/tensor.ts';
-import { type DrawingOptions, drawEncoder, drawPooled, type Encoder, encoderShapes, firstTokens } from '../encoders/index.ts';
+import { type DrawingOptions, drawEncoder, drawPooled, type Encoder, encoderSpecs, firstTokens, poolerPath } from '../encoders/index.ts';
 import type { Value } from '../graph/index.ts';
-import { type Attachment, attach, type ConfiguredMethod } from '../methods/index.ts';
+import { type Attachment, attach, type ConfiguredMethod, trained } from '../methods/index.ts';
 import { type Dropout, type ParameterSpec, recordedParameters } from '../nn/index.ts';
 import { batchOf, drawLogits, type Head, headParameters, readsOf } from '../objectives/index.ts';
 import type { FileWeight } from '../session/session.ts';
@@ -26,7 +26,7 @@ export function adapterModel(encoder: Encoder, method: ConfiguredMethod, name: s
 /** What trains: the attachment's parameters, the head's, and the encoder's own where the attachment says so. */
 export function trainableParameters(model: Model): ParameterSpec[] {
   const { attachment, head, encoder } = model;
-  return [...encoderParameters(model, head.config.use_pooler), ...attachment.parameters, ...headParameters(head, encoder.config.hidden)];
+  return [...encoderParameters(model, head.config.use_pooler), ...trained(attachment), ...headParameters(head, encoder.config.hidden)];
 }
 
 /** The encoder's weights that train, as parameters; their first values come from the checkpoint. */
@@ -34,10 +34,9 @@ export function encoderParameters({ encoder, attachment }: Pick<Model, 'encoder'
   const { family, config } = encoder;
   const { trainsEncoder } = attachment;
   if (trainsEncoder === false) return [];
-  const pooler = `${family.prefix}${family.names.pooler}.`;
-  return [...encoderShapes(family, config)]
-    .filter(([name]) => (usesPooler || !name.startsWith(pooler)) && (trainsEncoder === true || trainsEncoder(name)))
-    .map(([name, shape]) => ({ name, shape, init: { kind: 'constant', value: 0 }, decay: !/bias$|LayerNorm|layer_norm/.test(name) }));
+  return encoderSpecs(family, config).filter(
+    ({ name, part }) => (usesPooler || part !== 'pooler') && (trainsEncoder === true || trainsEncoder(name)),
+  );
 }
 
 /** [rows, columns] with the names of the columns. */
@@ -70,13 +69,13 @@ export function drawModel(
 ): Drawing {
   const { get: record, read: seen } = recordedParameters(trainable);
   const observed = new Map<string, Observed>();
-  const graft = attachment.graft(record, dropout, (name, value, columns = []) => void observed.set(name, { value, columns }));
+  const hooks = attachment.hooks(record, dropout, (name, value, columns = []) => void observed.set(name, { value, columns }));
   const options: DrawingOptions = {
     config: encoder.config,
     family: encoder.family,
     parameters: record,
     dropout,
-    graft,
+    hooks,
     read,
     batch: batchOf(head),
   };
@@ -92,7 +91,7 @@ export function drawModel(
 
 /** @throws head.config for a head that reads the pooler of an encoder without one */
 export function requirePooler({ name, family, weights }: Encoder, head: Head): void {
-  if (!weights.has(`${family.prefix}${family.names.pooler}.weight`))
+  if (!weights.has(`${poolerPath(family)}.weight`))
     fail({
       code: 'head.config',
       subject: `head '${head.name}': key 'use_pooler'`,

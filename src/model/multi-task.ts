@@ -1,10 +1,10 @@
 import type { Tensor } from '../base/tensor.ts';
-import { type DrawingOptions, drawEncoder, drawPooled, type Encoder, type EncoderWeight, firstTokens } from '../encoders/index.ts';
+import { type DrawingOptions, drawEncoder, drawPooled, type Encoder, encoderSpecs, firstTokens } from '../encoders/index.ts';
 import { input, type Value } from '../graph/index.ts';
-import type { Attachment } from '../methods/index.ts';
+import { type Attachment, trained } from '../methods/index.ts';
 import { type Dropout, type Initializer, type ParameterSpec, recordedParameters } from '../nn/index.ts';
 import { drawLogits, type Head, headParameters, readsOf } from '../objectives/index.ts';
-import { ParameterStore } from '../update/index.ts';
+import { firstValues } from './first-values.ts';
 import { encoderParameters, requirePooler } from './model.ts';
 
 /** One encoder with what is attached to it, and a head for each task; a row's task id says which head answers it. */
@@ -20,7 +20,7 @@ export function multiTaskParameters({ encoder, attachment, heads }: MultiTaskMod
   const usesPooler = heads.some(({ config }) => config.use_pooler);
   return [
     ...encoderParameters({ encoder, attachment }, usesPooler),
-    ...attachment.parameters,
+    ...trained(attachment),
     ...heads.flatMap((head) => headParameters(head, encoder.config.hidden)),
   ];
 }
@@ -30,24 +30,14 @@ export function multiTaskParameters({ encoder, attachment, heads }: MultiTaskMod
  * in the checkpoint nor a copy is drawn from `seed`.
  */
 export async function multiTaskStart(model: MultiTaskModel, seed: number): Promise<Map<string, Tensor>> {
-  const { weights } = model.encoder;
-  const { anew = new Map<string, Initializer>(), copies = new Map<string, string>(), frozen = [] } = model.attachment.start ?? {};
-  const specs = multiTaskParameters(model).map((spec) => ({ ...spec, init: anew.get(spec.name) ?? spec.init }));
-  const trained = new Set(specs.map(({ name }) => name));
-  const untrained = [...anew].filter(([name]) => !trained.has(name));
-  const shapeOf = (name: string) => (weights.get(name) as EncoderWeight).shape;
-  const store = new ParameterStore([
-    ...specs,
-    ...frozen,
-    ...untrained.map(([name, init]) => ({ name, shape: shapeOf(name), init, decay: false })),
-  ]);
-  store.initialize(seed);
-  for (const { name } of store.specs) {
-    const source = copies.get(name) ?? (anew.has(name) ? undefined : name);
-    const own = source === undefined ? undefined : weights.get(source);
-    if (own) store.set(name, (await own.read()).data as Float32Array);
-  }
-  return new Map(store.values());
+  const { encoder, attachment } = model;
+  const { anew = new Map<string, Initializer>() } = attachment;
+  const training = multiTaskParameters(model);
+  const names = new Set(training.map(({ name }) => name));
+  const untrained = encoderSpecs(encoder.family, encoder.config).filter(({ name }) => anew.has(name) && !names.has(name));
+  const frozen = attachment.parameters.filter((spec) => spec.trains === false);
+  const specs = [...training, ...frozen, ...untrained].map((spec) => ({ ...spec, init: anew.get(spec.name) ?? spec.init }));
+  return firstValues(specs, encoder, { seed, anew });
 }
 
 export interface MultiTaskDrawing {
@@ -71,8 +61,8 @@ export function drawMultiTask(
   { read = readsAll(attachment, heads) }: { readonly read?: DrawingOptions['read'] } = {},
 ): MultiTaskDrawing {
   const { get: record, read: seen } = recordedParameters(trainable);
-  const graft = attachment.graft(record, dropout);
-  const options: DrawingOptions = { config: encoder.config, family: encoder.family, parameters: record, dropout, graft, read };
+  const hooks = attachment.hooks(record, dropout);
+  const options: DrawingOptions = { config: encoder.config, family: encoder.family, parameters: record, dropout, hooks, read };
   const { output, rows, hiddenStates } = drawEncoder(options);
   const first = firstTokens(output, rows);
   const pooled = heads.some(({ config }) => config.use_pooler) ? drawPooled(options, first) : undefined;

@@ -6,8 +6,9 @@ import type { Act } from '../act.ts';
 import type { Adapter } from '../adapter.ts';
 import type { Observe } from '../attachment.ts';
 import type { Block, Composition } from '../composition.ts';
+import type { EncoderFacts } from '../context.ts';
 import type { FusionConfig } from '../fusion.ts';
-import type { EncoderFacts, ReadParameter } from '../method.ts';
+import type { ReadParameter } from '../method.ts';
 
 /** A way to put adapters together. It combines what they do at a site and never asks which methods they are. */
 export interface BlockKind<B extends Block = Block> {

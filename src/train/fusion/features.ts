@@ -98,8 +98,8 @@ export async function adapterFeatures(
   const tensors = new Map(adapter?.tensors);
   // As inputs: adapters of one form then share one compiled program.
   const get = parameters((name) => tensors.has(name));
-  const graft = attachment.graft(get, noDropout, () => {});
-  const { output, rows, mask } = drawEncoder({ config, family, parameters: get, dropout: noDropout, graft, read: 'all' });
+  const hooks = attachment.hooks(get, noDropout);
+  const { output, rows, mask } = drawEncoder({ config, family, parameters: get, dropout: noDropout, hooks, read: 'all' });
   const perToken = observations.some(({ token }) => token !== undefined);
   const outputs = perToken ? { tokens: output } : { first: firstTokens(output, rows), mean: meanOverTokens(output, mask) };
   const session = await engine.compile({ outputs }, weightsOf({ encoder }));

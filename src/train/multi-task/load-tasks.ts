@@ -1,6 +1,6 @@
 import { fail } from '../../base/errors.ts';
 import type { Files } from '../../base/files.ts';
-import type { Encoder } from '../../encoders/index.ts';
+import { type Encoder, poolerPath } from '../../encoders/index.ts';
 import { prepare } from '../../model/data.ts';
 import { deviation } from '../../model/standardize.ts';
 import { headFor, sequenceLength } from '../../model/task-setup.ts';
@@ -93,8 +93,7 @@ function labelsFarFromZero(rows: readonly Row[]): string | undefined {
 export function headOf({ method, headLayers }: LoadingTasks, task: Task, name: string, rows: readonly Row[], encoder: Encoder): Head {
   if (method.kind === 'shared' || method.kind === 'per_task') return headFor(task, name, rows, headLayers);
   const head = headFor(task, name, rows, headLayers ?? 1);
-  const { family, weights } = encoder;
-  const pooled = readsOf(head) === 'first' && weights.has(`${family.prefix}${family.names.pooler}.weight`);
+  const pooled = readsOf(head) === 'first' && encoder.weights.has(`${poolerPath(encoder.family)}.weight`);
   return { ...head, config: { ...head.config, use_pooler: pooled } };
 }
 

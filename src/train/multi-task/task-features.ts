@@ -23,7 +23,7 @@ export async function taskFeatures(
 ): Promise<Tensor[]> {
   const { config, family, weights } = encoder;
   const read = parameters(() => false);
-  const { output, rows, mask } = drawEncoder({ config, family, parameters: read, dropout: noDropout, graft: {}, read: 'all' });
+  const { output, rows, mask } = drawEncoder({ config, family, parameters: read, dropout: noDropout, hooks: {}, read: 'all' });
   const hidden = reshape(output, [rows.batch, rows.length, config.hidden]);
   const sums = reduceSum(mul(hidden, reshape(mask, [rows.batch, rows.length, 1])), [1]);
   const own = new Map([...trained].filter(([name]) => weights.has(name)));

@@ -2,7 +2,7 @@ import { fail } from '../../base/errors.ts';
 import { createRandom } from '../../base/random.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { createSampler, type SamplerState } from '../../batch/index.ts';
-import { drawEncoder, type Encoder, type EncoderConfig, type EncoderFamily, encoderShapes } from '../../encoders/index.ts';
+import { drawEncoder, type Encoder, type EncoderConfig, type EncoderFamily, encoderSpecs } from '../../encoders/index.ts';
 import { gather, gemm, input, logSoftmax, matmul, mul, neg, pick, reduceSum, reshape, scalar, sub, type Value } from '../../graph/index.ts';
 import { activation, norm, type ParameterSpec, parameters, planDropout } from '../../nn/index.ts';
 import type { Engine, Feeds } from '../../session/session.ts';
@@ -167,18 +167,7 @@ function restore(store: ParameterStore, parameters: ReadonlyMap<string, Tensor>)
 
 /** Every weight of the encoder but its pooler, drawn as BERT draws them. */
 function encoderParameters(family: EncoderFamily, config: EncoderConfig): ParameterSpec[] {
-  return [...encoderShapes(family, config)]
-    .filter(([name]) => !name.startsWith(`${family.prefix}${family.names.pooler}.`))
-    .map(([name, shape]) => {
-      const isNorm = /LayerNorm/.test(name);
-      const isBias = name.endsWith('bias');
-      const init = isBias
-        ? ({ kind: 'constant', value: 0 } as const)
-        : isNorm
-          ? ({ kind: 'constant', value: 1 } as const)
-          : ({ kind: 'normal', deviation: 0.02 } as const);
-      return { name, shape, init, decay: !isBias && !isNorm };
-    });
+  return encoderSpecs(family, config).filter(({ part }) => part !== 'pooler');
 }
 
 interface Objective {
@@ -196,7 +185,7 @@ function drawGoal({ family, config, settings }: PretrainOptions, store: Paramete
     trainable.set(name, value);
     return value;
   };
-  const { output } = drawEncoder({ family, config, parameters: get, dropout: plan.dropout, graft: {}, read: 'all' });
+  const { output } = drawEncoder({ family, config, parameters: get, dropout: plan.dropout, hooks: {}, read: 'all' });
   const loss = draw(output, (name) => get(name, store.get(name).shape));
   const masks = (part: Feeds, t: number, microBatch: number) => {
     const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
@@ -253,7 +242,7 @@ function languageModel(family: EncoderFamily, config: EncoderConfig): Objective 
         activation(config.activation, 'encoder.config')(dense),
         config.epsilon,
       );
-      const logits = gemm(normed, get(`${family.prefix}${family.names.word}.weight`), get(`${path}.bias`), { transB: true });
+      const logits = gemm(normed, get(`${family.prefix}${family.wordTable}.weight`), get(`${path}.bias`), { transB: true });
       const each = mul(pick(logSoftmax(logits), input('maskedTokens', 'int32', ['M'])), input('maskedWeights', 'float32', ['M']));
       return neg(reshape(reduceSum(each, [0]), []));
     },

@@ -2,19 +2,19 @@ import { describe, expect, it } from 'vitest';
 import { nodeFiles } from '../base/files-node.ts';
 import { createRandom } from '../base/random.ts';
 import { float32, type Tensor } from '../base/tensor.ts';
-import { loadEncoder } from '../encoders/index.ts';
+import { type LinearSite, linearPath, loadEncoder } from '../encoders/index.ts';
 import { add, concat, gemm, input, matmul, mul, reduceSum, reshape, scalar, slice, softmax, type Value } from '../graph/index.ts';
 import { noDropout } from '../nn/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { checkGradient } from '../testing/index.ts';
-import { attachComposition } from './composed.ts';
+import { attachComposition } from './compose.ts';
 import { fuse } from './composition.ts';
 import { fusionConfig } from './fusion.ts';
 import { configureMethod } from './registry.ts';
 
 const { config, family } = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
 // Narrow, so that every element can be moved.
-const encoder = { ...config, hidden: 6, intermediate: 9 };
+const encoder = { ...config, hidden: 6, intermediate: 9, heads: 1, embedding: 6 };
 const adapters = new Map([
   ['a', configureMethod('lora[r=3, alpha=6, intermediate_lora=True]')],
   ['b', configureMethod('lora[r=2, alpha=1, intermediate_lora=True]')],
@@ -31,21 +31,13 @@ describe('a fusion of LoRA adapters', () => {
     'mixes their updates at a linear by the formula, and its gradient holds three ways: %s',
     async (name) => {
       const width = name === 'intermediate' ? encoder.intermediate : encoder.hidden;
-      const specs = attached.parameters.filter((spec) => spec.name.startsWith(`${family.prefix}${family.names.linear(1, name)}.`));
+      const specs = attached.parameters.filter((spec) => spec.name.startsWith(`${linearPath(family, name, 1)}.`));
       expect(specs).toHaveLength(5 + 4);
       const tensors: Record<string, Tensor> = { x: filled('x', [3, encoder.hidden]), y: filled('y', [3, width]) };
       for (const spec of specs) tensors[spec.name] = filled(spec.name, spec.shape);
-      const site = (values: Record<string, Value>) => ({
-        layer: 1,
-        module: 1,
-        batch: 1,
-        length: 3,
-        name,
-        x: values.x as Value,
-        y: values.y as Value,
-      });
+      const site = (values: Record<string, Value>) => siteOf(name, 1, values.x as Value, values.y as Value);
       const draw = (values: Record<string, Value>) =>
-        attached.graft((key) => values[key] as Value, noDropout).linear?.(site(values)) as Value;
+        attached.hooks((key) => values[key] as Value, noDropout).linear?.(site(values)) as Value;
 
       const leaves = Object.fromEntries(Object.entries(tensors).map(([key, { shape }]) => [key, input(key, 'float32', shape)]));
       const engine = await nodeEngine({ threads: 1 });
@@ -61,20 +53,25 @@ describe('a fusion of LoRA adapters', () => {
         build: (values) => draw(values as Record<string, Value>),
         engines: [engine],
         // Equal for all adapters, it vanishes in the softmax: rounding is all there is to compare.
-        frozen: [`${family.prefix}${family.names.linear(1, name)}.adapter_fusion_layer.f.key.bias`],
+        frozen: [`${linearPath(family, name, 1)}.adapter_fusion_layer.f.key.bias`],
       });
     },
   );
 
   it('leaves linears alone that none of them adapts', () => {
     const y = input('y', 'float32', [3, encoder.hidden]);
-    expect(attached.graft(() => y, noDropout).linear?.({ layer: 0, module: 0, batch: 1, length: 3, name: 'key', x: y, y })).toBe(y);
+    expect(attached.hooks(() => y, noDropout).linear?.(siteOf('key', 0, y, y))).toBe(y);
   });
 });
 
+function siteOf(name: string, layer: number, x: Value, y: Value): LinearSite {
+  const rows = { batch: 1, length: 3, first: 0 };
+  return { ...rows, layer, module: layer, input: x, all: rows, mask: x, name, x, y, weight: y, bias: undefined };
+}
+
 /** y + W_v Σ α_a u_a with u_a = (alpha/r)·B A x and α = softmax over (W_q y + b_q)·(W_k u_a + b_k). */
 function literal(values: Record<string, Value>, name: 'query' | 'intermediate'): Value {
-  const path = `${family.prefix}${family.names.linear(1, name)}`;
+  const path = linearPath(family, name, 1);
   const own = (tail: string) => values[`${path}.adapter_fusion_layer.f.${tail}`] as Value;
   const us = [
     ['a', 2],
