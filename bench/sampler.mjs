@@ -179,14 +179,14 @@ async function importLibrary() {
   const names = [
     'base/files-node',
     'encoders/load',
+    'model/data',
+    'model/task-setup',
     'session/node',
     'tasks/load',
     'text/tokenizer',
-    'train/data',
     'train/multi-task/method',
     'train/multi-task/settings',
     'train/multi-task/trainer',
-    'train/task-setup',
   ];
   const modules = await Promise.all(names.map((name) => import(new URL(`../${values.dist}/${name}.js`, import.meta.url).href)));
   return Object.assign({}, ...modules);

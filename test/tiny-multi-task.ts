@@ -2,13 +2,13 @@ import { expect } from 'vitest';
 import { memoryFiles } from '../src/base/files.ts';
 import type { Tensor } from '../src/base/tensor.ts';
 import type { Encoder } from '../src/encoders/index.ts';
+import { prepare } from '../src/model/data.ts';
+import type { MultiTaskModel } from '../src/model/multi-task.ts';
+import { headFor } from '../src/model/task-setup.ts';
 import { loadRows, loadTask } from '../src/tasks/index.ts';
-import { prepare } from '../src/train/data.ts';
 import { multiTaskMethod } from '../src/train/multi-task/method.ts';
-import type { MultiTaskModel } from '../src/train/multi-task/model.ts';
 import { type MultiTaskOptions, type MultiTaskProgress, type TaskData, trainMultiTask } from '../src/train/multi-task/trainer.ts';
 import type { SavedRun } from '../src/train/state.ts';
-import { headFor } from '../src/train/task-setup.ts';
 import { type TinyTask, tinyTask, tinyTokenizer } from './tiny.ts';
 
 const tokenizer = tinyTokenizer();

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { AutoAdapterModel } from '../src/auto-adapter-model/auto-adapter-model.ts';
 import { type Files, memoryFiles } from '../src/base/files.ts';
 import { referenceEngine } from '../src/session/reference.ts';
 import { trainWordPiece, wordPieceTokenizerJson } from '../src/text/index.ts';
-import { AutoAdapterModel } from '../src/train/auto-adapter-model/auto-adapter-model.ts';
 import { TINY_ENCODER, TINY_TASKS, tinyTask } from './tiny.ts';
 
 export const SIZES = { train: 4, validation: 2, test: 2 };

@@ -1,6 +1,7 @@
 export { ADAPTER_CONFIG, loadAdapter, saveAdapter } from './adapter.ts';
 export { saveEncoder } from './encoder.ts';
 export { asName, checkName, type ModelFacts } from './facts.ts';
+export { CA_MTL_CONFIG, MULTI_TASK_CONFIG, publishedCaMtl, publishedTasks } from './folders.ts';
 export {
   FUSION_CONFIG,
   type FusionFacts,

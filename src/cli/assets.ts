@@ -1,8 +1,8 @@
 import { fileURLToPath } from 'node:url';
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
+import { CA_MTL_CONFIG } from '../checkpoint/index.ts';
 import { EXPANDED } from '../encoders/index.ts';
-import { CA_MTL_CONFIG } from '../train/index.ts';
 
 /** What comes with the package beside its code: `assets/` lies two folders above this file, in the source and when built. */
 export function assetPath(name: string): string {

@@ -1,9 +1,10 @@
 import { z } from 'zod';
+import { AutoAdapterModel } from '../auto-adapter-model/index.ts';
 import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
 import { FUSION_CONFIG, SETUP_CONFIG } from '../checkpoint/index.ts';
 import { nodeEngine } from '../session/node.ts';
-import { AutoAdapterModel, isMultiTask, loadMultiTask, type SavedMultiTask } from '../train/index.ts';
+import { isMultiTask, loadMultiTask, type SavedMultiTask } from '../train/index.ts';
 import { encoderFolder, isNews, modelFolder } from './assets.ts';
 import type { CommandContext } from './command.ts';
 

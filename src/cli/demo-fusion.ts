@@ -1,5 +1,5 @@
+import type { AutoAdapterModel } from '../auto-adapter-model/index.ts';
 import type { Task } from '../tasks/index.ts';
-import type { AutoAdapterModel } from '../train/index.ts';
 import type { CommandContext } from './command.ts';
 import { DEMO } from './demo-settings.ts';
 

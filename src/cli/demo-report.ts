@@ -1,6 +1,6 @@
+import type { AutoAdapterModel, SummaryRow } from '../auto-adapter-model/index.ts';
 import { joinPath } from '../base/files.ts';
 import type { Task } from '../tasks/index.ts';
-import type { AutoAdapterModel, SummaryRow } from '../train/index.ts';
 import { shownAnswer } from './demo-rows.ts';
 import { duration } from './progress.ts';
 import { alignColumns, grouped } from './table.ts';

@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { AutoAdapterModel } from '../auto-adapter-model/index.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
-import { AutoAdapterModel } from '../train/index.ts';
 import { assetPath, modelFolder } from './assets.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { caMtlLines, compareCaMtl } from './demo-ca-mtl.ts';

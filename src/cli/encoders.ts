@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { describeEncoders } from '../train/index.ts';
+import { describeEncoders } from '../inspect/index.ts';
 import { defineCommand } from './command.ts';
 import { alignColumns, grouped } from './table.ts';
 

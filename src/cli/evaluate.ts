@@ -1,9 +1,11 @@
 import { z } from 'zod';
+import type { AutoAdapterModel } from '../auto-adapter-model/index.ts';
 import { fail } from '../base/errors.ts';
 import { describe } from '../methods/index.ts';
+import { type Evaluation, evaluateTasks, type MultiTaskEvaluation } from '../predict/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask, SPLITS, type Task } from '../tasks/index.ts';
-import { type AutoAdapterModel, type Evaluation, evaluateTasks, type MultiTaskEvaluation, type SavedMultiTask } from '../train/index.ts';
+import type { SavedMultiTask } from '../train/index.ts';
 import { modelShape, openModel, openMultiTask } from './attach.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { countProgress, duration } from './progress.ts';

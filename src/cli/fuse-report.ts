@@ -1,4 +1,5 @@
-import type { AdapterChoice, AttentionTable } from '../train/index.ts';
+import type { AttentionTable } from '../predict/index.ts';
+import type { AdapterChoice } from '../train/index.ts';
 import { siteLabel } from './heat-map.ts';
 import { alignColumns } from './table.ts';
 

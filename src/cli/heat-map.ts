@@ -1,4 +1,5 @@
-import type { AttentionTable, ChosenRows, TaskAttention } from '../train/index.ts';
+import type { AttentionTable } from '../predict/index.ts';
+import type { ChosenRows, TaskAttention } from '../train/index.ts';
 import { ADVANCE, createCanvas, LETTER_HEIGHT } from './png.ts';
 
 const CELL = { width: 56, height: 26 };

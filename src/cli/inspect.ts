@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type InspectedPart, inspectPath } from '../train/index.ts';
+import { type InspectedPart, inspectPath } from '../inspect/index.ts';
 import { defineCommand } from './command.ts';
 import { alignColumns, grouped } from './table.ts';
 

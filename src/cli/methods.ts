@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { fail, nearest } from '../base/errors.ts';
-import { describeMethods, type MethodEntry } from '../train/index.ts';
+import { describeMethods, type MethodEntry } from '../inspect/index.ts';
 import { defineCommand } from './command.ts';
 import { alignColumns, grouped } from './table.ts';
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
 import { nodeEngine } from '../session/node.ts';
-import { loadTask } from '../tasks/index.ts';
+import { loadTask, readExclusions } from '../tasks/index.ts';
 import {
   extendCaMtl,
   loadGrowing,
@@ -10,7 +10,6 @@ import {
   multiTaskMethod,
   multiTaskMethodNames,
   multiTaskSettings,
-  readExclusions,
   runMultiTask,
 } from '../train/index.ts';
 import { encoderFolder, modelFolder } from './assets.ts';

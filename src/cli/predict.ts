@@ -1,18 +1,12 @@
 import { z } from 'zod';
+import type { AutoAdapterModel } from '../auto-adapter-model/index.ts';
 import { fail } from '../base/errors.ts';
 import { asName } from '../checkpoint/index.ts';
 import { describe, fusionsOf } from '../methods/index.ts';
+import { type Answer, answerTasks, idOfTask, namesTask, type Observations } from '../predict/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { type Field, loadTask, type TaskKind } from '../tasks/index.ts';
-import {
-  type Answer,
-  type AutoAdapterModel,
-  answerTasks,
-  idOfTask,
-  namesTask,
-  type Observations,
-  type SavedMultiTask,
-} from '../train/index.ts';
+import type { SavedMultiTask } from '../train/index.ts';
 import { modelShape, openModel, openMultiTask } from './attach.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { checkOutput, type InputRow, readRows, sourceOf } from './input-rows.ts';

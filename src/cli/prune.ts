@@ -1,9 +1,9 @@
 import { z } from 'zod';
+import type { Pruning } from '../auto-adapter-model/index.ts';
 import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
 import { lastOf } from '../methods/index.ts';
 import { loadTask } from '../tasks/index.ts';
-import type { Pruning } from '../train/index.ts';
 import { modelShape, openModel } from './attach.ts';
 import { defineCommand } from './command.ts';
 import { countProgress } from './progress.ts';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { AutoAdapterModel, type SummaryRow } from '../auto-adapter-model/index.ts';
 import { fail, nearest } from '../base/errors.ts';
 import {
   CA_MTL_PRESETS,
@@ -8,7 +9,8 @@ import {
   caMtlReport,
   methodNames,
 } from '../methods/index.ts';
-import { AutoAdapterModel, maxTokens, multiTaskMethod, type SummaryRow } from '../train/index.ts';
+import { maxTokens } from '../model/index.ts';
+import { multiTaskMethod } from '../train/index.ts';
 import { encoderFolder, isNews } from './assets.ts';
 import { caMtlLines } from './ca-mtl-report.ts';
 import { defineCommand } from './command.ts';

@@ -1,3 +1,4 @@
+export { type Exclusions, readExclusions } from './exclusions.ts';
 export { type LoadRowsOptions, type LoadTaskOptions, loadRows, loadTask } from './load.ts';
 export { type ClassBalance, checkTask, classBalance, type SplitReport, type TaskReport } from './report.ts';
 export { checkPredictionRow, checkRow } from './row.ts';

@@ -5,10 +5,10 @@ import { collate } from '../batch/index.ts';
 import { drawEncoder, type Encoder } from '../encoders/index.ts';
 import { gradients, input, mul, reduceSum, reshape, type Value } from '../graph/index.ts';
 import type { Attachment } from '../methods/index.ts';
+import { weightsOf } from '../model/model.ts';
 import { noDropout, type ParameterSpec, type Parameters, parameters as resolver } from '../nn/index.ts';
 import { referenceEngine } from '../session/reference.ts';
 import type { Engine, Feeds } from '../session/session.ts';
-import { weightsOf } from '../train/model.ts';
 import { ParameterStore } from '../update/index.ts';
 
 /** What every method is held to, however it is attached; `checkAttachment` says which hold for one. */

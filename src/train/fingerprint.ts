@@ -1,8 +1,7 @@
 import type { Tensor } from '../base/tensor.ts';
 import { bytesOf } from '../base/tensor.ts';
 import type { Encoder } from '../encoders/index.ts';
-import type { Prepared } from './data.ts';
-import type { Sample } from './words.ts';
+import type { Prepared } from '../model/data.ts';
 
 /** 16 hexadecimal digits that tell tokenised rows with their targets apart from any others: data, order and tokenizer. */
 export async function digestOfRows({ units }: Prepared): Promise<string> {
@@ -17,7 +16,7 @@ export async function digestOfRows({ units }: Prepared): Promise<string> {
 }
 
 /** The same of texts to pretrain on. */
-export async function digestOfSamples(samples: readonly Sample[]): Promise<string> {
+export async function digestOfSamples(samples: readonly (readonly string[])[]): Promise<string> {
   return digest(
     (function* () {
       for (const sample of samples) yield text(JSON.stringify(sample));

@@ -4,21 +4,21 @@ import type { Tensor } from '../base/tensor.ts';
 import { asName, checkName, type HeadPackage } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import { computeMetrics, majorityScore } from '../metrics/index.ts';
+import { prepare } from '../model/data.ts';
+import { type Model, trainableParameters } from '../model/model.ts';
+import { headFor, sequenceLength, trainingOf, withDropout } from '../model/task-setup.ts';
 import type { Head } from '../objectives/index.ts';
+import type { Answer } from '../predict/answer.ts';
+import { createPredictor } from '../predict/predictor.ts';
 import type { Engine } from '../session/session.ts';
 import { classBalance, loadRows, type Row, type Task } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
-import type { Answer } from './answer.ts';
 import { modelCard, type SavedAs, type TrainTaskResult } from './card.ts';
-import { prepare } from './data.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
 import { type Log, openLog } from './log.ts';
-import { type Model, trainableParameters } from './model.ts';
 import { checkOutputFolder, METRICS, recordWrites, removeEarlier } from './output-folder.ts';
-import { createPredictor } from './predictor.ts';
 import type { TrainEvent, TrainSettings } from './settings.ts';
 import { runState } from './state.ts';
-import { headFor, sequenceLength, trainingOf, withDropout } from './task-setup.ts';
 import { type Saved, type Split, trainModel } from './trainer.ts';
 
 export interface RunTaskOptions {

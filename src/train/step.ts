@@ -1,12 +1,12 @@
 import { fail, invariant } from '../base/errors.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { gradients, type Program, topological, type Value } from '../graph/index.ts';
+import { drawModel, type Model, scheduledFeeds, weightsOf } from '../model/model.ts';
 import { planDropout } from '../nn/index.ts';
 import { drawDistillation, drawLoss } from '../objectives/index.ts';
 import type { Engine, Feeds, Weights } from '../session/session.ts';
 import { type AdamW, addGradients, type Gradients, globalNorm, type ParameterStore, updateAdamW } from '../update/index.ts';
 import { checkMemory } from './memory.ts';
-import { drawModel, type Model, scheduledFeeds, weightsOf } from './model.ts';
 
 export interface StepOptions {
   readonly adamw: AdamW;

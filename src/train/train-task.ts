@@ -3,10 +3,10 @@ import { joinPath } from '../base/files.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { loadAdapter, saveAdapter, saveEncoder, saveHead } from '../checkpoint/index.ts';
 import type { ConfiguredMethod } from '../methods/index.ts';
+import { adapterModel, type Model, trainableParameters } from '../model/model.ts';
 import { type Head, labelsOf } from '../objectives/index.ts';
 import type { TrainTaskResult } from './card.ts';
 import { digestOfTensors } from './fingerprint.ts';
-import { adapterModel, type Model, trainableParameters } from './model.ts';
 import { type Plan, type RunTaskOptions, runTask } from './run-task.ts';
 
 export interface TrainTaskOptions extends RunTaskOptions {

@@ -3,9 +3,8 @@ import { joinPath } from '../base/files.ts';
 import { asName } from '../checkpoint/index.ts';
 import { readJson } from '../formats/json.ts';
 import { holding } from '../session/holding.ts';
-import type { Task } from '../tasks/index.ts';
+import type { Exclusions, Task } from '../tasks/index.ts';
 import type { TrainTaskResult } from './card.ts';
-import type { Exclusions } from './exclusions.ts';
 import { METRICS } from './output-folder.ts';
 import { type TrainTaskOptions, trainTask } from './train-task.ts';
 

@@ -1,10 +1,10 @@
 import { expect } from 'vitest';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { gradients, type Value } from '../../src/graph/index.ts';
+import { drawModel, type Model, weightsOf } from '../../src/model/model.ts';
 import { noDropout } from '../../src/nn/index.ts';
 import { drawLoss } from '../../src/objectives/index.ts';
 import type { Engine } from '../../src/session/session.ts';
-import { drawModel, type Model, weightsOf } from '../../src/train/model.ts';
 import { type Batch, feedsOf } from './forward.ts';
 
 /** Rows of several tasks, each with a label. */

@@ -5,10 +5,10 @@ import type { Tensor } from '../../src/base/tensor.ts';
 import { loadAdapter, loadFusion, loadHead, loadSetup, saveFusion } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { attachComposition, type Composition, type ConfiguredMethod } from '../../src/methods/index.ts';
+import { drawModel, weightsOf } from '../../src/model/model.ts';
 import { noDropout } from '../../src/nn/index.ts';
 import type { Head } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
-import { drawModel, weightsOf } from '../../src/train/model.ts';
 import { feedsOf, relativeError } from './forward.ts';
 import { fusionSaved } from './fusion.ts';
 

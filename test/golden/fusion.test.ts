@@ -14,12 +14,12 @@ import {
   type Stack,
   stack,
 } from '../../src/methods/index.ts';
+import { drawModel, type Model, scheduledFeeds, trainableParameters, weightsOf } from '../../src/model/model.ts';
 import { noDropout } from '../../src/nn/index.ts';
 import { checkHeadConfig, drawLoss, type Head } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import type { Engine } from '../../src/session/session.ts';
-import { drawModel, type Model, scheduledFeeds, trainableParameters, weightsOf } from '../../src/train/model.ts';
 import { createTrainingStep } from '../../src/train/step.ts';
 import { ADAMW, ParameterStore } from '../../src/update/index.ts';
 import { feedsOf, relativeError } from './forward.ts';

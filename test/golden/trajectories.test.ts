@@ -5,9 +5,9 @@ import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
 import { configureMethod, methodOfConfig } from '../../src/methods/index.ts';
+import { adapterModel, trainableParameters } from '../../src/model/model.ts';
 import type { Head } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
-import { adapterModel, trainableParameters } from '../../src/train/model.ts';
 import { createTrainingStep } from '../../src/train/step.ts';
 import { ADAMW, ParameterStore } from '../../src/update/index.ts';
 

@@ -4,20 +4,20 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Attached, AttachedFusion, AttachedHead } from '../../src/auto-adapter-model/attached.ts';
+import { Named } from '../../src/auto-adapter-model/named.ts';
+import { saveAttached, saveAttachedFusion, saveAttachedSetup } from '../../src/auto-adapter-model/saved.ts';
+import { fusionFacts, knownValues, modelOf, type Shelf } from '../../src/auto-adapter-model/shelf.ts';
 import { nodeFiles } from '../../src/base/files-node.ts';
 import { createRandom, type Random } from '../../src/base/random.ts';
 import { float32, type Tensor } from '../../src/base/tensor.ts';
 import { fusionSpecs } from '../../src/checkpoint/index.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
 import { adaptersOf, type Composition, configureMethod, fuse, fusionConfig, fusionsOf, lastOf, stack } from '../../src/methods/index.ts';
+import { drawModel, weightsOf } from '../../src/model/model.ts';
 import { noDropout, type ParameterSpec } from '../../src/nn/index.ts';
 import { checkHeadConfig, headParameters } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
-import type { Attached, AttachedFusion, AttachedHead } from '../../src/train/attached.ts';
-import { Named } from '../../src/train/auto-adapter-model/named.ts';
-import { saveAttached, saveAttachedFusion, saveAttachedSetup } from '../../src/train/auto-adapter-model/saved.ts';
-import { fusionFacts, knownValues, modelOf, type Shelf } from '../../src/train/auto-adapter-model/shelf.ts';
-import { drawModel, weightsOf } from '../../src/train/model.ts';
 import { type Batch, feedsOf, readCases } from '../golden/forward.ts';
 
 /** Fusions with their adapters and heads, and whole setups, that this package writes, loaded by Python's adapters. */

@@ -7,13 +7,13 @@ import { encoderShapes, type Graft } from '../../src/encoders/index.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
 import { gradients, type Value } from '../../src/graph/index.ts';
 import { attachCaMtl, fromPublishedName, graftCaMtl } from '../../src/methods/index.ts';
+import { drawMultiTask, multiTaskParameters } from '../../src/model/multi-task.ts';
 import { noDropout } from '../../src/nn/index.ts';
 import { drawJointLoss } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import type { Engine, Feeds, FileWeight } from '../../src/session/session.ts';
 import { loadCaMtl, type SavedCaMtl, saveCaMtl } from '../../src/train/multi-task/ca-mtl-folder.ts';
-import { drawMultiTask, multiTaskParameters } from '../../src/train/multi-task/model.ts';
 import { compileStep } from '../../src/train/step.ts';
 import { ADAMW, ParameterStore } from '../../src/update/index.ts';
 

@@ -2,8 +2,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { nodeFiles } from '../../src/base/files-node.ts';
 import { highest, normalisedEntropy, uncertaintyScores } from '../../src/batch/index.ts';
+import { answerTasks } from '../../src/predict/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
-import { answerTasks, loadMultiTask } from '../../src/train/index.ts';
+import { loadMultiTask } from '../../src/train/index.ts';
 import { createMeter, hasEntropy } from '../../src/train/multi-task/uncertainty.ts';
 
 /** Numbers of the published PyTorch code, on tiny models with random parameters: see the README beside them. */

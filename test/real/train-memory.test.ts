@@ -3,13 +3,13 @@ import { expect, it } from 'vitest';
 import { nodeFiles } from '../../src/base/files-node.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
 import { configureMethod } from '../../src/methods/index.ts';
+import { prepare } from '../../src/model/data.ts';
+import { adapterModel } from '../../src/model/model.ts';
+import { headFor } from '../../src/model/task-setup.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { loadRows, loadTask } from '../../src/tasks/index.ts';
 import { loadTokenizer } from '../../src/text/index.ts';
-import { prepare } from '../../src/train/data.ts';
-import { adapterModel } from '../../src/train/model.ts';
 import { trainSettings } from '../../src/train/settings.ts';
-import { headFor } from '../../src/train/task-setup.ts';
 import { trainModel } from '../../src/train/trainer.ts';
 
 const MODEL = '../shared/models/minilm';

@@ -39,9 +39,17 @@ const POOLINGS = ['first', 'mean', 'both'];
 /** @typedef {{ target: string, metric: string, bare: Record<string, number>, lines: Line[] }} Result */
 
 const load = (/** @type {string} */ module) => import(join(values.dist, module));
-const [library, train, methods, evidence, correlation, encoders, tokenizers, adapters, random] = await Promise.all(
+const [library, train, { prepare }, methods, evidence, correlation, encoders, tokenizers, adapters, random] = await Promise.all(
   [
-    ...['index.js', 'train/index.js', 'methods/index.js', 'metrics/logme.js', 'metrics/correlation.js', 'encoders/load.js'],
+    ...[
+      'index.js',
+      'train/index.js',
+      'model/index.js',
+      'methods/index.js',
+      'metrics/logme.js',
+      'metrics/correlation.js',
+      'encoders/load.js',
+    ],
     ...['text/tokenizer.js', 'checkpoint/adapter.js', 'base/random.js'],
   ].map(load),
 );
@@ -135,7 +143,7 @@ async function scorer(/** @type {unknown} */ engine, /** @type {any} */ task, /*
     await tokenizers.loadTokenizer(nodeFiles, values.model),
   ];
   const rows = await loadRows(nodeFiles, task, 'train', { exclude });
-  const { units } = train.prepare(rows, { task, tokenizer, maxLength: 128 });
+  const { units } = prepare(rows, { task, tokenizer, maxLength: 128 });
   const { observations, targets } = train.questionsOf(units, task, { most: 4000, random: random.createRandom(1) });
   return async (/** @type {string | undefined} */ folder) => {
     const adapter = folder === undefined ? undefined : await adapters.loadAdapter(nodeFiles, folder, { encoder, head: false });

@@ -3,7 +3,7 @@ import { fail } from '../../base/errors.ts';
 import { type Files, joinPath } from '../../base/files.ts';
 import { asName } from '../../checkpoint/index.ts';
 import { isJsonObject, readJson } from '../../formats/json.ts';
-import { ATTENTION, type AttentionTable } from '../attention.ts';
+import { ATTENTION, type AttentionTable } from '../../predict/attention.ts';
 import { METRICS } from '../output-folder.ts';
 
 /**

@@ -6,10 +6,10 @@ import { createRandom } from '../../base/random.ts';
 import { loadAdapter } from '../../checkpoint/index.ts';
 import { loadEncoder } from '../../encoders/index.ts';
 import { evidenceModel } from '../../metrics/index.ts';
+import { prepare } from '../../model/data.ts';
 import { referenceEngine } from '../../session/reference.ts';
 import { loadRows, loadTask, type TaskKind } from '../../tasks/index.ts';
 import { loadTokenizer } from '../../text/index.ts';
-import { prepare } from '../data.ts';
 import { chooseAdapters, chooseGreedily } from './choose-adapters.ts';
 import { adapterFeatures, questionsOf } from './features.ts';
 

@@ -4,12 +4,12 @@ import { createRandom } from '../../base/random.ts';
 import { type LoadedAdapter, loadAdapter } from '../../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
 import { centered, type EvidenceModel, evidenceModel } from '../../metrics/index.ts';
+import { prepare } from '../../model/data.ts';
+import { sequenceLength } from '../../model/task-setup.ts';
 import { holding } from '../../session/holding.ts';
 import type { Engine } from '../../session/session.ts';
 import { loadRows, type Task } from '../../tasks/index.ts';
 import { loadTokenizer } from '../../text/index.ts';
-import { prepare } from '../data.ts';
-import { sequenceLength } from '../task-setup.ts';
 import { adapterFeatures, type Questions, questionsOf } from './features.ts';
 
 export interface ChooseOptions {

@@ -13,13 +13,13 @@ import {
 } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import { adaptersOf, attachComposition, type ConfiguredMethod, describe } from '../../methods/index.ts';
+import type { Unit } from '../../model/data.ts';
+import { taskForHead, taskOfHead, withLabels } from '../../model/head-task.ts';
+import { adapterModel, type Model, trainableParameters } from '../../model/model.ts';
 import { outputsOf } from '../../objectives/index.ts';
+import { createPredictor } from '../../predict/predictor.ts';
 import type { TrainTaskResult } from '../card.ts';
-import type { Unit } from '../data.ts';
 import { digestOfTensors } from '../fingerprint.ts';
-import { taskForHead, taskOfHead, withLabels } from '../head-task.ts';
-import { adapterModel, type Model, trainableParameters } from '../model.ts';
-import { createPredictor } from '../predictor.ts';
 import { type Plan, type RunTaskOptions, runTask } from '../run-task.ts';
 
 export interface DistillOptions extends RunTaskOptions {

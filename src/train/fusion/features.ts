@@ -4,12 +4,12 @@ import type { LoadedAdapter } from '../../checkpoint/index.ts';
 import { drawEncoder, type Encoder, firstTokens } from '../../encoders/index.ts';
 import { type Attachment, attach, configureMethod } from '../../methods/index.ts';
 import type { Features } from '../../metrics/index.ts';
+import { encoderFeeds, type Unit } from '../../model/data.ts';
+import { weightsOf } from '../../model/model.ts';
 import { noDropout, parameters } from '../../nn/index.ts';
+import { batches, meanOverTokens } from '../../predict/predictor.ts';
 import type { Engine } from '../../session/session.ts';
 import type { Task } from '../../tasks/index.ts';
-import { encoderFeeds, type Unit } from '../data.ts';
-import { weightsOf } from '../model.ts';
-import { batches, meanOverTokens } from '../predictor.ts';
 
 /** What is looked at: one sequence of a unit, or one token of it. */
 export interface Observation {

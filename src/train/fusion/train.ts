@@ -13,8 +13,8 @@ import {
 } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import { attachComposition, type FusionConfig, fuse } from '../../methods/index.ts';
-import { drawn } from '../attached.ts';
-import { ATTENTION, type AttentionTable, attentionTable } from '../attention.ts';
+import { drawn } from '../../model/start-values.ts';
+import { ATTENTION, type AttentionTable, attentionTable } from '../../predict/attention.ts';
 import type { TrainTaskResult } from '../card.ts';
 import { digestOfTensors } from '../fingerprint.ts';
 import { type Plan, type RunTaskOptions, runTask } from '../run-task.ts';

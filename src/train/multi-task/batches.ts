@@ -7,8 +7,8 @@ import {
   type TaskSamplerState,
   type UncertaintyState,
 } from '../../batch/index.ts';
-import type { TaskUnit } from './data.ts';
-import type { MultiTaskModel } from './model.ts';
+import type { MultiTaskModel } from '../../model/multi-task.ts';
+import type { TaskUnit } from '../../model/multi-task-data.ts';
 import type { MultiTaskSettings } from './settings.ts';
 import { comparable, hasEntropy, type UncertaintyMeter } from './uncertainty.ts';
 

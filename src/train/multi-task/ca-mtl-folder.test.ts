@@ -4,16 +4,16 @@ import { nodeFiles } from '../../base/files-node.ts';
 import { float32, int32, type Tensor } from '../../base/tensor.ts';
 import { loadEncoder } from '../../encoders/index.ts';
 import { readSafetensors, writeSafetensors } from '../../formats/safetensors.ts';
+import { inspectPath } from '../../inspect/inspect.ts';
 import { attachCaMtl, caMtlConfig } from '../../methods/index.ts';
+import { weightsOf } from '../../model/model.ts';
+import { drawMultiTask, multiTaskStart } from '../../model/multi-task.ts';
 import { noDropout } from '../../nn/index.ts';
 import { checkHeadConfig, type Head } from '../../objectives/index.ts';
 import { nodeEngine } from '../../session/node.ts';
 import type { FileWeight } from '../../session/session.ts';
-import { inspectPath } from '../inspect.ts';
-import { weightsOf } from '../model.ts';
 import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 import { isMultiTask, loadMultiTask } from './folder.ts';
-import { drawMultiTask, multiTaskStart } from './model.ts';
 
 const HEADS: readonly Head[] = [
   { name: 'first', config: checkHeadConfig({ head_type: 'classification', num_labels: 2, label2id: { no: 0, yes: 1 } }, 'test') },

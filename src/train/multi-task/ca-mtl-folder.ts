@@ -1,7 +1,7 @@
 import { fail } from '../../base/errors.ts';
 import { type Files, joinPath } from '../../base/files.ts';
 import { asFloat32, type Tensor } from '../../base/tensor.ts';
-import { type HeadTraining, readTraining, trainingFields } from '../../checkpoint/index.ts';
+import { CA_MTL_CONFIG, type HeadTraining, publishedTasks, readTraining, trainingFields } from '../../checkpoint/index.ts';
 import { type Encoder, loadEncoder, readWeightIndex } from '../../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../../formats/json.ts';
 import { countNonFinite, readSafetensors, readTensor, type TensorIndex, writeSafetensors } from '../../formats/safetensors.ts';
@@ -14,9 +14,8 @@ import {
   fromPublishedName,
   isCaMtlName,
 } from '../../methods/index.ts';
+import type { MultiTaskModel } from '../../model/multi-task.ts';
 import { checkHeadConfig, type Head, headParameters } from '../../objectives/index.ts';
-import { CA_MTL_CONFIG, publishedTasks } from '../folders.ts';
-import type { MultiTaskModel } from './model.ts';
 import { checkTaskNames } from './task-names.ts';
 
 /** A CA-MTL model as it lies in a folder: encoder, attachment, a head for each task, and the tensors of the last two. */

@@ -4,13 +4,13 @@ import { nodeFiles } from '../../base/files-node.ts';
 import { float32, type Tensor } from '../../base/tensor.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
 import { attachCaMtl, caMtlConfig } from '../../methods/index.ts';
+import type { Unit } from '../../model/data.ts';
+import { multiTaskStart } from '../../model/multi-task.ts';
 import { checkHeadConfig, type Head } from '../../objectives/index.ts';
 import { nodeEngine } from '../../session/node.ts';
-import type { Unit } from '../data.ts';
 import type { SavedCaMtl } from './ca-mtl-folder.ts';
 import { extendCaMtl } from './extend-ca-mtl.ts';
 import type { FirstValues } from './method.ts';
-import { multiTaskStart } from './model.ts';
 import { taskFeatures } from './task-features.ts';
 
 const head = (name: string, num_labels: number): Head => ({

@@ -2,7 +2,17 @@ import { z } from 'zod';
 import { fail } from '../../base/errors.ts';
 import { baseName, type Files, joinPath } from '../../base/files.ts';
 import type { Tensor } from '../../base/tensor.ts';
-import { type HeadTraining, loadAdapter, loadHead, saveAdapter, saveEncoder, saveHead } from '../../checkpoint/index.ts';
+import {
+  CA_MTL_CONFIG,
+  type HeadTraining,
+  loadAdapter,
+  loadHead,
+  MULTI_TASK_CONFIG,
+  publishedCaMtl,
+  saveAdapter,
+  saveEncoder,
+  saveHead,
+} from '../../checkpoint/index.ts';
 import { loadEncoder } from '../../encoders/index.ts';
 import { type Json, readJson } from '../../formats/json.ts';
 import {
@@ -14,20 +24,16 @@ import {
   namesAmongTasks,
   SHARED_NAME,
 } from '../../methods/index.ts';
+import { withLabels } from '../../model/head-task.ts';
+import type { MultiTaskModel } from '../../model/multi-task.ts';
 import { type Head, headParameters } from '../../objectives/index.ts';
-import { CA_MTL_CONFIG, MULTI_TASK_CONFIG, publishedCaMtl } from '../folders.ts';
-import { withLabels } from '../head-task.ts';
+import type { AnsweringModel } from '../../predict/answer-tasks.ts';
 import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 import type { MultiTaskMethod } from './method.ts';
-import type { MultiTaskModel } from './model.ts';
 import { checkTaskNames } from './task-names.ts';
 
 /** A model of several tasks as it lies in a folder. */
-export interface SavedMultiTask extends MultiTaskModel {
-  /** By full name: everything that is not the encoder's. */
-  readonly tensors: ReadonlyMap<string, Tensor>;
-  /** How each task was trained, as far as that is known. */
-  readonly training: readonly HeadTraining[];
+export interface SavedMultiTask extends AnsweringModel {
   readonly notes: readonly string[];
 }
 

@@ -1,17 +1,16 @@
 import { fail } from '../../base/errors.ts';
 import type { Files } from '../../base/files.ts';
 import type { Encoder } from '../../encoders/index.ts';
+import { prepare } from '../../model/data.ts';
+import { deviation } from '../../model/standardize.ts';
+import { headFor, sequenceLength } from '../../model/task-setup.ts';
 import { type Head, readsOf } from '../../objectives/index.ts';
-import { classBalance, loadRows, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
+import { classBalance, type Exclusions, loadRows, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
-import { prepare } from '../data.ts';
-import type { Exclusions } from '../exclusions.ts';
-import { headFor, sequenceLength } from '../task-setup.ts';
 import type { Split } from '../trainer.ts';
 import { LENDER } from './batches.ts';
 import type { MultiTaskMethod } from './method.ts';
 import type { MultiTaskSettings } from './settings.ts';
-import { deviation } from './standardize.ts';
 import type { TaskData } from './trainer.ts';
 
 export interface LoadingTasks {

@@ -16,9 +16,9 @@ import {
   parseGrammar,
   SHARED_NAME,
 } from '../../methods/index.ts';
+import type { MultiTaskModel } from '../../model/multi-task.ts';
 import type { Head } from '../../objectives/index.ts';
 import type { SavedCaMtl } from './ca-mtl-folder.ts';
-import type { MultiTaskModel } from './model.ts';
 
 /** A way to make one model of several tasks. */
 export interface MultiTaskMethod {

@@ -1,11 +1,11 @@
 import { float32, type Tensor } from '../../base/tensor.ts';
 import { drawEncoder, type Encoder } from '../../encoders/index.ts';
 import { mul, reduceSum, reshape } from '../../graph/index.ts';
+import { encoderFeeds, type Unit } from '../../model/data.ts';
+import { weightsOf } from '../../model/model.ts';
 import { noDropout, parameters } from '../../nn/index.ts';
+import { batches } from '../../predict/predictor.ts';
 import type { Engine } from '../../session/session.ts';
-import { encoderFeeds, type Unit } from '../data.ts';
-import { weightsOf } from '../model.ts';
-import { batches } from '../predictor.ts';
 
 /** Rows of a task that its feature is made of. */
 export const FEATURE_ROWS = 64;

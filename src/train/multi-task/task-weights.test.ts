@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { scalar } from '../../graph/index.ts';
+import { jointTerms, type TaskUnit } from '../../model/multi-task-data.ts';
 import { referenceEngine } from '../../session/reference.ts';
-import { jointTerms, type TaskUnit } from './data.ts';
 import { averagedWeights, historyAt, newHistory, uncertaintyWeighted, withLosses } from './task-weights.ts';
 
 it('dynamic weight average: T·softmax of the ratio of two epochs over 2, once every task has two', () => {

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
+import { deviation } from '../../model/standardize.ts';
 import { checkHeadConfig, type Head } from '../../objectives/index.ts';
-import { deviation } from './standardize.ts';
 import { comparable, entropyOf, hasEntropy } from './uncertainty.ts';
 
 const head = (values: object): Head => ({ name: 'one', config: checkHeadConfig(values, 'test') });

@@ -1,13 +1,13 @@
 import type { Tensor } from '../../base/tensor.ts';
 import { normalisedEntropy } from '../../batch/index.ts';
+import type { Unit } from '../../model/data.ts';
+import type { MultiTaskModel } from '../../model/multi-task.ts';
+import type { TaskUnit } from '../../model/multi-task-data.ts';
+import { deviation } from '../../model/standardize.ts';
+import { withDropout } from '../../model/task-setup.ts';
 import type { Head } from '../../objectives/index.ts';
+import { createMultiTaskPredictor } from '../../predict/multi-task-predictor.ts';
 import type { Engine } from '../../session/session.ts';
-import type { Unit } from '../data.ts';
-import { withDropout } from '../task-setup.ts';
-import type { TaskUnit } from './data.ts';
-import type { MultiTaskModel } from './model.ts';
-import { createMultiTaskPredictor } from './predictor.ts';
-import { deviation } from './standardize.ts';
 
 /** Whether a head's answers have an entropy; numbers have none. */
 export function hasEntropy({ config }: Head): boolean {

@@ -1,7 +1,7 @@
 import { fail } from '../../base/errors.ts';
 import { type Files, readText } from '../../base/files.ts';
 import { loadRows, loadTask, type Row, type Split, type Task } from '../../tasks/index.ts';
-import type { Sample } from '../words.ts';
+import type { Sample } from './words.ts';
 
 /**
  * Texts to pretrain on, each once: lines of .txt files, and the training rows of task folders. Nothing that stands in a

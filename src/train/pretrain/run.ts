@@ -5,17 +5,17 @@ import { type Tensor, toFloat16 } from '../../base/tensor.ts';
 import { configFields } from '../../encoders/fields.ts';
 import { type Encoder, FAMILIES, familyOf, loadEncoder } from '../../encoders/index.ts';
 import { readSafetensors, writeSafetensors } from '../../formats/safetensors.ts';
+import { maxTokens } from '../../model/data.ts';
 import type { Engine } from '../../session/session.ts';
 import { createTokenizer, loadTokenizer, type Tokenizer, trainWordPiece, wordPieceTokenizerJson } from '../../text/index.ts';
-import { maxTokens } from '../data.ts';
 import { digestOfEncoder, digestOfSamples } from '../fingerprint.ts';
 import { openLog } from '../log.ts';
 import { checkPretrainOutput, PRETRAIN_STATE as STATE } from '../output-folder.ts';
 import type { TrainEvent } from '../settings.ts';
 import { compareSettings, damagedUnless } from '../state.ts';
-import type { Sample } from '../words.ts';
 import { loadCorpus } from './corpus.ts';
 import { type PretrainState, pretrain } from './trainer.ts';
+import type { Sample } from './words.ts';
 
 /** Everything that decides what encoder comes out. One declaration gives type, default, check, flag and help. */
 export const pretrainSettings = z.object({

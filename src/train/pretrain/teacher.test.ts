@@ -4,12 +4,12 @@ import { TINY_ENCODER, tinyTokenizer } from '../../../test/tiny.ts';
 import { nodeFiles } from '../../base/files-node.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { drawEncoder, loadEncoder } from '../../encoders/index.ts';
+import { encoderFeeds } from '../../model/data.ts';
 import { noDropout, parameters } from '../../nn/index.ts';
 import { nodeEngine } from '../../session/index.ts';
 import type { Encoding } from '../../text/index.ts';
-import { encoderFeeds } from '../data.ts';
-import { type Sample, wordTokens } from '../words.ts';
 import { createTeacher, wordTargets } from './teacher.ts';
+import { type Sample, wordTokens } from './words.ts';
 
 const encoder = await loadEncoder(nodeFiles, TINY_ENCODER);
 const [large, small] = [tinyTokenizer(), studentTokenizer(40)];

@@ -1,11 +1,11 @@
 import { float32, type Tensor } from '../../base/tensor.ts';
 import { drawEncoder, type Encoder } from '../../encoders/index.ts';
+import { encoderFeeds } from '../../model/data.ts';
+import { weightsOf } from '../../model/model.ts';
 import { noDropout, parameters } from '../../nn/index.ts';
 import type { Engine, Feeds } from '../../session/session.ts';
 import type { Encoding, Tokenizer } from '../../text/index.ts';
-import { encoderFeeds } from '../data.ts';
-import { weightsOf } from '../model.ts';
-import { type Sample, wordTokens } from '../words.ts';
+import { type Sample, wordTokens } from './words.ts';
 
 /** The vectors of one sample: row 0 (key '') the mean over all its tokens, then one row per word. */
 export interface WordVectors {

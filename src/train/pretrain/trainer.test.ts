@@ -7,8 +7,8 @@ import type { Tensor } from '../../base/tensor.ts';
 import { loadEncoder } from '../../encoders/index.ts';
 import { nodeEngine, referenceEngine } from '../../session/index.ts';
 import { createTokenizer } from '../../text/index.ts';
-import type { Sample } from '../words.ts';
 import { type PretrainOptions, type PretrainSettings, type PretrainState, pretrain } from './trainer.ts';
+import type { Sample } from './words.ts';
 
 const engine = await nodeEngine({ threads: 1 });
 const tokenizer = studentTokenizer();

@@ -12,9 +12,9 @@ import { ADAMW, ParameterStore, scheduleFactor } from '../../update/index.ts';
 import type { TrainEvent } from '../settings.ts';
 import { compileStep, type Goal } from '../step.ts';
 import { stepEvents } from '../step-events.ts';
-import { type Sample, wordTokens } from '../words.ts';
 import { maskTokens } from './masking.ts';
 import { createTeacher, type Teacher, wordTargets } from './teacher.ts';
+import { type Sample, wordTokens } from './words.ts';
 
 export interface PretrainOptions {
   readonly engine: Engine;

@@ -1,0 +1,460 @@
+import { fail } from '../base/errors.ts';
+import { type Files, joinPath } from '../base/files.ts';
+import { HEAD_CONFIG, loadHead, type SavingOptions, saveHead, type WeightFormat } from '../checkpoint/index.ts';
+import { type Encoder, loadEncoder } from '../encoders/index.ts';
+import {
+  type Composition,
+  type ConfiguredMethod,
+  configureMethod,
+  DEFAULT_METHOD,
+  describe,
+  type Fuse,
+  type FusionConfig,
+  fusionConfig,
+  fusionsOf,
+  lastOf,
+  type MethodConfig,
+  methodOfConfig,
+} from '../methods/index.ts';
+import { computeMetrics, majorityScore } from '../metrics/index.ts';
+import { prepare } from '../model/data.ts';
+import { answerableRows, isUnpaired, taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
+import { valuesOf } from '../model/start-values.ts';
+import { headFor, sequenceLength } from '../model/task-setup.ts';
+import type { Head } from '../objectives/index.ts';
+import type { Answer } from '../predict/answer.ts';
+import type { Evaluation } from '../predict/evaluation.ts';
+import { createPredictor, type Predictor } from '../predict/predictor.ts';
+import type { Engine } from '../session/session.ts';
+import { loadRows, type PredictionRow, type Split, type Task } from '../tasks/index.ts';
+import { loadTokenizer, type Tokenizer } from '../text/index.ts';
+import { type Attached, type AttachedFusion, type AttachedHead, packedHead } from './attached.ts';
+import { Named } from './named.ts';
+import { choiceHead, classificationHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
+import {
+  type AdapterTraining,
+  checkFolder,
+  checkRows,
+  checkSetupGiven,
+  type EvaluateOptions,
+  fusionGiven,
+  type HeadOptions,
+  type LabelledHeadOptions,
+  type LoadOptions,
+  noHead,
+  type PredictOptions,
+  type PretrainedOptions,
+  type PruneFusionOptions,
+  type SummaryRow,
+  type TrainAdapterFusionOptions,
+  type TrainAdapterOptions,
+} from './options.ts';
+import { type Pruning, pruneFusion } from './prune.ts';
+import {
+  type HeadChoice,
+  type Loaded,
+  loadAttached,
+  loadAttachedFusion,
+  loadAttachedSetup,
+  type SetupOptions,
+  saveAttached,
+  saveAttachedFusion,
+  saveAttachedSetup,
+} from './saved.ts';
+import { attachmentOf, knownValues, modelOf, nameOf, refuseTaken, type Shelf, trainedSteps } from './shelf.ts';
+import { summarize } from './summary.ts';
+import { trainAttached } from './train-attached.ts';
+
+/**
+ * One encoder with adapters and heads by name: the class of that name in the Python library `adapters`, in camelCase.
+ * One adapter is active at a time, a composition of several, or none.
+ */
+export class AutoAdapterModel {
+  readonly encoder: Encoder;
+  readonly tokenizer: Tokenizer;
+  readonly #shelf: Shelf;
+  readonly #notes: string[];
+  #engine: Engine | undefined;
+  #active: Composition | undefined;
+  #activeHead: string | undefined;
+  #predictor: Predictor | undefined;
+  /** Whether the predictor also tells what can be looked at. */
+  #explains = false;
+
+  private constructor(encoder: Encoder, tokenizer: Tokenizer, files: Files, engine: Engine | undefined) {
+    this.encoder = encoder;
+    this.tokenizer = tokenizer;
+    const [adapters, fusions] = [new Named<Attached>('adapter'), new Named<AttachedFusion>('fusion')];
+    this.#shelf = { files, encoder, tokenizer, adapters, fusions, heads: new Named<AttachedHead>('head') };
+    this.#engine = engine;
+    this.#notes = [...encoder.notes];
+  }
+
+  /**
+   * Opens the encoder in a Hugging Face folder, with the head that was saved beside it, if any. Weights are not read yet.
+   * @throws encoder.config, encoder.weights, text.tokenizer, file.*
+   */
+  static async fromPretrained(folder: string, { files, engine }: PretrainedOptions = {}): Promise<AutoAdapterModel> {
+    checkFolder(folder);
+    const disk = files ?? (await import('#platform')).defaultFiles;
+    const encoder = await loadEncoder(disk, folder);
+    const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, folder), disk, engine);
+    if ((await disk.kind(joinPath(folder, HEAD_CONFIG))) === 'file') await model.loadHead(folder);
+    return model;
+  }
+
+  /** What a user should know of what was loaded: ignored keys, expanded types, numbers that are not finite. */
+  get notes(): readonly string[] {
+    // Each adapter of a setup may have the same to say.
+    return [...new Set(this.#notes)];
+  }
+
+  get adapters(): readonly string[] {
+    return this.#shelf.adapters.names;
+  }
+
+  get fusions(): readonly string[] {
+    return this.#shelf.fusions.names;
+  }
+
+  get heads(): readonly string[] {
+    return this.#shelf.heads.names;
+  }
+
+  get activeAdapters(): Composition | undefined {
+    return this.#active;
+  }
+
+  get activeHead(): string | undefined {
+    return this.#activeHead;
+  }
+
+  /** @throws adapter.missing */
+  set activeHead(name: string | undefined) {
+    if (name !== undefined) this.#shelf.heads.get(name);
+    this.#activeHead = name;
+    this.#changed();
+  }
+
+  /** The task that the active head answers. @throws adapter.missing */
+  get task(): Task {
+    return taskOfHead(this.#currentHead());
+  }
+
+  /**
+   * Adds a fresh adapter: a method's name with settings in brackets, or a configuration as it stands in files.
+   * @throws method.config, method.site, adapter.duplicate, adapter.format for a name that no folder can hold
+   */
+  addAdapter(name: string, config: string | MethodConfig = DEFAULT_METHOD, { overwriteOk = false } = {}): void {
+    const method = typeof config === 'string' ? configureMethod(config) : methodOfConfig(config, `adapter '${name}'`);
+    if (method.method.architecture === undefined)
+      fail({
+        code: 'method.config',
+        subject: `adapter '${name}'`,
+        found: `the method ${method.text}`,
+        expected: 'a method that adds parameters',
+        next: 'Use trainTask for it.',
+      });
+    method.method.parameters(method.config, { encoder: this.encoder.config, family: this.encoder.family, name });
+    refuseTaken(this.#shelf, 'adapter', name);
+    this.#shelf.adapters.add(name, { method }, { overwriteOk });
+    this.#changed();
+  }
+
+  /**
+   * Adds a fresh fusion of adapters that are there: their names, or what `fuse` gives. `name` tells several fusions of the
+   * same adapters apart; it is the names with commas when left out. Returns it as a composition, to train or make active.
+   * @throws usage.value without adapters, adapter.missing, adapter.duplicate, adapter.format, method.config for adapters that
+   * cannot be fused or stand at different places
+   */
+  addAdapterFusion(
+    adapters: readonly string[] | Fuse,
+    config: string | Partial<FusionConfig> = 'dynamic',
+    { name, overwriteOk = false }: { readonly name?: string; readonly overwriteOk?: boolean } = {},
+  ): Fuse {
+    const block = fusionGiven(adapters, name);
+    const checked = fusionConfig(config, `fusion '${block.name}'`);
+    attachmentOf(this.#shelf, block, { fresh: new Map([[block.name, checked]]) });
+    refuseTaken(this.#shelf, 'fusion', block.name);
+    this.#shelf.fusions.add(block.name, { adapters: block.children.map(lastOf), config: checked }, { overwriteOk });
+    this.#changed();
+    return block;
+  }
+
+  /** Forgets a fusion; its adapters and its head stay. Where it was active, nothing is afterwards. @throws adapter.missing */
+  deleteAdapterFusion(fusion: string | Fuse): void {
+    const name = typeof fusion === 'string' ? fusion : fusion.name;
+    this.#shelf.fusions.remove(name);
+    if (this.#active !== undefined && fusionsOf(this.#active).some((one) => one.name === name)) this.#active = undefined;
+    this.#changed();
+  }
+
+  /** Adds the head that suits a task, with the names of its labels. @throws adapter.duplicate, head.config */
+  addHead(name: string, task: Task, { layers, ...options }: Pick<HeadOptions, 'layers' | 'overwriteOk'> = {}): void {
+    this.#attach(headFor(task, name, [], layers), options);
+  }
+
+  /** One of several labels a row; with `multilabel` any number of them. */
+  addClassificationHead(name: string, options: LabelledHeadOptions & { readonly multilabel?: boolean } = {}): void {
+    this.#attach(classificationHead(name, options), options);
+  }
+
+  /** A number a row: Python's classification head with one output. */
+  addRegressionHead(name: string, options: HeadOptions = {}): void {
+    this.#attach(regressionHead(name, options), options);
+  }
+
+  /** One of `numChoices` texts a row. */
+  addMultipleChoiceHead(name: string, options: HeadOptions & { readonly numChoices?: number } = {}): void {
+    this.#attach(choiceHead(name, options), options);
+  }
+
+  /** One label a word. */
+  addTaggingHead(name: string, options: LabelledHeadOptions = {}): void {
+    this.#attach(taggingHead(name, options), options);
+  }
+
+  /** A span of a context that answers a question. */
+  addQaHead(name: string, options: HeadOptions = {}): void {
+    this.#attach(spanHead(name, options), options);
+  }
+
+  /**
+   * Makes an adapter the active one, or a composition of several by `fuse` and `stack`, and the head of that name too
+   * where there is one; undefined for none.
+   * @throws adapter.missing, method.config for adapters that cannot be put together
+   */
+  setActiveAdapters(setup: Composition | undefined): void {
+    if (setup !== undefined) checkSetupGiven(setup, 'setActiveAdapters(setup)');
+    if (typeof setup === 'string') this.#shelf.adapters.get(setup);
+    else if (setup !== undefined) attachmentOf(this.#shelf, setup);
+    this.#active = setup;
+    if (setup !== undefined && this.#shelf.heads.has(nameOf(setup))) this.#activeHead = nameOf(setup);
+    this.#changed();
+  }
+
+  /**
+   * Trains an adapter with the head of its name, which is added for the task when absent; the encoder stays as it is.
+   * Both are active afterwards.
+   * @throws task.*, train.memory, train.non-finite, train.stopped
+   */
+  async trainAdapter(name: string, options: TrainAdapterOptions = {} as TrainAdapterOptions): Promise<AdapterTraining> {
+    this.#shelf.adapters.get(name);
+    return this.#train(name, options);
+  }
+
+  /**
+   * Trains the fusions of a composition with the head of their name, which is added for the task when absent; encoder and
+   * adapters stay as they are, unless `unfreezeAdapters` lets the adapters train. Composition and head are active afterwards.
+   * @throws usage.value without a fusion, adapter.missing, method.config, task.*, train.non-finite, train.stopped
+   */
+  async trainAdapterFusion(
+    setup: Composition,
+    options: TrainAdapterFusionOptions = {} as TrainAdapterFusionOptions,
+  ): Promise<AdapterTraining> {
+    checkSetupGiven(setup, 'trainAdapterFusion(setup, { task })');
+    if (fusionsOf(setup).length === 0)
+      fail({
+        code: 'usage.value',
+        subject: 'trainAdapterFusion(setup, { task })',
+        found: typeof setup === 'string' ? `the name '${setup}'` : 'no fusion in it',
+        expected: "a composition with a fusion: what addAdapterFusion returns, or fuse(['a', 'b'])",
+      });
+    const { unfreezeAdapters = false, ...rest } = options;
+    return this.#train(setup, { ...rest, trainAdapters: unfreezeAdapters });
+  }
+
+  /**
+   * One answer per row, in order, from the active adapter and head. Rows have the columns of the head's kind of task.
+   * @throws adapter.missing without a head; task.row, task.label, text.too-long naming the row
+   */
+  async predict(rows: readonly Readonly<Record<string, unknown>>[], options: PredictOptions = {}): Promise<Answer[]> {
+    checkRows(rows);
+    const head = this.#currentHead();
+    const task = { ...taskOfHead(head), columns: options.columns ?? {} };
+    const place = options.place ?? ((index) => ({ file: 'rows', line: index + 1 }));
+    const tokens = this.#sequenceLength(head, options.maxLength);
+    const { vocabulary } = this.encoder.config;
+    const checked = answerableRows(rows, { task, head, adapter: this.#active && nameOf(this.#active), vocabulary, tokens }, place);
+    return this.#answer(task, checked, options);
+  }
+
+  /**
+   * Says what the active fusion loses without each of its adapters, and makes the smaller fusion active that is worse by no more
+   * than the tolerance: half a point (0.005) when left out. Judged on validation rows unless another split is named.
+   * @throws usage.value without an active fusion, task.*
+   */
+  async pruneAdapterFusion(
+    task: Task,
+    { split = 'validation', limit, maxLength, tolerance = 0.005, onProgress }: PruneFusionOptions = {},
+  ): Promise<Pruning> {
+    const setup = this.#active;
+    if (typeof setup !== 'object' || setup.type !== 'fuse')
+      return fail({
+        code: 'usage.value',
+        subject: 'pruning',
+        found: setup === undefined ? 'no adapter' : describe(setup),
+        expected: 'an active fusion of adapters',
+        next: 'Load the folder that multigraft fuse made.',
+      });
+    const head = this.#currentHead();
+    const judged = taskForHead(task, head);
+    const rows = await loadRows(this.#shelf.files, judged, split, limit === undefined ? {} : { limit });
+    const prepared = prepare(rows, { task: judged, tokenizer: this.tokenizer, maxLength: this.#sequenceLength(head, maxLength) });
+    const options = { tolerance, ...(onProgress && { onProgress }) };
+    const pruning = await pruneFusion(await this.#runtime(), this.#shelf, setup, head, { task: judged, rows, prepared }, options);
+    this.#active = pruning.kept;
+    this.#changed();
+    return pruning;
+  }
+
+  /** The metrics of a task on one split, beside what the most frequent answer scores. @throws adapter.missing, task.* */
+  async evaluate(task: Task, split: Split = 'test', { limit, ...options }: EvaluateOptions = {}): Promise<Evaluation> {
+    const judged = taskForHead(task, this.#currentHead());
+    const rows = await loadRows(this.#shelf.files, judged, split, limit === undefined ? {} : { limit });
+    const answers = await this.#answer(judged, rows, options);
+    const { values, warnings } = computeMetrics(
+      judged,
+      answers.map((answer) => answer.prediction),
+      rows,
+    );
+    const training = task.files.train ? await loadRows(this.#shelf.files, judged, 'train', limit === undefined ? {} : { limit }) : rows;
+    const majority = majorityScore(judged, rows, training);
+    return {
+      rows: rows.length,
+      metrics: values as Record<string, number>,
+      warnings: warnings as Record<string, string>,
+      ...(majority && { majority }),
+    };
+  }
+
+  /** Saves an adapter, with the head of its name, as the Python library does. @throws adapter.missing, adapter.format */
+  async saveAdapter(folder: string, name: string, options: SavingOptions & HeadChoice = {}): Promise<void> {
+    await saveAttached(this.#shelf, folder, name, options);
+  }
+
+  /** Loads an adapter folder, and the head in it. Returns its name. @throws adapter.* , method.config, head.config, file.* */
+  async loadAdapter(folder: string, { setActive = true, ...options }: LoadOptions = {}): Promise<string> {
+    return this.#loaded(await loadAttached(this.#shelf, folder, options), setActive);
+  }
+
+  /** Saves a fusion, with the head of its name, as the Python library does; its adapters have folders of their own. @throws adapter.missing, adapter.format */
+  async saveAdapterFusion(
+    folder: string,
+    fusion: string | Fuse,
+    options: HeadChoice & { readonly format?: WeightFormat } = {},
+  ): Promise<void> {
+    await saveAttachedFusion(this.#shelf, folder, typeof fusion === 'string' ? fusion : fusion.name, options);
+  }
+
+  /** Loads a fusion of adapters that are there, and the head in its folder. Returns its name. @throws adapter.*, method.config, head.config, file.* */
+  async loadAdapterFusion(folder: string, { setActive = true, ...options }: LoadOptions = {}): Promise<string> {
+    return this.#loaded(await loadAttachedFusion(this.#shelf, folder, options), setActive).name;
+  }
+
+  /**
+   * Saves a composition, the active one when left out, with all its adapters, fusions and its head, as the Python library does.
+   * @throws adapter.missing, adapter.format
+   */
+  async saveAdapterSetup(folder: string, setup: Composition | undefined = this.#active, options: SetupOptions = {}): Promise<void> {
+    checkSetupGiven(setup, 'saveAdapterSetup(folder, setup)');
+    await saveAttachedSetup(this.#shelf, folder, setup as Composition, options);
+  }
+
+  /** Loads a folder of adapters, fusions and a head that belong together. Returns what they are put together to. @throws adapter.*, composition.nesting, method.config, head.config, file.* */
+  async loadAdapterSetup(folder: string, { setActive = true }: Pick<LoadOptions, 'setActive'> = {}): Promise<Composition> {
+    return this.#loaded(await loadAttachedSetup(this.#shelf, folder), setActive);
+  }
+
+  /** @throws adapter.missing, adapter.format */
+  async saveHead(folder: string, name: string, options: { readonly format?: WeightFormat } = {}): Promise<void> {
+    await saveHead(this.#shelf.files, folder, packedHead(this.#shelf.heads.get(name), this.encoder), this.encoder, options);
+  }
+
+  /** Loads a saved head and makes it the active one. Returns its name. @throws adapter.mismatch, adapter.format, head.config, file.* */
+  async loadHead(folder: string, { loadAs }: { loadAs?: string } = {}): Promise<string> {
+    const { notes, ...head } = await loadHead(this.#shelf.files, folder, { encoder: this.encoder, ...(loadAs && { as: loadAs }) });
+    this.#shelf.heads.set(head.name, withLabels(head));
+    this.#notes.push(...notes);
+    this.activeHead = head.name;
+    return head.name;
+  }
+
+  /** Numbers of parameters by adapter and fusion, the encoder last. Methods `asIf` are counted as if the last of them were active. */
+  adapterSummary(asIf: readonly ConfiguredMethod[] = []): SummaryRow[] {
+    return summarize(this.#shelf, asIf.length === 0 ? this.#active : undefined, asIf);
+  }
+
+  /** Frees the compiled program; the model can be used again. */
+  async release(): Promise<void> {
+    await this.#predictor?.release();
+    this.#predictor = undefined;
+  }
+
+  async #answer(
+    task: Task,
+    rows: readonly PredictionRow[],
+    { maxLength, explain = false, onProgress, onNote }: PredictOptions,
+  ): Promise<Answer[]> {
+    const head = this.#currentHead();
+    const limit = this.#sequenceLength(head, maxLength);
+    const prepared = prepare(rows, { task, tokenizer: this.tokenizer, maxLength: limit });
+    if (prepared.truncated > 0) onNote?.(`${prepared.truncated} of ${prepared.rows} rows are longer than ${limit} tokens and were cut.`);
+    const pair = task.columns.textPair ?? (head.training?.textPairs ? 'textPair' : undefined);
+    const alone = pair === undefined ? 0 : rows.filter(isUnpaired).length;
+    if (alone > 0)
+      onNote?.(`Rows without "${pair}", the second text of a pair, are answered from their one text: ${alone} of ${rows.length}.`);
+    if (this.#predictor && this.#explains !== explain) this.#changed();
+    if (!this.#predictor) {
+      const model = modelOf(this.#shelf, this.#active, head);
+      const steps = trainedSteps(this.#shelf, this.#active);
+      const fixed = valuesOf(model, knownValues(this.#shelf, this.#active, head));
+      this.#predictor = await createPredictor(await this.#runtime(), model, { fixed, steps: () => steps }, { observe: explain });
+      this.#explains = explain;
+    }
+    return this.#predictor.answers(rows, prepared, onProgress);
+  }
+
+  async #train(setup: Composition, options: TrainAdapterFusionOptions & { readonly trainAdapters?: boolean }): Promise<AdapterTraining> {
+    const result = await trainAttached(this.#shelf, setup, options, () => this.#runtime());
+    this.setActiveAdapters(setup);
+    return result;
+  }
+
+  #loaded<T extends Composition>({ loaded, head, notes }: Loaded<T>, setActive: boolean): T {
+    this.#notes.push(...notes);
+    if (setActive) {
+      this.setActiveAdapters(loaded);
+      if (head !== undefined) this.#activeHead = head;
+    }
+    this.#changed();
+    return loaded;
+  }
+
+  #sequenceLength(head: AttachedHead, asked: number | undefined): number {
+    return sequenceLength(this.encoder, this.tokenizer, asked, taskOfHead(head).kind, head.training?.maxLength);
+  }
+
+  #attach(head: Head, options: { readonly overwriteOk?: boolean } = {}): void {
+    this.#shelf.heads.add(head.name, withLabels(head), options);
+    this.#activeHead = head.name;
+    this.#changed();
+  }
+
+  #currentHead(): AttachedHead {
+    if (this.#activeHead !== undefined) return this.#shelf.heads.get(this.#activeHead);
+    if (this.#active === undefined) return noHead(`the encoder ${this.encoder.name}`);
+    return noHead(`the ${fusionsOf(this.#active).length > 0 ? 'fusion' : 'adapter'} '${nameOf(this.#active)}'`);
+  }
+
+  /** Forgets the compiled program; whoever still runs it keeps it. */
+  #changed(): void {
+    void this.#predictor?.release();
+    this.#predictor = undefined;
+  }
+
+  async #runtime(): Promise<Engine> {
+    this.#engine ??= await (await import('#platform')).defaultEngine();
+    return this.#engine;
+  }
+}

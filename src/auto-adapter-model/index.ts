@@ -1,0 +1,16 @@
+export { AutoAdapterModel } from './auto-adapter-model.ts';
+export type {
+  AdapterTraining,
+  EvaluateOptions,
+  HeadOptions,
+  LabelledHeadOptions,
+  LoadOptions,
+  PredictOptions,
+  PretrainedOptions,
+  PruneFusionOptions,
+  SummaryRow,
+  TrainAdapterFusionOptions,
+  TrainAdapterOptions,
+} from './options.ts';
+export type { Pruning } from './prune.ts';
+export type { HeadChoice, SetupOptions } from './saved.ts';

@@ -1,0 +1,108 @@
+import type { Tensor } from '../base/tensor.ts';
+import { float32 } from '../base/tensor.ts';
+import { FUSION_MASK, type Fuse, fuse, lastOf } from '../methods/index.ts';
+import { computeMetrics, METRICS } from '../metrics/index.ts';
+import type { Prepared } from '../model/data.ts';
+import { valuesOf } from '../model/start-values.ts';
+import { attentionTable } from '../predict/attention.ts';
+import { createPredictor } from '../predict/predictor.ts';
+import type { Engine } from '../session/session.ts';
+import type { Row, Task } from '../tasks/index.ts';
+import type { AttachedHead } from './attached.ts';
+import { knownValues, modelOf, type Shelf, trainedSteps } from './shelf.ts';
+
+export interface PruneOptions {
+  /** How much of the metric may be lost; 0.005 is half a point of accuracy. */
+  readonly tolerance: number;
+  readonly onProgress?: (done: number, of: number) => void;
+}
+
+/** What a fusion loses without some of its adapters. */
+export interface Pruning {
+  readonly metric: string;
+  readonly rows: number;
+  /** With all adapters. */
+  readonly full: number;
+  /** Each adapter: the mean attention it gets, and the metric when it alone is left out. */
+  readonly adapters: readonly { readonly name: string; readonly attention: number; readonly without: number }[];
+  /** What was dropped, in order, with the metric after it. */
+  readonly dropped: readonly { readonly name: string; readonly metric: number }[];
+  /** The smaller fusion, and its metric. */
+  readonly kept: Fuse;
+  readonly score: number;
+}
+
+/**
+ * Leaves out each adapter in turn, then drops the one that gets the least attention, again and again, until the metric is worse
+ * than with all of them by more than the tolerance. Nothing is trained: a fusion's parameters do not depend on the number of its
+ * adapters. One program answers all of it: what is left out gets a score of minus infinity.
+ */
+export async function pruneFusion(
+  engine: Engine,
+  shelf: Shelf,
+  setup: Fuse,
+  head: AttachedHead,
+  { task, rows, prepared }: { readonly task: Task; readonly rows: readonly Row[]; readonly prepared: Prepared },
+  { tolerance, onProgress }: PruneOptions,
+): Promise<Pruning> {
+  const names = setup.children.map(lastOf);
+  const model = modelOf(shelf, setup, head, { masked: true });
+  let mask = maskOf(names, names);
+  const steps = trainedSteps(shelf, setup);
+  const predictor = await createPredictor(
+    engine,
+    model,
+    { current: () => new Map([[FUSION_MASK, mask]]), fixed: valuesOf(model, knownValues(shelf, setup, head)), steps: () => steps },
+    { observe: true },
+  );
+  // Each adapter left out once, all of them, and at most all but one dropped.
+  const most = 2 * names.length;
+  let done = 0;
+  const judge = async (kept: readonly string[]) => {
+    mask = maskOf(names, kept);
+    const answers = await predictor.answers(rows, prepared);
+    const predictions = answers.map((answer) => answer.prediction);
+    onProgress?.(++done, most);
+    return {
+      metric: computeMetrics(task, predictions, rows).values[task.metric] as number,
+      attention: attentionTable(answers, setup.name, names).mean,
+    };
+  };
+  const worse = (than: number, metric: number) => (METRICS[task.metric].higherIsBetter ? than - metric : metric - than);
+
+  try {
+    const full = await judge(names);
+    const adapters = [];
+    for (const [i, name] of names.entries()) {
+      const without = names.length > 1 ? (await judge(names.filter((one) => one !== name))).metric : Number.NaN;
+      adapters.push({ name, attention: full.attention[i] as number, without });
+    }
+    let [kept, last] = [names, full];
+    const dropped: { name: string; metric: number }[] = [];
+    while (kept.length > 1) {
+      const least = kept.reduce((a, b) => (attentionOf(last.attention, b) < attentionOf(last.attention, a) ? b : a));
+      const rest = kept.filter((name) => name !== least);
+      const next = await judge(rest);
+      if (worse(full.metric, next.metric) > tolerance) break;
+      dropped.push({ name: least, metric: next.metric });
+      [kept, last] = [rest, next];
+    }
+    const children = setup.children.filter((child) => kept.includes(lastOf(child)));
+    const smaller = fuse(children, { name: setup.name });
+    return { metric: task.metric, rows: rows.length, full: full.metric, adapters, dropped, kept: smaller, score: last.metric };
+  } finally {
+    await predictor.release();
+  }
+
+  function attentionOf(attention: readonly number[], name: string): number {
+    return attention[names.indexOf(name)] as number;
+  }
+}
+
+/** 0 for what is kept, and what makes a softmax forget the others. */
+function maskOf(names: readonly string[], kept: readonly string[]): Tensor {
+  return float32(
+    [names.length],
+    names.map((name) => (kept.includes(name) ? 0 : -1e30)),
+  );
+}

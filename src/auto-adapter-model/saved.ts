@@ -1,0 +1,168 @@
+import { joinPath } from '../base/files.ts';
+import {
+  FUSION_CONFIG,
+  type LoadedAdapter,
+  type LoadedFusion,
+  type LoadedHead,
+  loadAdapter,
+  loadFusion,
+  loadHead,
+  loadSetup,
+  type SavingOptions,
+  saveAdapter,
+  saveFusion,
+  saveHead,
+  saveSetup,
+  type WeightFormat,
+} from '../checkpoint/index.ts';
+import { adaptersOf, type Composition, type Fuse, fusionsOf, lastOf } from '../methods/index.ts';
+import { withLabels } from '../model/head-task.ts';
+import { type Attached, type AttachedFusion, adapterTensors, packedHead } from './attached.ts';
+import { Named } from './named.ts';
+import { checkAdapterFolder, checkFolderWith } from './options.ts';
+import { attachmentOf, fusionFacts, fusionTensors, nameOf, refuseTaken, type Shelf } from './shelf.ts';
+
+export interface HeadChoice {
+  /** Whether the head of the same name is saved with it; true when left out. */
+  readonly withHead?: boolean;
+}
+
+export interface SetupOptions {
+  readonly format?: WeightFormat;
+  /** The head to save with it, or none; the one of its name when left out, if there is one. */
+  readonly head?: string | false;
+}
+
+/** @throws adapter.missing, adapter.format */
+export async function saveAttached(
+  { files, encoder, adapters, heads }: Shelf,
+  folder: string,
+  name: string,
+  { withHead = true, ...options }: SavingOptions & HeadChoice = {},
+): Promise<void> {
+  const adapter = adapters.get(name);
+  const head = withHead ? heads.find(name) : undefined;
+  const tensors = adapterTensors(name, adapter, encoder);
+  const ofHead = head && { head: packedHead(head, encoder) };
+  await saveAdapter(files, folder, { name, method: adapter.method, tensors, model: encoder, ...ofHead }, options);
+}
+
+/** The adapters of its file are those that `mixed` names. @throws adapter.missing, adapter.format */
+export async function saveAttachedFusion(
+  shelf: Shelf,
+  folder: string,
+  name: string,
+  { withHead = true, mixed, ...options }: HeadChoice & { readonly format?: WeightFormat; readonly mixed?: readonly string[] } = {},
+): Promise<void> {
+  const { files, encoder, fusions, heads } = shelf;
+  const { steps } = fusions.get(name);
+  const head = withHead ? heads.find(name) : undefined;
+  const fusion = {
+    ...fusionFacts(shelf, name, mixed),
+    tensors: fusionTensors(shelf, name),
+    ...(steps !== undefined && { steps }),
+    ...(head && { head: packedHead(head, encoder) }),
+  };
+  await saveFusion(files, folder, fusion, options);
+}
+
+/** Adapters, fusions and head of a setup, each in a folder of its name; adapter_setup.json last. @throws adapter.missing, adapter.format */
+export async function saveAttachedSetup(
+  shelf: Shelf,
+  folder: string,
+  setup: Composition,
+  { head, ...options }: SetupOptions = {},
+): Promise<void> {
+  const { files, encoder, heads } = shelf;
+  if (typeof setup !== 'string') attachmentOf(shelf, setup);
+  const name = nameOf(setup);
+  const headName = head === undefined ? (heads.has(name) ? name : undefined) : head || undefined;
+  const packed = headName === undefined ? undefined : packedHead(heads.get(headName), encoder);
+  for (const adapter of adaptersOf(setup)) await saveAttached(shelf, joinPath(folder, adapter), adapter, options);
+  for (const fuse of fusionsOf(setup)) {
+    const mixed = fuse.children.map(lastOf);
+    await saveAttachedFusion(shelf, joinPath(folder, fuse.name), fuse.name, { ...options, withHead: false, mixed });
+  }
+  if (packed) await saveHead(files, joinPath(folder, packed.name), packed, encoder, options);
+  await saveSetup(files, folder, setup, headName);
+}
+
+/** What a folder held, on the shelf now. */
+export interface Loaded<T> {
+  readonly loaded: T;
+  /** The head that came with it. */
+  readonly head: string | undefined;
+  readonly notes: readonly string[];
+}
+
+/** @throws adapter.*, method.config, head.config, file.* ; then the shelf is as it was */
+export async function loadAttached(
+  shelf: Shelf,
+  folder: string,
+  { loadAs, withHead = true }: { readonly loadAs?: string; readonly withHead?: boolean },
+): Promise<Loaded<string>> {
+  const { files, encoder } = shelf;
+  await checkAdapterFolder(files, folder);
+  const adapter = await loadAdapter(files, folder, { encoder, head: withHead, ...(loadAs && { as: loadAs }) });
+  return { ...put(shelf, { adapters: [adapter] }), loaded: adapter.name };
+}
+
+/** The fusion as a composition. @throws adapter.*, method.config, head.config, file.* ; then the shelf is as it was */
+export async function loadAttachedFusion(
+  shelf: Shelf,
+  folder: string,
+  { loadAs, withHead = true }: { readonly loadAs?: string; readonly withHead?: boolean },
+): Promise<Loaded<Fuse>> {
+  const { files, encoder, adapters } = shelf;
+  await checkFolderWith(files, folder, FUSION_CONFIG, 'a fusion folder');
+  const methods = new Map([...adapters.entries()].map(([name, { method }]) => [name, method]));
+  const fusion = await loadFusion(files, folder, { encoder, adapters: methods, head: withHead, ...(loadAs && { as: loadAs }) });
+  return { ...put(shelf, { fusions: [fusion] }), loaded: { type: 'fuse', children: [...fusion.adapters.keys()], name: fusion.name } };
+}
+
+/** @throws adapter.*, composition.nesting, method.config, head.config, file.* ; then the shelf is as it was */
+export async function loadAttachedSetup(shelf: Shelf, folder: string): Promise<Loaded<Composition>> {
+  const { files, encoder } = shelf;
+  const { composition, head: headName, fusions: folders } = await loadSetup(files, folder);
+  const adapters: LoadedAdapter[] = [];
+  for (const name of adaptersOf(composition)) {
+    const path = joinPath(folder, name);
+    await checkAdapterFolder(files, path);
+    adapters.push(await loadAdapter(files, path, { encoder, as: name }));
+  }
+  const methods = new Map(adapters.map(({ name, method }) => [name, method]));
+  const fusions: LoadedFusion[] = [];
+  for (const { name } of fusionsOf(composition))
+    fusions.push(await loadFusion(files, folders.get(name) as string, { encoder, adapters: methods, as: name }));
+  const head = headName === undefined ? undefined : await loadHead(files, joinPath(folder, headName), { encoder, as: headName });
+  const result = put(shelf, { adapters, fusions, ...(head && { head }), ...(typeof composition !== 'string' && { composition }) });
+  return { ...result, loaded: composition };
+}
+
+interface Parts {
+  readonly adapters?: readonly LoadedAdapter[];
+  readonly fusions?: readonly LoadedFusion[];
+  readonly head?: LoadedHead;
+  /** What they must be able to make together. */
+  readonly composition?: Exclude<Composition, string>;
+}
+
+/** Puts on the shelf what was loaded, all of it or nothing. */
+function put(shelf: Shelf, { adapters = [], fusions = [], head, composition }: Parts): Omit<Loaded<never>, 'loaded'> {
+  const [plain, mixed] = [new Named<Attached>('adapter'), new Named<AttachedFusion>('fusion')];
+  for (const { name, method, tensors } of adapters) plain.set(name, { method, tensors });
+  for (const { name, adapters: own, config, tensors, steps } of fusions)
+    mixed.set(name, { adapters: [...own.keys()], config, tensors, ...(steps !== undefined && { steps }) });
+  for (const all of [shelf, { adapters: plain, fusions: mixed }]) {
+    for (const name of plain.names) refuseTaken(all, 'adapter', name);
+    for (const name of mixed.names) refuseTaken(all, 'fusion', name);
+  }
+  if (composition) attachmentOf({ encoder: shelf.encoder, adapters: plain, fusions: mixed }, composition);
+  const parts = [...adapters, ...fusions];
+  const heads = [...parts.flatMap((part) => part.head ?? []), ...(head ? [head] : [])].map(withLabels);
+  for (const [name, entry] of plain.entries()) shelf.adapters.set(name, entry);
+  for (const [name, entry] of mixed.entries()) shelf.fusions.set(name, entry);
+  for (const { name, config, tensors, training } of heads) shelf.heads.set(name, { name, config, tensors, ...(training && { training }) });
+  const own = head ?? (parts.length === 1 ? parts[0]?.head : undefined);
+  return { head: own?.name, notes: [...parts.flatMap(({ notes }) => notes), ...(head?.notes ?? [])] };
+}

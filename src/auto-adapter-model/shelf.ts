@@ -1,0 +1,151 @@
+import { fail } from '../base/errors.ts';
+import type { Files } from '../base/files.ts';
+import type { Tensor } from '../base/tensor.ts';
+import { type FusionFacts, fusionSpecs } from '../checkpoint/index.ts';
+import type { Encoder } from '../encoders/index.ts';
+import {
+  type Attachment,
+  adaptersOf,
+  attachComposition,
+  type Composition,
+  configureMethod,
+  type Fuse,
+  type FusionConfig,
+  fusionsOf,
+  lastOf,
+  type Stack,
+} from '../methods/index.ts';
+import { adapterModel, type Model } from '../model/model.ts';
+import { drawn } from '../model/start-values.ts';
+import type { Head } from '../objectives/index.ts';
+import type { Tokenizer } from '../text/index.ts';
+import { type Attached, type AttachedFusion, type AttachedHead, adapterTensors } from './attached.ts';
+import type { Named } from './named.ts';
+
+/** An encoder, and all that is attached to it by name. */
+export interface Shelf {
+  readonly files: Files;
+  readonly encoder: Encoder;
+  readonly tokenizer: Tokenizer;
+  readonly adapters: Named<Attached>;
+  readonly fusions: Named<AttachedFusion>;
+  readonly heads: Named<AttachedHead>;
+}
+
+/** A setup with a head, ready to be drawn; without a setup, the bare encoder. @throws adapter.missing, method.config */
+export function modelOf(
+  shelf: Shelf,
+  setup: Composition | undefined,
+  head: Head,
+  { trainAdapters = false, masked = false }: { readonly trainAdapters?: boolean; readonly masked?: boolean } = {},
+): Model {
+  const { encoder, adapters } = shelf;
+  if (setup === undefined) return adapterModel(encoder, configureMethod('head'), '', head);
+  if (typeof setup === 'string') return adapterModel(encoder, adapters.get(setup).method, setup, head);
+  const attachment = attachmentOf(shelf, setup, { trainAdapters, masked });
+  const frozen = trainAdapters ? [] : adaptersOf(setup).map((name) => adapterTensors(name, adapters.get(name), encoder));
+  return { encoder, attachment, head, frozen: new Map(frozen.flatMap((tensors) => [...tensors])) };
+}
+
+/** @throws adapter.missing, method.config for adapters that cannot be put together */
+export function attachmentOf(
+  { encoder, adapters, fusions }: Pick<Shelf, 'encoder' | 'adapters' | 'fusions'>,
+  setup: Stack | Fuse,
+  {
+    trainAdapters = false,
+    masked = false,
+    fresh = new Map(),
+  }: { readonly trainAdapters?: boolean; readonly masked?: boolean; readonly fresh?: ReadonlyMap<string, FusionConfig> } = {},
+): Attachment {
+  const parts = {
+    adapters: new Map(adaptersOf(setup).map((name) => [name, adapters.get(name).method])),
+    fusions: new Map(fusionsOf(setup).map(({ name }) => [name, fresh.get(name) ?? fusions.get(name).config])),
+    trainAdapters,
+    masked,
+  };
+  return attachComposition(setup, parts, { encoder: encoder.config, family: encoder.family });
+}
+
+/** The fusion that a setup is named after, or its last adapter. */
+export function nameOf(setup: Composition): string {
+  return fusionsOf(setup)[0]?.name ?? lastOf(setup);
+}
+
+/** What was trained or loaded of a setup and its head. */
+export function knownValues(shelf: Shelf, setup: Composition | undefined, head: AttachedHead): ReadonlyMap<string, Tensor> {
+  const [names, blocks] = setup === undefined ? [[], []] : [adaptersOf(setup), fusionsOf(setup)];
+  const known = [
+    ...names.map((name) => shelf.adapters.get(name).tensors),
+    ...blocks.map((fuse) => shelf.fusions.get(fuse.name).tensors && fusionTensors(shelf, fuse.name)),
+    head.tensors,
+  ];
+  return new Map(known.flatMap((tensors) => [...(tensors ?? [])]));
+}
+
+/** How many steps the fusions of a setup were trained, for their temperature. */
+export function trainedSteps({ fusions }: Shelf, setup: Composition | undefined): number {
+  const warm = setup === undefined ? undefined : fusionsOf(setup).find(({ name }) => fusions.get(name).config.temperature);
+  return warm === undefined ? 0 : (fusions.get(warm.name).steps ?? 0);
+}
+
+/** @throws adapter.missing */
+export function fusionFacts({ encoder, adapters, fusions }: Shelf, name: string, mixed = fusions.get(name).adapters): FusionFacts {
+  const methods = new Map(mixed.map((one) => [one, adapters.get(one).method]));
+  return { name, adapters: methods, config: fusions.get(name).config, model: encoder };
+}
+
+/** A fusion's tensors by full name, drawn where it has none yet. @throws method.config when its adapters were replaced by others elsewhere */
+export function fusionTensors(shelf: Shelf, name: string): ReadonlyMap<string, Tensor> {
+  const { tensors, adapters } = shelf.fusions.get(name);
+  const specs = fusionSpecs(fusionFacts(shelf, name));
+  if (!tensors) return drawn(specs);
+  if (specs.some((spec) => !tensors.has(spec.name)))
+    fail({
+      code: 'method.config',
+      subject: `the fusion '${name}'`,
+      found: `other places of ${adapters.join(', ')} than when it was trained`,
+      expected: 'the adapters that it was made for',
+      next: 'Load them again, or add the fusion anew.',
+    });
+  return tensors;
+}
+
+/** Gives trained tensors to the adapters and fusions that they belong to. */
+export function keepTrained(
+  shelf: Shelf,
+  setup: Composition,
+  parameters: ReadonlyMap<string, Tensor>,
+  { steps }: { readonly steps: number },
+): void {
+  const { adapters, fusions, encoder } = shelf;
+  for (const name of adaptersOf(setup)) {
+    const adapter = adapters.get(name);
+    const { method, config } = adapter.method;
+    const own = method.parameters(config, { encoder: encoder.config, family: encoder.family, name });
+    const tensors = new Map(own.flatMap((spec) => [...entry(parameters, spec.name)]));
+    if (tensors.size > 0) adapters.set(name, { ...adapter, tensors });
+  }
+  for (const { name } of fusionsOf(setup)) {
+    const fusion = fusions.get(name);
+    const tensors = new Map([...fusionTensors(shelf, name)].map(([key, value]) => [key, parameters.get(key) ?? value]));
+    fusions.set(name, { ...fusion, tensors, steps });
+  }
+}
+
+/** Two things of one name would share their head. @throws adapter.duplicate */
+export function refuseTaken({ adapters, fusions }: Pick<Shelf, 'adapters' | 'fusions'>, what: 'adapter' | 'fusion', name: string): void {
+  const other = what === 'fusion' ? 'adapter' : 'fusion';
+  if (!(what === 'fusion' ? adapters : fusions).has(name)) return;
+  fail({
+    code: 'adapter.duplicate',
+    subject: `${what} '${name}'`,
+    found: `${other === 'adapter' ? 'an' : 'a'} ${other} of that name`,
+    expected: 'a name of its own: the head of that name would serve both',
+    next: `Choose another name, such as '${name}-${what}'.`,
+  });
+}
+
+function entry(parameters: ReadonlyMap<string, Tensor>, name: string): [string, Tensor][] {
+  const value = parameters.get(name);
+  return value ? [[name, value]] : [];
+}

@@ -1,0 +1,158 @@
+import { fail, MultigraftError, nearest } from '../base/errors.ts';
+import type { Files } from '../base/files.ts';
+import type { Tensor } from '../base/tensor.ts';
+import { asName, type HeadTraining } from '../checkpoint/index.ts';
+import { prepare } from '../model/data.ts';
+import { answerableRows, isUnpaired, taskOfHead } from '../model/head-task.ts';
+import { canGrow, type MultiTaskModel } from '../model/multi-task.ts';
+import type { TaskUnit } from '../model/multi-task-data.ts';
+import { sequenceLength } from '../model/task-setup.ts';
+import type { Engine } from '../session/session.ts';
+import type { Field, Place, PredictionRow } from '../tasks/index.ts';
+import { loadTokenizer, type Tokenizer } from '../text/index.ts';
+import type { Answer } from './answer.ts';
+import { createMultiTaskPredictor } from './multi-task-predictor.ts';
+
+type Columns = Readonly<Partial<Record<Field, string>>>;
+
+/** A trained model of several tasks, as it lies in a folder. */
+export interface AnsweringModel extends MultiTaskModel {
+  /** By full name: everything that is not the encoder's. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  /** How each task was trained, as far as that is known. */
+  readonly training: readonly HeadTraining[];
+}
+
+export interface AnsweringOptions {
+  readonly files: Files;
+  readonly engine: Engine;
+  /** Which columns hold what, of all rows or of each. */
+  readonly columns?: Columns | ((index: number) => Columns);
+  /** Tokens per sequence, in place of those of the training. */
+  readonly maxLength?: number;
+  readonly place?: (index: number) => Place;
+  readonly onNote?: (text: string) => void;
+  readonly onProgress?: (done: number, of: number) => void;
+}
+
+/** Rows of any of the model's tasks, which each names under "task", answered in order. @throws task.row, text.* naming the row */
+export async function answerTasks(
+  saved: AnsweringModel,
+  rows: readonly Readonly<Record<string, unknown>>[],
+  { files, engine, columns = {}, maxLength, place = (i) => ({ file: 'rows', line: i + 1 }), onNote, onProgress }: AnsweringOptions,
+): Promise<Answer[]> {
+  const { attachment, encoder, heads, tensors, training } = saved;
+  const tokenizer = await tokenizerIn(files, encoder.folder);
+  const limits = heads.map((head, task) => {
+    const kind = taskOfHead(head).kind;
+    return sequenceLength(encoder, tokenizer, maxLength, kind, training[task]?.maxLength, attachment.mostTokens);
+  });
+  const checked: PredictionRow[] = [];
+  const units: TaskUnit[] = [];
+  let cut = 0;
+  let split = false;
+  const unpaired: string[] = [];
+  rows.forEach((row, i) => {
+    const own = typeof columns === 'function' ? columns(i) : columns;
+    const task = taskOfRow(row, saved, place(i));
+    const head = heads[task] as (typeof heads)[number];
+    const asked = { ...taskOfHead(head), columns: own };
+    const [given, words] = asked.kind === 'tagging' ? inWords(row, own) : [row, false];
+    split ||= words;
+    const tokens = limits[task] as number;
+    const answering = { task: asked, head, adapter: undefined, vocabulary: encoder.config.vocabulary, tokens };
+    const [one] = answerableRows([given], answering, () => place(i)) as [PredictionRow];
+    const prepared = inPlace(place(i), () => prepare([one], { task: asked, tokenizer, maxLength: tokens }));
+    cut += prepared.truncated;
+    if (training[task]?.textPairs && isUnpaired(one)) unpaired.push(own.textPair ?? 'textPair');
+    checked.push(one);
+    units.push(...prepared.units.map((unit) => ({ ...unit, row: i, task })));
+  });
+  if (split) onNote?.('Texts were split at white space for tasks that answer one word at a time. Give "tokens" to split them yourself.');
+  if (unpaired.length > 0)
+    onNote?.(`Rows without "${unpaired[0]}", of tasks that learnt from pairs, are answered from one text: ${unpaired.length}.`);
+  if (cut > 0) onNote?.(`${cut} of ${rows.length} rows are longer than their task allows and were cut.`);
+  const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors, steady: canGrow(saved) });
+  try {
+    return await predictor.answers(checked, units, onProgress);
+  } finally {
+    await predictor.release();
+  }
+}
+
+/** What goes wrong with a row by itself is told with the row's own place. */
+function inPlace<T>({ file, line }: Place, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof MultigraftError)) throw error;
+    return fail({ ...error.problem, subject: error.problem.subject.replace(/^row 1\b/, `${file}:${line}`) });
+  }
+}
+
+/** Whether a row says of which task it is: an empty cell of a table does not. */
+export function namesTask({ task }: Readonly<Record<string, unknown>>): boolean {
+  return task !== undefined && task !== null && task !== '';
+}
+
+/** @throws task.row */
+function taskOfRow(row: Readonly<Record<string, unknown>>, { heads }: AnsweringModel, { file, line }: Place): number {
+  const names = heads.map(({ name }) => name);
+  const given = namesTask(row) ? row.task : undefined;
+  if (given === undefined && names.length === 1) return 0;
+  const task = names.findIndex((name) => name === given || (typeof given === 'string' && name === asName(given)));
+  if (task >= 0) return task;
+  const near = typeof given === 'string' ? nearest(given, names) : undefined;
+  return fail({
+    code: 'task.row',
+    subject: `${file}:${line}, column "task"`,
+    found: given === undefined ? 'none' : JSON.stringify(given),
+    expected: `one of the tasks that the model has learnt: ${names.join(', ')}`,
+    next: near ? `Did you mean "${near}"?` : 'Give rows with --input: {"task": …, "text": …}.',
+  });
+}
+
+function inWords(
+  row: Readonly<Record<string, unknown>>,
+  { text = 'text', tokens = 'tokens' }: Partial<Record<Field, string>>,
+): readonly [Readonly<Record<string, unknown>>, boolean] {
+  if (row[tokens] !== undefined || typeof row[text] !== 'string') return [row, false];
+  return [{ ...row, [tokens]: (row[text] as string).split(/\s+/).filter(Boolean) }, true];
+}
+
+/** The tokenizer of a folder; models of token ids alone, without one, are answered too. @throws text.tokenizer for a damaged one */
+export async function tokenizerIn(files: Files, folder: string): Promise<Tokenizer> {
+  try {
+    return await loadTokenizer(files, folder);
+  } catch (error) {
+    if (error instanceof MultigraftError && error.code === 'text.tokenizer' && error.problem.subject === folder)
+      return withoutTokenizer(folder);
+    throw error;
+  }
+}
+
+function withoutTokenizer(folder: string): Tokenizer {
+  const refuse = (): never =>
+    fail({
+      code: 'text.tokenizer',
+      subject: folder,
+      found: 'no tokenizer.json and no vocab.txt',
+      expected: 'a tokenizer, or rows with "inputIds"',
+    });
+  return {
+    encode: refuse,
+    encodeWords: refuse,
+    encodeWindows: refuse,
+    tokenOf: () => undefined,
+    idOf: () => undefined,
+    vocabularySize: 0,
+    modelMaxLength: Number.POSITIVE_INFINITY,
+    padId: -1,
+    clsId: -1,
+    sepId: -1,
+    maskId: -1,
+    unkId: -1,
+    padToken: undefined,
+    specialTokens: { single: 0, pair: 0 },
+  };
+}
