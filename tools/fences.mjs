@@ -31,8 +31,6 @@ const NAME_KEYS = new Set(['name', 'names', 'aliases']);
 const EVERYDAY = new Set(['full', 'head', 'none']);
 /** Names with a second meaning: in Python's configurations `init_weights: "bert"` is a way to draw numbers. */
 const HOMONYMS = /\binit_weights\b/;
-/** Operators whose gradients are written in terms of one another: the only ring that mathematics asks for. */
-const RING = /^graph\/ops\//;
 /** Folders whose sub-folders are rooms: what lies beside the rooms is their common ground and knows none of them. */
 const ROOMED = ['train'];
 
@@ -271,7 +269,7 @@ function checkCycles(files) {
       const ring = stack.splice(stack.indexOf(file));
       for (const member of ring) /** @type {{ open: boolean }} */ (seen.get(member)).open = false;
       const back = targets(file).find(({ target }) => ring.includes(target));
-      if (back && !ring.every((member) => RING.test(member.path)))
+      if (back)
         violations.push(
           at(file, 'cycle', back.line, `files import each other in a ring: ${ring.map((member) => `src/${member.path}`).join(', ')}`),
         );

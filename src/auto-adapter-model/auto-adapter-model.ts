@@ -97,7 +97,7 @@ export class AutoAdapterModel {
    */
   static async fromPretrained(folder: string, { files, engine }: PretrainedOptions = {}): Promise<AutoAdapterModel> {
     checkFolder(folder);
-    const disk = files ?? (await import('../base/files-node.ts')).nodeFiles;
+    const disk = files ?? (await import('#platform')).defaultFiles;
     const encoder = await loadEncoder(disk, folder);
     const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, folder), disk, engine);
     if ((await disk.kind(joinPath(folder, HEAD_CONFIG))) === 'file') await model.loadHead(folder);
@@ -455,7 +455,7 @@ export class AutoAdapterModel {
   }
 
   async #runtime(): Promise<Engine> {
-    this.#engine ??= await (await import('../session/node.ts')).nodeEngine();
+    this.#engine ??= await (await import('#platform')).defaultEngine();
     return this.#engine;
   }
 }

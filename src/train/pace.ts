@@ -1,4 +1,5 @@
 import { fail } from '../base/errors.ts';
+import { pause } from '../base/pause.ts';
 import { scheduleFactor } from '../update/index.ts';
 import type { TrainSettings } from './settings.ts';
 
@@ -42,6 +43,7 @@ export function stepEnds<S>({
 }): (step: { readonly done: number; readonly evaluated: boolean; readonly last: boolean }, state: () => S) => Promise<void> {
   let savedAt = performance.now();
   return async ({ done, evaluated, last }, state) => {
+    // A run computes on this thread: without pauses no signal would ever be heard.
     await pause();
     const stop = signal?.aborted && !last;
     const due = done % saveEvery === 0 || performance.now() - savedAt > SAVE_MILLISECONDS;
@@ -56,9 +58,4 @@ export function stepEnds<S>({
         next: save ? 'Run the same command with --resume to go on.' : '',
       });
   };
-}
-
-/** A run computes on this thread: without pauses no signal would ever be heard. */
-export function pause(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }

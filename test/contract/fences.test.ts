@@ -101,9 +101,6 @@ describe('the checker', () => {
       'tasks/d.ts': `import './a.ts';\n`,
     };
     expect(violations(files)).toEqual(['cycle src/tasks/a.ts:1']);
-    const ops = { 'graph/ops/a.ts': `import './b.ts';\n`, 'graph/ops/b.ts': `import './a.ts';\n` };
-    expect(violations(ops)).toEqual([]);
-    expect(violations({ ...ops, 'graph/ops/b.ts': `import '../c.ts';\n`, 'graph/c.ts': `import './ops/a.ts';\n` })).toHaveLength(1);
   });
 
   it('room: a sub-folder of train/ that its common ground or another sub-folder imports', () => {

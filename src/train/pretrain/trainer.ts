@@ -1,4 +1,5 @@
 import { fail } from '../../base/errors.ts';
+import { pause } from '../../base/pause.ts';
 import { createRandom } from '../../base/random.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { createSampler, type SamplerState } from '../../batch/index.ts';
@@ -8,7 +9,6 @@ import { activation, norm, type ParameterSpec, parameters, planDropout } from '.
 import type { Engine, Feeds } from '../../session/session.ts';
 import type { Encoding, Tokenizer } from '../../text/index.ts';
 import { ADAMW, ParameterStore, scheduleFactor } from '../../update/index.ts';
-import { pause } from '../pace.ts';
 import type { TrainEvent } from '../settings.ts';
 import { compileStep, type Goal } from '../step.ts';
 import { stepEvents } from '../step-events.ts';
