@@ -1,19 +1,24 @@
-"""Golden values of adapter methods: bottlenecks with every BnConfig field, and LoRA, by Python's `adapters`.
+"""Golden values of adapter methods by Python's `adapters`: bottlenecks with every BnConfig field, LoRA, (IA)3 and DoRA.
 
 Writes test/golden/methods/<variant>/ (adapter_config.json, pytorch_adapter.bin, head_config.json,
-pytorch_model_head.bin, as save_adapter writes them) and test/golden/methods/methods.json. Base encoders are those of
-test/golden/encoders (run encoders.py first). All adapter parameters are random: no zero bias, no unit gain or scale.
+pytorch_model_head.bin, as save_adapter writes them), test/golden/methods/methods.json and, for (IA)3 and DoRA in the
+same form, test/golden/methods/ia3-dora.json. Base encoders are those of
+test/golden/encoders (run encoders.py first). All adapter parameters are random: no zero bias, no unit gain or scale, and
+no magnitude of DoRA that is the norm of its row (a fresh one is; "initial" holds those of layer 0).
 
-    python tools/golden/methods.py
+    python tools/golden/methods.py                      # all of it anew
+    python tools/golden/methods.py ia3-dora             # this file and its folders alone
 """
 
 import json
 import logging
 import shutil
+import sys
 
 import torch
-from adapters import AdapterPlusConfig, BertAdapterModel, DoubleSeqBnConfig, LoRAConfig, ParBnConfig, SeqBnConfig
+from adapters import AdapterPlusConfig, BertAdapterModel, DoRAConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, ParBnConfig, SeqBnConfig
 from adapters.configuration import ADAPTER_CONFIG_MAP
+from adapters.methods.lora import IA3
 from adapters.utils import get_adapter_config_hash
 from transformers import BertConfig
 from transformers.modeling_utils import no_init_weights
@@ -32,7 +37,12 @@ ACTIVATIONS = [
 
 
 def main():
-    shutil.rmtree(ROOT, ignore_errors=True)
+    groups = {"methods": write_methods, "ia3-dora": write_rescaling}
+    for name in sys.argv[1:] or groups:
+        groups[name]()
+
+
+def write_methods():
     out = {}
     for variant, (family, config) in variants().items():
         out[variant] = write_variant(variant, family, config)
@@ -41,16 +51,23 @@ def main():
         variant = f"nonlinearity-{activation}"
         out[variant] = write_variant(variant, "bert", seq(non_linearity=activation), seed=SEED + 99, folder="nonlinearity", weight_std=1.0)
         out[variant]["configChanges"] = {"non_linearity": activation}
-    batches = {family: batch_json(make_batch(family)) for family in [*FAMILIES, "albert-groups"]}
-    write_json(ROOT / "methods.json", {
+    write_cases("methods.json", out)
+    write_json(ROOT / "configs.json", {"provenance": provenance("methods.py"), **base_shape_facts()})
+
+
+def write_rescaling():
+    write_cases("ia3-dora.json", {variant: write_variant(variant, family, config) for variant, (family, config) in rescaling().items()})
+
+
+def write_cases(name, out):
+    write_json(ROOT / name, {
         "provenance": provenance("methods.py"),
         "note": "logits, logits64: padded batch in float32 and float64. logitsUnpadded: every row alone, without padding "
         "(differs only with use_gating, whose gate averages over padding too).",
         "adapterName": NAME,
-        "batches": batches,
+        "batches": {family: batch_json(make_batch(family)) for family in [*FAMILIES, "albert-groups"]},
         "variants": out,
     })
-    write_json(ROOT / "configs.json", {"provenance": provenance("methods.py"), **base_shape_facts()})
 
 
 def seq(**kw):
@@ -121,6 +138,33 @@ def variants():
     return table
 
 
+def rescaling():
+    """(IA)3 and DoRA: methods that multiply what a linear layer gives."""
+    dora = lambda **kw: DoRAConfig(**{"r": 3, "alpha": 6, **kw})  # noqa: E731
+    table = {key: ("bert", config) for key, config in {
+        "ia3": IA3Config(),
+        "ia3-output": IA3Config(output_lora=True),
+        "ia3-output-only": IA3Config(selfattn_lora=False, intermediate_lora=False, output_lora=True),
+        "ia3-qkv": IA3Config(attn_matrices=["q", "k", "v"], intermediate_lora=False),
+        "ia3-q": IA3Config(attn_matrices=["q"], intermediate_lora=False),
+        "ia3-alpha-2": IA3Config(alpha=2),
+        "ia3-leave-out": IA3Config(leave_out=[0, 2], output_lora=True),
+        "ia3-use-gating": IA3Config(use_gating=True),
+        "dora": DoRAConfig(),
+        "dora-alpha": dora(),
+        "dora-alpha-1": dora(alpha=1, attn_matrices=["k"]),
+        "dora-all": dora(attn_matrices=["q", "k", "v"], intermediate_lora=True, output_lora=True),
+        "dora-feed-forward-only": dora(selfattn_lora=False, intermediate_lora=True, output_lora=True),
+        "dora-leave-out": dora(leave_out=[1]),
+        "dora-dropout": dora(dropout=0.2),
+        "dora-use-gating": dora(use_gating=True),
+    }.items()}
+    for family in [*FAMILIES[1:], "albert-groups"]:
+        table[f"ia3-{family}"] = (family, IA3Config(attn_matrices=["q", "k", "v"], output_lora=True))
+        table[f"dora-{family}"] = (family, dora(intermediate_lora=True, output_lora=True))
+    return table
+
+
 def write_variant(variant, family, config, seed=None, folder=None, weight_std=0.3):
     index = sum(map(ord, variant))
     model = load_encoder(family, adapter_model=True)
@@ -128,6 +172,7 @@ def write_variant(variant, family, config, seed=None, folder=None, weight_std=0.
     model.add_classification_head(NAME, num_labels=3, layers=1, id2label={0: "alpha", 1: "beta", 2: "gamma"})
     before = {k: v.clone() for k, v in model.state_dict().items() if f".{NAME}." not in k}
     touched = trainable(model)
+    initial = {k: numbers(p.flatten()) for k, p in model.named_parameters() if k in touched and k.endswith(".m.weight") and ".1." not in k and ".2." not in k}
     randomise_named(model, touched, seed or SEED + index, weight_std)
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in before.items())
     model.set_active_adapters(NAME)
@@ -136,6 +181,7 @@ def write_variant(variant, family, config, seed=None, folder=None, weight_std=0.
     batch = make_batch(family)
 
     path = ROOT / (folder or variant)
+    shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True, exist_ok=True)
     model.save_adapter(str(path), NAME)
     saved = torch.load(path / "pytorch_adapter.bin", weights_only=True)
@@ -161,6 +207,7 @@ def write_variant(variant, family, config, seed=None, folder=None, weight_std=0.
         "logitsUnpadded": numbers(alone),
         "lastHiddenState": {k: v for k, v in digest(single.hidden_states[-1]).items() if k != "firstToken"},
         "float32AgainstFloat64": relative(single.logits, double.logits),
+        **({"initial": initial} if initial else {}),
     }
 
 
@@ -171,11 +218,17 @@ def trainable(model):
 
 
 def randomise_named(model, names, seed, weight_std):
-    """Fills adapters and head; LayerNorm gains by module type, as in common.randomise."""
+    """Fills adapters and head; LayerNorm gains by module type, as in common.randomise. Scales lie about 1, magnitudes about 1.5."""
     shell = torch.nn.Module()
     for index, module in enumerate(adapter_modules(model)):
         shell.add_module(str(index), module)
     randomise(shell, seed, weight_std=weight_std)
+    with torch.no_grad():
+        for module in shell.children():
+            if isinstance(module, IA3):
+                module.lora_B.add_(1)
+            if getattr(module, "use_dora", False):
+                module.m.weight.add_(1.5)
     filled = {id(p) for p in shell.parameters()}
     missing = [k for k, p in model.named_parameters() if k in names and id(p) not in filled]
     assert not missing, missing
