@@ -121,6 +121,8 @@ def randomise(module, seed, weight_std=0.25, bias_std=0.2):
                 parameter.copy_(1 + 0.3 * noise)
             elif name.endswith("scaling"):
                 parameter.copy_(1.3 + 0.4 * noise)
+            elif name.endswith("control_trans"):
+                parameter.copy_(0.8 * noise)
             elif parameter.dim() == 1:
                 parameter.copy_(bias_std * noise)
             else:

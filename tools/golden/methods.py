@@ -1,10 +1,10 @@
-"""Golden values of adapter methods by Python's `adapters`: bottlenecks with every BnConfig field, LoRA, (IA)3 and DoRA.
+"""Golden values of adapter methods by Python's `adapters`: bottlenecks with every BnConfig field, LoRA, (IA)3, DoRA, prefixes.
 
 Writes test/golden/methods/<variant>/ (adapter_config.json, pytorch_adapter.bin, head_config.json,
-pytorch_model_head.bin, as save_adapter writes them), test/golden/methods/methods.json and, for (IA)3 and DoRA in the
-same form, test/golden/methods/ia3-dora.json. Base encoders are those of
-test/golden/encoders (run encoders.py first). All adapter parameters are random: no zero bias, no unit gain or scale, and
-no magnitude of DoRA that is the norm of its row (a fresh one is; "initial" holds those of layer 0).
+pytorch_model_head.bin, as save_adapter writes them), test/golden/methods/methods.json and, in the same form,
+ia3-dora.json and prefix.json. Base encoders are those of test/golden/encoders (run encoders.py first). All adapter
+parameters are random: no zero bias, no unit gain or scale, and no magnitude of DoRA that is the norm of its row (a fresh
+one is; "initial" holds those of layer 0).
 
     python tools/golden/methods.py                      # all of it anew
     python tools/golden/methods.py ia3-dora             # this file and its folders alone
@@ -12,11 +12,12 @@ no magnitude of DoRA that is the norm of its row (a fresh one is; "initial" hold
 
 import json
 import logging
+import re
 import shutil
 import sys
 
 import torch
-from adapters import AdapterPlusConfig, BertAdapterModel, DoRAConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, ParBnConfig, SeqBnConfig
+from adapters import AdapterPlusConfig, BertAdapterModel, DoRAConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig
 from adapters.configuration import ADAPTER_CONFIG_MAP
 from adapters.methods.lora import IA3
 from adapters.utils import get_adapter_config_hash
@@ -37,9 +38,12 @@ ACTIVATIONS = [
 
 
 def main():
-    groups = {"methods": write_methods, "ia3-dora": write_rescaling}
-    for name in sys.argv[1:] or groups:
-        groups[name]()
+    groups = {"ia3-dora": rescaling, "prefix": prefixes}
+    for group in sys.argv[1:] or ["methods", *groups]:
+        if group == "methods":
+            write_methods()
+        else:
+            write_cases(f"{group}.json", {variant: write_variant(variant, family, config) for variant, (family, config) in groups[group]().items()})
 
 
 def write_methods():
@@ -53,10 +57,6 @@ def write_methods():
         out[variant]["configChanges"] = {"non_linearity": activation}
     write_cases("methods.json", out)
     write_json(ROOT / "configs.json", {"provenance": provenance("methods.py"), **base_shape_facts()})
-
-
-def write_rescaling():
-    write_cases("ia3-dora.json", {variant: write_variant(variant, family, config) for variant, (family, config) in rescaling().items()})
 
 
 def write_cases(name, out):
@@ -165,6 +165,27 @@ def rescaling():
     return table
 
 
+def prefixes():
+    """Prefix tuning. keys in prefix.json has all that is on disk: the pool's tensors and, for each layer, their aliases."""
+    prefix = lambda **kw: PrefixTuningConfig(**{"prefix_length": 4, "bottleneck_size": 8, **kw})  # noqa: E731
+    table = {key: ("bert", config) for key, config in {
+        "prefix_tuning": prefix(),
+        "prefix_tuning_flat": prefix(flat=True),
+        "prefix-length-1": prefix(prefix_length=1),
+        "prefix-relu": prefix(prefix_length=7, bottleneck_size=12, non_linearity="relu"),
+        "prefix-leave-out": prefix(leave_out=[1]),
+        "prefix-flat-leave-out": prefix(flat=True, leave_out=[0]),
+        "prefix-dropout": prefix(dropout=0.2),
+        "prefix-use-gating": prefix(use_gating=True),
+        "prefix-use-gating-two": prefix(use_gating=True, shared_gating=False, leave_out=[0]),
+        "prefix-flat-use-gating": prefix(flat=True, use_gating=True),
+    }.items()}
+    for family in [*FAMILIES[1:], "albert-groups"]:
+        table[f"prefix_tuning-{family}"] = (family, prefix(prefix_length=3))
+        table[f"prefix_tuning_flat-{family}"] = (family, prefix(flat=True, prefix_length=5))
+    return table
+
+
 def write_variant(variant, family, config, seed=None, folder=None, weight_std=0.3):
     index = sum(map(ord, variant))
     model = load_encoder(family, adapter_model=True)
@@ -234,10 +255,15 @@ def randomise_named(model, names, seed, weight_std):
     assert not missing, missing
 
 
+def canonical(name):
+    """The pool's name of a prefix, which every layer holds too."""
+    return re.sub(r"^(\w+)\..*\.prefix_tuning\.pool\.", r"\1.prefix_tuning.", name)
+
+
 def adapter_modules(model):
     found = [model.heads[NAME]]
     for module in model.modules():
-        for attribute in ("adapters", "loras"):
+        for attribute in ("adapters", "loras", "prefix_tunings", "prefix_gates"):
             children = getattr(module, attribute, None)
             if isinstance(children, torch.nn.ModuleDict) and NAME in children:
                 found.append(children[NAME])

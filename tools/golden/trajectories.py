@@ -16,12 +16,12 @@ import logging
 import sys
 
 import torch
-from adapters import AdapterPlusConfig, DoRAConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, ParBnConfig, SeqBnConfig
+from adapters import AdapterPlusConfig, DoRAConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig
 from safetensors.torch import save_file
 from transformers import get_scheduler
 
 from common import GOLDEN, SEED, batch_json, load_encoder, make_batch, number, numbers, provenance, write_json
-from methods import NAME, randomise_named
+from methods import NAME, canonical, randomise_named
 
 logging.getLogger("adapters").setLevel(logging.ERROR)
 ROOT = GOLDEN / "trajectories"
@@ -48,6 +48,10 @@ GROUPS = {
     "ia3-dora": {
         "ia3": ("bert", IA3Config(output_lora=True)),
         "dora": ("bert", DoRAConfig(r=4, alpha=8, intermediate_lora=True)),
+    },
+    "prefix": {
+        "prefix_tuning": ("bert", PrefixTuningConfig(prefix_length=4, bottleneck_size=8)),
+        "prefix_tuning_flat": ("roberta", PrefixTuningConfig(prefix_length=4, flat=True, leave_out=[1])),
     },
 }
 
@@ -133,8 +137,8 @@ def train(variant, family, config, batch, dtype):
     randomise_named(model, own, SEED + sum(map(ord, family)), 0.2)
     model.active_head = NAME
     model.to(dtype).train()  # every dropout probability is zero
-    parameters = {k: p for k, p in model.named_parameters() if p.requires_grad}
-    initial = {k: parameters[k].detach().clone().contiguous() for k in own}
+    parameters = {canonical(k): p for k, p in model.named_parameters() if p.requires_grad}
+    initial = {canonical(k): parameters[canonical(k)].detach().clone().contiguous() for k in own}
 
     rate = 1e-4 if variant == "full" else 1e-3
     groups = {True: [], False: []}
