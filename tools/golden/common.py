@@ -7,6 +7,7 @@ versions that each output file names under "provenance", for example:
     OMP_NUM_THREADS=1 python tools/golden/modernbert.py
     OMP_NUM_THREADS=1 python tools/golden/methods.py
     OMP_NUM_THREADS=1 python tools/golden/heads.py
+    OMP_NUM_THREADS=1 python tools/golden/masked_lm.py
     OMP_NUM_THREADS=1 python tools/golden/trajectories.py
     OMP_NUM_THREADS=1 python tools/golden/peft_lora.py
     OMP_NUM_THREADS=1 python tools/golden/fusion.py

@@ -12,6 +12,7 @@ What Python computes:
   included) are averaged; the post-step of the last adapter inside.
   A parallel child reads the sub-layer's input whatever came before, and its post-step starts from the sub-layer's output:
   children before it in a Stack have no influence (`withoutInfluence`).
+  The invertible adapter of the first adapter inside works on the embeddings; those of the others have no influence.
 - LoRA. Stack(a, b): y = W x + bias + s_b B_b A_b (s_a B_a A_a x). Average: the children's updates are averaged.
 - (IA)3. Stack(i, j): y = l_i l_j (W x + bias). Average: the children's vectors are averaged; y = (sum w l) (W x + bias).
 - Prefixes. Stack(p, q): keys and values of q stand before those of p.
@@ -123,6 +124,10 @@ def cases():
     add("stack-leave-out", "Stack(a,b)", two("leave_out=[1]", "leave_out=[0]"))
     add("stack-mixed", "Stack(a,b,c)", {"a": SEQ["a"], "b": DOUBLE["b"], "c": PARALLEL["c"]})
     add("stack-seq_bn-lora-ia3", "Stack(a,b,i)", {"a": SEQ["a"], "b": FEED_FORWARD["b"].replace("'k',", "").replace("intermediate_lora=True", "intermediate_lora=False"), "i": "ia3[attn_matrices=['k']]"})
+    invertible = {"a": "seq_bn_inv[reduction_factor=8]", "b": "seq_bn_inv[reduction_factor=4]"}
+    add("stack-invertible", "Stack(a,b)", invertible)
+    add("stack-invertible-second", "Stack(a,b)", {**invertible, "a": SEQ["a"]})
+    add("average-invertible", "Average(a,b,weights=[0.25,0.75])", invertible)
     add("stack-prefix", "Stack(p,q)", PREFIX)
     add("stack-prefix-seq_bn", "Stack(p,a)", {**PREFIX, **SEQ})
     for family in ["roberta", "distilbert", "electra", "albert", "albert-groups"]:
@@ -160,7 +165,7 @@ def build(case, quirk=False):
 
 
 def is_adapter(name):
-    return any(f".{kind}." in name for kind in ["adapters", "loras", "prefix_tunings"])
+    return any(f".{kind}." in name for kind in ["adapters", "invertible_adapters", "loras", "prefix_tunings"])
 
 
 def run_case(name, case):

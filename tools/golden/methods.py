@@ -2,7 +2,7 @@
 
 Writes test/golden/methods/<variant>/ (adapter_config.json, pytorch_adapter.bin, head_config.json,
 pytorch_model_head.bin, as save_adapter writes them), test/golden/methods/methods.json and, in the same form,
-ia3-dora.json and prefix.json. Base encoders are those of test/golden/encoders (run encoders.py first). All adapter
+ia3-dora.json, prefix.json and invertible.json. Base encoders are those of test/golden/encoders (run encoders.py first). All adapter
 parameters are random: no zero bias, no unit gain or scale, and no magnitude of DoRA that is the norm of its row (a fresh
 one is; "initial" holds those of layer 0).
 
@@ -17,7 +17,10 @@ import shutil
 import sys
 
 import torch
-from adapters import AdapterPlusConfig, BertAdapterModel, DoRAConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig
+from adapters import (
+    AdapterPlusConfig, BertAdapterModel, BnConfig, DoRAConfig, DoubleSeqBnConfig, DoubleSeqBnInvConfig, IA3Config, LoRAConfig, ParBnConfig,
+    PrefixTuningConfig, SeqBnConfig, SeqBnInvConfig,
+)
 from adapters.configuration import ADAPTER_CONFIG_MAP
 from adapters.methods.lora import IA3
 from adapters.utils import get_adapter_config_hash
@@ -38,7 +41,7 @@ ACTIVATIONS = [
 
 
 def main():
-    groups = {"ia3-dora": rescaling, "prefix": prefixes}
+    groups = {"ia3-dora": rescaling, "prefix": prefixes, "invertible": invertible}
     for group in sys.argv[1:] or ["methods", *groups]:
         if group == "methods":
             write_methods()
@@ -186,6 +189,22 @@ def prefixes():
     return table
 
 
+def invertible():
+    """NICE blocks on the output of the embeddings, before the projection that ELECTRA and ALBERT have (width 24, not 32)."""
+    nice = dict(inv_adapter="nice", inv_adapter_reduction_factor=2)
+    table = {key: ("bert", config) for key, config in {
+        "seq_bn_inv": SeqBnInvConfig(reduction_factor=8),
+        "double_seq_bn_inv": DoubleSeqBnInvConfig(reduction_factor=8),
+        "inv-reduction-factor-3": SeqBnInvConfig(reduction_factor=8, inv_adapter_reduction_factor=3, non_linearity="tanh"),
+        "inv-reduction-factor-half": SeqBnInvConfig(reduction_factor=8, inv_adapter_reduction_factor=0.5, leave_out=[0, 2]),
+        "inv-alone": BnConfig(mh_adapter=False, output_adapter=False, reduction_factor=8, non_linearity="gelu", **nice),
+        "inv-par_bn": ParBnConfig(reduction_factor=8, **nice),
+    }.items()}
+    for family in [*FAMILIES[1:], "albert-groups"]:
+        table[f"seq_bn_inv-{family}"] = (family, SeqBnInvConfig(reduction_factor=8))
+    return table
+
+
 def write_variant(variant, family, config, seed=None, folder=None, weight_std=0.3):
     index = sum(map(ord, variant))
     model = load_encoder(family, adapter_model=True)
@@ -261,7 +280,9 @@ def canonical(name):
 
 
 def adapter_modules(model):
-    found = [model.heads[NAME]]
+    found = [model.heads[NAME]] if NAME in model.heads else []
+    if NAME in model.base_model.invertible_adapters:
+        found.append(model.base_model.invertible_adapters[NAME])
     for module in model.modules():
         for attribute in ("adapters", "loras", "prefix_tunings", "prefix_gates"):
             children = getattr(module, attribute, None)

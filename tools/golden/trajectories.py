@@ -16,7 +16,7 @@ import logging
 import sys
 
 import torch
-from adapters import AdapterPlusConfig, DoRAConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig
+from adapters import AdapterPlusConfig, DoRAConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, SeqBnInvConfig
 from safetensors.torch import save_file
 from transformers import get_scheduler
 
@@ -52,6 +52,9 @@ GROUPS = {
     "prefix": {
         "prefix_tuning": ("bert", PrefixTuningConfig(prefix_length=4, bottleneck_size=8)),
         "prefix_tuning_flat": ("roberta", PrefixTuningConfig(prefix_length=4, flat=True, leave_out=[1])),
+    },
+    "invertible": {
+        "seq_bn_inv": ("electra", SeqBnInvConfig(reduction_factor=8)),
     },
 }
 
