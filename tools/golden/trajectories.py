@@ -16,7 +16,10 @@ import logging
 import sys
 
 import torch
-from adapters import AdapterPlusConfig, DoRAConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, SeqBnInvConfig
+from adapters import (
+    AdapterPlusConfig, ConfigUnion, DoRAConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, MAMConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig,
+    SeqBnInvConfig,
+)
 from safetensors.torch import save_file
 from transformers import get_scheduler
 
@@ -55,6 +58,10 @@ GROUPS = {
     },
     "invertible": {
         "seq_bn_inv": ("electra", SeqBnInvConfig(reduction_factor=8)),
+    },
+    "union": {
+        "mam": ("bert", MAMConfig(PrefixTuningConfig(prefix_length=4, bottleneck_size=8), ParBnConfig(reduction_factor=8))),
+        "lora-seq_bn": ("roberta", ConfigUnion(LoRAConfig(r=4, alpha=8), SeqBnConfig(reduction_factor=8))),
     },
 }
 
