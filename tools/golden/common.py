@@ -10,6 +10,7 @@ versions that each output file names under "provenance", for example:
     OMP_NUM_THREADS=1 python tools/golden/masked_lm.py
     OMP_NUM_THREADS=1 python tools/golden/trajectories.py
     OMP_NUM_THREADS=1 python tools/golden/peft_lora.py
+    OMP_NUM_THREADS=1 python tools/golden/peft_others.py
     OMP_NUM_THREADS=1 python tools/golden/fusion.py
     OMP_NUM_THREADS=1 python tools/golden/composition.py
     OMP_NUM_THREADS=1 python tools/golden/mtl_lora.py
