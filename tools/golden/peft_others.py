@@ -6,7 +6,8 @@ Writes test/golden/peft/<variant>/ in the layout of peft_lora.py, and test/golde
   encoder ("withoutDefaults" lists the types that were tried), so target_modules is always in the file.
 - DoRA: y = (m / |W + s B A|) (W x + s B A x) + bias, rows of the norm over inputs, s = lora_alpha / r, the norm constant in
   the gradient. `adapters` differs: its norm is that of W + B A, and its bias stands inside the product.
-- (IA)3: y = l (W x + bias) at key and value; at feedforward_modules y = W (l x) + bias: the input is scaled.
+- (IA)3: y = l (W x + bias) at key and value, l of shape (out, 1); at feedforward_modules y = W (l x) + bias, the input is
+  scaled, l of shape (1, in). Its default feedforward_modules "output.dense" is attention.output.dense too.
 
     python tools/golden/peft_others.py
 """
@@ -30,7 +31,7 @@ def main():
         "ln-distilbert": ("distilbert", True, LNTuningConfig(target_modules=["sa_layer_norm", "output_layer_norm"], **head), True),
         "ln-albert": ("albert", True, LNTuningConfig(target_modules=["LayerNorm", "full_layer_layer_norm"], **head), True),
         "dora": ("bert", True, LoraConfig(r=4, lora_alpha=8, use_dora=True, **head), True),
-        "dora-feed-forward": ("bert", True, LoraConfig(r=3, lora_alpha=9, use_dora=True, target_modules=["intermediate.dense", "output.dense"], **head), True),
+        "dora-feed-forward": ("bert", True, LoraConfig(r=3, lora_alpha=9, use_dora=True, target_modules=r".*layer\.\d+\.(intermediate|output)\.dense", **head), True),
         "ia3": ("bert", True, IA3Config(**head), True),
         "ia3-attention": ("bert", True, IA3Config(target_modules=["query", "key", "value"], feedforward_modules=[], **head), True),
     }
