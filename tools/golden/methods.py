@@ -2,7 +2,7 @@
 
 Writes test/golden/methods/<variant>/ (adapter_config.json, pytorch_adapter.bin, head_config.json,
 pytorch_model_head.bin, as save_adapter writes them), test/golden/methods/methods.json and, in the same form,
-ia3-dora.json, prefix.json, invertible.json and union.json. Base encoders are those of test/golden/encoders (run encoders.py first). All adapter
+ia3-dora.json, prefix.json, invertible.json, union.json, vera.json and prompt.json. Base encoders are those of test/golden/encoders (run encoders.py first). All adapter
 parameters are random: no zero bias, no unit gain or scale, and no magnitude of DoRA that is the norm of its row (a fresh
 one is; "initial" holds those of layer 0).
 
@@ -19,7 +19,7 @@ import sys
 import torch
 from adapters import (
     AdapterConfig, AdapterPlusConfig, BertAdapterModel, BnConfig, ConfigUnion, DoRAConfig, DoubleSeqBnConfig, DoubleSeqBnInvConfig, IA3Config,
-    LoRAConfig, MAMConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig, SeqBnInvConfig, UniPELTConfig,
+    LoRAConfig, MAMConfig, ParBnConfig, PrefixTuningConfig, PromptTuningConfig, SeqBnConfig, SeqBnInvConfig, UniPELTConfig, VeraConfig,
 )
 from adapters.configuration import ADAPTER_CONFIG_MAP
 from adapters.methods.lora import IA3
@@ -41,7 +41,7 @@ ACTIVATIONS = [
 
 
 def main():
-    groups = {"ia3-dora": rescaling, "prefix": prefixes, "invertible": invertible, "union": unions}
+    groups = {"ia3-dora": rescaling, "prefix": prefixes, "invertible": invertible, "union": unions, "vera": vera, "prompt": prompts}
     for group in sys.argv[1:] or ["methods", *groups]:
         if group == "methods":
             write_methods()
@@ -233,6 +233,32 @@ def unions():
     return table
 
 
+def vera():
+    """VeRA: y = W x + bias + (alpha / r) D_out B D_in A x, all linears with the same frozen A and B, and D full matrices, not diagonals."""
+    config = lambda **kw: VeraConfig(**{"r": 3, "alpha": 6, **kw})  # noqa: E731
+    table = {key: ("bert", value) for key, value in {
+        "vera": config(),
+        "vera-qkv": config(attn_matrices=["q", "k", "v"], alpha=2),
+        "vera-feed-forward": config(selfattn_lora=False, intermediate_lora=True),
+        "vera-leave-out": config(leave_out=[0]),
+        "vera-use-gating": config(use_gating=True),
+        "dvora": config(use_dora=True),
+    }.items()}
+    return {**table, **{f"vera-{family}": (family, config()) for family in ["roberta", "distilbert", "albert"]}}
+
+
+def prompts():
+    """Prompt tuning: vectors among the embeddings (behind their norm), first of all or behind the first token; the head reads
+    row 0, which is a prompt vector when they are first. DistilBERT with eager attention fails in Python."""
+    table = {
+        "prompt_tuning": ("bert", PromptTuningConfig(prompt_length=4)),
+        "prompt-after-bos": ("bert", PromptTuningConfig(prompt_length=3, combine="prefix_after_bos")),
+    }
+    for family in ["roberta", "xlm-roberta", "electra", "albert"]:
+        table[f"prompt_tuning-{family}"] = (family, PromptTuningConfig(prompt_length=3))
+    return table
+
+
 def write_variant(variant, family, config, seed=None, folder=None, weight_std=0.3):
     index = sum(map(ord, variant))
     model = load_encoder(family, adapter_model=True)
@@ -241,6 +267,7 @@ def write_variant(variant, family, config, seed=None, folder=None, weight_std=0.
     before = {k: v.clone() for k, v in model.state_dict().items() if f".{NAME}." not in k}
     touched = trainable(model)
     initial = {k: numbers(p.flatten()) for k, p in model.named_parameters() if k in touched and k.endswith(".m.weight") and ".1." not in k and ".2." not in k}
+    frozen = [k for k, p in model.named_parameters() if f".shared_parameters.{NAME}." in k and not p.requires_grad]
     randomise_named(model, touched, seed or SEED + index, weight_std)
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in before.items())
     model.set_active_adapters(NAME)
@@ -262,7 +289,7 @@ def write_variant(variant, family, config, seed=None, folder=None, weight_std=0.
         model.set_active_adapters(NAME)
         double = model.double()(**batch)
     assert float((single.logits - base.logits).abs().max()) > 1e-2, f"{variant}: the adapter changes nothing"
-    if not any(part.use_gating for part in getattr(config, "configs", [config])):
+    if not any(part.get("use_gating") for part in getattr(config, "configs", [config])):
         assert float((single.logits - alone).abs().max()) < 1e-4, variant
     return {
         "folder": f"methods/{folder or variant}",
@@ -276,6 +303,7 @@ def write_variant(variant, family, config, seed=None, folder=None, weight_std=0.
         "lastHiddenState": {k: v for k, v in digest(single.hidden_states[-1]).items() if k != "firstToken"},
         "float32AgainstFloat64": relative(single.logits, double.logits),
         **({"initial": initial} if initial else {}),
+        **({"frozen": frozen} if frozen else {}),
     }
 
 
@@ -311,8 +339,10 @@ def adapter_modules(model):
     found = [model.heads[NAME]] if NAME in model.heads else []
     if NAME in model.base_model.invertible_adapters:
         found.append(model.base_model.invertible_adapters[NAME])
+    if NAME in model.base_model.shared_parameters:
+        found.append(model.base_model.shared_parameters[NAME])
     for module in model.modules():
-        for attribute in ("adapters", "loras", "prefix_tunings", "prefix_gates"):
+        for attribute in ("adapters", "loras", "prefix_tunings", "prefix_gates", "prompt_tunings"):
             children = getattr(module, attribute, None)
             if isinstance(children, torch.nn.ModuleDict) and NAME in children:
                 found.append(children[NAME])
