@@ -5,6 +5,7 @@ versions that each output file names under "provenance", for example:
 
     OMP_NUM_THREADS=1 python tools/golden/encoders.py      # first: the others read its checkpoints
     OMP_NUM_THREADS=1 python tools/golden/modernbert.py
+    OMP_NUM_THREADS=1 python tools/golden/modernbert_adapters.py
     OMP_NUM_THREADS=1 python tools/golden/methods.py
     OMP_NUM_THREADS=1 python tools/golden/heads.py
     OMP_NUM_THREADS=1 python tools/golden/masked_lm.py
