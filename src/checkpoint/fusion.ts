@@ -2,10 +2,20 @@ import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { float32, type Tensor } from '../base/tensor.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
-import { FUSION_PRESETS, fusionParameters } from '../methods/fusion.ts';
-import { type FusionSite, fusionSites } from '../methods/fusion-sites.ts';
-import { attachComposition, type ConfiguredMethod, type FusionConfig, fuse, fusionConfig, modules } from '../methods/index.ts';
-import { fusionPath, PLACES } from '../methods/method.ts';
+import {
+  attachComposition,
+  type ConfiguredMethod,
+  FUSION_PRESETS,
+  type FusionConfig,
+  type FusionSite,
+  fuse,
+  fusionConfig,
+  fusionParameters,
+  fusionPath,
+  fusionSites,
+  modules,
+  PLACES,
+} from '../methods/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import { checkModel, checkName, list, type ModelFacts, noteOfModel, shown } from './facts.ts';
 import { HEAD_CONFIG, type HeadPackage, loadHead, modelFields, removeHead, saveHead } from './head.ts';

@@ -1,6 +1,13 @@
 import { elementCount } from '../base/tensor.ts';
-import { configFields } from '../encoders/fields.ts';
-import { drawEncoder, type EncoderConfig, type EncoderFamily, encoderShapes, FAMILIES, type Graft } from '../encoders/index.ts';
+import {
+  configFields,
+  drawEncoder,
+  type EncoderConfig,
+  type EncoderFamily,
+  encoderShapes,
+  FAMILIES,
+  type Graft,
+} from '../encoders/index.ts';
 import { type ConfiguredMethod, configureMethod, METHODS, type MethodConfig } from '../methods/index.ts';
 import { noDropout, parameters } from '../nn/index.ts';
 
