@@ -63,6 +63,7 @@ export function chain<Name extends SiteName>(acts: readonly Act<Name>[]): Act<Na
   if (!last || acts.length === 1) return last;
   return {
     apply: (state) => acts.reduce((before, act) => act.apply(act.prepare ? act.prepare(before) : before), state),
+    ...(acts[0]?.prepare && { prepare: acts[0].prepare }),
     ...(last.close && { close: last.close }),
   };
 }
