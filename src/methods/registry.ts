@@ -7,9 +7,10 @@ import type { Method } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
+import { PREFIX_TUNING } from './prefix-tuning.ts';
 
 /** Every method there is. A new one: its own file, and a line here. */
-export const METHODS: readonly Method[] = [BOTTLENECK, LORA, MTL_LORA, PALS, FULL, HEAD] as unknown as readonly Method[];
+export const METHODS: readonly Method[] = [BOTTLENECK, LORA, MTL_LORA, PREFIX_TUNING, PALS, FULL, HEAD] as unknown as readonly Method[];
 
 /** What trains where no method is named. */
 export const DEFAULT_METHOD = 'seq_bn';

@@ -19,6 +19,7 @@ test.each([
   ['Bottleneck adapters', 'seq_bn', 29],
   ['LoRA', 'lora', 17],
   ['MTL-LoRA', 'mtl_lora', 20],
+  ['Prefix tuning', 'prefix_tuning', 12],
   ['Projected attention layers', 'pals', 5],
 ])('the settings of %s and their defaults are those of the schema', (title, name, count) => {
   const { method, config } = configureMethod(name);
