@@ -5,7 +5,8 @@ import { noDropout, type ParameterSpec, parameters as resolver } from '../nn/ind
 import type { Act, Acts } from './act.ts';
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
 import { type Attachment, alone } from './attachment.ts';
-import { blockKind, checkNesting } from './blocks/index.ts';
+import type { BlockKind } from './blocks/block.ts';
+import { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
 import { adaptersOf, blocksOf, type Composition, describe, firstOf, fusionsOf, lastOf } from './composition.ts';
 import type { EncoderFacts } from './context.ts';
 import type { FusionConfig } from './fusion.ts';
@@ -19,6 +20,8 @@ export interface CompositionParts {
   readonly trainAdapters?: boolean;
   /** Whether `FUSION_MASK`, [children], is added to the scores of the one fusion, to leave some out without another program. */
   readonly masked?: boolean;
+  /** All kinds of blocks that there are, where some come from outside this package. */
+  readonly blocks?: readonly BlockKind[];
 }
 
 /** Ten times that of Pfeiffer et al. 2021, whose tasks have many more rows: docs/decisions.md. */
@@ -33,15 +36,15 @@ const ONLY_FIRST: readonly SiteName[] = ['embedded', 'word'];
  * @throws composition.nesting; adapter.missing; method.config for methods that cannot be put together so
  */
 export function attachComposition(setup: Composition, parts: CompositionParts, facts: EncoderFacts): Attachment {
-  checkNesting(setup);
-  const { trainAdapters = false, masked = false, fusions } = parts;
+  const { trainAdapters = false, masked = false, fusions, blocks: kinds = BLOCKS } = parts;
+  checkNesting(setup, 'composition', kinds);
   const adapters = new Map(adaptersOf(setup).map((name) => [name, bindAdapter(methodOf(name, parts.adapters), { ...facts, name })]));
   const setting = { ...facts, adapters, fusions, masked };
-  const blocks = new Map(blocksOf(setup).map((block) => [block, { kind: blockKind(block), bound: blockKind(block).bind(block, setting) }]));
-  const ofBlocks = [...blocks.values()].flatMap(({ bound }) => bound.parameters ?? []);
+  const blocks = new Map(blocksOf(setup).map((block) => [block, blockKind(block, kinds).bind(block, setting)]));
+  const bounds = [...blocks.values()];
+  const ofBlocks = bounds.flatMap((bound) => bound.parameters ?? []);
   const ofAdapters = [...adapters.values()].flatMap((adapter) => adapter.parameters).map((spec) => (trainAdapters ? spec : frozen(spec)));
-  checkSites(setup, adapters);
-  const bounds = [...blocks.values()].map(({ bound }) => bound);
+  checkSites(setup, adapters, kinds);
   const scheduled = bounds.filter(({ schedule }) => schedule);
   const attachment: Attachment = {
     name: fusionsOf(setup)[0]?.name ?? lastOf(setup),
@@ -63,7 +66,7 @@ export function attachComposition(setup: Composition, parts: CompositionParts, f
         },
       };
       const acts = new Map([...adapters].map(([name, adapter]) => [name, adapter.acts(alone(adapter, parameters), dropout)]));
-      const drawn = new Map([...blocks].map(([block, { bound }]) => [block, bound.draw(tools)]));
+      const drawn = new Map([...blocks].map(([block, bound]) => [block, bound.draw(tools)]));
       const actAt = <Name extends SiteName>(name: Name, part: Composition, site: Sites[Name]): Act<Name> | undefined => {
         if (typeof part === 'string') return (acts.get(part)?.[name] as ((site: Sites[Name]) => Act<Name> | undefined) | undefined)?.(site);
         return drawn.get(part)?.(name, site, (child, narrower = site) => actAt(name, child, narrower));
@@ -112,9 +115,9 @@ function methodOf(name: string, adapters: ReadonlyMap<string, ConfiguredMethod>)
 }
 
 /** @throws method.config for an adapter that acts where a block around it cannot put adapters together */
-function checkSites(setup: Composition, adapters: ReadonlyMap<string, Adapter>): void {
+function checkSites(setup: Composition, adapters: ReadonlyMap<string, Adapter>, kinds: readonly BlockKind[]): void {
   for (const block of blocksOf(setup)) {
-    const kind = blockKind(block);
+    const kind = blockKind(block, kinds);
     for (const name of adaptersOf(block)) {
       const adapter = adapters.get(name) as Adapter;
       const other = sitesOf(adapter).find((site) => !kind.sites.includes(site) && !ONLY_FIRST.includes(site));

@@ -9,10 +9,10 @@ import {
 } from '../../batch/index.ts';
 import type { MultiTaskModel } from '../../model/multi-task.ts';
 import type { TaskUnit } from '../../model/multi-task-data.ts';
+import { count } from '../progress.ts';
 import type { MultiTaskSettings } from './settings.ts';
 import { comparable, hasEntropy, type UncertaintyMeter } from './uncertainty.ts';
 
-const count = z.number().int().nonnegative();
 const pick = z.object({ task: count, row: count });
 
 /** The state of either kind of sampler, as it lies in a file. */
