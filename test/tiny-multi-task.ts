@@ -6,8 +6,9 @@ import type { Model } from '../src/model/model.ts';
 import { prepare } from '../src/model/prepare.ts';
 import { headFor } from '../src/model/task-setup.ts';
 import { loadRows, loadTask } from '../src/tasks/index.ts';
-import { multiTaskMethod } from '../src/train/multi-task/method.ts';
-import { type MultiTaskOptions, type MultiTaskProgress, type TaskData, trainMultiTask } from '../src/train/multi-task/trainer.ts';
+import type { MultiTaskProgress } from '../src/train/multi-task/progress.ts';
+import { multiTaskMethod } from '../src/train/multi-task/registry.ts';
+import { type MultiTaskOptions, type TaskData, trainMultiTask } from '../src/train/multi-task/trainer.ts';
 import type { SavedRun } from '../src/train/state.ts';
 import { type TinyTask, tinyTask, tinyTokenizer } from './tiny.ts';
 

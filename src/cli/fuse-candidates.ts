@@ -1,9 +1,9 @@
+import { defined } from '../base/defined.ts';
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { ADAPTER_CONFIG } from '../checkpoint/index.ts';
 import { type AdapterChoice, type ChooseOptions, chooseAdapters, type TrainSettings } from '../train/index.ts';
 import type { CommandContext } from './command.ts';
-import { given } from './given.ts';
 import { countProgress } from './progress.ts';
 
 /** The folders of all adapters that may be fused. @throws usage.flag, file.missing */
@@ -45,7 +45,7 @@ export async function choose(
       adapters: candidates,
       count,
       seed,
-      ...given({ maxLength }),
+      ...defined({ maxLength }),
       onProgress,
       signal: context.signal,
     });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { defined } from '../base/defined.ts';
 import { joinPath } from '../base/files.ts';
 import { FUSION_PRESETS, type FusionConfig, fusionConfig, parseGrammar } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
@@ -8,7 +9,6 @@ import { encoderFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { candidatesOf, choose } from './fuse-candidates.ts';
 import { attentionLines, choiceLines } from './fuse-report.ts';
-import { given } from './given.ts';
 import { heatMap, heatMapPng, layerRows } from './heat-map.ts';
 import { usageOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
@@ -75,7 +75,7 @@ export const command = defineCommand({
     const model = await encoderFolder(files, options.model);
     const exclude = options.exclude === undefined ? undefined : (await readExclusions(files, options.exclude)).get(task.name);
     const { name, output, headLayers, limit, log, format } = options;
-    const common = { files, engine, model, task, ...given({ limit, exclude }) };
+    const common = { files, engine, model, task, ...defined({ limit, exclude }) };
     const choice = options.choose === undefined ? undefined : await choose(context, options.choose, { ...common, settings, candidates });
     noteUnsaved(context, options.output);
     const progress = trainingProgress(context, options.model);
@@ -88,7 +88,7 @@ export const command = defineCommand({
         settings,
         resume: options.resume,
         overwrite: options.overwrite,
-        ...given({ name, output, headLayers, log, format }),
+        ...defined({ name, output, headLayers, log, format }),
         onEvent: progress.onEvent,
         signal: context.signal,
       });
@@ -105,7 +105,7 @@ export const command = defineCommand({
         ...(options.report && attention ? ['', ...attentionLines(attention)] : []),
       ];
       context.stdout(
-        context.json ? JSON.stringify({ ...result, ...given({ choice }) }) : render(result, output, nextCommand(options), more),
+        context.json ? JSON.stringify({ ...result, ...defined({ choice }) }) : render(result, output, nextCommand(options), more),
       );
     } finally {
       progress.stop();

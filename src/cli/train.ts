@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { defined } from '../base/defined.ts';
 import { fail } from '../base/errors.ts';
 import { type ConfiguredMethod, DEFAULT_METHOD } from '../methods/index.ts';
 import { nodeEngine } from '../session/node.ts';
@@ -6,7 +7,6 @@ import { loadTask, readExclusions, type Task } from '../tasks/index.ts';
 import { trainSettings, trainTask, trainTasks } from '../train/index.ts';
 import { encoderFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
-import { given } from './given.ts';
 import { methodOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
@@ -74,7 +74,7 @@ export const command = defineCommand({
       settings,
       resume: options.resume,
       overwrite: options.overwrite,
-      ...given({ headLayers, limit, format }),
+      ...defined({ headLayers, limit, format }),
       onEvent: progress.onEvent,
       signal: context.signal,
     };
@@ -83,7 +83,7 @@ export const command = defineCommand({
         const results = await trainTasks({
           ...common,
           tasks: [task, ...others],
-          ...given({ exclusions }),
+          ...defined({ exclusions }),
           output: outputForSeveral(options),
           onTask: ({ name: which }, i) => {
             progress.restart();
@@ -94,7 +94,7 @@ export const command = defineCommand({
         context.stdout(context.json ? JSON.stringify(results) : renderSeveral(results, [task, ...others], output as string));
         return;
       }
-      const result = await trainTask({ ...common, task, ...given({ name, output, init, log, exclude: exclusions?.get(task.name) }) });
+      const result = await trainTask({ ...common, task, ...defined({ name, output, init, log, exclude: exclusions?.get(task.name) }) });
       progress.stop();
       context.stdout(context.json ? JSON.stringify(result) : render(result, output, nextCommand(output, model, method, task)));
     } finally {

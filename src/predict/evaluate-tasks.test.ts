@@ -8,7 +8,7 @@ import { nodeEngine } from '../session/node.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
 import { extendCaMtl } from '../train/multi-task/extend-ca-mtl.ts';
 import { loadGrowing, loadMultiTask } from '../train/multi-task/folder.ts';
-import { multiTaskMethod } from '../train/multi-task/method.ts';
+import { multiTaskMethod } from '../train/multi-task/registry.ts';
 import { runMultiTask } from '../train/multi-task/run.ts';
 import { multiTaskSettings } from '../train/multi-task/settings.ts';
 import { answerTasks } from './answer-tasks.ts';

@@ -1,8 +1,10 @@
 export {
+  copyTokenizer,
   createTokenizer,
   type EncodeOptions,
   type Encoding,
   loadTokenizer,
+  TOKENIZER_FILES,
   type Tokenizer,
   type Truncation,
   type WindowOptions,

@@ -62,6 +62,14 @@ export interface Tokenizer {
   readonly specialTokens: { readonly single: number; readonly pair: number };
 }
 
+/** The files that {@link loadTokenizer} reads, as far as a folder has them. */
+export const TOKENIZER_FILES: readonly string[] = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'vocab.txt'];
+
+export async function copyTokenizer(files: Files, from: string, to: string): Promise<void> {
+  for (const name of TOKENIZER_FILES)
+    if ((await files.kind(joinPath(from, name))) === 'file') await files.write(joinPath(to, name), await files.read(joinPath(from, name)));
+}
+
 /**
  * The tokenizer of a Hugging Face folder: tokenizer.json with tokenizer_config.json and special_tokens_map.json beside it,
  * or vocab.txt of a BERT. Throws `text.tokenizer`, `file.missing`, `file.syntax`.

@@ -8,8 +8,9 @@ export { loadCaMtl, type SavedCaMtl, saveCaMtl } from './multi-task/ca-mtl-folde
 export type { MultiTaskSummary, TaskSummary } from './multi-task/card.ts';
 export type { ChosenRows } from './multi-task/chosen.ts';
 export { extendCaMtl } from './multi-task/extend-ca-mtl.ts';
-export { isMultiTask, loadGrowing, loadMultiTask, type SavedMultiTask, saveMultiTask } from './multi-task/folder.ts';
-export { type MultiTaskMethod, multiTaskMethod, multiTaskMethodNames } from './multi-task/method.ts';
+export { isMultiTask, loadGrowing, loadMultiTask, type SavedMultiTask } from './multi-task/folder.ts';
+export type { MultiTaskMethod } from './multi-task/method.ts';
+export { multiTaskMethod, multiTaskMethodNames } from './multi-task/registry.ts';
 export { type RunMultiTaskOptions, runMultiTask } from './multi-task/run.ts';
 export { type MultiTaskSettings, multiTaskSettings } from './multi-task/settings.ts';
 export { type MultiTaskOptions, type MultiTaskResult, trainMultiTask } from './multi-task/trainer.ts';

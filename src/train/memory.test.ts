@@ -8,7 +8,7 @@ import type { Engine } from '../session/session.ts';
 import { loadTask } from '../tasks/index.ts';
 import { trainFusion } from './fusion/train.ts';
 import { checkMemory, keptBytes, memoryNeed } from './memory.ts';
-import { multiTaskMethod } from './multi-task/method.ts';
+import { multiTaskMethod } from './multi-task/registry.ts';
 import { runMultiTask } from './multi-task/run.ts';
 import { multiTaskSettings } from './multi-task/settings.ts';
 import { trainSettings } from './settings.ts';

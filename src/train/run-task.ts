@@ -1,49 +1,38 @@
-import { fail, MultigraftError } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import type { Tensor } from '../base/tensor.ts';
-import { asName, checkName, type HeadPackage } from '../checkpoint/index.ts';
+import { defined } from '../base/defined.ts';
+import type { Files } from '../base/files.ts';
+import { elementCount, type Tensor } from '../base/tensor.ts';
+import { asName, checkName, type HeadPackage, type HeadTraining } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
-import { computeMetrics, majorityScore } from '../metrics/index.ts';
+import { majorityScore } from '../metrics/index.ts';
 import { type Model, trainableParameters } from '../model/model.ts';
-import { prepare } from '../model/prepare.ts';
 import { headFor, sequenceLength, trainingOf, withDropout } from '../model/task-setup.ts';
 import type { Head } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
 import { createPredictor } from '../predict/predictor.ts';
-import type { Engine } from '../session/session.ts';
-import { classBalance, loadRows, type Row, type Task } from '../tasks/index.ts';
+import { classBalance, type Row, type Task } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
 import { modelCard, type SavedAs, type TrainTaskResult } from './card.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
-import { type Log, openLog } from './log.ts';
-import { checkOutputFolder, METRICS, recordWrites, removeEarlier } from './output-folder.ts';
-import type { TrainEvent, TrainSettings } from './settings.ts';
-import { runState } from './state.ts';
-import { type Saved, type Split, trainModel } from './trainer.ts';
+import { type LoadedRows, loadSplit } from './load-rows.ts';
+import { openRun } from './open-run.ts';
+import { checkOutputFolder } from './output-folder.ts';
+import { type TaskProgress, taskProgressSchema } from './progress.ts';
+import { releasing } from './releasing.ts';
+import { notesTo, type RunOptions } from './run-options.ts';
+import { metricsOf } from './score.ts';
+import type { TrainSettings } from './settings.ts';
+import { type TrainResult, trainModel } from './trainer.ts';
 
-export interface RunTaskOptions {
-  readonly files: Files;
-  readonly engine: Engine;
-  /** Folder of the encoder. */
-  readonly model: string;
+export interface RunTaskOptions extends RunOptions {
   readonly task: Task;
   /** Name of what is trained and of its head; the task's when left out, with _ for dots and slashes. */
   readonly name?: string;
-  /** Where everything goes; nothing is written without it. */
-  readonly output?: string;
-  readonly resume?: boolean;
-  /** An earlier result in `output`, finished or not, is replaced; without it such a folder is refused. */
-  readonly overwrite?: boolean;
   readonly headLayers?: number;
   /** Read at most this many rows of each split. */
   readonly limit?: number;
   /** Training rows to leave out, from 0. */
   readonly exclude?: ReadonlySet<number>;
   readonly settings: TrainSettings;
-  /** Where steps and evaluations are logged, one JSON object a line. */
-  readonly log?: string;
-  readonly onEvent?: (event: TrainEvent) => void;
-  readonly signal?: AbortSignal;
 }
 
 /** What a run trains and what becomes of it; everything else is the same for all of them. */
@@ -57,8 +46,8 @@ export interface Plan {
   /** The model to train, and what it begins with. */
   model(encoder: Encoder, head: Head, note: (text: string) => void): Promise<Start>;
   /** Other targets for the training rows than their labels: a teacher's answers. */
-  teach?(train: Split): Promise<Split>;
-  /** Is shown the answers at the end, with what they let one look at. */
+  teach?(train: LoadedRows): Promise<LoadedRows>;
+  /** Is shown the answers at the end, with the attention observed in them. */
   onAnswers?(split: 'validation' | 'test', answers: readonly Answer[]): void;
   /** What the folder is to those who use it. */
   readonly saves: SavedAs;
@@ -86,29 +75,21 @@ export interface Trained {
 
 /** Trains on one task, scores it, and saves what was learnt with a card and its metrics. */
 export async function runTask(options: RunTaskOptions, plan: Plan): Promise<TrainTaskResult> {
-  const { files, engine, settings, output, onEvent, signal } = options;
+  const { files, engine, settings, output } = options;
   const started = performance.now();
   const name = checkName(options.name ?? asName(options.task.name), '--name', 'Choose another name.', 'usage.value');
   if (output !== undefined) await checkOutputFolder(files, output, options);
+  const note = notesTo(options);
   const encoder = await loadEncoder(files, options.model, { checkFinite: true });
   const tokenizer = await loadTokenizer(files, options.model);
-  const note = (text: string) => onEvent?.({ type: 'note', text });
   for (const text of encoder.notes) note(text);
   const task = (await plan.task?.(options.task, encoder)) ?? options.task;
 
   const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength, task.kind);
-  const load = async (split: 'train' | 'validation' | 'test'): Promise<Split> => {
-    const rows = await loadRows(files, task, split, {
-      ...(options.limit && { limit: options.limit }),
-      ...(split === 'train' && options.exclude && { exclude: options.exclude }),
-    });
-    const prepared = prepare(rows, { task, tokenizer, maxLength });
-    if (prepared.truncated) note(`${prepared.truncated} of ${rows.length} ${split} rows are longer than ${maxLength} tokens and were cut.`);
-    return { rows, prepared };
-  };
-  const train = await load('train');
-  const validation = task.files.validation ? await load('validation') : undefined;
-  const test = task.files.test ? await load('test') : undefined;
+  const loading = { files, tokenizer, maxLength, limit: options.limit, exclude: options.exclude, note };
+  const train = await loadSplit(task, 'train', loading);
+  const validation = task.files.validation ? await loadSplit(task, 'validation', loading) : undefined;
+  const test = task.files.test ? await loadSplit(task, 'test', loading) : undefined;
   for (const text of describeClasses(task, train.rows)) note(text);
   if (!validation)
     note(`No validation rows: the last weights are kept${test ? ', and only the test rows are scored' : ' and nothing is scored'}.`);
@@ -116,10 +97,9 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
   const head = headFor(task, name, train.rows, options.headLayers);
   const { model, initial, contents } = await plan.model(withDropout(encoder, settings.dropout), head, note);
   const { saveEvery: _, ...decisive } = settings;
-  const run = { model: encoder.name, task: task.name, method: plan.text, name, rows: train.rows.length, ...decisive };
-  const logPath = options.log ?? (output === undefined ? undefined : joinPath(output, 'log.jsonl'));
+  const facts = { model: encoder.name, task: task.name, method: plan.text, name, rows: train.rows.length, ...decisive };
   const fingerprint = {
-    ...run,
+    ...facts,
     head: head.config,
     ...plan.decisive,
     ...contents,
@@ -128,98 +108,68 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     trainingRows: await digestOfRows(train.prepared),
     validationRows: validation ? await digestOfRows(validation.prepared) : null,
   };
-  const state = output === undefined ? undefined : runState(files, output, fingerprint);
-  if (options.resume && !state)
-    fail({ code: 'usage.value', subject: '--resume', found: 'no --output', expected: 'the folder of the run to resume' });
-  const before = options.resume ? await state?.load() : undefined;
-  const resume = before?.saved;
+  const run = await openRun<TaskProgress>(options, fingerprint, taskProgressSchema);
   const taught = plan.teach ? await plan.teach(train) : train;
-  let log: Log | undefined;
-  let begun: 'no' | 'files' | 'steps' = 'no';
-  const result = await trainModel({
-    engine,
-    model,
-    task,
-    train: taught,
-    validation,
-    settings,
-    initial,
-    ...(resume && { resume }),
-    ...(signal && { signal }),
-    async begin() {
-      if (!before && (await state?.begin())) note(`The unfinished run in ${output} is replaced.`);
-      begun = 'files';
-      log = logPath === undefined ? undefined : await openLog(files, logPath, before?.logLength ?? 0);
-    },
-    async onEvent(event) {
-      begun = 'steps';
-      await log?.write(event);
-      onEvent?.(event);
-    },
-    ...(state && { save: async (saved: Saved) => state.save(saved, await (log?.length() ?? 0)) }),
-  }).catch(async (error) => {
-    if (begun === 'files' && !before && !isStop(error)) await state?.remove();
-    throw error;
-  });
+  const resume = defined({ resume: run.saved });
+  const trained = await run.train((hooks) =>
+    trainModel({ engine, model, task, train: taught, validation, settings, initial, ...resume, ...hooks }),
+  );
 
-  const metrics: { validation?: Record<string, number>; test?: Record<string, number> } = {};
-  const judged = { validation, test };
-  const predictor = await createPredictor(engine, model, {
-    current: () => result.parameters,
-    steps: () => result.best?.step ?? result.steps,
-    observe: plan.onAnswers !== undefined,
-  });
-  for (const split of ['validation', 'test'] as const) {
-    const data = judged[split];
-    if (!data) continue;
-    const answers = await predictor.answers(data.rows, data.prepared);
-    plan.onAnswers?.(split, answers);
-    metrics[split] = computeMetrics(
-      task,
-      answers.map((answer) => answer.prediction),
-      data.rows,
-    ).values as Record<string, number>;
-  }
-  await predictor.release();
+  const metrics = await score(options, plan, { ...trained, model, task }, { validation, test });
   const last = test ?? validation;
   const summary: TrainTaskResult = {
     name,
     task: task.name,
     method: plan.text,
-    parameters: trainableParameters(model).reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0),
-    steps: result.steps,
-    best: result.best,
-    stoppedEarly: result.stoppedEarly,
+    parameters: trainableParameters(model).reduce((sum, { shape }) => sum + elementCount(shape), 0),
+    steps: trained.steps,
+    best: trained.best,
+    stoppedEarly: trained.stoppedEarly,
     metrics,
     majority: last && majorityScore(task, last.rows, train.rows)?.accuracy,
     seconds: (performance.now() - started) / 1000,
   };
-  if (output !== undefined) {
-    const written = recordWrites(files);
-    const pick = (wanted: boolean) => new Map([...result.parameters].filter(([key]) => key.startsWith(`heads.${head.name}.`) === wanted));
-    const packed = { ...head, tensors: pick(true), training: trainingOf(train.rows, maxLength) };
-    await plan.save(written.files, output, { model, head: packed, tensors: pick(false), step: result.best?.step ?? result.steps });
-    const names = written.namesIn(output);
-    await removeEarlier(files, output, names);
-    await files.write(joinPath(output, METRICS), `${JSON.stringify({ ...summary, settings: run, files: names }, null, 1)}\n`);
-    await files.write(
-      joinPath(output, 'README.md'),
-      modelCard(summary, task, encoder, { ...settings, learningRate: settings.learningRate ?? model.attachment.learningRate }, plan.saves),
-    );
-    await state?.remove();
-    await removePartial(files, output);
-  }
+  const learningRate = settings.learningRate ?? model.attachment.learningRate;
+  await run.finish({
+    save: (into, folder) => plan.save(into, folder, trainedParts(trained, model, trainingOf(train.rows, maxLength))),
+    summary,
+    settings: facts,
+    card: modelCard(summary, task, encoder, { ...settings, learningRate }, plan.saves),
+  });
   return summary;
 }
 
-/** Whether a run was stopped from outside. Anything else that ends it before its first step leaves nothing to go on with. */
-export function isStop(error: unknown): boolean {
-  return error instanceof MultigraftError && error.code === 'train.stopped';
+/** Metrics of the kept weights, by split; the plan is shown the answers. */
+function score(
+  { engine }: RunTaskOptions,
+  plan: Plan,
+  { model, task, parameters, ...trained }: TrainResult & { readonly model: Model; readonly task: Task },
+  splits: Readonly<Record<'validation' | 'test', LoadedRows | undefined>>,
+): Promise<TrainTaskResult['metrics']> {
+  return releasing(async (hold) => {
+    const values = { current: () => parameters, steps: () => keptStep(trained) };
+    const predictor = hold(await createPredictor(engine, model, { ...values, observe: plan.onAnswers !== undefined }));
+    const metrics: { validation?: Record<string, number>; test?: Record<string, number> } = {};
+    for (const split of ['validation', 'test'] as const) {
+      const loaded = splits[split];
+      if (!loaded) continue;
+      const answers = await predictor.answers(loaded.rows, loaded.prepared);
+      plan.onAnswers?.(split, answers);
+      metrics[split] = metricsOf(task, loaded.rows, answers);
+    }
+    return metrics;
+  });
 }
 
-/** Files that a kill left half-written under a name of their own. */
-export async function removePartial(files: Files, folder: string): Promise<void> {
-  for (const name of await files.list(folder)) if (/\.\d+\.partial$/.test(name)) await files.remove(joinPath(folder, name));
+function trainedParts({ parameters, ...trained }: TrainResult, model: Model, training: HeadTraining): Trained {
+  const head = model.heads[0] as Head;
+  const pick = (wanted: boolean) => new Map([...parameters].filter(([key]) => key.startsWith(`heads.${head.name}.`) === wanted));
+  return { model, head: { ...head, tensors: pick(true), training }, tensors: pick(false), step: keptStep(trained) };
+}
+
+/** The step that the kept weights are of. */
+function keptStep({ best, steps }: Pick<TrainResult, 'best' | 'steps'>): number {
+  return best?.step ?? steps;
 }
 
 function describeClasses(task: Task, rows: readonly Row[]): string[] {

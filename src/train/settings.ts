@@ -52,27 +52,28 @@ export function checkSettings<S extends z.ZodObject>(schema: S, given: z.input<S
 }
 
 /** Things a run tells while it goes on. `train/` never prints: the caller shows or logs them. */
-export type TrainEvent =
-  | {
-      readonly type: 'step';
-      readonly step: number;
-      readonly epoch: number;
-      readonly loss: number;
-      readonly learningRate: number;
-      readonly gradientNorm: number;
-      readonly examplesPerSecond: number;
-      readonly steps: number;
-      readonly secondsLeft: number;
-      /** Where several tasks are learnt at once: the loss of each that had rows, and which rows those were. */
-      readonly losses?: Readonly<Record<string, number>>;
-      readonly rows?: Readonly<Record<string, readonly number[]>>;
-    }
-  | {
-      readonly type: 'evaluation';
-      readonly step: number;
-      readonly epoch: number;
-      readonly metrics: Readonly<Record<string, number>>;
-      readonly metric: string;
-      readonly best: boolean;
-    }
-  | { readonly type: 'note'; readonly text: string };
+export type TrainEvent = StepEvent | EvaluationEvent | { readonly type: 'note'; readonly text: string };
+
+export interface StepEvent {
+  readonly type: 'step';
+  readonly step: number;
+  readonly epoch: number;
+  readonly loss: number;
+  readonly learningRate: number;
+  readonly gradientNorm: number;
+  readonly examplesPerSecond: number;
+  readonly steps: number;
+  readonly secondsLeft: number;
+  /** Where several tasks are learnt at once: the loss of each that had rows, and which rows those were. */
+  readonly losses?: Readonly<Record<string, number>>;
+  readonly rows?: Readonly<Record<string, readonly number[]>>;
+}
+
+export interface EvaluationEvent {
+  readonly type: 'evaluation';
+  readonly step: number;
+  readonly epoch: number;
+  readonly metrics: Readonly<Record<string, number>>;
+  readonly metric: string;
+  readonly best: boolean;
+}

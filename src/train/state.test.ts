@@ -2,8 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { type Files, memoryFiles } from '../base/files.ts';
 import { float32, type Tensor } from '../base/tensor.ts';
 import { openLog } from './log.ts';
+import { type TaskProgress, taskProgressSchema } from './progress.ts';
 import { runState } from './state.ts';
 import type { Saved } from './trainer.ts';
+
+const stateOf = (files: Files, of: Readonly<Record<string, unknown>>) => runState<TaskProgress>(files, 'out', of, taskProgressSchema);
 
 const settings = { task: 't', learningRate: 0.1, maxLength: undefined };
 
@@ -25,17 +28,17 @@ function saved(step: number, best?: { step: number; metric: number }): Saved {
 describe('the state of a run', () => {
   it('comes back as it was saved, best step included', async () => {
     const files = memoryFiles();
-    const state = runState(files, 'out', settings);
+    const state = stateOf(files, settings);
     await state.begin();
     await state.save(saved(7, { step: 5, metric: 0.5 }), 123);
-    expect(await runState(files, 'out', { ...settings }).load()).toEqual({ saved: saved(7, { step: 5, metric: 0.5 }), logLength: 123 });
+    expect(await stateOf(files, { ...settings }).load()).toEqual({ saved: saved(7, { step: 5, metric: 0.5 }), logLength: 123 });
     await state.save(saved(9), 200);
     expect((await state.load()).saved).toEqual(saved(9));
   });
 
   it('keeps only the files that state.json names', async () => {
     const files = memoryFiles();
-    const state = runState(files, 'out', settings);
+    const state = stateOf(files, settings);
     await state.begin();
     expect(await files.list('out/state')).toEqual(['state.json']);
     await state.save(saved(5, { step: 5, metric: 0.5 }), 1);
@@ -50,14 +53,14 @@ describe('the state of a run', () => {
 
   it('can be resumed from the beginning before anything was saved', async () => {
     const files = memoryFiles();
-    expect(await runState(files, 'out', settings).begin()).toBe(false);
-    expect(await runState(files, 'out', settings).load()).toEqual({ saved: undefined, logLength: 0 });
+    expect(await stateOf(files, settings).begin()).toBe(false);
+    expect(await stateOf(files, settings).load()).toEqual({ saved: undefined, logLength: 0 });
   });
 
   it('of an earlier run is gone when a new one begins: its best step is not taken for the new one’s', async () => {
     const files = memoryFiles();
-    await runState(files, 'out', settings).save(saved(5, { step: 5, metric: 0.25 }), 1);
-    const state = runState(files, 'out', { ...settings, learningRate: 0.2 });
+    await stateOf(files, settings).save(saved(5, { step: 5, metric: 0.25 }), 1);
+    const state = stateOf(files, { ...settings, learningRate: 0.2 });
     expect(await state.begin()).toBe(true);
     const mine = saved(5, { step: 5, metric: 0.5 });
     const better = { ...mine, best: new Map([['head.weight', float32([1, 2], [-1, -2])]]) };
@@ -71,14 +74,14 @@ describe('the state of a run', () => {
     let crashes = 0;
     for (let allowed = 0; ; allowed++) {
       const files = memoryFiles();
-      await runState(files, 'out', settings).save(before, 10);
-      const crashed = await runState(crashingAfter(files, allowed), 'out', settings)
+      await stateOf(files, settings).save(before, 10);
+      const crashed = await stateOf(crashingAfter(files, allowed), settings)
         .save(after, 20)
         .then(
           () => false,
           () => true,
         );
-      const found = await runState(files, 'out', settings).load();
+      const found = await stateOf(files, settings).load();
       // Two files are written before state.json: until then the old state holds.
       expect(found).toEqual(allowed < 3 ? { saved: before, logLength: 10 } : { saved: after, logLength: 20 });
       if (!crashed) break;
@@ -89,8 +92,8 @@ describe('the state of a run', () => {
 
   it('names what differs', async () => {
     const files = memoryFiles();
-    await runState(files, 'out', settings).save(saved(5), 1);
-    const load = (more: Record<string, unknown>) => runState(files, 'out', { ...settings, ...more }).load();
+    await stateOf(files, settings).save(saved(5), 1);
+    const load = (more: Record<string, unknown>) => stateOf(files, { ...settings, ...more }).load();
     await expect(load({ learningRate: 0.2 })).rejects.toThrow(
       'out/state/state.json: learningRate: found 0.2 now; expected 0.1, as in the run that is resumed. Resume with the settings and data of the first command, or start anew without --resume.',
     );
@@ -141,7 +144,7 @@ describe('the state of a run', () => {
     ],
   ])('%s: a reason not to resume', async (_, harm, message) => {
     const files = memoryFiles();
-    const state = runState(files, 'out', settings);
+    const state = stateOf(files, settings);
     await state.save(saved(5), 1);
     await harm(files);
     await expect(state.load()).rejects.toMatchObject({ code: 'train.resume' });

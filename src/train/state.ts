@@ -4,9 +4,7 @@ import { type Files, joinPath } from '../base/files.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { readJson } from '../formats/json.ts';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
-import type { Saved } from './trainer.ts';
-
-const count = z.number().int().nonnegative();
+import { count } from './progress.ts';
 
 /**
  * What a run keeps on disk so that it can be killed at any moment: `state/state.json` names the files that belong to it.
@@ -32,33 +30,8 @@ const stateSchema = <P extends z.ZodType>(progress: P) =>
     settings: z.record(z.string(), z.unknown()),
   });
 
-const progressSchema = z.object({
-  step: count,
-  sampler: z.object({ epoch: count, batch: count, rowCount: count, batchSize: count, shuffle: z.boolean(), seed: z.number() }),
-  stale: count,
-  best: z.object({ step: count, metric: z.number() }).nullable(),
-});
-
-const best = z.object({ step: count, metric: z.number() });
-
-/** The progress of a run over several tasks, as it lies in a file. */
-export const multiTaskProgressSchema = <S extends z.ZodType>(sampler: S) =>
-  z.object({
-    step: count,
-    sampler,
-    losses: z.object({
-      epoch: count,
-      sums: z.array(z.number()),
-      counts: z.array(count),
-      means: z.array(z.array(z.number())),
-    }),
-    stale: count,
-    best: best.nullable(),
-    bests: z.array(best.nullable()),
-  });
-
 /** Where a run stands, beside its tensors: plain data, in which `best` may be absent. */
-interface AnyProgress {
+export interface AnyProgress {
   readonly step: number;
   readonly best: { readonly step: number } | undefined;
 }
@@ -72,7 +45,7 @@ export interface SavedRun<P> {
 
 interface StateFile {
   readonly version: 1;
-  readonly saved: { readonly progress: unknown; readonly parameters: string; readonly best: string | null } | null;
+  readonly saved: { readonly progress: { readonly best: unknown }; readonly parameters: string; readonly best: string | null } | null;
   readonly logLength: number;
   readonly settings: Readonly<Record<string, unknown>>;
 }
@@ -80,7 +53,7 @@ interface StateFile {
 const FOLDER = 'state';
 const ANEW = 'Start anew without --resume.';
 
-export interface RunState<P = Saved['progress']> {
+export interface RunState<P> {
   /** Starts a run: an earlier unfinished one is removed. Returns whether there was one. */
   begin(): Promise<boolean>;
   save(saved: SavedRun<P>, logLength: number): Promise<void>;
@@ -89,13 +62,11 @@ export interface RunState<P = Saved['progress']> {
   remove(): Promise<void>;
 }
 
-/** The state of the run that goes to `output`. `settings` is everything that decides the result: a run resumes with the same only. */
-export function runState(files: Files, output: string, settings: Readonly<Record<string, unknown>>): RunState {
-  return runStateOf<Saved['progress']>(files, output, settings, progressSchema);
-}
-
-/** As {@link runState} for another kind of progress. `schema` describes it as it lies in the file, with null for an absent `best`. */
-export function runStateOf<P extends AnyProgress>(
+/**
+ * The state of the run that goes to `output`. `settings` is everything that decides the result: a run resumes with the same only.
+ * `schema` describes its progress as it lies in the file, with null for an absent `best`.
+ */
+export function runState<P extends AnyProgress>(
   files: Files,
   output: string,
   settings: Readonly<Record<string, unknown>>,
@@ -125,14 +96,13 @@ export function runStateOf<P extends AnyProgress>(
       await keepOnly(['state.json', names.parameters, ...(names.best ? [names.best] : [])]);
     },
     async load() {
-      const { saved, logLength, settings: given } = await readState();
-      compareSettings(given, settings, path);
+      const { saved, logLength, settings: before } = await readState();
+      compareSettings(before, settings, path);
       if (saved === null) return { saved: undefined, logLength };
       const { progress } = saved;
       const parameters = await readTensors(saved.parameters);
       const best = saved.best === null ? undefined : await readTensors(saved.best);
-      const { best: before, ...rest } = progress as { readonly best: unknown };
-      return { saved: { progress: { ...rest, best: before ?? undefined } as P, parameters, best }, logLength };
+      return { saved: { progress: { ...progress, best: progress.best ?? undefined } as P, parameters, best }, logLength };
     },
     remove,
   };

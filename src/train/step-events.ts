@@ -1,6 +1,4 @@
-import type { TrainEvent } from './settings.ts';
-
-type StepEvent = Extract<TrainEvent, { readonly type: 'step' }>;
+import type { StepEvent } from './settings.ts';
 
 /** Makes the event of each step of a run of `steps`, with speed and time left as of now. `rows` are those of the step. */
 export function stepEvents(
@@ -20,7 +18,7 @@ function stopwatch(): (rows: number) => { perSecond: number; secondsPerStep: num
     window.push({ at: performance.now(), rows });
     if (window.length > 21) window.shift();
     const seconds = ((window.at(-1)?.at ?? 0) - (window[0]?.at ?? 0)) / 1000;
-    const count = window.slice(1).reduce((sum, one) => sum + one.rows, 0);
+    const count = window.slice(1).reduce((sum, { rows }) => sum + rows, 0);
     return { perSecond: count / Math.max(seconds, 1e-9), secondsPerStep: seconds / (window.length - 1) };
   };
 }

@@ -27,10 +27,10 @@ export interface StepResult {
 
 export interface TrainingStep {
   /**
-   * One step of AdamW over a batch given in one or more parts. `t` counts from 1; parameters named in `still` keep their values
+   * One step of AdamW over a batch given in one or more parts. `t` counts from 1; parameters named in `frozen` keep their values
    * and moments. The store changes only when loss and norm are finite. Throws `train.non-finite`.
    */
-  run(parts: readonly Feeds[], learningRate: number, t: number, still?: ReadonlySet<string>): Promise<StepResult>;
+  run(parts: readonly Feeds[], learningRate: number, t: number, frozen?: ReadonlySet<string>): Promise<StepResult>;
   release(): Promise<void>;
 }
 
@@ -91,7 +91,7 @@ export async function compileStep(
 
   return { run, release };
 
-  async function run(parts: readonly Feeds[], learningRate: number, t: number, still?: ReadonlySet<string>): Promise<StepResult> {
+  async function run(parts: readonly Feeds[], learningRate: number, t: number, frozen?: ReadonlySet<string>): Promise<StepResult> {
     const current = Object.fromEntries(store.values());
     const sums: Record<string, number> = {};
     let [total, regularized] = [0, Number.NaN];
@@ -114,7 +114,7 @@ export async function compileStep(
     invariant(slopes, 'a batch without parts');
     const norm = globalNorm(slopes);
     if (!Number.isFinite(total) || !Number.isFinite(norm)) explainNonFinite(total, norm, learningRate, t);
-    updateAdamW(store, slopes, adamw, { learningRate, t, norm, ...(still && { still }) });
+    updateAdamW(store, slopes, adamw, { learningRate, t, norm, ...(frozen && { frozen }) });
     return { loss: total, gradientNorm: norm, terms: sums, ...(penaltySession && { regularizer: regularized }) };
   }
 

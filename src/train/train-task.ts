@@ -1,10 +1,10 @@
 import { fail } from '../base/errors.ts';
-import { joinPath } from '../base/files.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { loadAdapter, saveAdapter, saveEncoder, saveHead } from '../checkpoint/index.ts';
 import type { ConfiguredMethod } from '../methods/index.ts';
 import { adapterModel, type Model, trainableParameters } from '../model/model.ts';
 import { type Head, labelsOf } from '../objectives/index.ts';
+import { copyTokenizer } from '../text/index.ts';
 import type { TrainTaskResult } from './card.ts';
 import { digestOfTensors } from './fingerprint.ts';
 import { type Plan, type RunTaskOptions, runTask } from './run-task.ts';
@@ -37,9 +37,7 @@ function methodPlan(options: TrainTaskOptions): Plan {
       await saveHead(files, output, head, encoder, { format });
       if (!method.method.trainsEncoder) return;
       await saveEncoder(files, output, encoder, tensors);
-      for (const name of ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'vocab.txt'])
-        if ((await files.kind(joinPath(folder, name))) === 'file')
-          await files.write(joinPath(output, name), await files.read(joinPath(folder, name)));
+      await copyTokenizer(files, folder, output);
     },
   };
 }

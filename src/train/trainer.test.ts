@@ -18,9 +18,10 @@ import { metricsFor } from '../tasks/card.ts';
 import type { MetricName, Row, Task, TaskKind } from '../tasks/index.ts';
 import { checkRow } from '../tasks/row.ts';
 import { ADAMW, ParameterStore } from '../update/index.ts';
+import type { LoadedRows } from './load-rows.ts';
 import { type TrainEvent, type TrainSettings, trainSettings } from './settings.ts';
 import { createTrainingStep } from './step.ts';
-import { type Saved, type Split, type TrainOptions, type TrainResult, trainModel } from './trainer.ts';
+import { type Saved, type TrainOptions, type TrainResult, trainModel } from './trainer.ts';
 
 const loaded = await loadEncoder(nodeFiles, TINY_ENCODER);
 const tokenizer = tinyTokenizer();
@@ -29,7 +30,7 @@ const SIZES = { train: 20, validation: 12, test: 12 };
 interface Prepared {
   readonly task: Task;
   readonly model: Model;
-  readonly splits: Readonly<Record<'train' | 'validation' | 'test', Split>>;
+  readonly splits: Readonly<Record<'train' | 'validation' | 'test', LoadedRows>>;
 }
 
 function prepared(name: TinyTask, { sizes = SIZES, method = 'seq_bn', dropout = 0 } = {}): Prepared {
@@ -41,7 +42,7 @@ function prepared(name: TinyTask, { sizes = SIZES, method = 'seq_bn', dropout = 
     ...loaded,
     config: { ...loaded.config, hiddenDropout: dropout, attentionDropout: dropout, classifierDropout: dropout },
   };
-  const split = (which: keyof typeof rows): Split => {
+  const split = (which: keyof typeof rows): LoadedRows => {
     const typed = rows[which].map((row, i) => checkRow(task, row, { file: which, line: i + 1 }));
     return { rows: typed, prepared: prepare(typed, { task, tokenizer, maxLength: 40 }) };
   };

@@ -1,65 +1,46 @@
-import { fail } from '../base/errors.ts';
 import type { Tensor } from '../base/tensor.ts';
-import { createSampler, type SamplerState } from '../batch/index.ts';
-import { computeMetrics, METRICS } from '../metrics/index.ts';
+import { createSampler } from '../batch/index.ts';
 import { batchTerms, feedsOf } from '../model/feeds.ts';
 import type { Model } from '../model/model.ts';
-import type { Prepared } from '../model/prepare.ts';
-import { type RunSize, runSizeOf } from '../model/runs.ts';
+import { runSizeOf } from '../model/runs.ts';
 import { startStore } from '../model/start-values.ts';
 import type { Unit } from '../objectives/index.ts';
 import { createPredictor, type Predictor } from '../predict/predictor.ts';
-import type { Engine, Feeds } from '../session/session.ts';
-import type { Row, Task } from '../tasks/index.ts';
-import { ADAMW, type ParameterStore } from '../update/index.ts';
-import { paceOf, stepEnds } from './pace.ts';
-import type { TrainEvent, TrainSettings } from './settings.ts';
+import type { Engine } from '../session/session.ts';
+import type { Task } from '../tasks/index.ts';
+import { ADAMW } from '../update/index.ts';
+import { type Kept, keepBest, nothingKept, type Score, scoreOf } from './keep-best.ts';
+import type { LoadedRows } from './load-rows.ts';
+import { longest, partition } from './parts.ts';
+import type { TaskProgress } from './progress.ts';
+import { releasing } from './releasing.ts';
+import { type Batch, type RunHooks, runSteps, START, type StepLoop, type Verdict } from './run-steps.ts';
+import { scheduleOf } from './schedule.ts';
+import { metricsOf } from './score.ts';
+import type { TrainSettings } from './settings.ts';
+import type { SavedRun } from './state.ts';
 import { createTrainingStep } from './step.ts';
-import { stepEvents } from './step-events.ts';
+import { copies, restore } from './store.ts';
 
-/** Everything beside the parameters that a run needs to go on as if it had never stopped. */
-export interface Progress {
-  readonly step: number;
-  readonly sampler: SamplerState;
-  /** Evaluations since the best one. */
-  readonly stale: number;
-  readonly best: { readonly step: number; readonly metric: number } | undefined;
-}
+export type Saved = SavedRun<TaskProgress>;
 
-export interface Saved {
-  readonly progress: Progress;
-  readonly parameters: ReadonlyMap<string, Tensor>;
-  readonly best: ReadonlyMap<string, Tensor> | undefined;
-}
-
-export interface Split {
-  readonly rows: readonly Row[];
-  readonly prepared: Prepared;
-}
-
-export interface TrainOptions {
+export interface TrainOptions extends RunHooks<Saved> {
   readonly engine: Engine;
   readonly model: Model;
   readonly task: Task;
-  readonly train: Split;
-  readonly validation: Split | undefined;
+  readonly train: LoadedRows;
+  readonly validation: LoadedRows | undefined;
   readonly settings: TrainSettings;
   /** First values that are not drawn: a saved adapter, the encoder's own weights. */
   readonly initial?: ReadonlyMap<string, Tensor>;
   readonly resume?: Saved;
-  readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
-  /** Called when everything is compiled, before the first step: what is wrong with the options has been told by then. */
-  readonly begin?: () => Promise<void>;
-  /** Called when the state is worth keeping: after each evaluation, and every so often between. The tensors are views: they change once the promise is kept. */
-  readonly save?: (saved: Saved) => Promise<void>;
-  readonly signal?: AbortSignal;
 }
 
 export interface TrainResult {
   /** The parameters of the best evaluation, or the last ones where nothing was evaluated. */
   readonly parameters: ReadonlyMap<string, Tensor>;
   readonly steps: number;
-  readonly best: Progress['best'];
+  readonly best: Score | undefined;
   readonly stoppedEarly: boolean;
 }
 
@@ -68,123 +49,69 @@ export interface TrainResult {
  * number of resumes; an engine with another number of threads, or another machine, may round differently.
  * @throws train.memory for what cannot fit; train.non-finite; train.stopped when `signal` aborts (the state is saved first)
  */
-export async function trainModel(options: TrainOptions): Promise<TrainResult> {
-  const { engine, task, train, settings, resume, begin, onEvent, save, signal } = options;
+export function trainModel(options: TrainOptions): Promise<TrainResult> {
+  const { engine, task, train, validation, settings, resume } = options;
+  const { batchSize, shuffle, seed, weightDecay, clip } = settings;
   const { units } = train.prepared;
-  const { store, fixed } = await startStore(options.model, settings.seed, options);
-  const model: Model = { ...options.model, frozen: new Map([...(options.model.frozen ?? []), ...fixed]) };
-  const sampler = createSampler(
-    {
-      lengths: Int32Array.from(units, (unit) => unit.length),
-      batchSize: settings.batchSize,
-      shuffle: settings.shuffle,
-      seed: settings.seed,
-    },
-    resume?.progress.sampler,
-  );
-  const pace = paceOf(settings, sampler.batchesPerEpoch, model.attachment.learningRate);
-  const split = partition(units, settings, runSizeOf(model.encoder, store.size));
-  const [largest] = split.parts(units.toSorted((a, b) => b.length - a.length).slice(0, settings.batchSize));
-  const step = await createTrainingStep(engine, model, store, {
-    adamw: { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip },
-    seed: settings.seed,
-    ...(largest && { largest: feedsOf(largest, model, batchTerms(model, largest)) }),
-  });
-  const evaluator = options.validation && (await createPredictor(engine, model, { current: () => store.values(), steps: () => done }));
-
-  let { step: done, stale, best }: Pick<Progress, 'step' | 'stale' | 'best'> = resume?.progress ?? { step: 0, stale: 0, best: undefined };
-  let bestValues = resume?.best;
-  if (resume) restore(store, resume);
-  const eventOf = stepEvents(pace.total);
-  const endStep = stepEnds({ total: pace.total, saveEvery: settings.saveEvery, save, signal });
-  const exhausted = () => pace.exhausted(done, stale);
-
-  try {
-    await begin?.();
-    while (!exhausted()) {
-      const { rows, epoch } = sampler.next();
-      const batch = Array.from(rows, (row) => units[row] as Unit);
-      const terms = batchTerms(model, batch);
-      const parts: Feeds[] = split.parts(batch).map((part) => feedsOf(part, model, terms));
-      const learningRate = pace.learningRate(done);
-      const { loss, gradientNorm } = await step.run(parts, learningRate, done + 1);
-      done++;
-      await onEvent?.(eventOf(batch.length, { step: done, epoch, loss, learningRate, gradientNorm }));
-      const evaluated = evaluator !== undefined && pace.evaluatesAfter(done);
-      if (evaluated) await judge(options.validation as Split, evaluator, epoch);
-      await endStep({ done, evaluated, last: exhausted() }, () => ({
-        progress: { step: done, sampler: sampler.state(), stale, best },
-        parameters: store.state(),
-        best: bestValues,
-      }));
-    }
-  } finally {
-    await step.release();
-    await evaluator?.release();
-  }
-  return { parameters: new Map([...fixed, ...(bestValues ?? copies(store.values()))]), steps: done, best, stoppedEarly: done < pace.total };
-
-  async function judge({ rows, prepared }: Split, predictor: Predictor, epoch: number): Promise<void> {
-    const answers = await predictor.answers(rows, prepared);
-    const { values } = computeMetrics(
-      task,
-      answers.map((answer) => answer.prediction),
-      rows,
+  return releasing(async (hold) => {
+    const { store, fixed } = await startStore(options.model, seed, options);
+    const model: Model = { ...options.model, frozen: new Map([...(options.model.frozen ?? []), ...fixed]) };
+    const lengths = Int32Array.from(units, (unit) => unit.length);
+    const sampler = createSampler({ lengths, batchSize, shuffle, seed }, resume?.progress.sampler);
+    const schedule = scheduleOf(settings, sampler.batchesPerEpoch, model.attachment.learningRate);
+    const { parts } = partition(units, settings, runSizeOf(model.encoder, store.size));
+    const [largest] = parts(longest(units, batchSize)) as [Unit[]];
+    const adamw = { ...ADAMW, weightDecay, clip };
+    const step = hold(
+      await createTrainingStep(engine, model, store, { adamw, seed, largest: feedsOf(largest, model, batchTerms(model, largest)) }),
     );
-    const metric = values[task.metric] as number;
-    const sign = METRICS[task.metric].higherIsBetter ? 1 : -1;
-    const gain = best === undefined ? Number.POSITIVE_INFINITY : sign * (metric - best.metric);
-    // Of equal scores the later: it has learnt longer. Patience wants a better one all the same.
-    if (gain >= 0) {
-      best = { step: done, metric };
-      bestValues = copies(store.values());
+    let steps = 0;
+    const predictor = validation && hold(await createPredictor(engine, model, { current: () => store.values(), steps: () => steps }));
+    if (resume) restore(store, resume);
+    const keep = keepBest([task], store);
+    let kept = keptBefore(task, resume);
+
+    const loop: StepLoop<Batch, Saved> = {
+      schedule,
+      step,
+      from: resume?.progress ?? START,
+      next() {
+        const { rows, epoch } = sampler.next();
+        const batch = Array.from(rows, (row) => units[row] as Unit);
+        const terms = batchTerms(model, batch);
+        return {
+          parts: parts(batch).map((part) => feedsOf(part, model, terms)),
+          size: batch.length,
+          epoch,
+        };
+      },
+      ...(validation && predictor && { judge: (done) => judge(done, validation, predictor) }),
+      state: ({ step, stale }) => ({
+        progress: { step, sampler: sampler.state(), stale, best: kept.bests[0] ?? undefined },
+        parameters: store.state(),
+        best: kept.parameters,
+      }),
+    };
+    const end = await runSteps(loop, options);
+    return {
+      parameters: new Map([...fixed, ...(kept.parameters ?? copies(store.values()))]),
+      steps: end.step,
+      best: kept.bests[0] ?? undefined,
+      stoppedEarly: end.step < schedule.total,
+    };
+
+    async function judge(done: number, { rows, prepared }: LoadedRows, predictor: Predictor): Promise<Verdict> {
+      steps = done;
+      const metrics = metricsOf(task, rows, await predictor.answers(rows, prepared));
+      const judgement = keep(kept, done, [metrics[task.metric]]);
+      kept = judgement.kept;
+      return { metrics, metric: task.metric, best: judgement.improved, better: judgement.better };
     }
-    stale = gain > 0 ? 0 : stale + 1;
-    await onEvent?.({
-      type: 'evaluation',
-      step: done,
-      epoch,
-      metrics: values as Record<string, number>,
-      metric: task.metric,
-      best: gain >= 0,
-    });
-  }
+  });
 }
 
-/** Throws `train.resume` when the saved tensors are not those of this model. */
-export function restore(store: ParameterStore, { parameters, best }: Pick<Saved, 'parameters' | 'best'>): void {
-  const sizes = ['value', 'moment1', 'moment2'].map((part) => parameters.get(part)?.data.length ?? 0);
-  const fits =
-    sizes.every((size) => size === store.size) &&
-    (!best || store.specs.every(({ name }) => best.get(name)?.data.length === store.get(name).data.length));
-  if (!fits)
-    fail({
-      code: 'train.resume',
-      subject: 'the saved parameters',
-      found: `${sizes.join(', ')} numbers (values and two moments), or other tensors of the best step`,
-      expected: `${store.size} each`,
-      next: 'Start anew without --resume.',
-    });
-  store.restore(parameters);
-}
-
-/** How batches are cut into runs: by `microBatch` rows, or by tokens. */
-export function partition<U extends Pick<Unit, 'length' | 'encodings'>>(
-  units: readonly U[],
-  { microBatch, batchSize }: Pick<TrainSettings, 'microBatch' | 'batchSize'>,
-  { mostTokens }: Pick<RunSize, 'mostTokens'>,
-) {
-  const tokens = (unit: U) => unit.length * unit.encodings.length;
-  const largest = units.reduce((longest, unit) => Math.max(longest, tokens(unit)), 1);
-  const accumulate = microBatch === undefined ? largest * batchSize > mostTokens : microBatch < batchSize;
-  const rowsFor = (batch: readonly U[]) => microBatch ?? Math.max(1, Math.floor(mostTokens / Math.max(...batch.map(tokens))));
-  const parts = (batch: readonly U[]): U[][] => {
-    const size = accumulate ? rowsFor(batch) : batch.length;
-    return Array.from({ length: Math.ceil(batch.length / size) }, (_, i) => batch.slice(i * size, (i + 1) * size));
-  };
-  return { accumulate, parts };
-}
-
-export function copies(values: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
-  return new Map([...values].map(([name, value]) => [name, { ...value, data: (value.data as Float32Array).slice() }]));
+function keptBefore(task: Task, resume: Saved | undefined): Kept {
+  const best = resume?.progress.best;
+  if (!best) return nothingKept([task]);
+  return { best: { step: best.step, metric: scoreOf(task, best.metric) }, bests: [best], parameters: resume.best };
 }

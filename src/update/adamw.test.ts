@@ -83,10 +83,10 @@ describe('AdamW', () => {
     expect(Array.from(store.get('p0').data as Float32Array, (x) => Number(x.toFixed(5)))).toEqual([-0.01, 0.01, 0]);
   });
 
-  it('does not move what is to be still, nor its moments, though it decays otherwise', () => {
+  it('does not move what is frozen, nor its moments, though it decays otherwise', () => {
     const store = storeOf([[1, 2], [3], [4]]);
     const gradients = gradientsOf([[1, 1], [1], [1]]);
-    updateAdamW(store, gradients, ADAMW, { learningRate: 0.1, t: 1, norm: 2, still: new Set(['p2']) });
+    updateAdamW(store, gradients, ADAMW, { learningRate: 0.1, t: 1, norm: 2, frozen: new Set(['p2']) });
     expect(store.numbers('p2')).toEqual({ value: Float32Array.of(4), moment1: Float32Array.of(0), moment2: Float32Array.of(0) });
     expect([...store.numbers('p0').value].map((x) => x.toFixed(3))).toEqual(['0.899', '1.898']);
     expect([...store.numbers('p1').moment1]).toEqual([expect.closeTo(0.05, 6)]);

@@ -23,7 +23,7 @@ export interface Stride {
   /** Global norm of the gradients. */
   readonly norm: number;
   /** Parameters that keep their values and moments. */
-  readonly still?: ReadonlySet<string>;
+  readonly frozen?: ReadonlySet<string>;
 }
 
 /**
@@ -34,7 +34,7 @@ export function updateAdamW(
   store: ParameterStore,
   gradients: Gradients,
   { beta1, beta2, epsilon, weightDecay, clip }: AdamW,
-  { learningRate, t, norm, still }: Stride,
+  { learningRate, t, norm, frozen }: Stride,
 ): void {
   const rates = {
     ...{ beta1, beta2, epsilon },
@@ -43,7 +43,7 @@ export function updateAdamW(
     correction: 1 / Math.sqrt(1 - beta2 ** t),
   };
   for (const { name, decay } of store.specs) {
-    if (still?.has(name)) continue;
+    if (frozen?.has(name)) continue;
     const { value, moment1, moment2 } = store.numbers(name);
     const gradient = dataOf(gradients, name);
     invariant(gradient.length === value.length, `a gradient of ${gradient.length} numbers for '${name}'`);

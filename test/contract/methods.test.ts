@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { configFields } from '../../src/encoders/fields.ts';
-import { type Encoder, type EncoderWeight, encoderShapes, familyOf } from '../../src/encoders/index.ts';
+import { type Encoder, type EncoderWeight, encoderSpecs, familyOf } from '../../src/encoders/index.ts';
 import { add } from '../../src/graph/index.ts';
 import {
   type Attachment,
@@ -44,8 +44,7 @@ beforeAll(async () => {
   };
   const family = familyOf('bert', 'test');
   const config = family.config(configFields(fields, 'test'));
-  const init = (name: string) => (name.endsWith('LayerNorm.weight') ? ONE : WIDE);
-  const specs = [...encoderShapes(family, config)].map(([name, shape]) => ({ name, shape, init: init(name), decay: false }));
+  const specs = encoderSpecs(family, config).map((spec) => ({ ...spec, init: spec.init === ONE ? ONE : WIDE }));
   const store = new ParameterStore(specs);
   store.initialize(6);
   const weights = [...store.values()].map(
@@ -97,7 +96,7 @@ describe('a method that breaks a rule is told which', () => {
     trainsEncoder: false,
     mixesTokens: false,
     parameters: [shift],
-    graft: (parameters) => ({ embeddings: ({ x }) => add(x, parameters('shift', [32])) }),
+    hooks: (parameters) => ({ input: ({ x }) => add(x, parameters('shift', [32])) }),
     ...changes,
   });
   const check = (changes: Partial<Attachment>) => checkAttachment({ name: 'broken', encoder, attachment: plain(changes), tasks: 2 });

@@ -13,7 +13,7 @@ import { nodeEngine } from '../../session/node.ts';
 import type { Engine } from '../../session/session.ts';
 import { loadTask, type Task } from '../../tasks/index.ts';
 import { loadGrowing, loadMultiTask } from './folder.ts';
-import { multiTaskMethod } from './method.ts';
+import { multiTaskMethod } from './registry.ts';
 import { runMultiTask } from './run.ts';
 import { multiTaskSettings } from './settings.ts';
 

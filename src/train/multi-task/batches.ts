@@ -9,10 +9,10 @@ import {
 } from '../../batch/index.ts';
 import type { Model } from '../../model/model.ts';
 import type { TaskUnit } from '../../objectives/index.ts';
+import { count } from '../progress.ts';
 import type { MultiTaskSettings } from './settings.ts';
 import { comparable, hasEntropy, type UncertaintyMeter } from './uncertainty.ts';
 
-const count = z.number().int().nonnegative();
 const pick = z.object({ task: count, row: count });
 
 /** The state of either kind of sampler, as it lies in a file. */

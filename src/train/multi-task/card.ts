@@ -78,7 +78,7 @@ export function multiTaskCard(
     addedTo.length > 0
       ? `Added to a model of ${addedTo.join(', ')}, which answers these as before; their scores stand in its own card.\n`
       : '';
-  const alone = method.kind !== 'ca_mtl' && !method.trainsEncoder;
+  const alone = !method.trainsEncoder;
   return `---
 library_name: multigraft
 base_model: ${encoder.name}

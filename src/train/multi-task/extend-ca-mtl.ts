@@ -1,10 +1,11 @@
 import { fail, nearest } from '../../base/errors.ts';
 import { elementCount, type Tensor } from '../../base/tensor.ts';
 import { add, constant, input } from '../../graph/index.ts';
-import { attachCaMtl, type CaMtlAttachment, graftCaMtl } from '../../methods/index.ts';
+import { attachCaMtl, type CaMtlAttachment, hooksOfCaMtl } from '../../methods/index.ts';
 import type { ParameterSpec } from '../../nn/index.ts';
 import { type Head, labelsOf } from '../../objectives/index.ts';
-import type { SavedCaMtl } from './ca-mtl-folder.ts';
+import { copyTokenizer } from '../../text/index.ts';
+import { type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 import type { Beginning, MultiTaskMethod } from './method.ts';
 import { cosine } from './task-features.ts';
 
@@ -19,37 +20,38 @@ const LEARNING_RATE = 1e-2;
  * the kind, else the first.
  * @throws usage.value for an unknown `like`
  */
-export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: string } = {}): MultiTaskMethod {
-  const { attachment: trained, heads: known, tensors } = saved;
+export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: string } = {}): MultiTaskMethod<CaMtlAttachment> {
+  const { attachment: trained, heads: earlier, tensors } = saved;
   const { config, context } = trained.plan;
-  const names = known.map(({ name }) => name);
+  const names = earlier.map(({ name }) => name);
   if (like !== undefined && !names.includes(like)) {
     const near = nearest(like, names);
     const next = near && { next: `Did you mean ${near}?` };
     fail({ code: 'usage.value', subject: '--like', found: like, expected: `one of ${names.join(', ')}`, ...next });
   }
-  const grown = (count: number) => attachCaMtl(config, { ...context, tasks: known.length + count });
+  const grown = (count: number) => attachCaMtl(config, { ...context, tasks: earlier.length + count });
   return {
     text: trained.text,
-    kind: 'ca_mtl',
     trainsEncoder: true,
+    heads: 'pooled',
+    grows: true,
     base: saved,
     ...(like !== undefined && { like }),
     mostTokens: config.max_length,
-    attach(_, names): CaMtlAttachment {
+    attach(_, names) {
       const whole = grown(names.length);
       const table = tableOf(whole);
       const taskIds = input('taskIds', 'int32', ['B']);
-      const shift = constant({ dtype: 'int32', shape: [], data: Int32Array.of(known.length) });
+      const shift = constant({ dtype: 'int32', shape: [], data: Int32Array.of(earlier.length) });
       return {
         ...whole,
         learningRate: LEARNING_RATE,
         taskIds,
         trainsEncoder: false,
         // Decay would move the rows of other tasks, whose gradients are zero.
-        parameters: [{ ...table, decay: false }],
-        graft: (parameters) => graftCaMtl({ ...whole, taskIds: add(taskIds, shift) }, parameters),
-        start: { anew: new Map(), copies: new Map(), frozen: whole.added.filter(({ name }) => name !== table.name) },
+        parameters: whole.added.map((spec) => (spec.name === table.name ? { ...spec, decay: false } : { ...spec, trains: false })),
+        anew: new Map(),
+        hooks: (parameters) => hooksOfCaMtl({ ...whole, taskIds: add(taskIds, shift) }, parameters),
       };
     },
     initial(heads, features) {
@@ -60,15 +62,22 @@ export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: strin
       data.set(before.data as Float32Array);
       const begins = heads.map((head, i) => beginning(saved, like, head, features[i] as Tensor));
       begins.forEach(({ as }, i) => {
-        const from = known.findIndex(({ name }) => name === as);
-        data.set((before.data as Float32Array).subarray(from * width, (from + 1) * width), (known.length + i) * width);
+        const from = earlier.findIndex(({ name }) => name === as);
+        data.set((before.data as Float32Array).subarray(from * width, (from + 1) * width), (earlier.length + i) * width);
       });
       return { parameters: new Map([...tensors, [table.name, { ...before, shape: table.shape, data }]]), begins };
     },
-    complete: ({ encoder, heads }, parameters) => ({
-      model: { encoder, attachment: grown(heads.length), heads: [...known, ...heads] },
-      parameters: new Map([...tensors, ...parameters]),
-    }),
+    async save(files, folder, { model: { encoder, heads }, parameters, training, features }) {
+      await copyTokenizer(files, encoder.folder, folder);
+      await saveCaMtl(files, folder, {
+        encoder,
+        attachment: grown(heads.length),
+        heads: [...earlier, ...heads],
+        tensors: new Map([...tensors, ...parameters]),
+        training: [...saved.training, ...training],
+        features: new Map([...(saved.features ?? []), ...features]),
+      });
+    },
   };
 }
 
@@ -76,21 +85,21 @@ function tableOf({ added }: CaMtlAttachment): ParameterSpec {
   return added.find(({ name }) => name.endsWith('task_type_embeddings.weight')) as ParameterSpec;
 }
 
-function beginning({ heads: known, features }: SavedCaMtl, like: string | undefined, head: Head, feature: Tensor): Beginning {
-  const cosines = known.flatMap(({ name }): [string, number][] => {
+function beginning({ heads: earlier, features }: SavedCaMtl, like: string | undefined, head: Head, feature: Tensor): Beginning {
+  const cosines = earlier.flatMap(({ name }): [string, number][] => {
     const own = features?.get(name);
     return own ? [[name, cosine(feature, own)]] : [];
   });
   const similarities = cosines.length > 0 ? { similarities: Object.fromEntries(cosines) } : {};
   if (like !== undefined) return { as: like, by: 'choice', ...similarities };
-  if (cosines.length < known.length) return { as: (known[mostAlike(head, known)] as Head).name, by: 'head' };
+  if (cosines.length < earlier.length) return { as: (earlier[mostAlike(head, earlier)] as Head).name, by: 'head' };
   const [nearest] = cosines.toSorted(([, a], [, b]) => b - a) as [[string, number]];
   return { as: nearest[0], by: 'features', ...similarities };
 }
 
-function mostAlike(head: Head, known: readonly Head[]): number {
+function mostAlike(head: Head, earlier: readonly Head[]): number {
   const outputs = ({ kind, config }: Head) => kind.outputs(config);
-  const likeness = known.map((other): number => {
+  const likeness = earlier.map((other): number => {
     if (other.kind.task !== head.kind.task) return 0;
     const labels = labelsOf(head);
     if (labels.length > 0 && String(labels) === String(labelsOf(other))) return 3;

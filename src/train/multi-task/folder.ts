@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { defined } from '../../base/defined.ts';
 import { fail } from '../../base/errors.ts';
 import { baseName, type Files, joinPath } from '../../base/files.ts';
 import type { Tensor } from '../../base/tensor.ts';
@@ -15,29 +16,19 @@ import {
 } from '../../checkpoint/index.ts';
 import { loadEncoder } from '../../encoders/index.ts';
 import { type Json, readJson } from '../../formats/json.ts';
-import {
-  attach,
-  attachPerTask,
-  type CaMtlAttachment,
-  type ConfiguredMethod,
-  configureMethod,
-  namesAmongTasks,
-  SHARED_NAME,
-} from '../../methods/index.ts';
+import { attach, attachPerTask, type ConfiguredMethod, configureMethod, namesAmongTasks, SHARED_NAME } from '../../methods/index.ts';
 import { withLabels } from '../../model/head-task.ts';
-import type { Model } from '../../model/model.ts';
 import { type Head, headParameters } from '../../objectives/index.ts';
 import type { AnsweringModel } from '../../predict/answer-tasks.ts';
-import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
-import type { MultiTaskMethod } from './method.ts';
+import { copyTokenizer } from '../../text/index.ts';
+import { loadCaMtl, type SavedCaMtl } from './ca-mtl-folder.ts';
+import type { TrainedTasks } from './method.ts';
 import { checkTaskNames } from './task-names.ts';
 
 /** A model of several tasks as it lies in a folder. */
 export interface SavedMultiTask extends AnsweringModel {
   readonly notes: readonly string[];
 }
-
-const TOKENIZER = ['tokenizer.json', 'tokenizer_config.json', 'special_tokens_map.json', 'vocab.txt'];
 
 const schema = z.object({
   version: z.literal(1),
@@ -48,73 +39,53 @@ const schema = z.object({
   tasks: z.array(z.string()).min(1),
 });
 
-export interface SavingMultiTask {
-  readonly method: MultiTaskMethod;
-  readonly model: Model;
-  /** What was trained, by full name, and what was drawn. */
-  readonly parameters: ReadonlyMap<string, Tensor>;
-  readonly training: readonly HeadTraining[];
-  /** By the task's name; kept with CA-MTL alone, to which tasks can be added. */
-  readonly features?: ReadonlyMap<string, Tensor>;
+/** A way to share an encoder by modules of one method, as it is saved. */
+export interface SavedModules {
+  /** What the user wrote. */
+  readonly text: string;
+  readonly configured: ConfiguredMethod;
+  readonly modules: 'per task' | 'shared' | 'none';
+  readonly trainsEncoder: boolean;
 }
 
+const KINDS = { 'per task': 'per_task', shared: 'shared', none: 'encoder' } as const;
+
 /**
- * Writes a trained model: CA-MTL in one folder, as {@link saveCaMtl}; else the encoder where it was trained, for each task a
- * folder of its name with its head and adapter in the layout of Python's `adapters`, and multitask_config.json last.
+ * Writes the encoder where it was trained, for each task a folder of its name with its head and adapter in the layout of Python's
+ * `adapters`, and multitask_config.json last.
  */
-export async function saveMultiTask(
+export async function saveModules(
   files: Files,
   folder: string,
-  { method, model, parameters, training, features }: SavingMultiTask,
+  { text, configured, modules, trainsEncoder }: SavedModules,
+  { model: { encoder, heads }, parameters, training }: TrainedTasks,
 ): Promise<void> {
-  const { encoder, heads } = model;
-  const copyTokenizer = async () => {
-    for (const name of TOKENIZER)
-      if ((await files.kind(joinPath(encoder.folder, name))) === 'file')
-        await files.write(joinPath(folder, name), await files.read(joinPath(encoder.folder, name)));
-  };
-  if (method.kind === 'ca_mtl') {
-    await copyTokenizer();
-    const whole = method.complete?.(model, parameters) ?? { model, parameters };
-    return saveCaMtl(files, folder, {
-      ...whole.model,
-      training: [...(method.base?.training ?? []), ...training],
-      attachment: whole.model.attachment as CaMtlAttachment,
-      tensors: whole.parameters,
-      ...(features && { features }),
-    });
-  }
-  const names = (wanted: (name: string) => boolean) => new Map([...parameters].filter(([name]) => wanted(name)));
+  const named = (wanted: (name: string) => boolean) => new Map([...parameters].filter(([name]) => wanted(name)));
   // An adapter is made for the encoder that it was trained with.
-  const made = method.trainsEncoder ? { ...encoder, name: baseName(folder) } : encoder;
-  if (method.trainsEncoder) {
-    await saveEncoder(
-      files,
-      folder,
-      encoder,
-      names((name) => encoder.weights.has(name)),
-    );
-    await copyTokenizer();
+  const model = trainsEncoder ? { ...encoder, name: baseName(folder) } : encoder;
+  if (trainsEncoder) {
+    const weights = named((name) => encoder.weights.has(name));
+    await saveEncoder(files, folder, encoder, weights);
+    await copyTokenizer(files, encoder.folder, folder);
   }
   for (const [task, head] of heads.entries()) {
     const path = joinPath(folder, head.name);
     const ofHead = headParameters(head, encoder.config).map(({ name }) => name);
-    const packed = { ...head, tensors: names((name) => ofHead.includes(name)), ...(training[task] && { training: training[task] }) };
-    if (method.kind === 'encoder') {
-      await saveHead(files, path, packed, made);
+    const packed = { ...head, tensors: named((name) => ofHead.includes(name)), ...defined({ training: training[task] }) };
+    if (modules === 'none') {
+      await saveHead(files, path, packed, model);
       continue;
     }
-    const configured = method.configured as ConfiguredMethod;
-    const name = method.kind === 'shared' ? SHARED_NAME : head.name;
+    const name = modules === 'shared' ? SHARED_NAME : head.name;
     const trained = namesAmongTasks(configured, name, { encoder: encoder.config, family: encoder.family });
-    const tensors = new Map([...trained].map(([own, inRun]) => [own, parameters.get(inRun) as Tensor]));
-    await saveAdapter(files, path, { name, method: configured, tensors, head: packed, model: made });
+    const tensors = new Map([...trained].map(([inAdapter, inRun]) => [inAdapter, parameters.get(inRun) as Tensor]));
+    await saveAdapter(files, path, { name, method: configured, tensors, head: packed, model });
   }
   const config: z.infer<typeof schema> = {
     version: 1,
-    method: method.text,
-    kind: method.kind,
-    encoder: method.trainsEncoder,
+    method: text,
+    kind: KINDS[modules],
+    encoder: trainsEncoder,
     tasks: heads.map(({ name }) => name),
   };
   await files.write(joinPath(folder, MULTI_TASK_CONFIG), `${JSON.stringify(config, null, 2)}\n`);
@@ -149,7 +120,7 @@ export async function loadGrowing(files: Files, folder: string): Promise<SavedCa
 }
 
 /**
- * Reads a folder of {@link saveMultiTask}, or one of CA-MTL's published code. `model` is the folder of the encoder, for
+ * Reads a folder that a method of several tasks has saved, or one of CA-MTL's published code. `model` is the folder of the encoder, for
  * adapters that were trained on a frozen one.
  * @throws usage.flag without an encoder, method.config, adapter.*, head.config, encoder.*, file.*
  */

@@ -8,7 +8,7 @@ import { headFor, sequenceLength } from '../../model/task-setup.ts';
 import { type Head, kindForTask } from '../../objectives/index.ts';
 import { classBalance, type Exclusions, loadRows, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
-import type { Split } from '../trainer.ts';
+import type { LoadedRows } from '../load-rows.ts';
 import { LENDER } from './batches.ts';
 import type { MultiTaskMethod } from './method.ts';
 import type { MultiTaskSettings } from './settings.ts';
@@ -27,7 +27,7 @@ export interface LoadingTasks {
 
 export interface LoadedTask extends TaskData {
   readonly name: string;
-  readonly test: Split | undefined;
+  readonly test: LoadedRows | undefined;
   readonly maxLength: number;
 }
 
@@ -44,7 +44,7 @@ export async function loadTask(options: LoadingTasks, task: Task, { name, encode
   const most = options.method.mostTokens;
   const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength, task.kind, most, most);
   const exclude = options.exclude?.get(task.name);
-  const split = async (which: SplitName): Promise<Split> => {
+  const split = async (which: SplitName): Promise<LoadedRows> => {
     const rowsOf = typeof limit === 'object' ? limit[which] : limit;
     const rows = await loadRows(files, task, which, { ...(rowsOf && { limit: rowsOf }), ...(which === 'train' && exclude && { exclude }) });
     const prepared = prepare(rows, { task, tokenizer, maxLength });
@@ -92,7 +92,7 @@ function labelsFarFromZero(rows: readonly Row[]): string | undefined {
 
 /** For adapters the heads are those of single tasks; where the encoder trains, a linear on its pooled vector, as published. */
 export function headOf({ method, headLayers }: LoadingTasks, task: Task, name: string, rows: readonly Row[], encoder: Encoder): Head {
-  if (method.kind === 'shared' || method.kind === 'per_task') return headFor(task, name, rows, headLayers);
+  if (method.heads === 'single-task') return headFor(task, name, rows, headLayers);
   const head = headFor(task, name, rows, headLayers ?? 1);
   return { ...head, config: { ...head.config, use_pooler: head.kind.reads === 'first' && hasPooler(encoder) } };
 }

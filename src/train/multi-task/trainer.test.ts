@@ -15,7 +15,7 @@ import { noDropout } from '../../nn/index.ts';
 import type { TaskUnit } from '../../objectives/index.ts';
 import { nodeEngine } from '../../session/node.ts';
 import type { Engine } from '../../session/session.ts';
-import { multiTaskMethod } from './method.ts';
+import { multiTaskMethod } from './registry.ts';
 import { multiTaskSettings } from './settings.ts';
 import { type TaskData, trainMultiTask } from './trainer.ts';
 
@@ -120,22 +120,23 @@ describe('one module for each task', () => {
 
 describe('ways of sharing an encoder', () => {
   it('are those of CA-MTL, and any method for all tasks or for each', () => {
-    const kinds = ['ca_mtl_large', 'joint', 'adapters', 'shared_adapter', 'lora[r=2]', 'shared_par_bn', 'mtl_lora', 'pals', 'head'].map(
-      (text) => {
-        const { kind, trainsEncoder } = multiTaskMethod(text);
-        return `${text} ${kind} ${trainsEncoder}`;
-      },
-    );
+    const texts = ['ca_mtl_large', 'joint', 'adapters', 'shared_adapter', 'lora[r=2]', 'shared_par_bn', 'mtl_lora', 'pals', 'head'];
+    const kinds = texts.map((text) => {
+      const method = multiTaskMethod(text);
+      const { taskIds, perTask, parameters } = method.attach(encoder, ['a', 'b'], 32);
+      const modules = perTask ? 'each' : parameters.length > 0 ? 'all' : 'none';
+      return [text, modules, taskIds ? 'told apart' : '', method.heads, method.trainsEncoder, method.grows];
+    });
     expect(kinds).toEqual([
-      'ca_mtl_large ca_mtl true',
-      'joint encoder true',
-      'adapters per_task false',
-      'shared_adapter shared false',
-      'lora[r=2] per_task false',
-      'shared_par_bn shared false',
-      'mtl_lora per_task false',
-      'pals per_task false',
-      'head encoder false',
+      ['ca_mtl_large', 'all', 'told apart', 'pooled', true, true],
+      ['joint', 'none', '', 'pooled', true, false],
+      ['adapters', 'each', 'told apart', 'single-task', false, false],
+      ['shared_adapter', 'all', '', 'single-task', false, false],
+      ['lora[r=2]', 'each', 'told apart', 'single-task', false, false],
+      ['shared_par_bn', 'all', '', 'single-task', false, false],
+      ['mtl_lora', 'each', 'told apart', 'single-task', false, false],
+      ['pals', 'each', 'told apart', 'single-task', false, false],
+      ['head', 'none', '', 'pooled', false, false],
     ]);
     expect(multiTaskMethod('lora', { trainEncoder: true }).trainsEncoder).toBe(true);
     expect(() => multiTaskMethod('joint', { trainEncoder: true })).toThrow('--train-encoder: found it with the method joint');

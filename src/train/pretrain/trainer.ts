@@ -1,22 +1,24 @@
 import { fail } from '../../base/errors.ts';
+import { pause } from '../../base/pause.ts';
 import { createRandom } from '../../base/random.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { createSampler, type SamplerState } from '../../batch/index.ts';
-import { drawEncoder, type Encoder, type EncoderConfig, type EncoderFamily, encoderShapes } from '../../encoders/index.ts';
+import { drawEncoder, type Encoder, type EncoderConfig, type EncoderFamily, encoderSpecs } from '../../encoders/index.ts';
 import { gather, gemm, input, logSoftmax, matmul, mul, neg, pick, reduceSum, reshape, scalar, sub, type Value } from '../../graph/index.ts';
 import { activation, norm, type ParameterSpec, parameters, planDropout } from '../../nn/index.ts';
 import type { Engine, Feeds } from '../../session/session.ts';
 import type { Encoding, Tokenizer } from '../../text/index.ts';
-import { ADAMW, ParameterStore, scheduleFactor } from '../../update/index.ts';
-import { pause } from '../pace.ts';
-import type { TrainEvent } from '../settings.ts';
+import { ADAMW, type ParameterStore } from '../../update/index.ts';
+import { releasing } from '../releasing.ts';
+import { type Batch, type RunHooks, runSteps, START, type StepLoop } from '../run-steps.ts';
+import { createSchedule } from '../schedule.ts';
 import { compileStep, type Goal } from '../step.ts';
-import { stepEvents } from '../step-events.ts';
+import { createStore, restore } from '../store.ts';
 import { maskTokens } from './masking.ts';
 import { createTeacher, type Teacher, wordTargets } from './teacher.ts';
 import { type Sample, wordTokens } from './words.ts';
 
-export interface PretrainOptions {
+export interface PretrainOptions extends RunHooks<PretrainState> {
   readonly engine: Engine;
   readonly family: EncoderFamily;
   readonly config: EncoderConfig;
@@ -28,9 +30,6 @@ export interface PretrainOptions {
   /** First values of the encoder's weights by full name; drawn where there are none. */
   readonly initial?: ReadonlyMap<string, Tensor>;
   readonly resume?: PretrainState;
-  readonly onEvent?: (event: TrainEvent) => void | Promise<void>;
-  readonly save?: (state: PretrainState) => Promise<void>;
-  readonly signal?: AbortSignal;
 }
 
 export interface PretrainSettings {
@@ -58,58 +57,41 @@ export interface PretrainState {
  * equal the teacher's mean over all tokens. Returns the encoder's own weights by full name.
  * @throws train.stopped, train.resume, train.non-finite; text.tokenizer when the teacher splits text into other words
  */
-export async function pretrain(options: PretrainOptions): Promise<Map<string, Tensor>> {
-  const { engine, family, config, tokenizer, samples, settings, resume, onEvent, save, signal } = options;
-  const student = await tokenize(options);
-  const teacher =
-    options.teacher && (await createTeacher(engine, options.teacher.encoder, options.teacher.tokenizer, samples, settings.maxLength));
-  const wordsOf = (row: number) => wordTokens(student[row] as Encoding, samples[row] as Sample);
-  if (teacher) await checkWords(teacher, samples.length, wordsOf);
-  const own = encoderParameters(family, config);
-  const objective = teacher ? distillation(config.hidden, teacher.width) : languageModel(family, config);
-  const store = new ParameterStore([...own, ...objective.parameters]);
-  store.initialize(settings.seed);
-  const goal = drawGoal(options, store, objective.draw);
-  const step = await compileStep(engine, goal, store, { adamw: ADAMW });
-  const sampler = createSampler(
-    { lengths: Int32Array.from(student, (one) => one.inputIds.length), batchSize: settings.batchSize, shuffle: true, seed: settings.seed },
-    resume?.sampler,
-  );
-  for (const { name } of own) {
-    const start = options.initial?.get(name);
-    if (start) store.set(name, start.data as Float32Array);
-  }
-  if (resume) restore(store, resume.parameters);
-  let done = resume?.step ?? 0;
-  const eventOf = stepEvents(settings.steps);
-  try {
-    while (done < settings.steps) {
-      const { rows, epoch } = sampler.next();
-      const random = createRandom(settings.seed, done, MASKING);
-      const encodings = Array.from(rows, (row) => student[row] as Encoding);
-      const { feeds, guesses } = maskTokens(encodings, tokenizer, config, settings.masking, random);
-      const targets = teacher
-        ? wordTargets(await teacher.words(rows), Array.from(rows, wordsOf), feeds.inputIds.shape[1] as number, teacher.width)
-        : guesses;
-      const learningRate = settings.learningRate * scheduleFactor('linear', done, settings.steps, settings.warmup);
-      const { loss, gradientNorm } = await step.run([{ ...feeds, ...targets }], learningRate, done + 1);
-      done++;
-      await onEvent?.(eventOf(rows.length, { step: done, epoch, loss, learningRate, gradientNorm }));
-      await pause();
-      if (save && (done % settings.saveEvery === 0 || done === settings.steps || signal?.aborted))
-        await save({ step: done, sampler: sampler.state(), parameters: store.state() });
-      if (signal?.aborted && done < settings.steps)
-        fail({
-          code: 'train.stopped',
-          subject: `Stopped after step ${done} of ${settings.steps}`,
-          next: 'Run the same command with --resume to go on.',
-        });
-    }
-  } finally {
-    await step.release();
-    await teacher?.release();
-  }
-  return new Map(own.map(({ name }) => [name, store.get(name)]));
+export function pretrain(options: PretrainOptions): Promise<Map<string, Tensor>> {
+  const { engine, family, config, tokenizer, samples, settings, initial, resume } = options;
+  return releasing(async (hold) => {
+    const student = await tokenize(options);
+    const { maxLength } = settings;
+    const teacher =
+      options.teacher && hold(await createTeacher(engine, options.teacher.encoder, options.teacher.tokenizer, samples, maxLength));
+    const wordsOf = (row: number) => wordTokens(student[row] as Encoding, samples[row] as Sample);
+    if (teacher) await checkWords(teacher, samples.length, wordsOf);
+    const weights = encoderParameters(family, config);
+    const objective = teacher ? distillation(config.hidden, teacher.width) : languageModel(family, config);
+    const store = createStore([...weights, ...objective.parameters], settings.seed, initial);
+    const step = hold(await compileStep(engine, drawGoal(options, store, objective.draw), store, { adamw: ADAMW }));
+    const lengths = Int32Array.from(student, ({ inputIds }) => inputIds.length);
+    const sampler = createSampler({ lengths, batchSize: settings.batchSize, shuffle: true, seed: settings.seed }, resume?.sampler);
+    if (resume) restore(store, resume);
+    const loop: StepLoop<Batch, PretrainState> = {
+      schedule: createSchedule({ ...settings, warmupSteps: settings.warmup, shape: 'linear' }),
+      step,
+      from: { ...START, step: resume?.step ?? 0 },
+      async next(done) {
+        const { rows, epoch } = sampler.next();
+        const random = createRandom(settings.seed, done, MASKING);
+        const encodings = Array.from(rows, (row) => student[row] as Encoding);
+        const { feeds, guesses } = maskTokens(encodings, tokenizer, config, settings.masking, random);
+        const targets = teacher
+          ? wordTargets(await teacher.words(rows), Array.from(rows, wordsOf), feeds.inputIds.shape[1] as number, teacher.width)
+          : guesses;
+        return { parts: [{ ...feeds, ...targets }], size: rows.length, epoch };
+      },
+      state: ({ step }) => ({ step, sampler: sampler.state(), parameters: store.state() }),
+    };
+    await runSteps(loop, options);
+    return new Map(weights.map(({ name }) => [name, store.get(name)]));
+  });
 }
 
 /** The stream of random numbers that hides words. */
@@ -150,35 +132,9 @@ async function checkWords(teacher: Teacher, count: number, wordsOf: (row: number
     });
 }
 
-function restore(store: ParameterStore, parameters: ReadonlyMap<string, Tensor>): void {
-  for (const part of store.state().keys()) {
-    const found = parameters.get(part)?.data.length;
-    if (found !== store.size)
-      fail({
-        code: 'train.resume',
-        subject: `the saved state, ${part}`,
-        found: `${found ?? 'no'} numbers`,
-        expected: `${store.size}`,
-        next: 'Start anew without --resume.',
-      });
-  }
-  store.restore(parameters);
-}
-
 /** Every weight of the encoder but its pooler, drawn as BERT draws them. */
 function encoderParameters(family: EncoderFamily, config: EncoderConfig): ParameterSpec[] {
-  return [...encoderShapes(family, config)]
-    .filter(([name]) => !name.startsWith(`${family.prefix}${family.names.pooler}.`))
-    .map(([name, shape]) => {
-      const isNorm = /LayerNorm/.test(name);
-      const isBias = name.endsWith('bias');
-      const init = isBias
-        ? ({ kind: 'constant', value: 0 } as const)
-        : isNorm
-          ? ({ kind: 'constant', value: 1 } as const)
-          : ({ kind: 'normal', deviation: 0.02 } as const);
-      return { name, shape, init, decay: !isBias && !isNorm };
-    });
+  return encoderSpecs(family, config).filter(({ part }) => part !== 'pooler');
 }
 
 interface Objective {
@@ -196,7 +152,7 @@ function drawGoal({ family, config, settings }: PretrainOptions, store: Paramete
     trainable.set(name, value);
     return value;
   };
-  const { output } = drawEncoder({ family, config, parameters: get, dropout: plan.dropout, graft: {}, read: 'all' });
+  const { output } = drawEncoder({ family, config, parameters: get, dropout: plan.dropout, hooks: {}, read: 'all' });
   const loss = draw(output, (name) => get(name, store.get(name).shape));
   const masks = (part: Feeds, t: number, microBatch: number) => {
     const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
@@ -253,7 +209,7 @@ function languageModel(family: EncoderFamily, config: EncoderConfig): Objective 
         activation(config.activation, 'encoder.config')(dense),
         config.epsilon,
       );
-      const logits = gemm(normed, get(`${family.prefix}${family.names.word}.weight`), get(`${path}.bias`), { transB: true });
+      const logits = gemm(normed, get(`${family.prefix}${family.wordTable}.weight`), get(`${path}.bias`), { transB: true });
       const each = mul(pick(logSoftmax(logits), input('maskedTokens', 'int32', ['M'])), input('maskedWeights', 'float32', ['M']));
       return neg(reshape(reduceSum(each, [0]), []));
     },
