@@ -1,14 +1,16 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { defineConfig } from 'tsdown';
 
-const { exports, bin } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8')) as {
+const { exports, imports, bin } = JSON.parse(readFileSync(new URL('package.json', import.meta.url), 'utf8')) as {
   exports: Record<string, string | { default: string }>;
+  imports: Record<string, { default: string }>;
   bin: Record<string, string>;
 };
 
 /** One entry for each thing package.json promises: dist/graph/index.js is built from src/graph/index.ts. */
 const promised = [
   ...Object.values(exports).flatMap((target) => (typeof target === 'string' ? [] : [target.default])),
+  ...Object.values(imports).map((target) => target.default),
   ...Object.values(bin),
 ];
 const entry = promised.map((path) => path.replace('./dist/', 'src/').replace(/\.js$/, '.ts')).filter((path) => existsSync(path));
@@ -23,6 +25,8 @@ export default defineConfig({
   dts: true,
   sourcemap: false,
   unbundle: true,
+  // Resolved where the package is used: each platform has a file of its own.
+  deps: { neverBundle: Object.keys(imports) },
   fixedExtension: false,
   clean: true,
   report: false,

@@ -1,6 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
+  // `#platform` of package.json is then a file of src/, not of dist/.
+  ssr: { resolve: { conditions: ['multigraft-source'] } },
   test: {
     setupFiles: ['test/setup.ts'],
     // Vitest leaves a core idle by itself; on small machines that is half of them.

@@ -256,7 +256,6 @@ describe('what cannot be fused', () => {
         'adapter.missing',
         "fusion 'a,b': found none of that name; expected one of mixed, b,c",
       ],
-      [() => model.setActiveAdapters(stack('a', 'low')), 'method.config', 'such adapters cannot be stacked'],
       [() => model.deleteAdapterFusion('mixd'), 'adapter.missing', "Did you mean 'mixed'?"],
       [() => model.trainAdapterFusion('a', { task }), 'usage.value', "found the name 'a'; expected a composition with a fusion"],
       [() => model.trainAdapterFusion(stack('a', 'b'), { task }), 'usage.value', 'found no fusion in it'],
@@ -278,7 +277,7 @@ describe('what cannot be fused', () => {
     const before = state();
     for (const [call, code, message] of calls)
       await expect((async () => call())(), message).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
-    expect(calls).toHaveLength(29);
+    expect(calls).toHaveLength(28);
     expect(state()).toEqual(before);
     expect(await files.kind('out')).toBe('none');
   });

@@ -12,6 +12,7 @@ import {
   type FusionConfig,
   fusionConfig,
   fusionsOf,
+  isFuse,
   lastOf,
   type MethodConfig,
   methodOfConfig,
@@ -96,7 +97,7 @@ export class AutoAdapterModel {
    */
   static async fromPretrained(folder: string, { files, engine }: PretrainedOptions = {}): Promise<AutoAdapterModel> {
     checkFolder(folder);
-    const disk = files ?? (await import('../base/files-node.ts')).nodeFiles;
+    const disk = files ?? (await import('#platform')).defaultFiles;
     const encoder = await loadEncoder(disk, folder);
     const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, folder), disk, engine);
     if ((await disk.kind(joinPath(folder, HEAD_CONFIG))) === 'file') await model.loadHead(folder);
@@ -289,7 +290,7 @@ export class AutoAdapterModel {
     { split = 'validation', limit, maxLength, tolerance = 0.005, onProgress }: PruneFusionOptions = {},
   ): Promise<Pruning> {
     const setup = this.#active;
-    if (typeof setup !== 'object' || setup.type !== 'fuse')
+    if (setup === undefined || !isFuse(setup))
       return fail({
         code: 'usage.value',
         subject: 'pruning',
@@ -459,7 +460,7 @@ export class AutoAdapterModel {
   }
 
   async #runtime(): Promise<Engine> {
-    this.#engine ??= await (await import('../session/node.ts')).nodeEngine();
+    this.#engine ??= await (await import('#platform')).defaultEngine();
     return this.#engine;
   }
 }

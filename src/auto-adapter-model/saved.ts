@@ -15,7 +15,7 @@ import {
   saveSetup,
   type WeightFormat,
 } from '../checkpoint/index.ts';
-import { adaptersOf, type Composition, type Fuse, fusionsOf, lastOf } from '../methods/index.ts';
+import { adaptersOf, type Block, type Composition, type Fuse, fusionsOf, lastOf } from '../methods/index.ts';
 import { withLabels } from '../model/head-task.ts';
 import { type Attached, type AttachedFusion, adapterTensors, packedHead } from './attached.ts';
 import { Named } from './named.ts';
@@ -144,7 +144,7 @@ interface Parts {
   readonly fusions?: readonly LoadedFusion[];
   readonly head?: LoadedHead;
   /** What they must be able to make together. */
-  readonly composition?: Exclude<Composition, string>;
+  readonly composition?: Block;
 }
 
 /** Puts on the shelf what was loaded, all of it or nothing. */

@@ -7,13 +7,13 @@ import {
   type Attachment,
   adaptersOf,
   attachComposition,
+  type Block,
+  bindAdapter,
   type Composition,
   configureMethod,
-  type Fuse,
   type FusionConfig,
   fusionsOf,
   lastOf,
-  type Stack,
 } from '../methods/index.ts';
 import { adapterModel, type Model } from '../model/model.ts';
 import { drawn } from '../model/start-values.ts';
@@ -50,7 +50,7 @@ export function modelOf(
 /** @throws adapter.missing, method.config for adapters that cannot be put together */
 export function attachmentOf(
   { encoder, adapters, fusions }: Pick<Shelf, 'encoder' | 'adapters' | 'fusions'>,
-  setup: Stack | Fuse,
+  setup: Block,
   {
     trainAdapters = false,
     masked = false,
@@ -120,8 +120,7 @@ export function keepTrained(
   const { adapters, fusions, encoder } = shelf;
   for (const name of adaptersOf(setup)) {
     const adapter = adapters.get(name);
-    const { method, config } = adapter.method;
-    const own = method.parameters(config, { encoder: encoder.config, family: encoder.family, name });
+    const own = bindAdapter(adapter.method, { encoder: encoder.config, family: encoder.family, name }).parameters;
     const tensors = new Map(own.flatMap((spec) => [...entry(parameters, spec.name)]));
     if (tensors.size > 0) adapters.set(name, { ...adapter, tensors });
   }

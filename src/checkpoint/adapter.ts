@@ -1,9 +1,10 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
+import { list, shown } from '../base/messages.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
-import { type AdapterLayout, type ConfiguredMethod, type MethodConfig, methodOfConfig } from '../methods/index.ts';
+import { type AdapterLayout, bindAdapter, type ConfiguredMethod, type MethodConfig, methodOfConfig } from '../methods/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
-import { checkModel, checkName, list, type ModelFacts, noteOfModel, shown } from './facts.ts';
+import { checkModel, checkName, type ModelFacts, noteOfModel } from './facts.ts';
 import { HEAD_CONFIG, loadHead, modelFields, removeHead, saveHead } from './head.ts';
 import type { AdapterPackage, LoadedAdapter, LoadingOptions, SavingOptions } from './package.ts';
 import { isPeftConfig, loadPeft, removePeft, savePeft } from './peft.ts';
@@ -60,12 +61,8 @@ function layoutOf({ method, config }: ConfiguredMethod, wanted: AdapterLayout | 
   });
 }
 
-function parametersOf(
-  { method, config }: ConfiguredMethod,
-  { config: encoder, family }: ModelFacts,
-  name: string,
-): readonly ParameterSpec[] {
-  return method.parameters(config, { encoder, family, name });
+function parametersOf(method: ConfiguredMethod, { config: encoder, family }: ModelFacts, name: string): readonly ParameterSpec[] {
+  return bindAdapter(method, { encoder, family, name }).parameters;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { type ErrorCode, fail } from '../base/errors.ts';
+import { shown } from '../base/messages.ts';
 import type { Encoder } from '../encoders/index.ts';
 import type { Json } from '../formats/json.ts';
 
@@ -87,15 +88,4 @@ function optional(
     found: shown(value),
     expected: type === 'string' ? 'text' : 'a number',
   });
-}
-
-/** A value as JSON, cut to what fits in a message. */
-export function shown(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
-}
-
-export function list(names: readonly string[], most = 8): string {
-  const rest = names.length - most;
-  return names.slice(0, most).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
 }

@@ -1,13 +1,25 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
+import { list, shown } from '../base/messages.ts';
 import { float32, type Tensor } from '../base/tensor.ts';
+import { PLACES } from '../encoders/index.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
-import { FUSION_PRESETS, fusionParameters } from '../methods/fusion.ts';
-import { type FusionSite, fusionSites } from '../methods/fusion-sites.ts';
-import { attachComposition, type ConfiguredMethod, type FusionConfig, fuse, fusionConfig, modules } from '../methods/index.ts';
-import { fusionPath, PLACES } from '../methods/method.ts';
+import {
+  allFusionParameters,
+  attachComposition,
+  bindAdapter,
+  type ConfiguredMethod,
+  FUSION_PRESETS,
+  type FusionConfig,
+  type FusionSite,
+  fuse,
+  fusionConfig,
+  fusionPath,
+  fusionSites,
+  modules,
+} from '../methods/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
-import { checkModel, checkName, list, type ModelFacts, noteOfModel, shown } from './facts.ts';
+import { checkModel, checkName, type ModelFacts, noteOfModel } from './facts.ts';
 import { HEAD_CONFIG, type HeadPackage, loadHead, modelFields, removeHead, saveHead } from './head.ts';
 import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
 
@@ -48,7 +60,7 @@ const FUSION_WEIGHTS = { bin: 'pytorch_model_adapter_fusion.bin', safetensors: '
 
 /** The parameters of a fusion in every layer, as Python keeps them: also in those where none of its adapters stands. */
 export function fusionSpecs(fusion: FusionFacts): ParameterSpec[] {
-  return sitesOf(fusion).flatMap(({ path, width }) => fusionParameters(fusion.config, path, width));
+  return allFusionParameters(fusion.config, sitesOf(fusion));
 }
 
 /**
@@ -125,7 +137,8 @@ export async function loadFusion(files: Files, folder: string, options: LoadingF
 }
 
 function sitesOf({ name, adapters, model: { config, family } }: FusionFacts): FusionSite[] {
-  return fusionSites(name, adapters, { encoder: config, family });
+  const bound = [...adapters].map(([adapter, method]) => bindAdapter(method, { encoder: config, family, name: adapter }));
+  return fusionSites(name, bound, { encoder: config, family });
 }
 
 /** The linear that Python makes where a fusion has nothing to train, reads nowhere, and misses when it is not in the file. */
@@ -225,7 +238,7 @@ function ownTensors(
   const { config: encoder, family } = model;
   const places = [...new Set(sitesOf(fusion).flatMap(({ at }) => ('place' in at ? [at.place] : [])))];
   const stands = PLACES.filter((place) => {
-    const at = modules(encoder, []).map((module) => `${fusionPath({ encoder, family, name }, place, module)}.`);
+    const at = modules(encoder, []).map((module) => `${fusionPath(family, name, place, module)}.`);
     return [...own.keys()].some((key) => at.some((path) => `${key.startsWith(family.prefix) ? '' : family.prefix}${key}`.startsWith(path)));
   });
   if (stands.length > 0 && stands.join() !== places.join())

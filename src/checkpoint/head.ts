@@ -1,9 +1,10 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
+import { shown } from '../base/messages.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
 import { createHead, type Head, type HeadKind, headParameters } from '../objectives/index.ts';
-import { checkModel, checkName, type ModelFacts, shown, VERSION } from './facts.ts';
+import { checkModel, checkName, type ModelFacts, VERSION } from './facts.ts';
 import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
 
 /** What predictions should know of how a head was trained: keys of our own in head_config.json, which Python passes over. */

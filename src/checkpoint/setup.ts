@@ -1,8 +1,22 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
+import { list, shown } from '../base/messages.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
-import { type Composition, describe, type Fuse, fuse, lastOf, type Stack, stack } from '../methods/index.ts';
-import { checkName, list, shown, VERSION } from './facts.ts';
+import {
+  BLOCKS,
+  type Block,
+  type BlockKind,
+  blockKind,
+  type Composition,
+  checkNesting,
+  describe,
+  type Fuse,
+  isFuse,
+  lastOf,
+  stack,
+  type Wrong,
+} from '../methods/index.ts';
+import { checkName, VERSION } from './facts.ts';
 import { FUSION_CONFIG } from './fusion.ts';
 
 export const SETUP_CONFIG = 'adapter_setup.json';
@@ -15,12 +29,23 @@ export interface SavedSetup {
   readonly fusions: ReadonlyMap<string, string>;
 }
 
+export interface BlockOptions {
+  /** All kinds of blocks that there are, where some come from outside this package. */
+  readonly blocks?: readonly BlockKind[];
+}
+
 /** Writes adapter_setup.json. @throws file.unreadable */
-export async function saveSetup(files: Files, folder: string, composition: Composition, head: string | undefined): Promise<void> {
-  const block = typeof composition === 'string' ? stack(composition) : composition;
+export async function saveSetup(
+  files: Files,
+  folder: string,
+  composition: Composition,
+  head: string | undefined,
+  { blocks }: BlockOptions = {},
+): Promise<void> {
+  const block: Block = typeof composition === 'string' ? stack(composition) : composition;
   await files.write(
     joinPath(folder, SETUP_CONFIG),
-    pythonJson({ adapter_setup: asJson(block), head_setup: head ?? null, version: VERSION }),
+    pythonJson({ adapter_setup: asJson(block, blocks), head_setup: head ?? null, version: VERSION }),
   );
 }
 
@@ -29,67 +54,64 @@ export async function saveSetup(files: Files, folder: string, composition: Compo
  * folders beside it.
  * @throws adapter.format for blocks or heads that are not available here, composition.nesting, adapter.duplicate, file.*
  */
-export async function loadSetup(files: Files, folder: string): Promise<SavedSetup> {
+export async function loadSetup(files: Files, folder: string, { blocks }: BlockOptions = {}): Promise<SavedSetup> {
   const path = joinPath(folder, SETUP_CONFIG);
   const raw = await readJson(files, path);
   if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
   const fusions = new Map<string, string>();
-  const composition = await named(fromJson(raw.adapter_setup, path));
+  const composition = await named(fromJson(raw.adapter_setup, path, blocks));
   return { composition, head: headOf(raw.head_setup, path), fusions };
 
   async function named(block: Composition): Promise<Composition> {
     if (typeof block === 'string') return block;
-    if (block.type === 'fuse') {
+    if (isFuse(block)) {
       const found = await findFusion(files, folder, block);
       fusions.set(found.name, found.folder);
-      return { ...block, name: found.name };
+      return { ...block, name: found.name } as Fuse;
     }
-    return { ...block, children: (await Promise.all(block.children.map(named))) as (string | Fuse)[] };
+    return { ...block, children: await Promise.all(block.children.map(named)) };
   }
 }
 
 /** `kwargs` are what Python gives to the block it makes; it leaves the name of a fusion out itself, but takes it. */
-function asJson(block: Stack | Fuse): Json {
-  const children = block.children.map((child) => (typeof child === 'string' ? { type: 'single', children: [child] } : asJson(child)));
-  if (block.type === 'stack') return { type: 'Stack', children };
-  return { type: 'Fuse', children, ...(block.name !== usualName(block) && { kwargs: { name: block.name } }) };
+function asJson(block: Block, kinds?: readonly BlockKind[]): Json {
+  const kind = blockKind(block, kinds);
+  const children = block.children.map((child) => (typeof child === 'string' ? { type: SINGLE, children: [child] } : asJson(child, kinds)));
+  const kwargs = kind.write(block);
+  return { type: kind.python, children, ...(kwargs && { kwargs }) };
 }
 
-function usualName(block: Fuse): string {
-  return block.children.map(lastOf).join(',');
-}
+/** What Python calls an adapter among blocks. */
+const SINGLE = 'single';
 
-function fromJson(value: Json | undefined, path: string): Composition {
-  const wrong = (found: Json | undefined, expected: string) =>
+function fromJson(value: Json | undefined, path: string, kinds: readonly BlockKind[] = BLOCKS): Composition {
+  const wrong: Wrong = (found, expected) =>
     fail({ code: 'adapter.format', subject: `${path}: field 'adapter_setup'`, found: shown(found), expected });
-  const block = (json: Json | undefined, inside: readonly string[]): Composition => {
+  const read = (json: Json | undefined): Composition => {
     if (!isJsonObject(json)) return wrong(json, 'a block of type and children');
     const { type, children, kwargs = {} } = json;
     if (!Array.isArray(children) || children.length === 0) return wrong(children, 'children: a list of at least one');
-    if (type === 'single') {
+    if (type === SINGLE) {
       if (children.length > 1) return wrong(children, 'one name');
       return checkName(children[0], `${path}: field 'adapter_setup'`, 'Correct it, and the name of the folder.');
     }
-    if (type !== 'Stack' && type !== 'Fuse') return wrong(type, 'Stack, Fuse or single: other blocks are not available here');
-    if (inside.at(-1) === type || inside.length > (type === 'Stack' ? 2 : 1))
-      return fail({
-        code: 'composition.nesting',
-        subject: `${path}: field 'adapter_setup'`,
-        found: `${type} in ${inside.toReversed().join(' in ')}`,
-        expected: 'no deeper than Stack in Fuse in Stack',
-      });
-    if (!isJsonObject(kwargs) || Object.keys(kwargs).some((key) => type === 'Stack' || key !== 'name'))
-      return wrong(kwargs, type === 'Fuse' ? 'kwargs: a name or nothing' : 'no kwargs');
-    const parts = children.map((child) => block(child, [...inside, type]));
-    // A stack of one is that one.
-    if (type === 'Stack') return parts.length === 1 ? (parts[0] as Composition) : stack(...(parts as (string | Fuse)[]));
-    const name =
-      kwargs.name === undefined
-        ? {}
-        : { name: checkName(kwargs.name, `${path}: the fusion's name`, 'Correct it, and that of its folder.') };
-    return fuse(parts as (string | Stack<string>)[], name);
+    const kind = kinds.find((one) => one.python === type);
+    if (!kind) return wrong(type, `${kinds.map(({ python }) => python).join(', ')} or ${SINGLE}: other blocks are not available here`);
+    if (!isJsonObject(kwargs)) return wrong(kwargs, 'kwargs: an object');
+    const parts = children.map(read);
+    if (typeof kwargs.name === 'string') checkName(kwargs.name, `${path}: the fusion's name`, 'Correct it, and that of its folder.');
+    return kind.read(parts, kwargs, wrong);
   };
-  return block(value, []);
+  const composition = read(value);
+  checkNesting(composition, `${path}: field 'adapter_setup'`, kinds);
+  return withoutSingleStacks(composition);
+}
+
+/** A stack of one is that one. */
+function withoutSingleStacks(composition: Composition): Composition {
+  if (typeof composition === 'string') return composition;
+  const children = composition.children.map(withoutSingleStacks);
+  return composition.type === 'stack' && children.length === 1 ? (children[0] as Composition) : { ...composition, children };
 }
 
 function headOf(value: Json | undefined, path: string): string | undefined {

@@ -1,10 +1,10 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
+import { list } from '../base/messages.ts';
 import { asFloat32, type Tensor } from '../base/tensor.ts';
 import { countNonFinite, readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import { readTorch, writeTorch } from '../formats/torch.ts';
 import type { ParameterSpec } from '../nn/index.ts';
-import { list } from './facts.ts';
 
 /** `bin` is what Python reads unless told otherwise; `safetensors` needs its `use_safetensors=True`. */
 export type WeightFormat = 'bin' | 'safetensors';

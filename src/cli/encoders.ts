@@ -10,7 +10,7 @@ export const command = defineCommand({
   async run(context) {
     const all = describeEncoders();
     const header = ['model_type', 'layers', 'hidden', 'heads', 'vocabulary', 'parameters', 'pooler', 'positions', 'in Python'];
-    const lines = all.map(({ name, defaults, parameters, pooler, positionsAfterPad, pythonClass }) => [
+    const lines = all.map(({ name, defaults, parameters, pooler, mostTokens, pythonClass }) => [
       name,
       String(defaults.layers),
       String(defaults.hidden),
@@ -18,7 +18,7 @@ export const command = defineCommand({
       grouped(defaults.vocabulary),
       grouped(parameters),
       pooler ? 'yes' : 'no',
-      positionsAfterPad ? `${defaults.positions}, after the padding id` : String(defaults.positions),
+      String(mostTokens),
       pythonClass,
     ]);
     const text = [

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { AutoAdapterModel } from '../auto-adapter-model/index.ts';
 import { fail } from '../base/errors.ts';
-import { describe } from '../methods/index.ts';
+import { describe, isFuse } from '../methods/index.ts';
 import { type Evaluation, evaluateTasks, type MultiTaskEvaluation } from '../predict/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import { loadTask, SPLITS, type Task } from '../tasks/index.ts';
@@ -54,8 +54,7 @@ export const command = defineCommand({
     const model = await openModel(context, options);
     const evaluation = await scoreOne(context, options, model, task);
     const active = model.activeAdapters;
-    const name =
-      typeof active === 'object' && active.type === 'fuse' ? active.name : active === undefined ? model.activeHead : describe(active);
+    const name = active === undefined ? model.activeHead : isFuse(active) ? active.name : describe(active);
     const report = { task: task.name, split, adapter: name, metric: task.metric, ...evaluation, seconds: elapsed() };
     context.stdout(context.json ? JSON.stringify(report) : render(`${task.name} (${split}), ${name}`, evaluation, report.seconds));
   },

@@ -1,8 +1,9 @@
 import { fail } from '../base/errors.ts';
-import type { EncoderFamily, LinearName } from './config.ts';
+import type { EncoderFamily } from './family.ts';
 import { standardConfig } from './fields.ts';
+import { postNormFamily, postNormLinears } from './post-norm.ts';
 
-const LINEAR_NAMES: Readonly<Record<LinearName, string>> = {
+const LINEAR_PATHS = {
   query: 'attention.query',
   key: 'attention.key',
   value: 'attention.value',
@@ -11,7 +12,7 @@ const LINEAR_NAMES: Readonly<Record<LinearName, string>> = {
   output: 'ffn_output',
 };
 
-const path = (layer: number) => `encoder.albert_layer_groups.${layer}.albert_layers.0`;
+const group = (module: number) => `encoder.albert_layer_groups.${module}.albert_layers.0`;
 
 const DEFAULTS = {
   positions: 512,
@@ -35,23 +36,17 @@ export const ALBERT: EncoderFamily = {
     return standardConfig('albert', fields, { ...DEFAULTS, groups });
   },
   prefix: 'albert.',
-  names: {
-    word: 'embeddings.word_embeddings',
+  linears: postNormLinears((name, module) => `${group(module)}.${LINEAR_PATHS[name]}`),
+  modulePath: (place, module) => `${group(module)}.${place === 'attention' ? 'attention.attention_adapters' : 'output_adapters'}.adapters`,
+  ...postNormFamily('embeddings.word_embeddings', {
     position: 'embeddings.position_embeddings',
     type: 'embeddings.token_type_embeddings',
     embeddingNorm: 'embeddings.LayerNorm',
     projection: 'encoder.embedding_hidden_mapping_in',
-    linear: (layer, name) => `${path(layer)}.${LINEAR_NAMES[name]}`,
-    norm: (layer, place) => `${path(layer)}.${place === 'attention' ? 'attention.LayerNorm' : 'full_layer_layer_norm'}`,
-    pooler: 'pooler',
-  },
-  adapterSites: {
-    attention: (layer) => `${path(layer)}.attention.attention_adapters.adapters`,
-    output: (layer) => `${path(layer)}.output_adapters.adapters`,
-  },
-  swapsAttentionResidual: true,
-  positionsAfterPad: false,
-  pooler: true,
+    norm: (place, module) => `${group(module)}.${place === 'attention' ? 'attention.LayerNorm' : 'full_layer_layer_norm'}`,
+    swapsAttentionResidual: true,
+  }),
+  pooler: 'pooler',
   classifier: { linears: ['classifier'], activation: null, pooled: true },
   ignored: [/^predictions\./, /^sop_classifier\./],
   python: 'Albert',

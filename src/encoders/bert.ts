@@ -1,7 +1,8 @@
-import type { EncoderFamily, LinearName } from './config.ts';
+import type { EncoderFamily } from './family.ts';
 import { standardConfig } from './fields.ts';
+import { type PostNorm, postNormFamily, postNormLinears } from './post-norm.ts';
 
-const LINEAR_NAMES: Readonly<Record<LinearName, string>> = {
+const LINEAR_PATHS = {
   query: 'attention.self.query',
   key: 'attention.self.key',
   value: 'attention.self.value',
@@ -9,27 +10,34 @@ const LINEAR_NAMES: Readonly<Record<LinearName, string>> = {
   intermediate: 'intermediate.dense',
   output: 'output.dense',
 };
+const layer = (module: number) => `encoder.layer.${module}`;
+const WORDS = 'embeddings.word_embeddings';
+
+const NAMES: PostNorm = {
+  position: 'embeddings.position_embeddings',
+  type: 'embeddings.token_type_embeddings',
+  embeddingNorm: 'embeddings.LayerNorm',
+  norm: (place, module) => `${layer(module)}.${place === 'attention' ? 'attention.output' : 'output'}.LayerNorm`,
+};
+
+/** A family with BERT's layers and names, but for what is changed. */
+export function likeBert(
+  changes: Partial<PostNorm> = {},
+): Omit<EncoderFamily, 'name' | 'config' | 'prefix' | 'classifier' | 'ignored' | 'python'> {
+  return {
+    linears: postNormLinears((name, module) => `${layer(module)}.${LINEAR_PATHS[name]}`),
+    modulePath: (place, module) => `${layer(module)}.${place === 'attention' ? 'attention.output' : 'output'}.adapters`,
+    ...postNormFamily(WORDS, { ...NAMES, ...changes }),
+  };
+}
 
 /** BERT (Devlin et al. 2019). RoBERTa and its relatives keep the same names. */
 export const BERT: EncoderFamily = {
+  ...likeBert(),
   name: 'bert',
   config: (fields) => standardConfig('bert', fields, { positions: 512, types: 2 }),
   prefix: 'bert.',
-  names: {
-    word: 'embeddings.word_embeddings',
-    position: 'embeddings.position_embeddings',
-    type: 'embeddings.token_type_embeddings',
-    embeddingNorm: 'embeddings.LayerNorm',
-    linear: (layer, name) => `encoder.layer.${layer}.${LINEAR_NAMES[name]}`,
-    norm: (layer, place) => `encoder.layer.${layer}.${place === 'attention' ? 'attention.output' : 'output'}.LayerNorm`,
-    pooler: 'pooler.dense',
-  },
-  adapterSites: {
-    attention: (layer) => `encoder.layer.${layer}.attention.output.adapters`,
-    output: (layer) => `encoder.layer.${layer}.output.adapters`,
-  },
-  positionsAfterPad: false,
-  pooler: true,
+  pooler: 'pooler.dense',
   classifier: { linears: ['classifier'], activation: null, pooled: true },
   ignored: [/^cls\./],
   python: 'Bert',

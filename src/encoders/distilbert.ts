@@ -1,6 +1,7 @@
-import type { EncoderFamily, LinearName } from './config.ts';
+import type { EncoderFamily } from './family.ts';
+import { postNormFamily, postNormLinears } from './post-norm.ts';
 
-const LINEAR_NAMES: Readonly<Record<LinearName, string>> = {
+const LINEAR_PATHS = {
   query: 'attention.q_lin',
   key: 'attention.k_lin',
   value: 'attention.v_lin',
@@ -8,6 +9,7 @@ const LINEAR_NAMES: Readonly<Record<LinearName, string>> = {
   intermediate: 'ffn.lin1',
   output: 'ffn.lin2',
 };
+const layer = (module: number) => `transformer.layer.${module}`;
 
 /** DistilBERT (Sanh et al. 2019): BERT's layers without token types and pooler; its config has names of its own. */
 export const DISTILBERT: EncoderFamily = {
@@ -35,19 +37,14 @@ export const DISTILBERT: EncoderFamily = {
     };
   },
   prefix: 'distilbert.',
-  names: {
-    word: 'embeddings.word_embeddings',
+  linears: postNormLinears((name, module) => `${layer(module)}.${LINEAR_PATHS[name]}`),
+  modulePath: (place, module) => `${layer(module)}.${place === 'attention' ? 'attention_adapters' : 'output_adapters'}.adapters`,
+  prefixLocation: 'self',
+  ...postNormFamily('embeddings.word_embeddings', {
     position: 'embeddings.position_embeddings',
     embeddingNorm: 'embeddings.LayerNorm',
-    linear: (layer, name) => `transformer.layer.${layer}.${LINEAR_NAMES[name]}`,
-    norm: (layer, place) => `transformer.layer.${layer}.${place === 'attention' ? 'sa_layer_norm' : 'output_layer_norm'}`,
-  },
-  adapterSites: {
-    attention: (layer) => `transformer.layer.${layer}.attention_adapters.adapters`,
-    output: (layer) => `transformer.layer.${layer}.output_adapters.adapters`,
-  },
-  positionsAfterPad: false,
-  pooler: false,
+    norm: (place, module) => `${layer(module)}.${place === 'attention' ? 'sa_layer_norm' : 'output_layer_norm'}`,
+  }),
   classifier: { linears: ['pre_classifier', 'classifier'], activation: 'relu', pooled: false },
   ignored: [/^vocab_(transform|layer_norm|projector)\./],
   python: 'DistilBert',

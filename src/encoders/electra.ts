@@ -1,18 +1,14 @@
-import { BERT } from './bert.ts';
-import type { EncoderFamily } from './config.ts';
+import { likeBert } from './bert.ts';
+import type { EncoderFamily } from './family.ts';
 import { standardConfig } from './fields.ts';
-
-const { pooler: _none, ...names } = BERT.names;
 
 /** ELECTRA's discriminator (Clark et al. 2020): BERT's layers, narrow embeddings with a projection, no pooler. */
 export const ELECTRA: EncoderFamily = {
-  ...BERT,
+  ...likeBert({ projection: 'embeddings_project' }),
   name: 'electra',
   config: (fields) =>
     standardConfig('electra', fields, { positions: 512, types: 2, embedding: 128, hidden: 256, heads: 4, intermediate: 1024 }),
   prefix: 'electra.',
-  names: { ...names, projection: 'embeddings_project' },
-  pooler: false,
   classifier: { linears: ['classifier.dense', 'classifier.out_proj'], activation: 'gelu', pooled: false },
   ignored: [/^discriminator_predictions\./, /^generator_(predictions|lm_head)\./],
   python: 'Electra',

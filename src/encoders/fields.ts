@@ -61,6 +61,7 @@ export function configFields(raw: Readonly<Record<string, unknown>>, subject: st
     integer: (name, fallback) => read(name, fallback, 'an integer from 0 to 10,000,000', positive(1e7)),
     number: (name, fallback) =>
       read(name, fallback, 'a number', (value): value is number => typeof value === 'number' && Number.isFinite(value)),
+    flag: (name, fallback) => read(name, fallback, 'true or false', (value): value is boolean => typeof value === 'boolean'),
     text: (name, fallback) => read(name, fallback, 'a string', (value): value is string => typeof value === 'string'),
     has: (name) => raw[name] !== undefined && raw[name] !== null,
   };

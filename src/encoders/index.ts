@@ -1,5 +1,25 @@
-export { type EncoderConfig, type EncoderFamily, LINEARS, type LinearName, layerModule, type NormPlace } from './config.ts';
+export { type EncoderConfig, LINEARS, type LinearName, layerModule, PLACES, type Place } from './config.ts';
+export { drawEncoder, drawPooled, drawWordScores, type EncoderDrawing, type EncoderSpec, encoderSpecs, poolerPath } from './draw.ts';
+export type { Attention, EncoderTools, Layer, Layers } from './drawing.ts';
 export { FAMILIES, familyOf } from './families.ts';
-export { type Encoder, type EncoderWeight, EXPANDED, encoderShapes, type LoadOptions, loadEncoder, readWeightIndex } from './load.ts';
-export type { AddNormSite, Graft, HiddenSite, LayerSite, LinearSite, Rows, ScoresSite } from './sites.ts';
-export { type DrawingOptions, drawEncoder, drawPooled, type EncoderDrawing, firstTokens } from './transformer.ts';
+export { type EncoderFamily, type LinearPlace, linearPath, linearPlace } from './family.ts';
+export { configFields } from './fields.ts';
+export { type Encoder, type EncoderWeight, EXPANDED, type LoadOptions, loadEncoder, readWeightIndex } from './load.ts';
+export type {
+  AttentionSite,
+  EmbeddedSite,
+  HiddenSite,
+  Hooks,
+  KeysAndValues,
+  LayerRows,
+  LayerSite,
+  LinearSite,
+  NormSite,
+  ResidualSite,
+  Rows,
+  ScoresSite,
+  SiteName,
+  SiteResults,
+  Sites,
+} from './sites.ts';
+export { type DrawingOptions, firstTokens } from './tools.ts';

@@ -1,5 +1,6 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
+import { list } from '../base/messages.ts';
 import { asFloat32, type Tensor } from '../base/tensor.ts';
 import { isJsonObject, readJson } from '../formats/json.ts';
 import {
@@ -11,12 +12,11 @@ import {
   type TensorIndex,
 } from '../formats/safetensors.ts';
 import { readShardedTorchIndex, readTorchIndex } from '../formats/torch.ts';
-import { type Value, weight } from '../graph/index.ts';
-import { noDropout, parameters } from '../nn/index.ts';
-import type { EncoderConfig, EncoderFamily } from './config.ts';
+import type { EncoderConfig } from './config.ts';
+import { encoderSpecs } from './draw.ts';
 import { familyOf } from './families.ts';
+import type { EncoderFamily } from './family.ts';
 import { configFields } from './fields.ts';
-import { drawEncoder, drawPooled } from './transformer.ts';
 
 /** How the note ends that says how many tensors of which type were not float32. */
 export const EXPANDED = 'tensors are expanded to float32 at load.';
@@ -48,6 +48,8 @@ export interface LoadOptions {
   readonly checkFinite?: boolean;
   /** The name that a tensor of the file has here; undefined leaves it to others. */
   readonly rename?: (key: string) => string | undefined;
+  /** All families that there are, where some come from outside this package. */
+  readonly families?: readonly EncoderFamily[];
 }
 
 /**
@@ -55,7 +57,11 @@ export interface LoadOptions {
  * all once to warn of NaN and infinities.
  * @throws encoder.config, encoder.weights (lists the keys), file.* for damaged files
  */
-export async function loadEncoder(files: Files, folder: string, { checkFinite = false, rename }: LoadOptions = {}): Promise<Encoder> {
+export async function loadEncoder(
+  files: Files,
+  folder: string,
+  { checkFinite = false, rename, families }: LoadOptions = {},
+): Promise<Encoder> {
   const path = joinPath(folder, 'config.json');
   if ((await files.kind(path)) !== 'file')
     fail({
@@ -70,7 +76,7 @@ export async function loadEncoder(files: Files, folder: string, { checkFinite = 
   const fields = await readJson(files, path);
   if (!isJsonObject(fields)) return fail({ code: 'encoder.config', subject: path, found: 'no JSON object', expected: 'an object' });
   const reader = configFields(fields, path);
-  const family = familyOf(reader.text('model_type'), path);
+  const family = familyOf(reader.text('model_type'), path, families);
   const config = family.config(reader);
   if (config.hidden % config.heads !== 0)
     fail({
@@ -107,20 +113,6 @@ export async function readWeightIndex(files: Files, folder: string): Promise<Ten
   }
 }
 
-/** The shapes of all weights a family needs, by full name: found by drawing the encoder, so that there is one truth. */
-export function encoderShapes(family: EncoderFamily, config: EncoderConfig): Map<string, readonly number[]> {
-  const shapes = new Map<string, readonly number[]>();
-  const resolve = parameters(() => false);
-  const record = (name: string, shape: readonly number[]): Value => {
-    shapes.set(name, shape);
-    return resolve(name, shape);
-  };
-  const options = { family, config, parameters: record, dropout: noDropout, graft: {}, read: 'all' } as const;
-  drawEncoder(options);
-  if (family.pooler) drawPooled(options, weight('first', 'float32', [1, config.hidden]));
-  return shapes;
-}
-
 async function matchWeights(
   files: Files,
   index: TensorIndex,
@@ -128,7 +120,8 @@ async function matchWeights(
   config: EncoderConfig,
   rename: (key: string) => string | undefined = (key) => key,
 ) {
-  const needed = encoderShapes(family, config);
+  const specs = encoderSpecs(family, config);
+  const needed = new Map(specs.map(({ name, shape }) => [name, shape]));
   const found = new Map<string, TensorEntry>();
   const unknown: string[] = [];
   for (const [written, entry] of index.tensors) {
@@ -139,8 +132,7 @@ async function matchWeights(
     else if (!family.ignored.some((pattern) => pattern.test(key)) && !/\.position_ids$|\.token_type_ids$/.test(`.${key}`))
       unknown.push(key);
   }
-  const pooler = `${family.prefix}${family.names.pooler}.`;
-  const missing = [...needed.keys()].filter((name) => !found.has(name) && !name.startsWith(pooler));
+  const missing = specs.flatMap(({ name, part }) => (found.has(name) || part === 'pooler' ? [] : [name]));
   if (missing.length)
     fail({
       code: 'encoder.weights',
@@ -197,9 +189,4 @@ async function nonFinite(weights: ReadonlyMap<string, EncoderWeight>): Promise<s
     if (count) notes.push(`${name} holds ${count} numbers that are not finite.`);
   }
   return notes;
-}
-
-function list(names: readonly string[], most = 8): string {
-  const rest = names.length - most;
-  return names.slice(0, most).join(', ') + (rest > 0 ? ` and ${rest} more` : '');
 }

@@ -1,14 +1,14 @@
-import { BERT } from './bert.ts';
-import type { EncoderFamily } from './config.ts';
+import { likeBert } from './bert.ts';
+import type { EncoderFamily } from './family.ts';
 import { standardConfig } from './fields.ts';
 
 /** RoBERTa (Liu et al. 2019): BERT's layers; positions count real tokens from padId + 1, one token type. */
 export const ROBERTA: EncoderFamily = {
-  ...BERT,
+  ...likeBert({ positionIds: true }),
   name: 'roberta',
   config: (fields) => standardConfig('roberta', fields, { positions: 512, types: 2, padId: 1, vocabulary: 50265 }),
   prefix: 'roberta.',
-  positionsAfterPad: true,
+  pooler: 'pooler.dense',
   classifier: { linears: ['classifier.dense', 'classifier.out_proj'], activation: 'tanh', pooled: false },
   ignored: [/^lm_head\./],
   python: 'Roberta',

@@ -1,5 +1,6 @@
 import type { Dim, Value } from '../graph/index.ts';
-import type { LinearName, NormPlace } from './config.ts';
+import type { NormParameters } from '../nn/index.ts';
+import type { LinearName, Place } from './config.ts';
 
 /**
  * The places of an encoder at which a method may act. Activations are two-dimensional: one row per token, tokens of a
@@ -9,65 +10,119 @@ export interface Rows {
   readonly batch: Dim;
   /** Tokens per sequence in these rows: 'S', or 1 where only the first token is computed. */
   readonly length: Dim;
+  /** Where a sequence's own first token stands; 0 but where tokens were put before it. */
+  readonly first: number;
 }
 
-interface LayerPlace extends Rows {
-  /** Layer from 0, and the index of the module that holds its parameters (they differ where parameters are tied). */
-  readonly layer: number;
-  readonly module: number;
-}
-
-/** A linear layer: x [rows, in] → y = x·Wᵀ + b [rows, out]. */
-export interface LinearSite extends LayerPlace {
-  readonly name: LinearName;
+/** The embeddings' output after norm and dropout, before any projection: x [rows, embedding]. Methods may lengthen it. */
+export interface EmbeddedSite extends Rows {
   readonly x: Value;
-  readonly y: Value;
-}
-
-/** Where a sub-block's output h meets its residual x: stock is `normalize(h + x)`. All [rows, hidden]. */
-export interface AddNormSite extends LayerPlace {
-  readonly place: NormPlace;
-  /** The sub-block's output after its dense layer and dropout. */
-  readonly h: Value;
-  /** The sub-block's input. */
-  readonly x: Value;
-  /** The norm here, with the encoder's own gain and bias [hidden]. */
-  readonly normalize: (value: Value) => Value;
-  readonly gain: Value;
-  readonly bias: Value;
-  readonly epsilon: number;
-  /** What went into the whole layer: [batch·S, hidden], all tokens even where only first ones are computed. */
-  readonly layerInput: Value;
-  /** [batch, 1, 1, S]: what attention adds to its scores, 0 for real tokens and the lowest float32 for pads. */
+  /** [batch, length]: 1 for real tokens, 0 for pads. */
   readonly mask: Value;
+  /** How many tokens were put in that are none of the text, and before which place they stand. */
+  readonly added: number;
+  readonly at: number;
 }
 
-/** The embeddings' output after norm, dropout and projection, or the encoder's output: x [rows, hidden]. */
+/** What the first layer reads, or the encoder's output: x [rows, hidden]. */
 export interface HiddenSite extends Rows {
   readonly x: Value;
 }
 
+/** What every site of a layer knows of it. */
+export interface LayerRows extends Rows {
+  /** Layer from 0, and the index of the module that holds its parameters (they differ where parameters are tied). */
+  readonly layer: number;
+  readonly module: number;
+  /** What went into the whole layer: [batch·S, hidden], all tokens even where only first ones are computed. */
+  readonly input: Value;
+  /** The rows of `input`. */
+  readonly all: Rows;
+  /** [batch, 1, 1 or length, S]: what attention adds to its scores, 0 for what may be read and the lowest float32 for pads. */
+  readonly mask: Value;
+}
+
+/** A linear layer: x [rows, in] → y = x·Wᵀ + b [rows, out], with W [out, in] and b [out] where it has one. */
+export interface LinearSite extends LayerRows {
+  readonly name: LinearName;
+  readonly x: Value;
+  readonly y: Value;
+  readonly weight: Value;
+  readonly bias: Value | undefined;
+}
+
+/** What attention reads: key and value [batch, heads, S, e], and the mask. Methods may lengthen S of all three. */
+export interface KeysAndValues {
+  readonly key: Value;
+  readonly value: Value;
+  readonly mask: Value;
+}
+
+/** Where keys, values and mask meet. */
+export interface AttentionSite extends LayerRows, KeysAndValues {}
+
 /** Attention before the softmax: scaled products with the mask added [batch, heads, length, S]; `length` counts the queries. */
-export interface ScoresSite extends LayerPlace {
+export interface ScoresSite extends LayerRows {
   readonly scores: Value;
 }
 
-/** A whole layer: x [batch·S, hidden] went in, h [rows, hidden] comes out. */
-export interface LayerSite extends LayerPlace {
+/** Where a sub-block's output h meets its residual x: stock is `join(h)`. All [rows, hidden]. */
+export interface ResidualSite extends LayerRows {
+  readonly place: Place;
+  /** The sub-block's output after its dense layer and dropout. */
+  readonly h: Value;
+  /** What is added to it: the sub-block's input. */
   readonly x: Value;
+  /** h + x, and the norm of it where the family has one there. */
+  readonly join: (h: Value) => Value;
+}
+
+/** A layer norm: x [rows, width], with the encoder's own gain and bias. */
+export interface NormSite extends Rows, NormParameters {
+  /** Full name of the norm, without `.weight`. */
+  readonly path: string;
+  /** Undefined outside the layers. */
+  readonly layer: number | undefined;
+  readonly place: Place | undefined;
+  readonly x: Value;
+  readonly epsilon: number;
+  /** What the encoder's own norm makes of x. */
+  readonly y: Value;
+}
+
+/** A whole layer: h [rows, hidden] comes out of what went in. */
+export interface LayerSite extends LayerRows {
   readonly h: Value;
 }
 
-/**
- * What a method does at the sites it uses; absent means stock. Each returns what stands there instead. They are called in
- * the order of the computation: `embeddings`, then layer by layer `linear`, `scores`, `addNorm` and `layer`, then `output`.
- */
-export interface Graft {
-  embeddings?(site: HiddenSite): Value;
-  linear?(site: LinearSite): Value;
-  scores?(site: ScoresSite): Value;
-  addNorm?(site: AddNormSite): Value;
-  /** What it returns is what the next layer reads. */
-  layer?(site: LayerSite): Value;
-  output?(site: HiddenSite): Value;
+/** The sites by their names, in the order of the computation; `word` is what the word table is read with, [n, embedding]. */
+export interface Sites {
+  readonly embedded: EmbeddedSite;
+  readonly input: HiddenSite;
+  readonly linear: LinearSite;
+  readonly attention: AttentionSite;
+  readonly scores: ScoresSite;
+  readonly residual: ResidualSite;
+  readonly norm: NormSite;
+  readonly layer: LayerSite;
+  readonly output: HiddenSite;
+  readonly word: { readonly x: Value };
 }
+export type SiteName = keyof Sites;
+
+/** What stands at a site in place of the stock computation. */
+export interface SiteResults {
+  readonly embedded: EmbeddedSite;
+  readonly input: Value;
+  readonly linear: Value;
+  readonly attention: KeysAndValues;
+  readonly scores: Value;
+  readonly residual: Value;
+  readonly norm: Value;
+  readonly layer: Value;
+  readonly output: Value;
+  readonly word: Value;
+}
+
+/** Functions that are called at the sites while the encoder is drawn; absent means stock. */
+export type Hooks = { readonly [Name in SiteName]?: (site: Sites[Name]) => SiteResults[Name] };

@@ -1,4 +1,4 @@
-import type { EncoderFamily } from './config.ts';
+import type { EncoderFamily } from './family.ts';
 import { standardConfig } from './fields.ts';
 import { ROBERTA } from './roberta.ts';
 

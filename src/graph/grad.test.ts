@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { float32, int32, type Tensor } from '../base/tensor.ts';
 import { referenceEngine } from '../session/reference.ts';
+import { broadcastShapes } from './dim.ts';
 import { gradients } from './grad.ts';
 import { add, cast, gather, gemm, greater, layerNorm, mul, reduceSum, relu, reshape, tanh } from './ops/index.ts';
 import { apply1, input, type Op, scalar, topological, type Value, weight } from './value.ts';
@@ -42,6 +43,30 @@ describe('gradients', () => {
     const loss = total(add(mul(wide, row), s));
     const drawn = gradients(loss, [s, row, wide]);
     expect(drawn.map((gradient) => gradient.shape)).toEqual([[], [1, 4], ['B', 4]]);
+  });
+
+  it('settle what a rule leaves as its operator broadcast it, or as narrow as it came', async () => {
+    const sum: Op = {
+      name: 'Sum',
+      infer: ([a, b]) => [{ dtype: 'float32', shape: broadcastShapes('Sum', (a as Value).shape, (b as Value).shape) }],
+      gradient: (_, [dy]) => [dy, dy],
+      reference: () => [],
+    };
+    const total: Op = {
+      name: 'Total',
+      infer: () => [{ dtype: 'float32', shape: [] }],
+      gradient: (_, [dy]) => [reshape(dy as Value, [1])],
+      reference: () => [],
+    };
+    const row = input('row', 'float32', [1, 3]);
+    const wide = input('wide', 'float32', ['B', 3]);
+    const loss = apply1(total, [apply1(sum, [apply1(sum, [wide, x]), row])]);
+    const [dWide, dx, dRow] = gradients(loss, [wide, x, row]) as [Value, Value, Value];
+    expect([dWide, dx, dRow].map(({ shape }) => shape)).toEqual([['B', 3], [3], [1, 3]]);
+    const like = reduceSum(mul(wide, scalar(0)), [0]);
+    const drawn = { dWide: add(dWide, like), dx: add(dx, reshape(like, [3])), dRow: add(dRow, like) };
+    const feeds = { wide: float32([2, 3], [1, 2, 3, 4, 5, 6]) };
+    expect(await run(drawn, feeds)).toEqual({ dWide: [1, 1, 1, 1, 1, 1], dx: [2, 2, 2], dRow: [2, 2, 2] });
   });
 
   it('stop at conditions, and pass where both ways are open', async () => {

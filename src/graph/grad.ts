@@ -1,6 +1,8 @@
 import { fail } from '../base/errors.ts';
+import { type Shape, sameShape } from './dim.ts';
 import { add } from './ops/elementwise.ts';
-import { expand } from './ops/shape.ts';
+import { reduceSum } from './ops/reduce.ts';
+import { expand, reshape } from './ops/shape.ts';
 import { type Node, scalar, topological, type Value } from './value.ts';
 
 /**
@@ -17,9 +19,10 @@ export function gradients(loss: Value, by: readonly Value[]): Value[] {
     if (!node.inputs.some((value) => leads(value, dependent))) continue;
     const upstream = node.outputs.map((output) => sums.get(output));
     if (upstream.every((gradient) => gradient === undefined)) continue;
-    for (const [i, gradient] of differentiate(node, upstream).entries()) {
+    for (const [i, slope] of differentiate(node, upstream).entries()) {
       const to = node.inputs[i] as Value;
-      if (gradient === undefined || !dependent.has(to.node)) continue;
+      if (slope === undefined || !dependent.has(to.node)) continue;
+      const gradient = sumTo(slope, to.shape);
       const before = sums.get(to);
       sums.set(to, before === undefined ? gradient : add(before, gradient));
     }
@@ -33,7 +36,7 @@ export function gradients(loss: Value, by: readonly Value[]): Value[] {
         found: 'no path to the loss',
         expected: 'a loss that depends on it',
       });
-    return expand(gradient, value.shape);
+    return gradient;
   });
 }
 
@@ -48,6 +51,18 @@ function differentiate(node: Node, upstream: readonly (Value | undefined)[]): re
       next: op.gradient.none,
     });
   return op.gradient(node, upstream);
+}
+
+/**
+ * Undoes broadcasting, so that no gradient rule has to: sums a gradient over the axes along which a value of `shape` was widened.
+ * A gradient that was never widened, such as the same number for a whole row, is widened to `shape`.
+ */
+function sumTo(gradient: Value, shape: Shape): Value {
+  if (sameShape(gradient.shape, shape)) return gradient;
+  const added = gradient.shape.length - shape.length;
+  const axes = gradient.shape.flatMap((dim, axis) => (axis < added || (shape[axis - added] === 1 && dim !== 1) ? [axis] : []));
+  const summed = axes.length ? reduceSum(gradient, axes) : gradient;
+  return expand(reshape(summed, summed.shape.slice(Math.max(0, added))), shape);
 }
 
 /** Nodes through which `by` reaches the end, `by` included. Paths end at operators that stop gradients on purpose (conditions). */

@@ -35,7 +35,8 @@ export interface Nd {
 
 /**
  * Given the gradient of the loss by each output (absent when it has none), the gradient by each input.
- * An absent entry means that this input never gets a gradient through this operator (an index, a condition).
+ * An absent entry means that this input never gets a gradient through this operator (an index, a condition). A gradient may have
+ * the shape that its input was broadcast to, or one that broadcasts to the input's: `gradients` settles both.
  */
 export type GradientRule = (node: Node, upstream: readonly (Value | undefined)[]) => readonly (Value | undefined)[];
 

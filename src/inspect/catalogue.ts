@@ -1,7 +1,15 @@
 import { elementCount } from '../base/tensor.ts';
-import { configFields } from '../encoders/fields.ts';
-import { drawEncoder, type EncoderConfig, type EncoderFamily, encoderShapes, FAMILIES, type Graft } from '../encoders/index.ts';
-import { type ConfiguredMethod, configureMethod, METHODS, type MethodConfig } from '../methods/index.ts';
+import {
+  configFields,
+  drawEncoder,
+  type EncoderConfig,
+  type EncoderFamily,
+  encoderSpecs,
+  FAMILIES,
+  type SiteName,
+  type Sites,
+} from '../encoders/index.ts';
+import { attach, type ConfiguredMethod, configureMethod, METHODS, type MethodConfig } from '../methods/index.ts';
 import { noDropout, parameters } from '../nn/index.ts';
 
 /** A ready configuration of a method, on a BERT of the base size (12 layers, 768 hidden units). */
@@ -28,8 +36,8 @@ export interface EncoderEntry {
   readonly defaults: EncoderConfig;
   readonly parameters: number;
   readonly pooler: boolean;
-  /** Whether positions count real tokens from the padding id on. */
-  readonly positionsAfterPad: boolean;
+  /** The longest sequence. */
+  readonly mostTokens: number;
   readonly pythonClass: string;
 }
 
@@ -53,9 +61,9 @@ export function describeEncoders(): EncoderEntry[] {
     return {
       name: family.name,
       defaults,
-      parameters: countOf(encoderShapes(family, defaults).values()),
-      pooler: family.pooler,
-      positionsAfterPad: family.positionsAfterPad,
+      parameters: countOf(encoderSpecs(family, defaults)),
+      pooler: family.pooler !== undefined,
+      mostTokens: family.mostTokens(defaults),
       pythonClass: `${family.python}AdapterModel`,
     };
   });
@@ -66,40 +74,49 @@ function build(names: readonly string[]): Built {
   const { method, config } = configured;
   const family = FAMILIES[0] as EncoderFamily;
   const encoder = family.config(configFields({}, family.name));
-  const own = countOf(method.parameters(config, { encoder, family, name: 'x' }).map(({ shape }) => shape));
-  const all = method.trainsEncoder ? countOf(encoderShapes(family, encoder).values()) : 0;
+  const own = countOf(method.parameters(config, { encoder, family, name: 'x' }));
+  const all = method.trainsEncoder ? countOf(encoderSpecs(family, encoder)) : 0;
   return { names, config, parameters: own + all, sites: method.trainsEncoder ? ['every weight'] : sitesOf(configured, family, encoder) };
 }
 
+/** What people call a site. */
+const LABELS: { readonly [Name in SiteName]: (site: Sites[Name]) => string } = {
+  embedded: () => 'embeddings',
+  input: () => 'what the first layer reads',
+  linear: ({ name }) => name,
+  attention: () => 'keys and values',
+  scores: () => 'attention scores',
+  residual: ({ place }) => (place === 'attention' ? 'add-and-norm after attention' : 'add-and-norm after feed-forward'),
+  norm: ({ place, layer }) =>
+    layer === undefined ? 'norm of the embeddings' : `norm after ${place === 'attention' ? 'attention' : 'feed-forward'}`,
+  layer: () => 'layer outputs',
+  output: () => "the encoder's output",
+  word: () => 'the word table',
+};
+
 /** The sites at which a method asks for parameters of its own, found by drawing an encoder with it. */
-function sitesOf({ method, config }: ConfiguredMethod, family: EncoderFamily, encoder: EncoderConfig): string[] {
+function sitesOf(configured: ConfiguredMethod, family: EncoderFamily, encoder: EncoderConfig): string[] {
   const seen = new Set<string>();
-  const [own, frozen] = [parameters(() => true), parameters(() => false)];
+  const [trained, frozen] = [parameters(() => true), parameters(() => false)];
   let asked = 0;
-  const count: typeof own = (name, shape) => {
+  const count: typeof trained = (name, shape) => {
     asked++;
-    return own(name, shape);
+    return trained(name, shape);
   };
-  const graft = method.graft(config, { encoder, family, name: 'x' }, count, noDropout);
-  const watch = <S, V>(act: ((site: S) => V) | undefined, label: (site: S) => string) =>
-    act &&
-    ((site: S): V => {
+  const hooks = attach(configured, { encoder, family, name: 'x' }).hooks(count, noDropout);
+  const watched = Object.entries(hooks).map(([name, hook]) => [
+    name,
+    (site: never) => {
       const before = asked;
-      const value = act(site);
-      if (asked > before) seen.add(label(site));
+      const value = (hook as (site: never) => unknown)(site);
+      if (asked > before) seen.add((LABELS[name as SiteName] as (site: never) => string)(site));
       return value;
-    });
-  const linear = watch(graft.linear?.bind(graft), ({ name }) => name);
-  const addNorm = watch(graft.addNorm?.bind(graft), ({ place }) =>
-    place === 'attention' ? 'add-and-norm after attention' : 'add-and-norm after feed-forward',
-  );
-  const watched: Graft = { ...(linear && { linear }), ...(addNorm && { addNorm }) };
-  drawEncoder({ config: encoder, family, parameters: frozen, dropout: noDropout, graft: watched, read: 'all' });
+    },
+  ]);
+  drawEncoder({ config: encoder, family, parameters: frozen, dropout: noDropout, hooks: Object.fromEntries(watched), read: 'all' });
   return [...seen];
 }
 
-function countOf(shapes: Iterable<readonly number[]>): number {
-  let sum = 0;
-  for (const shape of shapes) sum += elementCount(shape);
-  return sum;
+function countOf(specs: readonly { readonly shape: readonly number[] }[]): number {
+  return specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }

@@ -1,7 +1,10 @@
-import type { Graft } from '../encoders/index.ts';
-import type { Value } from '../graph/index.ts';
+import type { Hooks } from '../encoders/index.ts';
+import { reshape, type Value } from '../graph/index.ts';
 import type { Dropout, Initializer, ParameterSpec, Parameters } from '../nn/index.ts';
-import type { MethodContext } from './method.ts';
+import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
+import type { MethodContext } from './context.ts';
+import { hooksOf } from './hooks.ts';
+import type { ReadParameter } from './method.ts';
 import type { ConfiguredMethod } from './registry.ts';
 
 /** What is attached to an encoder, ready to be drawn: one method under a name, or several adapters put together. */
@@ -23,36 +26,47 @@ export interface Attachment {
   readonly perTask?: ReadonlyMap<string, number>;
   /** Whether all sequences of a run must be of one task. */
   readonly oneTaskRuns?: boolean;
-  /** What trains with it. Other parameters that it reads are frozen. */
+  /** All that it adds and reads, frozen tensors too. */
   readonly parameters: readonly ParameterSpec[];
-  readonly start?: AttachmentStart;
-  /** `observe` is told of the values that are worth looking at: [rows, columns], by name, with the names of columns that have some. */
-  graft(parameters: Parameters, dropout: Dropout, observe?: (name: string, value: Value, columns?: readonly string[]) => void): Graft;
+  /** Weights of the encoder that are drawn anew, by full name. */
+  readonly anew?: ReadonlyMap<string, Initializer>;
+  /** `observe` is told of values that show what it does: [rows, columns], by name, with the names of columns that have some. */
+  hooks(parameters: Parameters, dropout: Dropout, observe?: Observe): Hooks;
   /** A scalar whose gradient is added while the reported loss leaves it out. */
   regularizer?(parameters: Parameters): Value | undefined;
   /** Scalars that change while training goes on, by input name, after so many steps. */
   schedule?(steps: number): Readonly<Record<string, number>>;
 }
 
-/** First values that are neither the checkpoint's nor those of the parameters that train. */
-export interface AttachmentStart {
-  /** The encoder's tensors that are drawn anew, by full name. */
-  readonly anew: ReadonlyMap<string, Initializer>;
-  /** Parameters that begin as a copy of one of the encoder's tensors. */
-  readonly copies: ReadonlyMap<string, string>;
-  /** Tensors that it adds and that do not train. */
-  readonly frozen: readonly ParameterSpec[];
+export type Observe = (name: string, value: Value, columns?: readonly string[]) => void;
+
+/** Those of an attachment's parameters that train. */
+export function trained({ parameters }: Pick<Attachment, 'parameters'>): readonly ParameterSpec[] {
+  return parameters.filter((spec) => spec.trains !== false);
 }
 
 /** One method under a name. @throws method.config, method.site */
-export function attach({ method, config, text }: ConfiguredMethod, context: MethodContext): Attachment {
+export function attach(configured: ConfiguredMethod, context: MethodContext): Attachment {
+  const { method, config, text } = configured;
+  const adapter = bindAdapter(configured, context);
   return {
     name: context.name,
     text,
     learningRate: method.learningRate,
     trainsEncoder: method.trainsEncoder,
     mixesTokens: method.mixesTokens(config),
-    parameters: method.parameters(config, context),
-    graft: (parameters, dropout) => method.graft(config, context, parameters, dropout),
+    parameters: adapter.parameters,
+    hooks: (parameters, dropout) => hooksOf(adapter.acts(alone(adapter, parameters), dropout)),
+  };
+}
+
+/** Of a method whose tasks share parameters, values of the others have an axis for the sequences: here all have the same. */
+export function alone({ parameters: specs }: Pick<Adapter, 'parameters'>, parameters: Parameters): ReadParameter {
+  const read = readerOf(specs, parameters);
+  if (!specs.some(({ shared }) => shared)) return read;
+  const shared = new Set(specs.flatMap((spec) => (spec.shared ? [spec.name] : [])));
+  return (name) => {
+    const value = read(name);
+    return shared.has(name) ? value : reshape(value, [1, ...value.shape]);
   };
 }

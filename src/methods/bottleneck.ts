@@ -1,11 +1,16 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
-import type { AddNormSite, Graft, NormPlace, Rows } from '../encoders/index.ts';
+import { PLACES, type Place, type Rows } from '../encoders/index.ts';
 import { add, layerNorm, mul, reshape, scalar, type Value } from '../graph/index.ts';
-import { type Dropout, type Initializer, isActivation, NORMAL, ONE, type ParameterSpec, type Parameters, ZERO } from '../nn/index.ts';
+import { type Dropout, type Initializer, NORMAL, ONE, type ParameterSpec, ZERO } from '../nn/index.ts';
+import type { Acts, Opened, ResidualState } from './act.ts';
+import { type BottleneckConfig, bottleneckFields, checkedTogether, DOUBLE, PARALLEL, PLUS, SEQUENTIAL } from './bottleneck-config.ts';
+import type { MethodContext } from './context.ts';
 import { foldNorm, type LowRank, NORM_EPSILON, product, standardize } from './low-rank.ts';
-import { type AddNormModule, adapterPath, type Method, type MethodContext, modules, PLACES } from './method.ts';
+import { adapterPath, type Method, modules, type ReadParameter } from './method.ts';
 import { keptRows, perSequence, sequenceGate } from './per-sequence.ts';
+
+const fields = bottleneckFields.extend({ inv_adapter: z.null().default(null) });
 
 /**
  * Bottleneck adapters: Houlsby et al. 2019 (double_seq_bn), Pfeiffer et al. 2020 (seq_bn), He et al. 2022 (par_bn),
@@ -15,81 +20,12 @@ import { keptRows, perSequence, sequenceGate } from './per-sequence.ts';
  *   u   = s · (W_up f(W_down LN?(z) + b_down) + b_up)
  *   out = LN(g · drop(u) + residual + x)            parallel: LN(g · drop(u) + h + x)
  */
-const schema = z
-  .strictObject({
-    mh_adapter: z.boolean(),
-    output_adapter: z.boolean(),
-    cross_adapter: z.boolean().default(false),
-    reduction_factor: z.union([z.number().positive(), z.record(z.string(), z.number().positive())]),
-    non_linearity: z.string().refine(isActivation, 'the name of an activation function'),
-    original_ln_before: z.boolean().default(false),
-    original_ln_after: z.boolean().default(true),
-    ln_before: z.boolean().default(false),
-    ln_after: z.boolean().default(false),
-    residual_before_ln: z.union([z.boolean(), z.literal('post_add')]).default(true),
-    adapter_residual_before_ln: z.boolean().default(false),
-    init_weights: z.enum(['bert', 'mam_adapter', 'houlsby']).default('bert'),
-    init_weights_seed: z.number().int().nullable().default(null),
-    is_parallel: z.boolean().default(false),
-    scaling: z.union([z.number(), z.enum(['learned', 'channel'])]).default(1),
-    use_gating: z.boolean().default(false),
-    leave_out: z.array(z.number().int().nonnegative()).default([]),
-    dropout: z.number().min(0).lt(1).default(0),
-    stochastic_depth: z.number().min(0).lt(1).default(0),
-    inv_adapter: z.null().default(null),
-    inv_adapter_reduction_factor: z.number().nullable().default(null),
-    phm_layer: z.literal(false).default(false),
-    phm_dim: z.number().default(4),
-    phm_rank: z.number().default(1),
-    phm_bias: z.boolean().default(true),
-    factorized_phm_W: z.boolean().default(true),
-    shared_W_phm: z.boolean().default(false),
-    shared_phm_rule: z.boolean().default(true),
-    factorized_phm_rule: z.boolean().default(false),
-    learn_phm: z.boolean().default(true),
-    phm_c_init: z.string().default('normal'),
-    phm_init_range: z.number().default(0.0001),
-    hypercomplex_nonlinearity: z.string().default('glorot-uniform'),
-  })
-  .refine(
-    (config) => config.mh_adapter || config.output_adapter,
-    'mh_adapter and output_adapter are both false: the adapter would sit nowhere',
-  )
-  .refine(
-    (config) => config.residual_before_ln !== 'post_add' || config.original_ln_before,
-    "residual_before_ln 'post_add' needs original_ln_before",
-  );
-
-type BottleneckConfig = z.infer<typeof schema>;
-
-const SEQUENTIAL = { mh_adapter: false, output_adapter: true, original_ln_before: true, non_linearity: 'relu', reduction_factor: 16 };
-const DOUBLE = { mh_adapter: true, output_adapter: true, non_linearity: 'swish', reduction_factor: 16 };
-const PARALLEL = {
-  mh_adapter: false,
-  output_adapter: true,
-  is_parallel: true,
-  non_linearity: 'relu',
-  reduction_factor: 2,
-  init_weights: 'mam_adapter',
-  scaling: 4,
-};
-const PLUS = {
-  ...SEQUENTIAL,
-  original_ln_after: false,
-  residual_before_ln: false,
-  non_linearity: 'gelu',
-  reduction_factor: 96,
-  scaling: 'channel',
-  init_weights: 'houlsby',
-  stochastic_depth: 0.1,
-};
-
 export const BOTTLENECK: Method<BottleneckConfig> = {
   name: 'bottleneck',
   summary: 'two small linears with a non-linearity between, after a sub-block',
   paper: 'Houlsby et al. 2019; Pfeiffer et al. 2020; He et al. 2022; Steitz & Roth 2024',
   architecture: null,
-  schema,
+  schema: checkedTogether(fields),
   presets: {
     seq_bn: SEQUENTIAL,
     pfeiffer: SEQUENTIAL,
@@ -105,25 +41,76 @@ export const BOTTLENECK: Method<BottleneckConfig> = {
   trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
-  parameters: (config, context) =>
-    places(config).flatMap((place) =>
-      modules(context.encoder, config.leave_out).flatMap((module) => parametersAt(config, context, place, module)),
-    ),
-  graft(config, context, parameters, dropout): Graft {
-    return {
-      addNorm(site) {
-        const module = moduleAt(config, context, parameters, dropout, site);
-        if (!module) return site.normalize(add(site.h, site.x));
-        const { z, residual } = module.before(site);
-        return module.after(module.inside(product(module.lowRank(z, standardize)), z, residual), site);
-      },
-    };
-  },
-  places,
-  moduleAt,
+  parameters: bottleneckParameters,
+  acts: bottleneckActs,
 };
 
-function places(config: BottleneckConfig): NormPlace[] {
+export function bottleneckParameters(config: BottleneckConfig, context: MethodContext): readonly ParameterSpec[] {
+  return places(config).flatMap((place) =>
+    modules(context.encoder, config.leave_out).flatMap((module) => parametersAt(config, context, place, module)),
+  );
+}
+
+/** Sequential: z = h or LN(h + x), a residual of its own, closed by LN(o + x). Parallel: z = x, h added at the end. */
+export function bottleneckActs(config: BottleneckConfig, context: MethodContext, read: ReadParameter, dropout: Dropout): Acts {
+  return {
+    residual(site) {
+      const { place, module, layer, x, join } = site;
+      if (!places(config).includes(place) || config.leave_out.includes(module)) return undefined;
+      const path = adapterPath(context, place, module);
+      const own = (tail: string) => read(`${path}.${tail}`);
+      const where = `layer.${layer}.${place}.${context.name}`;
+      const parallel = config.is_parallel;
+      const open: Opened<'residual'> = {
+        read({ h }) {
+          if (parallel) return { query: x, queryBeforeNorm: x, residual: x, state: { h: x } };
+          const z = config.original_ln_before ? join(h) : h;
+          const residual = config.residual_before_ln === 'post_add' ? add(h, x) : config.residual_before_ln ? h : z;
+          return { query: z, queryBeforeNorm: h, residual, state: { h: z } };
+        },
+        lowRank({ h: z }, standardize) {
+          const down = own(config.ln_before ? 'adapter_down.1.weight' : 'adapter_down.0.weight');
+          const downBias = own(config.ln_before ? 'adapter_down.1.bias' : 'adapter_down.0.bias');
+          // Python drops paths in sequential adapters only.
+          const p = parallel ? 0 : config.stochastic_depth;
+          return {
+            ...(config.ln_before
+              ? foldNorm(down, downBias, own('adapter_norm_before.weight'), own('adapter_norm_before.bias'))
+              : { down, downBias }),
+            input: config.ln_before ? standardize(z) : z,
+            activation: config.non_linearity,
+            ...scaled(config, own),
+            ...(p > 0 && { keep: keptRows(p, site, dropout, `${where}.path`) }),
+          };
+        },
+        resume: (output) => ({ h: output }),
+      };
+      const prepare = (state: ResidualState): Required<ResidualState> => {
+        const { state: prepared, residual } = open.read(state);
+        return { ...prepared, residual };
+      };
+      return {
+        prepare,
+        apply(state) {
+          const { h: z, residual } = state.residual ? { ...state, residual: state.residual } : prepare(state);
+          const u = product(open.lowRank({ h: z }, standardize));
+          let o = gated(config, own, dropout(u, config.dropout, where), z, site);
+          if (config.adapter_residual_before_ln && !parallel) o = add(o, residual);
+          if (config.ln_after) o = layerNorm(o, own('adapter_norm_after.weight'), own('adapter_norm_after.bias'), NORM_EPSILON);
+          return { h: config.adapter_residual_before_ln || parallel ? o : add(o, residual) };
+        },
+        close({ h: o }) {
+          // What a parallel adapter gives stands beside the sub-block's own output.
+          const sum = parallel ? add(o, site.h) : o;
+          return config.original_ln_after ? join(sum) : sum;
+        },
+        open,
+      };
+    },
+  };
+}
+
+function places(config: BottleneckConfig): Place[] {
   return PLACES.filter((place) => (place === 'attention' ? config.mh_adapter : config.output_adapter));
 }
 
@@ -140,7 +127,7 @@ function width({ reduction_factor: factor }: BottleneckConfig, hidden: number, m
   return Math.max(1, Math.round((hidden - (hidden % own)) / own));
 }
 
-function parametersAt(config: BottleneckConfig, context: MethodContext, place: NormPlace, module: number): ParameterSpec[] {
+function parametersAt(config: BottleneckConfig, context: MethodContext, place: Place, module: number): ParameterSpec[] {
   const d = context.encoder.hidden;
   const r = width(config, d, module);
   const path = adapterPath(context, place, module);
@@ -180,61 +167,7 @@ function initializers(kind: BottleneckConfig['init_weights'], fanIn: number): [I
   return [both, both];
 }
 
-/** Sequential: z = h or LN(h + x), own residual, closed by LN(o + x). Parallel: z = x, h added at the end. */
-function moduleAt(
-  config: BottleneckConfig,
-  context: MethodContext,
-  parameters: Parameters,
-  dropout: Dropout,
-  site: AddNormSite,
-): AddNormModule | undefined {
-  const { place, module, layer } = site;
-  if (!places(config).includes(place) || config.leave_out.includes(module)) return undefined;
-  const own = resolver(config, context, parameters, place, module);
-  const where = `layer.${layer}.${place}.${context.name}`;
-  const parallel = config.is_parallel;
-  return {
-    before({ h, x, normalize }) {
-      if (parallel) return { z: x, unnormed: x, residual: x };
-      const z = config.original_ln_before ? normalize(add(h, x)) : h;
-      const residual = config.residual_before_ln === 'post_add' ? add(h, x) : config.residual_before_ln ? h : z;
-      return { z, unnormed: h, residual };
-    },
-    lowRank(z, standardize) {
-      const down = own(config.ln_before ? 'adapter_down.1.weight' : 'adapter_down.0.weight');
-      const downBias = own(config.ln_before ? 'adapter_down.1.bias' : 'adapter_down.0.bias');
-      // Python drops paths in sequential adapters only.
-      const p = parallel ? 0 : config.stochastic_depth;
-      return {
-        ...(config.ln_before
-          ? foldNorm(down, downBias, own('adapter_norm_before.weight'), own('adapter_norm_before.bias'))
-          : { down, downBias }),
-        input: config.ln_before ? standardize(z) : z,
-        activation: config.non_linearity,
-        ...scaled(config, own),
-        ...(p > 0 && { keep: keptRows(p, site, dropout, `${where}.path`) }),
-      };
-    },
-    inside(u, z, residual) {
-      let o = gated(config, own, dropout(u, config.dropout, where), z, site);
-      if (config.adapter_residual_before_ln && !parallel) o = add(o, residual);
-      if (config.ln_after) o = layerNorm(o, own('adapter_norm_after.weight'), own('adapter_norm_after.bias'), NORM_EPSILON);
-      return config.adapter_residual_before_ln || parallel ? o : add(o, residual);
-    },
-    after(o, { h, x, normalize }) {
-      const sum = parallel ? add(o, h) : o;
-      return config.original_ln_after ? normalize(add(sum, x)) : sum;
-    },
-  };
-}
-
 type Own = (tail: string) => Value;
-
-function resolver(config: BottleneckConfig, context: MethodContext, parameters: Parameters, place: NormPlace, module: number): Own {
-  const path = adapterPath(context, place, module);
-  const shapes = new Map(parametersAt(config, context, place, module).map((spec) => [spec.name, spec.shape]));
-  return (tail) => parameters(`${path}.${tail}`, shapes.get(`${path}.${tail}`) as readonly number[]);
-}
 
 function scaled({ scaling }: BottleneckConfig, own: Own): Pick<LowRank, 'up' | 'upBias'> {
   const [up, upBias] = [own('adapter_up.weight'), own('adapter_up.bias')];

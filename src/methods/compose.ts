@@ -1,82 +1,144 @@
-import type { AddNormSite } from '../encoders/index.ts';
-import { add, type Value } from '../graph/index.ts';
-import { adaptersOf, type Composition, type Fuse, lastOf, type Stack } from './composition.ts';
-import { type LowRank, product, standardize } from './low-rank.ts';
-import type { AddNormModule } from './method.ts';
+import { fail } from '../base/errors.ts';
+import { drawEncoder, type SiteName, type Sites } from '../encoders/index.ts';
+import { add, input, scalar, type Value } from '../graph/index.ts';
+import { noDropout, type ParameterSpec, parameters as resolver } from '../nn/index.ts';
+import type { Act, Acts } from './act.ts';
+import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
+import { type Attachment, alone } from './attachment.ts';
+import type { BlockKind } from './blocks/block.ts';
+import { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
+import { adaptersOf, blocksOf, type Composition, describe, firstOf, fusionsOf, lastOf } from './composition.ts';
+import type { EncoderFacts } from './context.ts';
+import type { FusionConfig } from './fusion.ts';
+import { hooksOf } from './hooks.ts';
+import type { ConfiguredMethod } from './registry.ts';
 
-/** What a fusion is given at one site; values are [rows, d]. */
-export interface Fused {
-  readonly z: Value;
-  readonly unnormed: Value;
-  readonly residual: Value;
-  readonly parts: readonly LowRank[];
-  /** The adapters that the parts stand for. */
-  readonly names: readonly string[];
+export interface CompositionParts {
+  readonly adapters: ReadonlyMap<string, ConfiguredMethod>;
+  readonly fusions: ReadonlyMap<string, FusionConfig>;
+  /** Whether the adapters train with the fusions. */
+  readonly trainAdapters?: boolean;
+  /** Whether `FUSION_MASK`, [children], is added to the scores of the one fusion, to leave some out without another program. */
+  readonly masked?: boolean;
+  /** All kinds of blocks that there are, where some come from outside this package. */
+  readonly blocks?: readonly BlockKind[];
 }
 
-export interface SiteTools {
-  /** The module of an adapter, where it has one here. */
-  readonly at: (adapter: string) => AddNormModule | undefined;
-  readonly fused: (fuse: Fuse, given: Fused) => Value;
-}
+/** Ten times that of Pfeiffer et al. 2021, whose tasks have many more rows: docs/decisions.md. */
+const LEARNING_RATE = 5e-4;
+
+/** Where only the first adapter of a composition acts, as in Python: the embeddings, and what is made of them in the end. */
+const ONLY_FIRST: readonly SiteName[] = ['embedded', 'word'];
 
 /**
- * The compositions of the Python library at one site. Parts without a module here are passed over; the last one that has
- * one closes the site.
+ * Adapters that are already there, put together. What trains are the fusions in the composition, and the adapters where that is
+ * asked for.
+ * @throws composition.nesting; adapter.missing; method.config for methods that cannot be put together so
  */
-export function drawComposition(setup: Composition, site: AddNormSite, { at, fused }: SiteTools): Value {
-  const normed = new Map<Value, Value>();
-  const shared = (x: Value): Value => {
-    const known = normed.get(x) ?? standardize(x);
-    normed.set(x, known);
-    return known;
+export function attachComposition(setup: Composition, parts: CompositionParts, facts: EncoderFacts): Attachment {
+  const { trainAdapters = false, masked = false, fusions, blocks: kinds = BLOCKS } = parts;
+  checkNesting(setup, 'composition', kinds);
+  const adapters = new Map(adaptersOf(setup).map((name) => [name, bindAdapter(methodOf(name, parts.adapters), { ...facts, name })]));
+  const setting = { ...facts, adapters, fusions, masked };
+  const blocks = new Map(blocksOf(setup).map((block) => [block, blockKind(block, kinds).bind(block, setting)]));
+  const bounds = [...blocks.values()];
+  const ofBlocks = bounds.flatMap((bound) => bound.parameters ?? []);
+  const ofAdapters = [...adapters.values()].flatMap((adapter) => adapter.parameters).map((spec) => (trainAdapters ? spec : frozen(spec)));
+  checkSites(setup, adapters, kinds);
+  const scheduled = bounds.filter(({ schedule }) => schedule);
+  const attachment: Attachment = {
+    name: fusionsOf(setup)[0]?.name ?? lastOf(setup),
+    text: describe(setup),
+    learningRate: LEARNING_RATE,
+    trainsEncoder: false,
+    mixesTokens: [...adapters.values()].some(({ configured: { method, config } }) => method.mixesTokens(config)),
+    parameters: [...ofBlocks, ...ofAdapters],
+    hooks(parameters, dropout, observe = () => {}) {
+      const inputs = new Map<string, Value>();
+      const tools = {
+        read: readerOf(ofBlocks, parameters),
+        dropout,
+        observe,
+        input(name: string, shape: readonly number[]) {
+          const value = inputs.get(name) ?? input(name, 'float32', shape);
+          inputs.set(name, value);
+          return value;
+        },
+      };
+      const acts = new Map([...adapters].map(([name, adapter]) => [name, adapter.acts(alone(adapter, parameters), dropout)]));
+      const drawn = new Map([...blocks].map(([block, bound]) => [block, bound.draw(tools)]));
+      const actAt = <Name extends SiteName>(name: Name, part: Composition, site: Sites[Name]): Act<Name> | undefined => {
+        if (typeof part === 'string') return (acts.get(part)?.[name] as ((site: Sites[Name]) => Act<Name> | undefined) | undefined)?.(site);
+        return drawn.get(part)?.(name, site, (child, narrower = site) => actAt(name, child, narrower));
+      };
+      const names = new Set([...acts.values()].flatMap((one) => Object.keys(one) as SiteName[]));
+      return hooksOf(
+        Object.fromEntries(
+          [...names].map((name) => {
+            const part = ONLY_FIRST.includes(name) ? firstOf(setup) : setup;
+            return [name, (site: Sites[typeof name]) => actAt(name, part, site)];
+          }),
+        ) as Acts,
+      );
+    },
+    regularizer(parameters) {
+      const read = readerOf(ofBlocks, parameters);
+      return bounds.flatMap(({ regularizer }) => regularizer?.(read) ?? []).reduce<Value | undefined>(sum, undefined);
+    },
+    ...(scheduled.length > 0 && {
+      schedule: (steps: number) => Object.assign({}, ...scheduled.map(({ schedule }) => schedule?.(steps))),
+    }),
   };
-  const { output, last } = compose(setup, site.h);
-  return last ? last.after(output, site) : site.normalize(add(site.h, site.x));
+  checkDrawing(attachment, facts);
+  return attachment;
+}
 
-  function compose(part: Composition, h: Value): { output: Value; last: AddNormModule | undefined } {
-    if (typeof part !== 'string') return part.type === 'stack' ? composeStack(part, h) : composeFusion(part, h);
-    const module = at(part);
-    if (!module) return { output: h, last: undefined };
-    const { z, residual } = module.before({ ...site, h });
-    return { output: module.inside(product(module.lowRank(z, shared)), z, residual), last: module };
-  }
+function sum(total: Value | undefined, value: Value): Value {
+  return total ? add(total, value) : value;
+}
 
-  function composeStack({ children }: Stack, h: Value): { output: Value; last: AddNormModule | undefined } {
-    let [output, last]: [Value, AddNormModule | undefined] = [h, undefined];
-    for (const child of children) {
-      const next = compose(child, output);
-      output = next.output;
-      last = next.last ?? last;
+function frozen(spec: ParameterSpec): ParameterSpec {
+  return { ...spec, trains: false };
+}
+
+/** @throws adapter.missing */
+function methodOf(name: string, adapters: ReadonlyMap<string, ConfiguredMethod>): ConfiguredMethod {
+  return (
+    adapters.get(name) ??
+    fail({
+      code: 'adapter.missing',
+      subject: `adapter '${name}'`,
+      found: 'none of that name',
+      expected: adapters.size > 0 ? `one of ${[...adapters.keys()].join(', ')}` : 'adapters to put together',
+    })
+  );
+}
+
+/** @throws method.config for an adapter that acts where a block around it cannot put adapters together */
+function checkSites(setup: Composition, adapters: ReadonlyMap<string, Adapter>, kinds: readonly BlockKind[]): void {
+  for (const block of blocksOf(setup)) {
+    const kind = blockKind(block, kinds);
+    for (const name of adaptersOf(block)) {
+      const adapter = adapters.get(name) as Adapter;
+      const other = sitesOf(adapter).find((site) => !kind.sites.includes(site) && !ONLY_FIRST.includes(site));
+      if (other !== undefined)
+        fail({
+          code: 'method.config',
+          subject: `adapter '${name}'`,
+          found: `the method ${adapter.configured.text}, which acts at the site '${other}', in ${describe(block)}`,
+          expected: `adapters that act at ${kind.sites.join(', ')}: only there can ${kind.python} put them together`,
+        });
     }
-    return { output, last };
   }
+}
 
-  /** The last child says what all of them read and what their residual is. */
-  function composeFusion(part: Fuse, h: Value): { output: Value; last: AddNormModule | undefined } {
-    const last = adaptersOf(part)
-      .flatMap((name) => at(name) ?? [])
-      .at(-1);
-    if (!last) return { output: h, last };
-    const { z, unnormed, residual } = last.before({ ...site, h });
-    const given = part.children.flatMap((child) => {
-      const low = contribution(child, z);
-      return low ? [{ low, name: lastOf(child) }] : [];
-    });
-    const [parts, names] = [given.map(({ low }) => low), given.map(({ name }) => name)];
-    return { output: fused(part, { z, unnormed, residual, parts, names }), last };
-  }
+/** The sites that a method acts at, somewhere. */
+function sitesOf(adapter: Adapter): SiteName[] {
+  return Object.keys(adapter.acts(() => scalar(0), noDropout)) as SiteName[];
+}
 
-  function contribution(child: string | Stack<string>, z: Value): LowRank | undefined {
-    if (typeof child === 'string') return at(child)?.lowRank(z, shared);
-    const members = child.children.flatMap((name) => at(name) ?? []);
-    const top = members.pop();
-    if (!top) return undefined;
-    let h = z;
-    for (const module of members) {
-      const { z: read, residual } = module.before({ ...site, h });
-      h = module.inside(product(module.lowRank(read, shared)), read, residual);
-    }
-    return top.lowRank(top.before({ ...site, h }).z, shared);
-  }
+/** What cannot be drawn is refused when it is put together, not when it is first trained. */
+function checkDrawing(attachment: Attachment, { encoder: config, family }: EncoderFacts): void {
+  const parameters = resolver(() => false);
+  drawEncoder({ config, family, parameters, dropout: noDropout, hooks: attachment.hooks(parameters, noDropout), read: 'all' });
 }

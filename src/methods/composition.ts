@@ -1,26 +1,39 @@
 import { fail } from '../base/errors.ts';
 
-/** Adapters one after another: each takes what the one before it gives. A fusion may stand among them where it is outermost. */
-export interface Stack<Child extends string | Fuse = string | Fuse> {
+/** Adapters put together, one of the kinds of {@link BLOCKS}. */
+export interface Block {
+  readonly type: string;
+  readonly children: readonly Composition[];
+}
+
+/** Adapters one after another: each takes what the one before it gives. */
+export interface Stack<Child extends Composition = Composition> extends Block {
   readonly type: 'stack';
   readonly children: readonly Child[];
 }
 
 /** Adapters side by side, mixed by a learned attention (Pfeiffer et al. 2021). */
-export interface Fuse {
+export interface Fuse extends Block {
   readonly type: 'fuse';
   readonly children: readonly (string | Stack<string>)[];
   /** The name of the fusion's parameters: several fusions may mix the same adapters. */
   readonly name: string;
 }
 
+/** The weighted mean of what adapters give. */
+export interface Average extends Block {
+  readonly type: 'average';
+  /** One for each child. */
+  readonly weights: readonly number[];
+}
+
 /** What is active: one adapter, or several put together. */
-export type Composition = string | Stack | Fuse;
+export type Composition = string | Stack | Fuse | Average | Block;
 
 /** @throws usage.value without adapters */
 export function stack(...children: string[]): Stack<string>;
-export function stack(...children: (string | Fuse)[]): Stack;
-export function stack(...children: (string | Fuse)[]): Stack {
+export function stack(...children: Composition[]): Stack;
+export function stack(...children: Composition[]): Stack {
   if (children.length === 0) fail({ code: 'usage.value', subject: 'stack', found: 'no adapters', expected: 'at least one' });
   return { type: 'stack', children };
 }
@@ -32,10 +45,38 @@ export function stack(...children: (string | Fuse)[]): Stack {
 export function fuse(children: readonly (string | Stack<string>)[], { name }: { readonly name?: string } = {}): Fuse {
   const names = children.map(lastOf);
   if (names.length === 0) fail({ code: 'usage.value', subject: 'fuse', found: 'no adapters', expected: 'at least one' });
-  const twice = names.find((one, i) => names.indexOf(one) !== i);
+  const twice = names.find((adapter, i) => names.indexOf(adapter) !== i);
   if (twice !== undefined)
     fail({ code: 'adapter.duplicate', subject: 'fuse', found: `the adapter '${twice}' twice`, expected: 'each adapter once' });
   return { type: 'fuse', children, name: name ?? names.join(',') };
+}
+
+/**
+ * The mean of adapters, each weighing the same unless `weights` are given, which are made to add up to 1 unless
+ * `normalizeWeights` is false.
+ * @throws usage.value without adapters, for another number of weights, or weights that add up to 0
+ */
+export function average(
+  children: readonly Composition[],
+  { weights, normalizeWeights = true }: { readonly weights?: readonly number[]; readonly normalizeWeights?: boolean } = {},
+): Average {
+  if (children.length === 0) fail({ code: 'usage.value', subject: 'average', found: 'no adapters', expected: 'at least one' });
+  const wanted = weights ?? children.map(() => 1 / children.length);
+  if (wanted.length !== children.length || !wanted.every(Number.isFinite))
+    fail({
+      code: 'usage.value',
+      subject: 'average: weights',
+      found: `[${wanted.join(', ')}]`,
+      expected: `${children.length} numbers, one for each child`,
+    });
+  const sum = wanted.reduce((total, weight) => total + weight, 0);
+  if (normalizeWeights && sum === 0)
+    fail({ code: 'usage.value', subject: 'average: weights', found: 'a sum of 0', expected: 'weights that can be made to add up to 1' });
+  return { type: 'average', children, weights: normalizeWeights && weights ? wanted.map((weight) => weight / sum) : wanted };
+}
+
+export function isFuse(composition: Composition): composition is Fuse {
+  return typeof composition !== 'string' && composition.type === 'fuse';
 }
 
 /** The adapter that stands for a part of a composition: the last one. */
@@ -43,15 +84,24 @@ export function lastOf(part: Composition): string {
   return typeof part === 'string' ? part : lastOf(part.children.at(-1) as Composition);
 }
 
+/** The first adapter: the one that acts where only one can. */
+export function firstOf(part: Composition): string {
+  return typeof part === 'string' ? part : firstOf(part.children[0] as Composition);
+}
+
 /** All adapters, each once, in order. */
 export function adaptersOf(composition: Composition): string[] {
   return typeof composition === 'string' ? [composition] : [...new Set(composition.children.flatMap(adaptersOf))];
 }
 
+/** All blocks, outermost first. */
+export function blocksOf(composition: Composition): Block[] {
+  return typeof composition === 'string' ? [] : [composition, ...composition.children.flatMap(blocksOf)];
+}
+
 /** All fusions, outermost first. */
 export function fusionsOf(composition: Composition): Fuse[] {
-  if (typeof composition === 'string') return [];
-  return [...(composition.type === 'fuse' ? [composition] : []), ...composition.children.flatMap(fusionsOf)];
+  return blocksOf(composition).filter(isFuse);
 }
 
 /** As a text: `fuse(a, stack(b, c))`. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { add, constant, gemm, matmul, mul, reduceSum, reshape, scalar, softmax, sub, type Value } from '../graph/index.ts';
 import { type Initializer, NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
-import { besideEachOther, type LowRank } from './low-rank.ts';
+import { concatenated, type LowRank } from './low-rank.ts';
 
 /**
  * AdapterFusion (Pfeiffer et al. 2021, eq. 4–6). Per token, over the contributions u_a of n adapters, q being what they read:
@@ -113,7 +113,7 @@ export function drawFusion({ config, own, query, residual, parts, dropout, mask,
   readonly output: Value;
   readonly attention: Value;
 } {
-  const { ups, biases, keep, sums, weighted, inOrder, inColumns } = besideEachOther(parts);
+  const { ups, biases, keep, sums, weighted, inOrder, inColumns } = concatenated(parts);
   const d = query.shape.at(-1) as number;
   const asked = config.query ? gemm(query, own('query.weight'), own('query.bias'), { transB: true }) : query;
   const t = config.key ? matmul(asked, own('key.weight')) : asked;

@@ -1,4 +1,9 @@
-export { type Attachment, type AttachmentStart, attach } from './attachment.ts';
+export type { Act, Acts, Opened, ResidualState, States } from './act.ts';
+export { type Adapter, bindAdapter } from './adapter.ts';
+export { type Attachment, attach, type Observe, trained } from './attachment.ts';
+export type { BlockKind, BoundBlock, Wrong } from './blocks/block.ts';
+export { allFusionParameters, FUSION_MASK } from './blocks/fuse.ts';
+export { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
 export {
   attachCaMtl,
   CA_MTL_PRESETS,
@@ -10,14 +15,39 @@ export {
   caMtlReport,
   checkCaMtlConfig,
   fromPublishedName,
-  graftCaMtl,
+  hooksOfCaMtl,
   isCaMtlName,
 } from './ca-mtl/index.ts';
-export { attachComposition, FUSION_MASK, type Parts } from './composed.ts';
-export { adaptersOf, type Composition, describe, type Fuse, fuse, fusionsOf, lastOf, type Stack, stack } from './composition.ts';
+export { attachComposition, type CompositionParts } from './compose.ts';
+export {
+  type Average,
+  adaptersOf,
+  average,
+  type Block,
+  blocksOf,
+  type Composition,
+  describe,
+  type Fuse,
+  firstOf,
+  fuse,
+  fusionsOf,
+  isFuse,
+  lastOf,
+  type Stack,
+  stack,
+} from './composition.ts';
+export type { EncoderFacts, MethodConfig, MethodContext } from './context.ts';
 export { FUSION_PRESETS, type FusionConfig, fusionConfig } from './fusion.ts';
+export { type FusionSite, fusionPath, fusionSites } from './fusion-sites.ts';
 export { parseGrammar } from './grammar.ts';
-export { LORA } from './lora.ts';
-export { type AdapterLayout, adapterPath, loraPath, type Method, type MethodConfig, type MethodContext, modules } from './method.ts';
+export {
+  type AdapterLayout,
+  adapterPath,
+  loraPath,
+  type Method,
+  modules,
+  type ReadParameter,
+} from './method.ts';
+export type { PeftFolder, PeftLayout, PeftReading, PeftWriting } from './peft-layout.ts';
 export { attachPerTask, namesAmongTasks, SHARED_NAME } from './per-task.ts';
 export { type ConfiguredMethod, configureMethod, DEFAULT_METHOD, METHODS, methodNames, methodOfConfig, shortestText } from './registry.ts';

@@ -1,14 +1,16 @@
 import { z } from 'zod';
-import type { Graft, LinearName, LinearSite } from '../encoders/index.ts';
-import { add, expand, matmul, mul, scalar, type Value } from '../graph/index.ts';
-import { NORMAL, type ParameterSpec, type Parameters, ZERO } from '../nn/index.ts';
-import { loraPath, type Method, type MethodContext, modules } from './method.ts';
+import { fail } from '../base/errors.ts';
+import { type LinearName, type LinearSite, linearPlace } from '../encoders/index.ts';
+import { add, type Value } from '../graph/index.ts';
+import { type Dropout, NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
+import type { Act, Opened } from './act.ts';
+import type { MethodContext } from './context.ts';
+import { LORA_PEFT } from './lora-peft.ts';
+import { type LowRank, product } from './low-rank.ts';
+import { loraPath, type Method, modules, type ReadParameter } from './method.ts';
 import { perSequence, sequenceGate } from './per-sequence.ts';
 
-/**
- * LoRA (Hu et al. 2022): y = W x + b + (α/r)·B A drop(x), at any of a layer's six linears.
- * A [r, in] starts Kaiming-uniform, B [out, r] at zero. With `use_gating` (UniPELT) a gate takes the place of α/r.
- */
+/** The keys of all methods whose modules stand inside linears; Python's LoRA, (IA)³, DoRA and VeRA write the same ones. */
 export const loraFields = z.strictObject({
   architecture: z.literal('lora').default('lora'),
   selfattn_lora: z.boolean().default(true),
@@ -19,24 +21,40 @@ export const loraFields = z.strictObject({
   alpha: z.number().positive().default(8),
   dropout: z.number().min(0).lt(1).default(0),
   attn_matrices: z.array(z.enum(['q', 'k', 'v', 'o'])).default(['q', 'v']),
-  composition_mode: z.literal('add').default('add'),
-  init_weights: z.enum(['lora', 'bert']).default('lora'),
+  composition_mode: z.enum(['add', 'scale']).default('add'),
+  init_weights: z.enum(['lora', 'bert', 'ia3', 'vera']).default('lora'),
   init_weights_seed: z.number().int().nullable().default(null),
   use_gating: z.boolean().default(false),
-  use_dora: z.literal(false).default(false),
-  vera_d: z.null().default(null),
-  vera_b: z.null().default(null),
+  use_dora: z.boolean().default(false),
+  vera_d: z.number().nullable().default(null),
+  vera_b: z.number().nullable().default(null),
   dtype: z.string().nullable().default(null),
 });
 
-type LoraConfig = z.infer<typeof loraFields>;
+/** Keys of {@link loraFields} that Python reads as floats. */
+export const LORA_FLOATS = ['dropout', 'vera_d', 'vera_b'];
+
+const fields = loraFields.extend({
+  composition_mode: z.literal('add').default('add'),
+  init_weights: z.enum(['lora', 'bert']).default('lora'),
+  use_dora: z.literal(false).default(false),
+  vera_d: z.null().default(null),
+  vera_b: z.null().default(null),
+});
+
+export type LoraConfig = z.infer<typeof fields>;
 type Placing = Pick<LoraConfig, 'selfattn_lora' | 'attn_matrices' | 'intermediate_lora' | 'output_lora' | 'leave_out'>;
 
 /** What a configuration without any linear is told. */
 export const SOME_LINEAR = 'some linear to adapt: selfattn_lora, intermediate_lora or output_lora';
 
-const schema = loraFields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR);
+const schema = fields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR);
 
+/**
+ * LoRA (Hu et al. 2022): y = W x + b + (α/r)·B A drop(x), at any of a layer's six linears.
+ * A [r, in] starts Kaiming-uniform, B [out, r] at zero. With `use_gating` (UniPELT) a gate takes the place of α/r.
+ * After another update d, as in a stack of Python's, it reads d in place of x and takes its place: y = W x + b + (α/r)·B A d.
+ */
 export const LORA: Method<LoraConfig> = {
   name: 'low-rank',
   summary: 'a low-rank update beside chosen linears; can be merged into the weights',
@@ -44,66 +62,82 @@ export const LORA: Method<LoraConfig> = {
   architecture: 'lora',
   schema,
   presets: { lora: {} },
-  floatKeys: ['dropout', 'vera_d', 'vera_b'],
+  floatKeys: LORA_FLOATS,
   trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   // `adapters` never wraps the attention's output; PEFT knows no gates.
   layouts: (config) =>
     loraLinears(config).includes('attentionOutput') ? ['peft'] : config.use_gating ? ['adapters'] : ['adapters', 'peft'],
-  parameters: (config, context) =>
-    modules(context.encoder, config.leave_out).flatMap((module) =>
-      loraLinears(config).flatMap((name) => loraParametersAt(config, context, name, module)),
-    ),
-  graft(config, context, parameters, dropout): Graft {
-    return {
-      linear(site) {
-        const { name, layer, module, x, y, ...rows } = site;
-        if (!adaptsLinear(config, site)) return y;
-        const own = resolver(config, context, parameters, site);
-        const dropped = dropout(x, config.dropout, `layer.${layer}.${name}.${context.name}`);
-        const low = matmul(dropped, own('lora_A'), { transB: true });
-        if (!config.use_gating) return add(y, matmul(low, own('lora_B'), { transB: true, alpha: config.alpha / config.r }));
-        const gate = sequenceGate(x, own('gate.weight'), own('gate.bias'), rows);
-        return add(y, perSequence(matmul(low, own('lora_B'), { transB: true }), gate, rows));
-      },
-    };
-  },
-  // A gate averages over tokens, so a gated update is no product of low rank.
-  linears: (config) => (config.use_gating ? [] : loraLinears(config)),
-  lowRankAt(config, context, parameters, dropout, site) {
-    const { name, layer, x } = site;
-    if (!adaptsLinear(config, site)) return undefined;
-    const own = resolver(config, context, parameters, site);
-    const [down, up] = [own('lora_A'), own('lora_B')];
-    return {
-      input: dropout(x, config.dropout, `layer.${layer}.${name}.${context.name}`),
-      down,
-      downBias: expand(scalar(0), [config.r]),
-      activation: 'linear',
-      up: mul(up, scalar(config.alpha / config.r)),
-      upBias: expand(scalar(0), [up.shape[0] as number]),
-    };
-  },
+  peft: LORA_PEFT,
+  parameters: (config, context) => atLinears(config, context, (linear, module) => loraParametersAt(config, context, linear, module)),
+  acts: (config, context, read, dropout) => ({
+    linear(site) {
+      if (!adaptsLinear(config, site)) return undefined;
+      const path = loraPath(context, site.name, site.module);
+      return updateAct(config, context, read, dropout, site, () => ({ down: read(`${path}.lora_A`), up: read(`${path}.lora_B`) }));
+    },
+  }),
 };
+
+/** How an update of low rank is scaled and gated. */
+export type UpdateConfig = Pick<LoraConfig, 'r' | 'alpha' | 'dropout' | 'use_gating'>;
+
+/** y + (α/r)·up·down·drop(x) at a linear, with down [r, in] and up [out, r]; a gate takes the place of α/r, a state that of x. */
+export function updateAct(
+  { r, alpha, dropout: p, use_gating: gated }: UpdateConfig,
+  context: MethodContext,
+  read: ReadParameter,
+  dropout: Dropout,
+  site: LinearSite,
+  halves: () => Pick<LowRank, 'down' | 'up'>,
+): Act<'linear'> {
+  const { x, y, name, layer } = site;
+  const lowRank = (state = x): LowRank => {
+    checkWidths(state, x, name, context);
+    const input = dropout(state, p, `layer.${layer}.${name}.${context.name}`);
+    return { input, ...halves(), scale: gated ? 1 : alpha / r };
+  };
+  const close: Act<'linear'>['close'] = (update) => (update ? add(y, update) : y);
+  // A gate averages over tokens, so a gated update is no product of low rank.
+  if (gated) {
+    const gate = linearGate(context, read, site);
+    return { apply: (state) => perSequence(product(lowRank(state)), gate, site), close };
+  }
+  const open: Opened<'linear'> = { read: (state) => ({ query: y, queryBeforeNorm: y, residual: y, state }), lowRank };
+  return { apply: (state) => product(lowRank(state)), close, open };
+}
+
+/** The gate of a linear, which reads what the linear reads: [batch, 1, 1]. */
+export function linearGate(context: MethodContext, read: ReadParameter, site: LinearSite): Value {
+  const path = loraPath(context, site.name, site.module);
+  return sequenceGate(site.x, read(`${path}.gate.weight`), read(`${path}.gate.bias`), site);
+}
+
+/** @throws method.config for an update of another width than the linear's input: it came from an adapter before */
+function checkWidths(state: Value, x: Value, linear: LinearName, { name }: MethodContext): void {
+  if (state.shape.at(-1) !== x.shape.at(-1))
+    fail({
+      code: 'method.config',
+      subject: `adapter '${name}'`,
+      found: `an update of ${state.shape.at(-1)} numbers before it at '${linear}', which reads ${x.shape.at(-1)}`,
+      expected: 'stacked updates at linears that are as wide as their input',
+    });
+}
+
+/** The parameters at every linear that a configuration adapts. */
+export function atLinears(
+  config: Placing,
+  { encoder }: MethodContext,
+  parametersAt: (linear: LinearName, module: number) => readonly ParameterSpec[],
+): ParameterSpec[] {
+  const linears = loraLinears(config);
+  return modules(encoder, config.leave_out).flatMap((module) => linears.flatMap((linear) => parametersAt(linear, module)));
+}
 
 /** Whether a configuration adapts the linear at a site. */
 export function adaptsLinear(config: Placing, { name, module }: LinearSite): boolean {
   return loraLinears(config).includes(name) && !config.leave_out.includes(module);
-}
-
-/** A parameter at one linear by the end of its name. */
-function resolver(
-  config: LoraConfig,
-  context: MethodContext,
-  parameters: Parameters,
-  { name, module }: LinearSite,
-): (tail: string) => Value {
-  const specs = loraParametersAt(config, context, name, module);
-  return (tail) => {
-    const spec = specs.find((one) => one.name.endsWith(`.${tail}`)) as ParameterSpec;
-    return parameters(spec.name, spec.shape);
-  };
 }
 
 const ATTENTION: Readonly<Record<LoraConfig['attn_matrices'][number], LinearName>> = {
@@ -117,8 +151,8 @@ const ATTENTION: Readonly<Record<LoraConfig['attn_matrices'][number], LinearName
 export function loraLinears(config: Omit<Placing, 'leave_out'>): LinearName[] {
   return [
     ...(config.selfattn_lora ? config.attn_matrices.map((letter) => ATTENTION[letter]) : []),
-    ...(config.intermediate_lora ? (['intermediate'] as const) : []),
-    ...(config.output_lora ? (['output'] as const) : []),
+    ...(config.intermediate_lora ? ['intermediate'] : []),
+    ...(config.output_lora ? ['output'] : []),
   ];
 }
 
@@ -126,21 +160,24 @@ export function loraLinears(config: Omit<Placing, 'leave_out'>): LinearName[] {
 export function loraParametersAt(
   { r, init_weights, use_gating }: Pick<LoraConfig, 'r' | 'init_weights' | 'use_gating'>,
   context: MethodContext,
-  name: LinearName,
+  linear: LinearName,
   module: number,
 ): ParameterSpec[] {
-  const { hidden, intermediate } = context.encoder;
-  const fanIn = name === 'output' ? intermediate : hidden;
-  const out = name === 'intermediate' ? intermediate : hidden;
-  const path = loraPath(context, name, module);
+  const { encoder, family } = context;
+  const place = linearPlace(family, linear);
+  const [fanIn, out] = [place.fanIn(encoder), place.out(encoder)];
+  const path = loraPath(context, linear, module);
   return [
     { name: `${path}.lora_A`, shape: [r, fanIn], init: init_weights === 'bert' ? NORMAL : { kind: 'fan-in-uniform', fanIn }, decay: true },
     { name: `${path}.lora_B`, shape: [out, r], init: init_weights === 'bert' ? NORMAL : ZERO, decay: true },
-    ...(use_gating
-      ? [
-          { name: `${path}.gate.weight`, shape: [1, fanIn], init: NORMAL, decay: true },
-          { name: `${path}.gate.bias`, shape: [1], init: ZERO, decay: false },
-        ]
-      : []),
+    ...(use_gating ? gateParameters(path, fanIn) : []),
+  ];
+}
+
+/** A gate under `path` that reads [rows, width]. */
+export function gateParameters(path: string, width: number): ParameterSpec[] {
+  return [
+    { name: `${path}.gate.weight`, shape: [1, width], init: NORMAL, decay: true },
+    { name: `${path}.gate.bias`, shape: [1], init: ZERO, decay: false },
   ];
 }

@@ -14,20 +14,21 @@ import {
   slice,
   type Value,
 } from '../graph/index.ts';
-import { activation } from '../nn/index.ts';
+import { activation, applyLinear } from '../nn/index.ts';
 
-/** u = keep · (f(input·downᵀ + downBias)·upᵀ + upBias), scaling folded into up and upBias. */
+/** u = keep · scale · (f(input·downᵀ + downBias)·upᵀ + upBias). */
 export interface LowRank {
   /** [rows, in] */
   readonly input: Value;
   /** [r, in] and [r] */
   readonly down: Value;
-  readonly downBias: Value;
-  /** Name of f. */
-  readonly activation: string;
+  readonly downBias?: Value;
+  /** Name of f; the identity where it is absent. */
+  readonly activation?: string;
   /** [out, r] and [out] */
   readonly up: Value;
-  readonly upBias: Value;
+  readonly upBias?: Value;
+  readonly scale?: number;
   /** [rows, 1]: 0 or 1/(1−p) where whole rows are dropped. */
   readonly keep?: Value;
 }
@@ -42,15 +43,21 @@ export function standardize(x: Value): Value {
 }
 
 /** f(input·downᵀ + downBias): [rows, r]. */
-export function inner({ input, down, downBias, activation: name }: Pick<LowRank, 'input' | 'down' | 'downBias' | 'activation'>): Value {
-  return activation(name, 'method.config')(gemm(input, down, downBias, { transB: true }));
+function inner({ input, down, downBias, activation: name = LINEAR }: Omit<LowRank, 'up'>): Value {
+  return activation(name, 'method.config')(applyLinear({ weight: down, bias: downBias }, input));
 }
 
 /** The whole contribution u: [rows, out]. */
 export function product(part: LowRank): Value {
-  const u = gemm(inner(part), part.up, part.upBias, { transB: true });
-  return part.keep ? mul(u, part.keep) : u;
+  const { up, upBias, scale = 1, keep } = part;
+  const hidden = inner(part);
+  const u = upBias
+    ? gemm(hidden, up, upBias, { transB: true, ...(scale !== 1 && { alpha: scale, beta: scale }) })
+    : matmul(hidden, up, { transB: true, alpha: scale });
+  return keep ? mul(u, keep) : u;
 }
+
+const LINEAR = 'linear';
 
 /** W·(gain ⊙ s + bias) + b with gain and bias drawn into W and b, so that adapters can share the standardised s. */
 export function foldNorm(down: Value, downBias: Value, gain: Value, bias: Value): Pick<LowRank, 'down' | 'downBias'> {
@@ -60,7 +67,7 @@ export function foldNorm(down: Value, downBias: Value, gain: Value, bias: Value)
 }
 
 /** Several low-rank products over the same rows, their inner units side by side: R = r_1 + … + r_n columns. */
-export interface BesideEachOther {
+export interface Concatenated {
   /** [out, R] and [n, out] */
   readonly ups: Value;
   readonly biases: Value;
@@ -77,13 +84,14 @@ export interface BesideEachOther {
 }
 
 /** One product makes the inner units of all parts that read the same value with the same activation. */
-export function besideEachOther(parts: readonly LowRank[]): BesideEachOther {
+export function concatenated(given: readonly LowRank[]): Concatenated {
+  const parts = given.map(complete);
   const groups = groupsOf(parts);
   const ordered = groups.flat();
   const inners = concat(
     groups.map((group) =>
       inner({
-        ...(group[0] as LowRank),
+        ...(group[0] as Complete),
         down: concat(
           group.map((part) => part.down),
           0,
@@ -138,6 +146,16 @@ export function besideEachOther(parts: readonly LowRank[]): BesideEachOther {
   };
 }
 
+/** With biases, and its scale drawn into the up-projection. */
+function complete({ scale = 1, activation: name = LINEAR, ...part }: LowRank): Complete {
+  const [out, r] = part.up.shape as [number, number];
+  const scaled = (x: Value) => (scale === 1 ? x : mul(x, scalar(scale)));
+  const upBias = part.upBias ? scaled(part.upBias) : expand(scalar(0), [out]);
+  return { ...part, activation: name, downBias: part.downBias ?? expand(scalar(0), [r]), up: scaled(part.up), upBias };
+}
+
+type Complete = Required<Pick<LowRank, 'input' | 'down' | 'downBias' | 'activation' | 'up' | 'upBias'>> & Pick<LowRank, 'keep'>;
+
 function picked(x: Value, axis: number, places: readonly number[]): Value {
   if (places.every((place, i) => place === i)) return x;
   return concat(
@@ -146,8 +164,8 @@ function picked(x: Value, axis: number, places: readonly number[]): Value {
   );
 }
 
-function groupsOf(parts: readonly LowRank[]): LowRank[][] {
-  const groups: LowRank[][] = [];
+function groupsOf(parts: readonly Complete[]): Complete[][] {
+  const groups: Complete[][] = [];
   for (const part of parts) {
     const group = groups.find(([one]) => one?.input === part.input && one.activation === part.activation);
     if (group) group.push(part);

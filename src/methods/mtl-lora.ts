@@ -1,9 +1,11 @@
 import { z } from 'zod';
-import type { Graft, LinearName } from '../encoders/index.ts';
+import type { LinearName } from '../encoders/index.ts';
 import { add, type Dim, matmul, mul, multiplyDims, reshape, scalar, softmax, transpose, type Value } from '../graph/index.ts';
-import { ONE, type ParameterSpec, type Parameters } from '../nn/index.ts';
-import { adaptsLinear, loraFields, loraLinears, loraParametersAt, SOME_LINEAR } from './lora.ts';
-import { type AmongTasks, loraPath, type Method, type MethodContext, modules } from './method.ts';
+import { ONE, type ParameterSpec } from '../nn/index.ts';
+import type { Act } from './act.ts';
+import type { MethodContext } from './context.ts';
+import { adaptsLinear, atLinears, LORA_FLOATS, loraFields, loraLinears, loraParametersAt, SOME_LINEAR } from './lora.ts';
+import { loraPath, type Method } from './method.ts';
 
 /**
  * MTL-LoRA (Yang et al. 2024): for a sequence of task t, at any of a layer's linears that `adapters` adapts,
@@ -18,6 +20,11 @@ const fields = loraFields.extend({
   architecture: z.literal('mtl_lora').default('mtl_lora'),
   attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
   use_gating: z.literal(false).default(false),
+  composition_mode: z.literal('add').default('add'),
+  init_weights: z.enum(['lora', 'bert']).default('lora'),
+  use_dora: z.literal(false).default(false),
+  vera_d: z.null().default(null),
+  vera_b: z.null().default(null),
   n_up_projection: z.number().int().positive().default(1),
   task_specific_matrix_type: z.enum(['singular_values', 'linear']).default('singular_values'),
   weights_sharpness: z.number().positive().default(0.05),
@@ -27,28 +34,6 @@ type MtlLoraConfig = z.infer<typeof fields>;
 
 const schema = fields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR);
 
-const AMONG_TASKS: AmongTasks<MtlLoraConfig> = {
-  shares: (name) => /\.lora_[AB]$/.test(name),
-  graft(config, context, parameters, dropout): Graft {
-    return {
-      linear(site) {
-        const { name, layer, module, x, y, batch, length } = site;
-        if (!adaptsLinear(config, site)) return y;
-        const [down, up, matrix, weights] = parametersAt(config, context, name, module).map((spec) =>
-          parameters(spec.name, spec.shape),
-        ) as [Value, Value, Value, Value];
-        const { r, n_up_projection: n, alpha } = config;
-        const low = matmul(dropout(x, config.dropout, `layer.${layer}.${name}.${context.name}`), down, { transB: true });
-        const turned = turn(reshape(low, [batch, length, r]), matrix);
-        const shares = softmax(mul(weights, scalar(1 / config.weights_sharpness)));
-        const mixed = mul(reshape(turned, [batch, length, 1, r]), reshape(shares, [shares.shape[0] as Dim, 1, n, 1]));
-        const ups = reshape(transpose(up, [0, 2, 1]), [n * r, up.shape[1] as number]);
-        return add(y, matmul(reshape(mixed, [multiplyDims(batch, length), n * r]), ups, { alpha: alpha / r }));
-      },
-    };
-  },
-};
-
 export const MTL_LORA: Method<MtlLoraConfig> = {
   name: 'multi-task low-rank',
   summary: 'low-rank updates that tasks share, with a small matrix and weights of several up-projections for each task',
@@ -56,22 +41,35 @@ export const MTL_LORA: Method<MtlLoraConfig> = {
   architecture: 'mtl_lora',
   schema,
   presets: { mtl_lora: {} },
-  floatKeys: ['dropout', 'vera_d', 'vera_b', 'weights_sharpness'],
+  floatKeys: [...LORA_FLOATS, 'weights_sharpness'],
   trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: () => false,
-  parameters: (config, context) =>
-    modules(context.encoder, config.leave_out).flatMap((module) =>
-      loraLinears(config).flatMap((name) => parametersAt(config, context, name, module)),
-    ),
-  graft(config, context, parameters, dropout) {
-    const forAll: Parameters = (name, shape) => {
-      const value = parameters(name, shape);
-      return AMONG_TASKS.shares(name) ? value : reshape(value, [1, ...shape]);
-    };
-    return AMONG_TASKS.graft(config, context, forAll, dropout);
-  },
-  amongTasks: AMONG_TASKS,
+  parameters: (config, context) => atLinears(config, context, (linear, module) => parametersAt(config, context, linear, module)),
+  acts: (config, context, read, dropout) => ({
+    linear(site): Act<'linear'> | undefined {
+      const { name, layer, module, x, y, batch, length } = site;
+      if (!adaptsLinear(config, site)) return undefined;
+      const { r, n_up_projection: n, alpha } = config;
+      return {
+        apply(state = x) {
+          const [down, up, matrix, weights] = parametersAt(config, context, name, module).map((spec) => read(spec.name)) as [
+            Value,
+            Value,
+            Value,
+            Value,
+          ];
+          const low = matmul(dropout(state, config.dropout, `layer.${layer}.${name}.${context.name}`), down, { transB: true });
+          const turned = turn(reshape(low, [batch, length, r]), matrix);
+          const shares = softmax(mul(weights, scalar(1 / config.weights_sharpness)));
+          const mixed = mul(reshape(turned, [batch, length, 1, r]), reshape(shares, [shares.shape[0] as Dim, 1, n, 1]));
+          const ups = reshape(transpose(up, [0, 2, 1]), [n * r, up.shape[1] as number]);
+          return matmul(reshape(mixed, [multiplyDims(batch, length), n * r]), ups, { alpha: alpha / r });
+        },
+        close: (update) => (update ? add(y, update) : y),
+      };
+    },
+  }),
 };
 
 /** x [batch, length, r] · Λ, with Λ of each sequence, or of all: [batch or 1, r] on the diagonal, or [batch or 1, r, r]. */
@@ -87,8 +85,8 @@ function parametersAt(config: MtlLoraConfig, context: MethodContext, linear: Lin
   const path = loraPath(context, linear, module);
   const matrix = `${path}.task_specific.values`;
   return [
-    down,
-    { ...up, shape: [n, ...up.shape] },
+    { ...down, shared: true },
+    { ...up, shape: [n, ...up.shape], shared: true },
     config.task_specific_matrix_type === 'linear'
       ? { name: matrix, shape: [r, r], init: { kind: 'near-identity', off: 0 }, decay: true }
       : { name: matrix, shape: [r], init: ONE, decay: true },

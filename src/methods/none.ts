@@ -9,7 +9,7 @@ const NONE = {
   schema,
   floatKeys: [],
   parameters: () => [],
-  graft: () => ({}),
+  acts: () => ({}),
   mixesTokens: () => false,
 } as const;
 

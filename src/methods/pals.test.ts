@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { nodeFiles } from '../base/files-node.ts';
 import { elementCount, float32, int32, type Tensor } from '../base/tensor.ts';
-import { drawEncoder, encoderShapes, loadEncoder } from '../encoders/index.ts';
+import { drawEncoder, encoderSpecs, loadEncoder } from '../encoders/index.ts';
 import { noDropout, type ParameterSpec, parameters } from '../nn/index.ts';
 import { referenceEngine } from '../session/reference.ts';
 import type { FileWeight } from '../session/session.ts';
@@ -19,7 +19,7 @@ describe('sizes', () => {
     const { parameters: specs } = attachPerTask(configureMethod('pals'), tasks, { encoder: base, family });
     expect(specs.find(({ name }) => name === 'bert.shared_parameters.task3.down.weight')?.shape).toEqual([204, 768]);
     expect(specs.filter(({ name }) => name.includes('.task0.'))).toHaveLength(4 + 12 * 6);
-    const encoderNumbers = count([...encoderShapes(family, base).values()].map((shape) => ({ shape })));
+    const encoderNumbers = count(encoderSpecs(family, base));
     expect((encoderNumbers + count(specs)) / encoderNumbers).toBeCloseTo(1.13, 2);
   });
 
@@ -49,7 +49,7 @@ it('reads the tokens of its own sequence alone, and first tokens alone need no o
   );
   const encode = async (rows: readonly (readonly number[])[], read: 'all' | 'first'): Promise<number[][]> => {
     const resolve = parameters(() => false);
-    const drawing = { ...encoder, parameters: resolve, dropout: noDropout, graft: attachment.graft(resolve, noDropout), read };
+    const drawing = { ...encoder, parameters: resolve, dropout: noDropout, hooks: attachment.hooks(resolve, noDropout), read };
     const { output } = drawEncoder(drawing);
     const session = await referenceEngine().compile(
       { outputs: { output } },

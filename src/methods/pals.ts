@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
-import { type AddNormSite, firstTokens, type Graft, type Rows } from '../encoders/index.ts';
-import { add, type Dim, matmul, multiplyDims, softmax, type Value } from '../graph/index.ts';
+import { firstTokens, type ResidualSite, type Rows } from '../encoders/index.ts';
+import { add, matmul, multiplyDims, softmax, type Value } from '../graph/index.ts';
 import {
   attentionScores,
   type Dropout,
@@ -13,7 +13,9 @@ import {
   splitHeads,
   ZERO,
 } from '../nn/index.ts';
-import { adapterPath, type Method, type MethodContext, modules } from './method.ts';
+import type { Act } from './act.ts';
+import type { MethodContext } from './context.ts';
+import { adapterPath, type Method, modules, type ReadParameter } from './method.ts';
 
 /**
  * Projected attention layers (Stickland & Murray 2019, section 3.3): beside each layer l, which ends in a layer norm,
@@ -59,32 +61,23 @@ export const PALS: Method<PalsConfig> = {
       ...linearParameters(up, hidden, size),
     ];
   },
-  graft(config, context, parameters, dropout): Graft {
-    return {
-      addNorm(site) {
-        const sum = add(site.h, site.x);
-        if (site.place !== 'output' || config.leave_out.includes(site.module)) return site.normalize(sum);
-        return site.normalize(add(sum, projectedAttention(config, context, parameters, dropout, site)));
-      },
-    };
-  },
+  acts: (config, context, read, dropout) => ({
+    residual(site): Act<'residual'> | undefined {
+      if (site.place !== 'output' || config.leave_out.includes(site.module)) return undefined;
+      return { apply: ({ h }) => ({ h: add(h, projectedAttention(config, context, read, dropout, site)) }) };
+    },
+  }),
 };
 
 const ATTENTION = ['query', 'key', 'value'] as const;
 
 /** TS(h): [rows, hidden]. */
-function projectedAttention(
-  config: PalsConfig,
-  context: MethodContext,
-  parameters: Parameters,
-  dropout: Dropout,
-  site: AddNormSite,
-): Value {
-  const { layer, module, layerInput, mask, batch, length } = site;
+function projectedAttention(config: PalsConfig, context: MethodContext, read: ReadParameter, dropout: Dropout, site: ResidualSite): Value {
+  const { layer, module, input, all, mask, batch, length } = site;
+  const parameters: Parameters = (name) => read(name);
   const { size, heads } = sizes(config, context);
   const { down, up } = projections(context);
-  const all: Rows = { batch, length: mask.shape[3] as Dim };
-  const small = linear(parameters, down, layerInput, size);
+  const small = linear(parameters, down, input, size);
   const project = (name: (typeof ATTENTION)[number], from: Value, rows: Rows) =>
     splitHeads(linear(parameters, `${adapterPath(context, 'output', module)}.${name}`, from, size), rows.batch, rows.length, heads);
   const query = project('query', length === 1 ? firstTokens(small, all) : small, site);

@@ -1,11 +1,11 @@
 import { elementCount } from '../base/tensor.ts';
 import { concat, type Dim, gather, input, reshape, slice, type Value } from '../graph/index.ts';
 import type { ParameterSpec, Parameters } from '../nn/index.ts';
+import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
 import { type Attachment, attach } from './attachment.ts';
-import type { AmongTasks, MethodContext } from './method.ts';
+import type { EncoderFacts } from './context.ts';
+import { hooksOf } from './hooks.ts';
 import type { ConfiguredMethod } from './registry.ts';
-
-type EncoderFacts = Pick<MethodContext, 'encoder' | 'family'>;
 
 /** Names what belongs to all tasks. */
 export const SHARED_NAME = 'shared';
@@ -17,59 +17,58 @@ export const SHARED_NAME = 'shared';
  * @throws method.config, method.site
  */
 export function attachPerTask(configured: ConfiguredMethod, names: readonly string[], facts: EncoderFacts): Attachment {
-  const { amongTasks } = configured.method;
-  return amongTasks ? attachMixed(configured, amongTasks, names, facts) : attachApart(configured, names, facts);
+  const adapters = names.map((name) => bindAdapter(configured, { ...facts, name }));
+  return sharesAmongTasks(adapters[0]) ? attachMixed(configured, adapters, facts) : attachApart(configured, adapters, facts);
 }
 
 /** By the full name of each parameter of a task's module, the name under which {@link attachPerTask} trains it. */
-export function namesAmongTasks({ method, config }: ConfiguredMethod, name: string, facts: EncoderFacts): Map<string, string> {
-  const specsOf = (one: string) => method.parameters(config, { ...facts, name: one });
-  const common = specsOf(SHARED_NAME);
-  return new Map(
-    specsOf(name).map((spec, place) => [
-      spec.name,
-      method.amongTasks?.shares(spec.name) ? (common[place] as ParameterSpec).name : spec.name,
-    ]),
-  );
+export function namesAmongTasks(configured: ConfiguredMethod, name: string, facts: EncoderFacts): Map<string, string> {
+  const common = bindAdapter(configured, { ...facts, name: SHARED_NAME }).parameters;
+  const { parameters } = bindAdapter(configured, { ...facts, name });
+  return new Map(parameters.map((spec, place) => [spec.name, spec.shared ? (common[place] as ParameterSpec).name : spec.name]));
 }
 
-function attachApart(configured: ConfiguredMethod, names: readonly string[], facts: EncoderFacts): Attachment {
-  const specs = specsOfTasks(configured, names, facts);
-  const shared = attach(configured, { ...facts, name: SELECTED });
+function sharesAmongTasks(adapter: Adapter | undefined): boolean {
+  return adapter?.parameters.some(({ shared }) => shared) ?? false;
+}
+
+function attachApart(configured: ConfiguredMethod, adapters: readonly Adapter[], facts: EncoderFacts): Attachment {
+  const specs = adapters.map(({ parameters }) => parameters);
+  const selected = attach(configured, { ...facts, name: SELECTED });
   const taskIds = input('taskIds', 'int32', ['B']);
   return {
-    ...shared,
-    name: names.join('+'),
+    ...selected,
+    name: nameOf(adapters),
     parameters: specs.flat(),
     taskIds,
     perTask: ownersOf(specs),
     oneTaskRuns: true,
-    graft(parameters, dropout, observe) {
+    hooks(parameters, dropout, observe) {
       const task = slice(taskIds, 0, 0, 1);
-      return shared.graft(chosen(specs, shared.parameters, task, parameters), dropout, observe);
+      return selected.hooks(chosen(specs, selected.parameters, task, parameters), dropout, observe);
     },
   };
 }
 
-function attachMixed(configured: ConfiguredMethod, among: AmongTasks, names: readonly string[], facts: EncoderFacts): Attachment {
-  const { method, config } = configured;
+function attachMixed(configured: ConfiguredMethod, adapters: readonly Adapter[], facts: EncoderFacts): Attachment {
   const context = { ...facts, name: SHARED_NAME };
-  const own = (specs: readonly ParameterSpec[]) => specs.filter(({ name }) => !among.shares(name));
-  const all = method.parameters(config, context);
-  const specs = specsOfTasks(configured, names, facts).map(own);
+  const common = bindAdapter(configured, context);
+  const apart = (specs: readonly ParameterSpec[]) => specs.filter(({ shared }) => !shared);
+  const specs = adapters.map(({ parameters }) => apart(parameters));
   const taskIds = input('taskIds', 'int32', ['B']);
   return {
     ...attach(configured, context),
-    name: names.join('+'),
-    parameters: [...all.filter(({ name }) => among.shares(name)), ...specs.flat()],
+    name: nameOf(adapters),
+    parameters: [...common.parameters.filter(({ shared }) => shared), ...specs.flat()],
     taskIds,
     perTask: ownersOf(specs),
-    graft: (parameters, dropout) => among.graft(config, context, chosen(specs, own(all), taskIds, parameters), dropout),
+    hooks: (parameters, dropout) =>
+      hooksOf(common.acts(readerOf(common.parameters, chosen(specs, apart(common.parameters), taskIds, parameters)), dropout)),
   };
 }
 
-function specsOfTasks({ method, config }: ConfiguredMethod, names: readonly string[], facts: EncoderFacts) {
-  return names.map((name) => method.parameters(config, { ...facts, name }));
+function nameOf(adapters: readonly Adapter[]): string {
+  return adapters.map(({ name }) => name).join('+');
 }
 
 function ownersOf(specs: readonly (readonly ParameterSpec[])[]): Map<string, number> {

@@ -1,14 +1,26 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { BOTTLENECK } from './bottleneck.ts';
+import type { MethodConfig } from './context.ts';
 import { formatLiteral, parseGrammar } from './grammar.ts';
+import { INVERTIBLE } from './invertible.ts';
 import { LORA } from './lora.ts';
-import type { Method, MethodConfig } from './method.ts';
+import type { Method } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
+import { PREFIX_TUNING } from './prefix-tuning.ts';
 
 /** Every method there is. A new one: its own file, and a line here. */
-export const METHODS: readonly Method[] = [BOTTLENECK, LORA, MTL_LORA, PALS, FULL, HEAD] as unknown as readonly Method[];
+export const METHODS: readonly Method[] = [
+  BOTTLENECK,
+  INVERTIBLE,
+  LORA,
+  MTL_LORA,
+  PREFIX_TUNING,
+  PALS,
+  FULL,
+  HEAD,
+] as unknown as readonly Method[];
 
 /** What trains where no method is named. */
 export const DEFAULT_METHOD = 'seq_bn';
@@ -53,20 +65,23 @@ export interface ReadingOptions {
   readonly onUnknownKey?: (key: string) => void;
 }
 
-/** The method that wrote a configuration, by its `architecture`. @throws method.config */
+/** The method that wrote a configuration, by its `architecture` and what those that share it claim. @throws method.config */
 export function methodOfConfig(
   config: MethodConfig,
   subject: string,
   { methods = METHODS, onUnknownKey }: ReadingOptions = {},
 ): ConfiguredMethod {
   const architecture = config.architecture ?? null;
-  const method = methods.find((one) => one.architecture === architecture);
+  const sharing = methods.filter((one) => one.architecture === architecture);
+  const method = sharing.find((one) => one.claims?.(config)) ?? sharing.find((one) => !one.claims);
   if (!method)
     return fail({
       code: 'method.config',
       subject,
       found: `architecture ${JSON.stringify(architecture)}`,
-      expected: methods.flatMap((one) => (one.architecture === undefined ? [] : [one.architecture ?? 'none (bottleneck)'])).join(', '),
+      expected: [
+        ...new Set(methods.flatMap((one) => (one.architecture === undefined ? [] : [one.architecture ?? 'none (bottleneck)']))),
+      ].join(', '),
     });
   const known = onUnknownKey && new Set(knownKeys(method));
   const kept = Object.entries(config).filter(([key]) => {

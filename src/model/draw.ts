@@ -1,5 +1,5 @@
 import { fail } from '../base/errors.ts';
-import { type DrawingOptions, drawEncoder, drawPooled, type Encoder, firstTokens, type Graft } from '../encoders/index.ts';
+import { type DrawingOptions, drawEncoder, drawPooled, drawWordScores, type Encoder, firstTokens, type Hooks } from '../encoders/index.ts';
 import { type Dim, div, matmul, reduceSum, reshape, type Value } from '../graph/index.ts';
 import type { Attachment } from '../methods/index.ts';
 import { type Dropout, noDropout, type Parameters, recordedParameters } from '../nn/index.ts';
@@ -42,8 +42,8 @@ export function drawModel(
 ): Drawing {
   const { get, read: seen } = recordedParameters(trainable);
   const observed = new Map<string, Observed>();
-  const graft = attachment.graft(get, dropout, (name, value, columns = []) => void observed.set(name, { value, columns }));
-  const options = { ...partsOf(encoder, get), dropout, graft, read };
+  const hooks = attachment.hooks(get, dropout, (name, value, columns = []) => void observed.set(name, { value, columns }));
+  const options = { ...partsOf(encoder, get), dropout, hooks, read };
   const { output, rows, mask, hiddenStates } = drawEncoder(options);
   const first = firstTokens(output, rows);
   let pooled: Value | undefined;
@@ -56,7 +56,7 @@ export function drawModel(
       pooled ??= drawPooled(options, first);
       return pooled;
     },
-    vocabulary: (x) => drawVocabulary(encoder, get, x),
+    wordScores: (x, bias) => drawWordScores(options, x, bias),
     parameters: get,
     dropout,
   });
@@ -70,8 +70,8 @@ export function drawTokens(
   parameters: Parameters,
   attachment?: Attachment,
 ): { readonly tokens: Value; readonly first: Value; readonly mask: Value } {
-  const graft: Graft = attachment?.graft(parameters, noDropout) ?? {};
-  const { output, rows, mask } = drawEncoder({ ...partsOf(encoder, parameters), dropout: noDropout, graft, read: 'all' });
+  const hooks: Hooks = attachment?.hooks(parameters, noDropout) ?? {};
+  const { output, rows, mask } = drawEncoder({ ...partsOf(encoder, parameters), dropout: noDropout, hooks, read: 'all' });
   return { tokens: output, first: firstTokens(output, rows), mask };
 }
 
@@ -81,12 +81,6 @@ export function meanOverTokens(x: Value, mask: Value): Value {
   const n = x.shape.at(-1) as number;
   const sum = matmul(reshape(mask, [batch, 1, length]), reshape(x, [batch, length, n]));
   return div(reshape(sum, [batch, n]), reduceSum(mask, [1]));
-}
-
-/** x [n, width of the word table] → its products with every word's vector [n, vocabulary]. */
-function drawVocabulary({ family, config }: Encoder, parameters: Parameters, x: Value): Value {
-  const table = parameters(`${family.prefix}${family.names.word}.weight`, [config.vocabulary, config.embedding]);
-  return matmul(x, table, { transB: true });
 }
 
 function partsOf({ config, family }: Encoder, parameters: Parameters): Pick<DrawingOptions, 'config' | 'family' | 'parameters'> {

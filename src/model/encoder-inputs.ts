@@ -1,5 +1,5 @@
 import { fail } from '../base/errors.ts';
-import { int32, type Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/tensor.ts';
 import { collate } from '../batch/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import type { Encoding } from '../text/index.ts';
@@ -12,7 +12,7 @@ export function encoderFeeds(
   encodings: readonly Encoding[],
   encoder: Encoder,
   mostTokens = Number.POSITIVE_INFINITY,
-): Record<'inputIds' | 'tokenTypeIds' | 'attentionMask' | 'positionIds', Tensor> {
+): Record<'inputIds' | 'tokenTypeIds' | 'attentionMask', Tensor> & Record<string, Tensor> {
   const { padId } = encoder.config;
   const batch = collate(encodings, { padId, maxLength: Math.min(maxTokens(encoder), mostTokens) });
   const ids = batch.inputIds;
@@ -21,11 +21,11 @@ export function encoderFeeds(
     inputIds: ids,
     tokenTypeIds: batch.tokenTypeIds,
     attentionMask: batch.attentionMask,
-    positionIds: positionIds(ids, padId),
+    ...encoder.family.inputs(ids, encoder.config),
   };
 }
 
-function checkIds(ids: Int32Array, types: Int32Array, { name, family, config }: Encoder): void {
+function checkIds(ids: Int32Array, types: Int32Array, { name, config }: Encoder): void {
   const { vocabulary } = config;
   const wrong = ids.find((id) => id < 0 || id >= vocabulary);
   if (wrong !== undefined)
@@ -36,7 +36,7 @@ function checkIds(ids: Int32Array, types: Int32Array, { name, family, config }: 
       expected: 'an id below that',
       next: 'Use the tokenizer that belongs to the encoder; given inputIds must come from it too.',
     });
-  const type = family.names.type === undefined ? undefined : types.find((id) => id < 0 || id >= config.types);
+  const type = config.types === 0 ? undefined : types.find((id) => id < 0 || id >= config.types);
   if (type !== undefined)
     fail({
       code: 'text.tokenizer',
@@ -47,19 +47,7 @@ function checkIds(ids: Int32Array, types: Int32Array, { name, family, config }: 
     });
 }
 
-/** Positions counted over real tokens from padId + 1, as RoBERTa counts them; families that count from 0 do not read this. */
-function positionIds({ shape, data }: Tensor, padId: number): Tensor {
-  const width = shape[1] as number;
-  const positions = new Int32Array(data.length);
-  let count = 0;
-  for (let i = 0; i < data.length; i++) {
-    if (i % width === 0) count = 0;
-    positions[i] = data[i] === padId ? padId : padId + ++count;
-  }
-  return int32(shape, positions);
-}
-
-/** The longest sequence an encoder takes: its position table, less what lies before the first real position. */
+/** The longest sequence an encoder takes. */
 export function maxTokens({ family, config }: Pick<Encoder, 'family' | 'config'>): number {
-  return family.positionsAfterPad ? config.positions - config.padId - 1 : config.positions;
+  return family.mostTokens(config);
 }

@@ -1,7 +1,7 @@
 import { float32, type Tensor } from '../base/tensor.ts';
-import { type Encoder, encoderShapes } from '../encoders/index.ts';
-import { type Attachment, attach, type ConfiguredMethod } from '../methods/index.ts';
-import { type ParameterSpec, ZERO } from '../nn/index.ts';
+import { type Encoder, encoderSpecs, poolerPath } from '../encoders/index.ts';
+import { type Attachment, attach, type ConfiguredMethod, trained } from '../methods/index.ts';
+import type { ParameterSpec } from '../nn/index.ts';
 import { type Head, headParameters, type Objective } from '../objectives/index.ts';
 import type { FileWeight } from '../session/session.ts';
 
@@ -25,26 +25,24 @@ export function adapterModel(encoder: Encoder, method: ConfiguredMethod, name: s
 export function trainableParameters({ encoder, attachment, heads }: Model): ParameterSpec[] {
   return [
     ...encoderParameters({ encoder, attachment, heads }),
-    ...attachment.parameters,
+    ...trained(attachment),
     ...heads.flatMap((head) => headParameters(head, encoder.config)),
   ];
 }
 
-/** The encoder's weights that train, as parameters; their first values come from the checkpoint. A pooler that no head reads does not. */
+/** The encoder's weights that train; their first values come from the checkpoint. A pooler that no head reads does not. */
 function encoderParameters({ encoder, attachment, heads }: Model): ParameterSpec[] {
-  const { family, config } = encoder;
-  const { trainsEncoder, start } = attachment;
+  const { trainsEncoder } = attachment;
   if (trainsEncoder === false) return [];
   const usesPooler = heads.some((head) => head.config.use_pooler);
-  const pooler = `${family.prefix}${family.names.pooler}.`;
-  return [...encoderShapes(family, config)]
-    .filter(([name]) => (usesPooler || !name.startsWith(pooler)) && (trainsEncoder === true || trainsEncoder(name)))
-    .map(([name, shape]) => ({ name, shape, init: start?.anew.get(name) ?? ZERO, decay: !/bias$|LayerNorm|layer_norm/.test(name) }));
+  return encoderSpecs(encoder.family, encoder.config).filter(
+    ({ name, part }) => (usesPooler || part !== 'pooler') && (trainsEncoder === true || trainsEncoder(name)),
+  );
 }
 
 /** Whether an encoder has a pooler: its family does, and its checkpoint. */
 export function hasPooler({ family, weights }: Pick<Encoder, 'family' | 'weights'>): boolean {
-  return weights.has(`${family.prefix}${family.names.pooler}.weight`);
+  return weights.has(`${poolerPath(family)}.weight`);
 }
 
 /** The frozen weights of a model, with more tensors beside them; of equal names the later. */

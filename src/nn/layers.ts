@@ -1,12 +1,35 @@
-import { type Dim, gemm, layerNorm, matmul, reshape, transpose, type Value } from '../graph/index.ts';
+import { type Dim, expand, gemm, layerNorm, matmul, reshape, scalar, transpose, type Value } from '../graph/index.ts';
 import type { Parameters } from './parameters.ts';
 
 /** Layers as functions of named parameters. Weights of linears are [out, in], as PyTorch stores them. */
 
-/** x [n, in] → x·Wᵀ + b [n, out], from `name.weight` and `name.bias`. */
-export function linear(parameters: Parameters, name: string, x: Value, out: number): Value {
-  const width = x.shape.at(-1) as number;
-  return gemm(x, parameters(`${name}.weight`, [out, width]), parameters(`${name}.bias`, [out]), { transB: true });
+/** x [n, in] → x·Wᵀ + b [n, out], from `name.weight` and, unless `bias` is false, `name.bias`. */
+export function linear(parameters: Parameters, name: string, x: Value, out: number, { bias = true } = {}): Value {
+  return applyLinear(linearParameters(parameters, name, x.shape.at(-1) as number, out, { bias }), x);
+}
+
+export interface LinearParameters {
+  /** [out, in] */
+  readonly weight: Value;
+  /** [out] */
+  readonly bias: Value | undefined;
+}
+
+export function linearParameters(parameters: Parameters, name: string, width: number, out: number, { bias = true } = {}): LinearParameters {
+  const weight = parameters(`${name}.weight`, [out, width], { role: 'matrix' });
+  return { weight, bias: bias ? parameters(`${name}.bias`, [out], { role: 'bias' }) : undefined };
+}
+
+/** x [n, in] → [n, out] */
+export function applyLinear({ weight, bias }: LinearParameters, x: Value): Value {
+  return bias ? gemm(x, weight, bias, { transB: true }) : matmul(x, weight, { transB: true });
+}
+
+export interface NormParameters {
+  /** [width] */
+  readonly gain: Value;
+  /** [width]; zeros where the norm has no bias. */
+  readonly bias: Value;
 }
 
 /** x [..., d] → layer norm with `name.weight` as gain and `name.bias`. */
@@ -15,9 +38,12 @@ export function norm(parameters: Parameters, name: string, x: Value, epsilon: nu
   return layerNorm(x, gain, bias, epsilon);
 }
 
-/** Gain and bias [width] of a layer norm. */
-export function normParameters(parameters: Parameters, name: string, width: number): { readonly gain: Value; readonly bias: Value } {
-  return { gain: parameters(`${name}.weight`, [width]), bias: parameters(`${name}.bias`, [width]) };
+/** Gain and bias of a layer norm, from `name.weight` and, unless `bias` is false, `name.bias`. */
+export function normParameters(parameters: Parameters, name: string, width: number, { bias = true } = {}): NormParameters {
+  return {
+    gain: parameters(`${name}.weight`, [width], { role: 'gain' }),
+    bias: bias ? parameters(`${name}.bias`, [width], { role: 'bias' }) : expand(scalar(0), [width]),
+  };
 }
 
 /** [batch·length, heads·e] → [batch, heads, length, e]. */

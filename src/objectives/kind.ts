@@ -34,8 +34,8 @@ export interface HeadDrawing {
   readonly first: Value;
   /** The pooled vector of every sequence [B, d]. @throws head.config for an encoder without a pooler */
   pooled(): Value;
-  /** Products with the word embeddings: [n, width of the table] → [n, vocabulary]. */
-  vocabulary(x: Value): Value;
+  /** Scores of all words for x [n, width of the word table]: x·Eᵀ + bias [n, vocabulary], E the table that the encoder reads with. */
+  wordScores(x: Value, bias: Value): Value;
   readonly parameters: Parameters;
   readonly dropout: Dropout;
 }

@@ -14,8 +14,15 @@ import {
   type Value,
 } from '../graph/index.ts';
 
-/** Where the values of a weight come from: the model's own bytes, or a file in the model's folder. */
-export type WeightPlace = { readonly tensor: Tensor } | { readonly location: string; readonly offset: number; readonly byteLength: number };
+/** Where values lie outside of the model's bytes. What a location is says the session's options: a file of a folder, a buffer by name. */
+export interface ExternalData {
+  readonly location: string;
+  readonly offset: number;
+  readonly byteLength: number;
+}
+
+/** Where the values of a weight come from: the model's own bytes, or external data. */
+export type WeightPlace = { readonly tensor: Tensor } | ExternalData;
 
 const OPSET = 20;
 const IR_VERSION = 9;

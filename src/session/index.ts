@@ -1,3 +1,3 @@
-export { type NodeEngineOptions, nodeEngine } from './node.ts';
+export * from '#platform';
 export { referenceEngine } from './reference.ts';
 export { type Engine, type Feeds, type FileWeight, isFileWeight, type Session, type Weights } from './session.ts';

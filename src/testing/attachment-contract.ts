@@ -5,11 +5,11 @@ import { collate } from '../batch/index.ts';
 import { drawEncoder, type Encoder } from '../encoders/index.ts';
 import { gradients, input, mul, reduceSum, reshape, type Value } from '../graph/index.ts';
 import type { Attachment } from '../methods/index.ts';
+import { firstValues } from '../model/first-values.ts';
 import { weightsOf } from '../model/model.ts';
 import { noDropout, type ParameterSpec, type Parameters, parameters as resolver } from '../nn/index.ts';
 import { referenceEngine } from '../session/reference.ts';
 import type { Engine, Feeds } from '../session/session.ts';
-import { ParameterStore } from '../update/index.ts';
 
 /** What every method is held to, however it is attached; `checkAttachment` says which hold for one. */
 export const ATTACHMENT_RULES = ['parameters', 'reads', 'output', 'company', 'pads', 'first', 'tasks', 'gradients', 'engines'] as const;
@@ -58,7 +58,7 @@ const ENGINE = 1e-5;
 export async function checkAttachment(given: AttachmentCase): Promise<AttachmentRule[]> {
   const { encoder, attachment, engines = [] } = given;
   const checked: AttachmentRule[] = ['parameters', 'reads', 'output', 'company', 'pads'];
-  checkParameters(given);
+  await checkParameters(given);
   checkReads(given);
   const values = randomValues([...attachment.parameters, ...untrained(given)], 5);
   const batch = sequences(given);
@@ -102,7 +102,7 @@ function sequences({ encoder, attachment, tasks = 1 }: AttachmentCase): Sequence
   }));
 }
 
-function checkParameters({ name, encoder, attachment, tasks = 1 }: AttachmentCase): void {
+async function checkParameters({ name, encoder, attachment, tasks = 1 }: AttachmentCase): Promise<void> {
   const { parameters, perTask = new Map<string, number>() } = attachment;
   const rule = 'parameters';
   const names = parameters.map((spec) => spec.name);
@@ -115,9 +115,7 @@ function checkParameters({ name, encoder, attachment, tasks = 1 }: AttachmentCas
   for (const [own, task] of perTask)
     if (!names.includes(own) || !(task >= 0 && task < tasks))
       broken(name, rule, `${own} as the parameter of task ${task}`, `a parameter that trains, and one of ${tasks} tasks`);
-  const store = new ParameterStore([...parameters]);
-  store.initialize(3);
-  for (const [own, { data }] of store.values())
+  for (const [own, { data }] of await firstValues(parameters, encoder, { seed: 3 }))
     if (!(data as Float32Array).every(Number.isFinite))
       broken(name, rule, `${own} that starts with a number that is not finite`, 'numbers');
 }
@@ -143,7 +141,7 @@ async function checkOutput(given: AttachmentCase, whole: Tensor, batch: readonly
   if (String(whole.shape) !== String(shape)) broken(name, 'output', `shape [${whole.shape}]`, `[${shape}]`);
   if (!numbers(whole).every(Number.isFinite)) broken(name, 'output', 'a number that is not finite', 'numbers');
   if (attachment.parameters.length === 0) return;
-  const bare = await encode({ name, encoder, attachment: { ...attachment, graft: () => ({}) } }, new Map(), batch);
+  const bare = await encode({ name, encoder, attachment: { ...attachment, hooks: () => ({}) } }, new Map(), batch);
   if (distance(numbers(whole), numbers(bare)) < SAME) broken(name, 'output', 'that of the encoder alone', 'parameters that change it');
 }
 
@@ -270,8 +268,8 @@ async function slopesOf(given: AttachmentCase, values: ReadonlyMap<string, Tenso
 
 function draw({ encoder, attachment }: AttachmentCase, read: 'all' | 'first', parameters: Parameters) {
   const { config, family } = encoder;
-  const graft = attachment.graft(parameters, noDropout);
-  return drawEncoder({ config, family, parameters, dropout: noDropout, graft, read });
+  const hooks = attachment.hooks(parameters, noDropout);
+  return drawEncoder({ config, family, parameters, dropout: noDropout, hooks, read });
 }
 
 async function encode(
@@ -322,7 +320,7 @@ function feedsOf({ encoder, attachment, feeds = {} }: AttachmentCase, batch: rea
 }
 
 function untrained({ attachment, frozen = [] }: AttachmentCase): readonly ParameterSpec[] {
-  return [...(attachment.start?.frozen ?? []), ...frozen];
+  return [...attachment.parameters.filter((spec) => spec.trains === false), ...frozen];
 }
 
 /** Away from any neutral value. */

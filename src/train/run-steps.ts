@@ -1,6 +1,6 @@
 import { fail } from '../base/errors.ts';
+import { pause } from '../base/pause.ts';
 import type { Feeds } from '../session/session.ts';
-import { pause } from './pause.ts';
 import type { Schedule } from './schedule.ts';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './settings.ts';
 import type { StepResult, TrainingStep } from './step.ts';

@@ -1,3 +1,3 @@
 export { ADAMW, type AdamW, addGradients, type Gradients, globalNorm, updateAdamW } from './adamw.ts';
 export { SCHEDULES, type Schedule, scheduleFactor } from './schedule.ts';
-export { ParameterStore } from './store.ts';
+export { ParameterStore, streamOf } from './store.ts';

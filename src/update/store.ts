@@ -25,7 +25,7 @@ export class ParameterStore {
 
   /** Fills every parameter by its initialiser; each has a stream of its own, so adding one changes no other. */
   initialize(seed: number): void {
-    for (const spec of this.specs) fill(this.get(spec.name).data as Float32Array, spec.init, mix(seed, ...letters(spec.name)));
+    for (const spec of this.specs) fill(this.get(spec.name).data as Float32Array, spec.init, streamOf(spec.name, seed));
   }
 
   /** The current value of a parameter: a view. */
@@ -86,6 +86,11 @@ function numbersOf(specs: readonly ParameterSpec[], size: number): Numbers {
   return { data, views };
 }
 
+/** The seed of a parameter's own stream of random numbers. */
+export function streamOf(name: string, seed: number): number {
+  return mix(seed, ...letters(name));
+}
+
 function letters(text: string): number[] {
   return Array.from(text, (letter) => letter.charCodeAt(0));
 }
@@ -107,6 +112,9 @@ function fill(data: Float32Array, init: Initializer, seed: number): void {
       }
       case 'near-identity':
         return i % (Math.sqrt(data.length) + 1) === 0 ? 1 : init.off;
+      case 'derived':
+        // Computed from weights of the encoder, which a store does not know: it is set afterwards.
+        return Number.NaN;
     }
   };
   for (let i = 0; i < data.length; i++) data[i] = draw(i);

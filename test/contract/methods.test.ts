@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { configFields } from '../../src/encoders/fields.ts';
-import { type Encoder, type EncoderWeight, encoderShapes, familyOf } from '../../src/encoders/index.ts';
+import { type Encoder, type EncoderWeight, encoderSpecs, familyOf } from '../../src/encoders/index.ts';
 import { add } from '../../src/graph/index.ts';
 import {
   type Attachment,
@@ -22,8 +22,11 @@ import { ParameterStore } from '../../src/update/index.ts';
 const TASKS = ['a', 'b', 'c'];
 const TOKENS = 16;
 const WIDE = { kind: 'normal', deviation: 0.3 } as const;
-/** Settings without which a parameter of a preset has nothing to do: of one up-projection no share can be taken. */
-const SETTINGS: Readonly<Record<string, string>> = { mtl_lora: '[n_up_projection=2]' };
+/**
+ * Settings without which a parameter of a preset has nothing to do: of one up-projection no share can be taken. A small step in
+ * all of the 84,000 parameters of a wide bottleneck is no small step.
+ */
+const SETTINGS: Readonly<Record<string, string>> = { mtl_lora: '[n_up_projection=2]', prefix_tuning: '[bottleneck_size=8]' };
 const settled = (name: string) => `${name}${SETTINGS[name] ?? ''}`;
 /** One name for each configuration: others are old names for it. */
 const NAMES = [...new Map(methodNames().map((name) => [keyOf(configureMethod(name)), name])).values()];
@@ -44,8 +47,7 @@ beforeAll(async () => {
   };
   const family = familyOf('bert', 'test');
   const config = family.config(configFields(fields, 'test'));
-  const init = (name: string) => (name.endsWith('LayerNorm.weight') ? ONE : WIDE);
-  const specs = [...encoderShapes(family, config)].map(([name, shape]) => ({ name, shape, init: init(name), decay: false }));
+  const specs = encoderSpecs(family, config).map((spec) => ({ ...spec, init: spec.init === ONE ? ONE : WIDE }));
   const store = new ParameterStore(specs);
   store.initialize(6);
   const weights = [...store.values()].map(
@@ -97,7 +99,7 @@ describe('a method that breaks a rule is told which', () => {
     trainsEncoder: false,
     mixesTokens: false,
     parameters: [shift],
-    graft: (parameters) => ({ embeddings: ({ x }) => add(x, parameters('shift', [32])) }),
+    hooks: (parameters) => ({ input: ({ x }) => add(x, parameters('shift', [32])) }),
     ...changes,
   });
   const check = (changes: Partial<Attachment>) => checkAttachment({ name: 'broken', encoder, attachment: plain(changes), tasks: 2 });

@@ -40,11 +40,10 @@ const SHIFT: Method<ShiftConfig> = {
       init: { kind: 'normal', deviation: strength },
       decay: false,
     })),
-  graft: ({ leave_out }, context, parameters) => ({
-    addNorm({ place, module, h, x, normalize }) {
-      const sum = add(h, x);
-      if (place !== 'output' || leave_out.includes(module)) return normalize(sum);
-      return normalize(add(sum, parameters(`${adapterPath(context, 'output', module)}.shift`, [context.encoder.hidden])));
+  acts: ({ leave_out }, context, read) => ({
+    residual({ place, module }) {
+      if (place !== 'output' || leave_out.includes(module)) return undefined;
+      return { apply: ({ h }) => ({ h: add(h, read(`${adapterPath(context, 'output', module)}.shift`)) }) };
     },
   }),
 };

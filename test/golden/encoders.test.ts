@@ -18,9 +18,9 @@ async function runEncoder(
   batch: { inputIds: number[][]; attentionMask: number[][]; tokenTypeIds?: number[][] },
 ) {
   const { family, config } = encoder;
-  const options = { family, config, parameters: parameters(() => false), dropout: noDropout, graft: {}, read: 'all' } as const;
+  const options = { family, config, parameters: parameters(() => false), dropout: noDropout, hooks: {}, read: 'all' } as const;
   const { hiddenStates, output, rows } = drawEncoder(options);
-  const pooled = family.pooler ? { pooled: drawPooled(options, firstTokens(output, rows)) } : {};
+  const pooled = family.pooler !== undefined ? { pooled: drawPooled(options, firstTokens(output, rows)) } : {};
   const outputs = { ...Object.fromEntries(hiddenStates.map((value, i) => [`hidden${i}`, value])), ...pooled };
   const shape = [batch.inputIds.length, (batch.inputIds[0] as number[]).length];
   const positions = batch.attentionMask.map((row) => row.map((real, i) => (real ? config.padId + 1 + i : config.padId)));

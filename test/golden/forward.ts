@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
-import { drawEncoder, drawPooled, type Encoder, firstTokens } from '../../src/encoders/index.ts';
+import { drawEncoder, drawPooled, drawWordScores, type Encoder, firstTokens } from '../../src/encoders/index.ts';
 import type { Value } from '../../src/graph/index.ts';
-import type { ConfiguredMethod } from '../../src/methods/index.ts';
+import { attach, type ConfiguredMethod } from '../../src/methods/index.ts';
 import { noDropout, parameters } from '../../src/nn/index.ts';
 import { type Head, headInputs } from '../../src/objectives/index.ts';
 import type { Engine, FileWeight } from '../../src/session/session.ts';
@@ -37,11 +37,11 @@ export async function forward(
 ): Promise<Record<string, Tensor>> {
   const { family, config } = encoder;
   const resolve = parameters(() => false);
-  const graft = method ? method.method.graft(method.config, { encoder: config, family, name }, resolve, noDropout) : {};
-  const options = { family, config, parameters: resolve, dropout: noDropout, graft, read } as const;
+  const hooks = method ? attach(method, { encoder: config, family, name }).hooks(resolve, noDropout) : {};
+  const options = { family, config, parameters: resolve, dropout: noDropout, hooks, read } as const;
   const { output, rows } = drawEncoder(options);
   const outputs: Record<string, Value> = { hidden: output };
-  if (family.pooler) outputs.pooled = drawPooled(options, firstTokens(output, rows));
+  if (family.pooler !== undefined) outputs.pooled = drawPooled(options, firstTokens(output, rows));
   if (head) {
     const inputs = headInputs(0, 1);
     const drawing = {
@@ -49,7 +49,7 @@ export async function forward(
       tokens: output,
       first: firstTokens(output, rows),
       pooled: () => outputs.pooled as Value,
-      vocabulary: (x: Value) => x,
+      wordScores: (x: Value, bias: Value) => drawWordScores(options, x, bias),
       parameters: resolve,
       dropout: noDropout,
     };

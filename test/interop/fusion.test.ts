@@ -107,7 +107,7 @@ async function caseOf({ title, encoder: name, adapters, setup, config = 'dynamic
     { outputs: { logits: logits[0] as Value } },
     weightsOf(model, knownValues(shelf, setup, head)),
   );
-  const batch = batchOf(shelf.encoder.family.names.type !== undefined, name);
+  const batch = batchOf(shelf.encoder.config.types > 0, name);
   const results = await session.run(feedsOf(batch, shelf.encoder));
   await session.release();
   const flat = Array.from((results.logits as Tensor).data as Float32Array);

@@ -100,9 +100,9 @@ async function check(manifest: string): Promise<Result[]> {
   return lines.map((line) => JSON.parse(line));
 }
 
-function batchOf({ family }: Encoder, name: string): Batch {
+function batchOf({ config }: Encoder, name: string): Batch {
   const batch = readCases<{ batches: Record<string, Batch> }>('methods/methods.json').batches[name] as Batch;
-  return family.names.type ? batch : { inputIds: batch.inputIds, attentionMask: batch.attentionMask };
+  return config.types > 0 ? batch : { inputIds: batch.inputIds, attentionMask: batch.attentionMask };
 }
 
 /** No zeros, no unit gains: every tensor must arrive to give the right output. */

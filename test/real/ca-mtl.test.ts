@@ -3,10 +3,10 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { memoryFiles } from '../../src/base/files.ts';
 import { nodeFiles } from '../../src/base/files-node.ts';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
-import { encoderShapes, type Graft } from '../../src/encoders/index.ts';
+import { encoderSpecs, type Hooks } from '../../src/encoders/index.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
 import { gradients, type Value } from '../../src/graph/index.ts';
-import { attachCaMtl, fromPublishedName, graftCaMtl } from '../../src/methods/index.ts';
+import { attachCaMtl, fromPublishedName, hooksOfCaMtl } from '../../src/methods/index.ts';
 import { drawModel } from '../../src/model/draw.ts';
 import { drawLoss } from '../../src/model/loss.ts';
 import { trainableParameters } from '../../src/model/model.ts';
@@ -225,7 +225,7 @@ describe.skipIf(!existsSync(ROOT))(`CA-MTL against the published code (skipped w
       expect(saved.heads).toEqual(other.heads);
       for (const [name, weight] of saved.encoder.weights)
         expect(await weight.read()).toEqual(await model.encoder.weights.get(name)?.read());
-      expect(other.encoder.weights.size).toBe(encoderShapes(model.encoder.family, model.encoder.config).size);
+      expect(other.encoder.weights.size).toBe(encoderSpecs(model.encoder.family, model.encoder.config).length);
       for (const [name, weight] of other.encoder.weights)
         expect(await weight.read()).toEqual(await model.encoder.weights.get(name)?.read());
     });
@@ -244,19 +244,19 @@ function drawEverything(model: SavedCaMtl): Record<string, Value> {
   const PACK: Readonly<Record<string, string>> = { taskVector: 'task_vector', bias: 'bias_matrix', ladder: 'ladder', aligned: 'aligned' };
   const watched = {
     ...attachment,
-    graft(resolve: Parameters<typeof attachment.graft>[0]): Graft {
-      const graft = graftCaMtl(attachment, resolve, (name, value) => {
+    hooks(resolve: Parameters<typeof attachment.hooks>[0]): Hooks {
+      const hooks = hooksOfCaMtl(attachment, resolve, (name, value) => {
         const [kind, layer] = name.split('/');
         outputs[[PACK[kind as string], layer].filter(Boolean).join('_')] = value;
       });
       return {
-        ...graft,
-        embeddings(site) {
+        ...hooks,
+        input(site) {
           outputs.embeddings = site.x;
-          return graft.embeddings?.(site) ?? site.x;
+          return hooks.input?.(site) ?? site.x;
         },
-        addNorm(site) {
-          const value = graft.addNorm?.(site) as Value;
+        residual(site) {
+          const value = hooks.residual?.(site) ?? site.join(site.h);
           if (site.place === 'attention') outputs[`attention_${site.layer}`] = value;
           return value;
         },

@@ -23,7 +23,7 @@ describe.skipIf(!existsSync(FOLDER))(`the real MiniLM of ${FOLDER} (skipped when
     const encoder = await loadEncoder(nodeFiles, FOLDER, { checkFinite: true });
     expect(encoder.notes).toEqual([]);
     const { family, config } = encoder;
-    const options = { family, config, parameters: parameters(() => false), dropout: noDropout, graft: {}, read: 'all' } as const;
+    const options = { family, config, parameters: parameters(() => false), dropout: noDropout, hooks: {}, read: 'all' } as const;
     const { hiddenStates, output, rows } = drawEncoder(options);
     const outputs = {
       ...Object.fromEntries(hiddenStates.map((value, i) => [`hidden${i}`, value])),

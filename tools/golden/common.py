@@ -4,11 +4,16 @@ The generators import this module; it writes nothing by itself. Run them in a Py
 versions that each output file names under "provenance", for example:
 
     OMP_NUM_THREADS=1 python tools/golden/encoders.py      # first: the others read its checkpoints
+    OMP_NUM_THREADS=1 python tools/golden/modernbert.py
+    OMP_NUM_THREADS=1 python tools/golden/modernbert_adapters.py
     OMP_NUM_THREADS=1 python tools/golden/methods.py
     OMP_NUM_THREADS=1 python tools/golden/heads.py
+    OMP_NUM_THREADS=1 python tools/golden/masked_lm.py
     OMP_NUM_THREADS=1 python tools/golden/trajectories.py
     OMP_NUM_THREADS=1 python tools/golden/peft_lora.py
+    OMP_NUM_THREADS=1 python tools/golden/peft_others.py
     OMP_NUM_THREADS=1 python tools/golden/fusion.py
+    OMP_NUM_THREADS=1 python tools/golden/composition.py
     OMP_NUM_THREADS=1 python tools/golden/mtl_lora.py
     OMP_NUM_THREADS=1 python tools/golden/pals.py
 """
@@ -69,7 +74,7 @@ def provenance(generator, seed=SEED, **more):
 
 def tiny_config(family):
     """The configuration of one tiny encoder; sizes are chosen so that no two axes agree by accident."""
-    from transformers import AlbertConfig, BertConfig, DistilBertConfig, ElectraConfig, RobertaConfig, XLMRobertaConfig
+    from transformers import AlbertConfig, BertConfig, DistilBertConfig, ElectraConfig, ModernBertConfig, RobertaConfig, XLMRobertaConfig
 
     if family == "bert":
         return BertConfig(**SHAPE, type_vocab_size=2, layer_norm_eps=1e-12)
@@ -88,6 +93,17 @@ def tiny_config(family):
         return AlbertConfig(**SHAPE, type_vocab_size=2, embedding_size=24, num_hidden_groups=1, inner_group_num=1, classifier_dropout_prob=0.0, layer_norm_eps=1e-12)
     if family == "albert-groups":
         return AlbertConfig(**SHAPE, type_vocab_size=2, embedding_size=24, num_hidden_groups=2, inner_group_num=1, classifier_dropout_prob=0.0, layer_norm_eps=1e-12)
+    modern = dict(
+        vocab_size=120, hidden_size=32, intermediate_size=40, num_hidden_layers=4, num_attention_heads=4, max_position_embeddings=64,
+        pad_token_id=103, bos_token_id=101, cls_token_id=101, eos_token_id=102, sep_token_id=102, reference_compile=False,
+    )
+    if family == "modernbert":
+        return ModernBertConfig(**modern, local_attention=8)
+    if family == "modernbert-biases":
+        return ModernBertConfig(
+            **modern, local_attention=7, global_attn_every_n_layers=2, local_rope_theta=50.0, global_rope_theta=1000.0, hidden_activation="silu",
+            norm_bias=True, attention_bias=True, mlp_bias=True, classifier_bias=True, classifier_activation="relu", norm_eps=1e-6,
+        )
     raise ValueError(family)
 
 
@@ -95,7 +111,7 @@ def special_ids(family):
     """(start, end, padding) ids, as in the family's real vocabularies."""
     if family in ("roberta", "xlm-roberta"):
         return 0, 2, 1
-    return 101, 102, 0
+    return 101, 102, 103 if family.startswith("modernbert") else 0
 
 
 def randomise(module, seed, weight_std=0.25, bias_std=0.2):
@@ -109,6 +125,8 @@ def randomise(module, seed, weight_std=0.25, bias_std=0.2):
                 parameter.copy_(1 + 0.3 * noise)
             elif name.endswith("scaling"):
                 parameter.copy_(1.3 + 0.4 * noise)
+            elif name.endswith("control_trans"):
+                parameter.copy_(0.8 * noise)
             elif parameter.dim() == 1:
                 parameter.copy_(bias_std * noise)
             else:

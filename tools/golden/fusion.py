@@ -173,7 +173,7 @@ def case_batch(family):
     return make_batch(family, lengths=CASE_LENGTHS, seed=SEED + 7)
 
 
-def draw(name, shape):
+def draw(name, shape, fills=FILLS):
     """Values of one parameter: a hash of seed and name, counted up and mixed, 24 bits to [0, 1); float32."""
     start = 0x811C9DC5
     for byte in f"{SEED}:{name}".encode():
@@ -182,7 +182,7 @@ def draw(name, shape):
     x = ((x ^ (x >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
     x = ((x ^ (x >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
     u = ((x ^ (x >> 16)) >> 8) / 2.0**24
-    _, centre, width = next(fill for fill in FILLS if re.search(fill[0], name))
+    _, centre, width = next(fill for fill in fills if re.search(fill[0], name))
     return torch.from_numpy((centre + width * (2 * u - 1)).astype(numpy.float32).reshape(tuple(shape)))
 
 
@@ -297,8 +297,8 @@ def restart(model):
         fusion.T = 50.0 if fusion.config["temperature"] else 1.0
 
 
-def gradient_digest(name, gradient):
-    probe = draw(f"probe:{name}", gradient.shape).double()
+def gradient_digest(name, gradient, fills=FILLS):
+    probe = draw(f"probe:{name}", gradient.shape, fills).double()
     return numbers([gradient.norm().item(), (gradient * probe).sum().item(), *gradient.flatten()[:3].tolist()])
 
 

@@ -21,7 +21,6 @@ TARGETS = ["query", "value", "attention.output.dense"]
 
 
 def main():
-    shutil.rmtree(ROOT, ignore_errors=True)
     batch = make_batch("bert")
     cases = {
         "lora-attention-output": (True, dict(r=4, lora_alpha=8, target_modules=TARGETS, task_type="SEQ_CLS"), True),
@@ -36,7 +35,7 @@ def main():
     }
     out = {}
     for index, (variant, (classifier, options, safe)) in enumerate(cases.items()):
-        out[variant] = write_adapter(variant, classifier, options, safe, batch, SEED + 17 * index)
+        out[variant] = write_adapter(variant, classifier, LoraConfig(**options), safe, batch, SEED + 17 * index)
     write_json(ROOT / "peft.json", {
         "provenance": provenance("peft_lora.py"),
         "note": "Base weights: encoders/bert. classifier: pooled output -> Linear(3), saved with the adapter under base_model.model.classifier.",
@@ -45,23 +44,24 @@ def main():
     })
 
 
-def write_adapter(variant, classifier, options, safe, batch, seed):
+def write_adapter(variant, classifier, options, safe, batch, seed, family="bert"):
     torch.manual_seed(seed)
-    path = str(GOLDEN / "encoders" / "bert")
+    path = str(GOLDEN / "encoders" / family)
     if classifier:
         base = AutoModelForSequenceClassification.from_pretrained(path, attn_implementation="eager", num_labels=3)
     else:
         base = AutoModel.from_pretrained(path, attn_implementation="eager")
-    base.config._name_or_path = base.name_or_path = "multigraft-tiny-bert"
-    model = get_peft_model(base, LoraConfig(**options))
+    base.config._name_or_path = base.name_or_path = f"multigraft-tiny-{family}"
+    model = get_peft_model(base, options)
     for config in model.peft_config.values():
-        config.base_model_name_or_path = "multigraft-tiny-bert"
+        config.base_model_name_or_path = f"multigraft-tiny-{family}"
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                parameter.copy_(0.3 * torch.randn(parameter.shape, generator=generator))
+                parameter.copy_(centre(name) + 0.3 * torch.randn(parameter.shape, generator=generator))
     folder = ROOT / variant
+    shutil.rmtree(folder, ignore_errors=True)
     model.save_pretrained(str(folder), safe_serialization=safe)
     # The card is the library's template, not ours.
     (folder / "README.md").unlink(missing_ok=True)
@@ -77,6 +77,7 @@ def write_adapter(variant, classifier, options, safe, batch, seed):
     pick = (lambda o: o.logits) if classifier else (lambda o: o.pooler_output)
     return {
         "folder": f"peft/{variant}",
+        **({"encoder": family} if family != "bert" else {}),
         "keys": keys,
         "logits" if classifier else "pooled": numbers(pick(single)),
         "logits64" if classifier else "pooled64": numbers(pick(double)),
@@ -85,11 +86,18 @@ def write_adapter(variant, classifier, options, safe, batch, seed):
     }
 
 
+def centre(name):
+    """Gains and scales lie about 1, DoRA's magnitudes about 1.5."""
+    if name.endswith("ln_tuning_layers.default.weight") or ".ia3_l." in name:
+        return 1.0
+    return 1.5 if ".lora_magnitude_vector." in name else 0.0
+
+
 def sort_sets(path):
     """Sets of module names are written in hash order: sorted here, so that a second run gives the same file."""
     config = json.loads(path.read_text())
-    for key in ["target_modules", "exclude_modules", "modules_to_save"]:
-        if isinstance(config[key], list):
+    for key in ["target_modules", "exclude_modules", "modules_to_save", "feedforward_modules"]:
+        if isinstance(config.get(key), list):
             config[key].sort()
     path.write_text(json.dumps(config, indent=2, sort_keys=True))
 

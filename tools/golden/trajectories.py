@@ -1,25 +1,30 @@
 """Loss trajectories of six AdamW steps with `adapters` on the tiny encoders.
 
 Writes test/golden/trajectories/<variant>.json and <variant>.safetensors (initial values of every parameter that is
-trained besides the encoder's own, i.e. adapter and head; encoders/<family> holds the rest).
+trained besides the encoder's own, i.e. adapter and head; encoders/<family> holds the rest). Variants of a group lie in
+test/golden/trajectories/<group>/.
 
 One step: mean cross-entropy over the whole batch of eight rows, gradients clipped to a global norm of 1, AdamW
 (lr 1e-3, or 1e-4 for full; betas 0.9, 0.999; eps 1e-8; decay 0.01 except on biases and LayerNorms), constant
 schedule, no dropout. schedules.json holds the factors of the other schedules. The accumulation variant takes the same loss from two micro-batches of five and three rows.
 
-    python tools/golden/trajectories.py
+    python tools/golden/trajectories.py                 # all of it anew
+    python tools/golden/trajectories.py ia3-dora        # this group alone
 """
 
 import logging
-import shutil
+import sys
 
 import torch
-from adapters import AdapterPlusConfig, DoubleSeqBnConfig, LoRAConfig, ParBnConfig, SeqBnConfig
+from adapters import (
+    AdapterPlusConfig, ConfigUnion, DoRAConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, MAMConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig,
+    SeqBnInvConfig,
+)
 from safetensors.torch import save_file
 from transformers import get_scheduler
 
 from common import GOLDEN, SEED, batch_json, load_encoder, make_batch, number, numbers, provenance, write_json
-from methods import NAME, randomise_named
+from methods import NAME, canonical, randomise_named
 
 logging.getLogger("adapters").setLevel(logging.ERROR)
 ROOT = GOLDEN / "trajectories"
@@ -42,27 +47,52 @@ VARIANTS = {
     "seq_bn-accumulated": ("bert", SeqBnConfig(reduction_factor=8)),
 }
 
+GROUPS = {
+    "ia3-dora": {
+        "ia3": ("bert", IA3Config(output_lora=True)),
+        "dora": ("bert", DoRAConfig(r=4, alpha=8, intermediate_lora=True)),
+    },
+    "prefix": {
+        "prefix_tuning": ("bert", PrefixTuningConfig(prefix_length=4, bottleneck_size=8)),
+        "prefix_tuning_flat": ("roberta", PrefixTuningConfig(prefix_length=4, flat=True, leave_out=[1])),
+    },
+    "invertible": {
+        "seq_bn_inv": ("electra", SeqBnInvConfig(reduction_factor=8)),
+    },
+    "union": {
+        "mam": ("bert", MAMConfig(PrefixTuningConfig(prefix_length=4, bottleneck_size=8), ParBnConfig(reduction_factor=8))),
+        "lora-seq_bn": ("roberta", ConfigUnion(LoRAConfig(r=4, alpha=8), SeqBnConfig(reduction_factor=8))),
+    },
+}
+
 # Variants that start from another one's parameters.
 SAME_START = {"seq_bn-accumulated": "seq_bn", "head": "full"}
 
 
 def main():
-    shutil.rmtree(ROOT, ignore_errors=True)
-    ROOT.mkdir(parents=True)
-    for variant, (family, config) in VARIANTS.items():
+    if not sys.argv[1:]:
+        write(VARIANTS)
+        write_json(ROOT / "schedules.json", {"provenance": provenance("trajectories.py"), "schedules": schedules()})
+    for group in sys.argv[1:] or GROUPS:
+        write(GROUPS[group], f"{group}/")
+
+
+def write(variants, prefix=""):
+    (ROOT / prefix).mkdir(parents=True, exist_ok=True)
+    for variant, (family, config) in variants.items():
         batch = make_batch(family, lengths=LENGTHS, seed=SEED + 5)
         single, initial, rate = train(variant, family, config, batch, torch.float32)
         double, _, _ = train(variant, family, config, batch, torch.float64)
         shared = SAME_START.get(variant, variant)
         if shared == variant:
-            save_file(initial, ROOT / f"{variant}.safetensors", metadata={"format": "pt"})
+            save_file(initial, ROOT / f"{prefix}{variant}.safetensors", metadata={"format": "pt"})
         worst = max(abs(a - b) / max(abs(b), 1e-3) for a, b in zip(single["losses"], double["losses"]))
-        write_json(ROOT / f"{variant}.json", {
+        write_json(ROOT / f"{prefix}{variant}.json", {
             "provenance": provenance("trajectories.py"),
             "encoder": family,
             "method": variant if config is None else "adapter",
             "adapterName": NAME,
-            "parameters": f"{shared}.safetensors",
+            "parameters": f"{prefix}{shared}.safetensors",
             "config": None if config is None else config.to_dict(),
             "head": {"num_labels": 2, "layers": 2, "use_pooler": False, "activation_function": "tanh"},
             "optimiser": {"learningRate": rate, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weightDecay": 0.01, "clip": 1.0, "steps": STEPS},
@@ -76,7 +106,6 @@ def main():
             "float32AgainstFloat64": number(worst),
         })
         print(variant, [round(x, 5) for x in single["losses"]], [round(x, 3) for x in single["gradientNorms"]], f"{worst:.1e}")
-    write_json(ROOT / "schedules.json", {"provenance": provenance("trajectories.py"), "schedules": schedules()})
 
 
 def schedules():
@@ -118,8 +147,8 @@ def train(variant, family, config, batch, dtype):
     randomise_named(model, own, SEED + sum(map(ord, family)), 0.2)
     model.active_head = NAME
     model.to(dtype).train()  # every dropout probability is zero
-    parameters = {k: p for k, p in model.named_parameters() if p.requires_grad}
-    initial = {k: parameters[k].detach().clone().contiguous() for k in own}
+    parameters = {canonical(k): p for k, p in model.named_parameters() if p.requires_grad}
+    initial = {canonical(k): parameters[canonical(k)].detach().clone().contiguous() for k in own}
 
     rate = 1e-4 if variant == "full" else 1e-3
     groups = {True: [], False: []}

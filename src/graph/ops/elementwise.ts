@@ -2,9 +2,8 @@ import { fail } from '../../base/errors.ts';
 import { broadcastShapes } from '../dim.ts';
 import { broadcastMap, erf as erfOf, nd } from '../nd.ts';
 import { apply1, type GradientRule, type Op, requireDtype, scalar, type Value } from '../value.ts';
-import { sumTo } from './reduce.ts';
 
-/** Element-wise operators. Binary ones broadcast as NumPy does; their gradients are summed back over broadcast axes. */
+/** Element-wise operators. Those of several operands broadcast as NumPy does. */
 
 function unary(name: string, kernel: (x: number) => number, gradient: (x: Value, y: Value, dy: Value) => Value): Op {
   return {
@@ -29,10 +28,7 @@ function binary(name: string, kernel: (a: number, b: number) => number, gradient
       if (name === 'Div') requireDtype(name, left, 'float32');
       return [{ dtype: boolean ? 'bool' : left.dtype, shape: broadcastShapes(name, left.shape, right.shape) }];
     },
-    gradient:
-      typeof gradient === 'function'
-        ? (node, upstream) => gradient(node, upstream).map((g, i) => g && sumTo(g, (node.inputs[i] as Value).shape))
-        : gradient,
+    gradient,
     reference: (inputs, _, [shape]) => [broadcastMap(shape as number[], inputs, kernel)],
   };
 }
@@ -137,9 +133,9 @@ export const WHERE: Op = {
     return [{ dtype: a.dtype, shape }];
   },
   gradient: ({ inputs }, [dy]) => {
-    const [condition, a, b] = inputs as readonly [Value, Value, Value];
+    const [condition] = inputs as readonly [Value, Value, Value];
     const zero = scalar(0);
-    return [undefined, sumTo(where(condition, dy as Value, zero), a.shape), sumTo(where(condition, zero, dy as Value), b.shape)];
+    return [undefined, where(condition, dy as Value, zero), where(condition, zero, dy as Value)];
   },
   reference: (inputs, _, [shape]) => [broadcastMap(shape as number[], inputs, (c, a, b) => (c ? a : b) as number)],
 };

@@ -12,7 +12,7 @@ export { gather, pick } from './indexed.ts';
 export { layerNorm, logSoftmax, softmax } from './normalize.ts';
 export { gemm, matmul } from './products.ts';
 export { int8Linear } from './quantized.ts';
-export { reduceMax, reduceMean, reduceSum, reduceSumSquare, sumTo } from './reduce.ts';
+export { reduceMax, reduceMean, reduceSum } from './reduce.ts';
 export { concat, expand, reshape, slice, transpose } from './shape.ts';
 
 /** Every operator that programs are drawn with; rewrites add fused ones of their own. */

@@ -3,7 +3,7 @@ import type { Dim } from '../dim.ts';
 import { nd } from '../nd.ts';
 import { apply, apply1, type Nd, type Op, requireShape, type Value } from '../value.ts';
 import { exp, mul, sub } from './elementwise.ts';
-import { reduceMean, reduceSum, sumTo } from './reduce.ts';
+import { reduceMean, reduceSum } from './reduce.ts';
 
 /** Operators that normalise along the last axis. */
 
@@ -69,12 +69,12 @@ export const LAYER_NORM: Op = {
   gradient: ({ inputs, outputs }, [dy, ...ofStatistics]) => {
     if (dy === undefined || ofStatistics.some((gradient) => gradient !== undefined))
       fail({ code: 'graph.gradient', subject: 'LayerNormalization', found: 'a second derivative', expected: 'first derivatives only' });
-    const [x, gain, bias] = inputs as [Value, Value, Value];
+    const [x, gain] = inputs as [Value, Value, Value];
     const [, mean, inverse] = outputs as [Value, Value, Value];
     const normalised = mul(sub(x, mean), inverse);
     const scaled = mul(dy, gain);
     const projected = sub(sub(scaled, reduceMean(scaled, [-1])), mul(normalised, reduceMean(mul(scaled, normalised), [-1])));
-    return [mul(projected, inverse), sumTo(mul(dy, normalised), gain.shape), sumTo(dy, bias.shape)];
+    return [mul(projected, inverse), mul(dy, normalised), dy];
   },
   reference: ([x, gain, bias], { epsilon }, [, statistics]) => {
     const from = x as Nd;

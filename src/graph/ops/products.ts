@@ -1,8 +1,6 @@
 import { broadcastShapes, type Dim, type Shape } from '../dim.ts';
 import { broadcastReader, generate } from '../nd.ts';
 import { type Attributes, apply1, type Nd, type Node, type Op, requireShape, type Value } from '../value.ts';
-import { reduceSum, sumTo } from './reduce.ts';
-import { reshape } from './shape.ts';
 
 /** Matrix products. */
 
@@ -31,7 +29,7 @@ export const MATMUL: Op = {
     const [ta, tb] = [transA ?? false, transB ?? false];
     const da = ta ? matmul(b, dy as Value, { transA: tb, transB: true, alpha }) : matmul(dy as Value, b, { transB: !tb, alpha });
     const db = tb ? matmul(dy as Value, a, { transA: true, transB: ta, alpha }) : matmul(a, dy as Value, { transA: !ta, alpha });
-    return [sumTo(da, a.shape), sumTo(db, b.shape)];
+    return [da, db];
   },
   reference: ([a, b], { transA, transB, alpha }, [shape]) => {
     const rank = (shape as number[]).length;
@@ -80,12 +78,12 @@ export const GEMM: Op = {
     return [{ dtype: 'float32', shape: [rows, columns] }];
   },
   gradient: (node, [dy]) => {
-    const [a, b, c] = node.inputs as [Value, Value, Value];
+    const [a, b] = node.inputs as [Value, Value, Value];
     const product = (MATMUL.gradient as (node: Node, upstream: readonly (Value | undefined)[]) => readonly Value[])(
       { ...node, inputs: [a, b] },
       [dy],
     );
-    return [...product, c.shape.length === 1 ? reshape(reduceSum(dy as Value, [0]), c.shape) : sumTo(dy as Value, c.shape)];
+    return [...product, dy];
   },
   reference: ([a, b, c], { transA, transB, alpha }, [shape], size) => {
     const [product] = MATMUL.reference([a as Nd, b as Nd], { transA, transB, alpha }, [shape as number[]], size) as [Nd];

@@ -1,8 +1,8 @@
-import { type Dim, normalizeAxis, type Shape, sameShape } from '../dim.ts';
+import { type Dim, normalizeAxis } from '../dim.ts';
 import { forEachIndex, nd, strides } from '../nd.ts';
 import { type Attributes, apply1, type Emitter, type Node, type Op, requireDtype, requireShape, scalar, type Value } from '../value.ts';
 import { cast, div, equal, mul } from './elementwise.ts';
-import { expand, reshape } from './shape.ts';
+import { expand } from './shape.ts';
 
 /** Reductions over `axes`, kept as dimensions of 1 (`keepdims` is always 1; reshape drops them where needed). */
 
@@ -83,28 +83,9 @@ export const REDUCE_MAX = reduction('ReduceMax', Number.NEGATIVE_INFINITY, Math.
   const hit = cast(equal(node.inputs[0] as Value, node.outputs[0] as Value), 'float32');
   return mul(hit, div(dy, reduceSum(hit, node.attributes.axes as number[])));
 });
-export const REDUCE_SUM_SQUARE = reduction(
-  'ReduceSumSquare',
-  0,
-  (sum, x) => sum + x * x,
-  same,
-  (node, dy) => mul(mul(node.inputs[0] as Value, scalar(2)), dy),
-);
 
 export const reduceSum = (x: Value, axes: readonly number[]) => apply1(REDUCE_SUM, [x], { axes });
 export const reduceMean = (x: Value, axes: readonly number[]) => apply1(REDUCE_MEAN, [x], { axes });
 export const reduceMax = (x: Value, axes: readonly number[]) => apply1(REDUCE_MAX, [x], { axes });
-export const reduceSumSquare = (x: Value, axes: readonly number[]) => apply1(REDUCE_SUM_SQUARE, [x], { axes });
 
-/** Sums `x` over the axes along which `shape` was broadcast to x's shape. */
-export function sumTo(x: Value, shape: Shape): Value {
-  if (sameShape(x.shape, shape)) return x;
-  const shift = x.shape.length - shape.length;
-  const axes = x.shape.flatMap((dim, axis) => (axis < shift || (shape[axis - shift] === 1 && dim !== 1) ? [axis] : []));
-  const summed = axes.length ? reduceSum(x, axes) : x;
-  if (sameShape(summed.shape, shape)) return summed;
-  // A value smaller than `shape` is a gradient that was never widened: widen it.
-  return shift >= 0 ? reshape(summed, shape) : expand(summed, shape);
-}
-
-export const REDUCTIONS = [REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX, REDUCE_SUM_SQUARE];
+export const REDUCTIONS = [REDUCE_SUM, REDUCE_MEAN, REDUCE_MAX];

@@ -2,7 +2,6 @@ import { fail } from '../../base/errors.ts';
 import { addDims, broadcastShapes, type Dim, multiplyDims, normalizeAxis, type Shape, sameShape } from '../dim.ts';
 import { broadcastReader, generate, nd, strides } from '../nd.ts';
 import { apply1, type Nd, type Op, requireShape, type Value } from '../value.ts';
-import { sumTo } from './reduce.ts';
 
 /** Operators that move elements without changing them. */
 
@@ -72,7 +71,7 @@ export const EXPAND: Op = {
     );
     return [{ dtype: (x as Value).dtype, shape: to }];
   },
-  gradient: ({ inputs: [x] }, [dy]) => [sumTo(dy as Value, (x as Value).shape)],
+  gradient: (_, [dy]) => [dy],
   reference: ([x], _, [shape]) => [generate(shape as number[], broadcastReader(x as Nd, (shape as number[]).length))],
   emit: ({ inputs: [x], outputs: [y], attributes }, emitter) =>
     emitter.node('Expand', [emitter.name(x as Value), emitter.shape(attributes.shape as Shape)], [emitter.name(y as Value)]),

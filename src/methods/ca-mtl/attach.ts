@@ -1,20 +1,17 @@
-import { encoderShapes, type NormPlace } from '../../encoders/index.ts';
+import { type EncoderSpec, encoderSpecs } from '../../encoders/index.ts';
 import { input, type Value } from '../../graph/index.ts';
-import { NORMAL, ONE, ZERO } from '../../nn/index.ts';
-import type { Attachment, AttachmentStart } from '../attachment.ts';
-import { PLACES } from '../method.ts';
+import type { Initializer } from '../../nn/index.ts';
+import type { Attachment } from '../attachment.ts';
 import { type CaMtlConfig, type CaMtlContext, type CaMtlPlan, planCaMtl } from './config.ts';
-import { frozenBy } from './freezing.ts';
-import { type CaMtlParts, graftCaMtl } from './graft.ts';
-import { caMtlNames } from './names.ts';
+import { keepsEncoder } from './freezing.ts';
+import { type CaMtlParts, hooksOfCaMtl } from './hooks.ts';
 import { caMtlParameters } from './parameters.ts';
 
-/** CA-MTL on an encoder. `parameters` are those of its own that train; of the encoder trains what `freezes` does not name. */
+/** CA-MTL on an encoder. */
 export interface CaMtlAttachment extends Attachment, CaMtlParts {
   readonly taskIds: Value;
   /** Whether a tensor of the encoder or of its own keeps its value. */
   freezes(name: string): boolean;
-  readonly start: AttachmentStart;
 }
 
 /**
@@ -27,37 +24,30 @@ const LEARNING_RATE = 1e-4;
 export function attachCaMtl(config: CaMtlConfig, context: CaMtlContext): CaMtlAttachment {
   const plan = planCaMtl(config, context);
   const added = caMtlParameters(plan);
-  const own = new Set(added.map(({ name }) => name));
+  const specs = encoderSpecs(context.family, context.encoder);
   const parts = { plan, added, taskIds: input('taskIds', 'int32', ['B']) };
-  const freezes = frozenBy(plan, (name) => own.has(name));
+  const frozen = new Set([
+    ...specs.flatMap((spec) => (keepsEncoder(plan, spec) ? [spec.name] : [])),
+    ...added.flatMap((spec) => (spec.trains === false ? [spec.name] : [])),
+  ]);
   return {
     name: config.architecture,
     text: `${config.architecture} (${config.variant})`,
     learningRate: LEARNING_RATE,
-    trainsEncoder: (weight) => !freezes(weight),
+    trainsEncoder: (weight) => !frozen.has(weight),
     mixesTokens: false,
     mostTokens: config.max_length,
-    parameters: added.filter(({ name }) => !freezes(name)),
-    graft: (parameters) => graftCaMtl(parts, parameters),
+    parameters: added,
+    anew: drawnAnew(plan, specs),
+    hooks: (parameters) => hooksOfCaMtl(parts, parameters),
     ...parts,
-    freezes,
-    start: { ...firstValues(plan), frozen: added.filter(({ name }) => freezes(name)) },
+    freezes: (name) => frozen.has(name),
   };
 }
 
-/** As published, the top layer of base is not loaded; for a pretrained start its third norm begins as its second. */
-function firstValues({ config, context }: CaMtlPlan): Omit<AttachmentStart, 'frozen'> {
-  const { encoder, family } = context;
-  const top = encoder.layers - 1;
-  const names = caMtlNames(context, config.variant);
-  const norm = (place: NormPlace) => family.prefix + family.names.norm(top, place);
-  if (config.variant !== 'base' || !config.conditional_bottleneck) return { anew: new Map(), copies: new Map() };
-  if (config.start === 'pretrained') {
-    const copies = ['weight', 'bias'].map((part) => [`${names.topNorm}.${part}`, `${norm('output')}.${part}`] as const);
-    return { anew: new Map(), copies: new Map(copies) };
-  }
-  const gains = PLACES.map((place) => `${norm(place)}.weight`);
-  const init = (name: string) => (gains.includes(name) ? ONE : name.endsWith('.bias') ? ZERO : NORMAL);
-  const weights = [...encoderShapes(family, encoder).keys()].filter((name) => name.startsWith(`${names.layer(top)}.`));
-  return { anew: new Map(weights.map((name) => [name, init(name)])), copies: new Map() };
+/** As published, the top layer of base is not loaded. */
+function drawnAnew({ config, context }: CaMtlPlan, specs: readonly EncoderSpec[]): ReadonlyMap<string, Initializer> {
+  if (config.variant !== 'base' || !config.conditional_bottleneck || config.start !== 'published') return new Map();
+  const top = context.encoder.layers - 1;
+  return new Map(specs.flatMap(({ name, part, init }) => (part === top ? [[name, init] as const] : [])));
 }

@@ -3,8 +3,9 @@ import { nodeFiles } from '../../base/files-node.ts';
 import { createRandom } from '../../base/random.ts';
 import { float32, int32, type Tensor, tensor } from '../../base/tensor.ts';
 import { configFields } from '../../encoders/fields.ts';
-import { drawEncoder, type Encoder, type EncoderWeight, encoderShapes, familyOf, loadEncoder } from '../../encoders/index.ts';
+import { drawEncoder, type Encoder, type EncoderWeight, encoderSpecs, familyOf, loadEncoder } from '../../encoders/index.ts';
 import { gradients, input, mul, reduceSum, reshape, type Value } from '../../graph/index.ts';
+import { firstValues } from '../../model/first-values.ts';
 import { noDropout, type ParameterSpec, parameters } from '../../nn/index.ts';
 import { referenceEngine } from '../../session/reference.ts';
 import type { Feeds, FileWeight } from '../../session/session.ts';
@@ -34,7 +35,7 @@ function tinyEncoder(): Encoder {
     max_position_embeddings: LENGTH,
   };
   const config = family.config(configFields(fields, 'test'));
-  const shapes = [...encoderShapes(family, config)].map(([name, shape]) => ({ name, shape }));
+  const shapes = encoderSpecs(family, config);
   const weights = new Map(
     [...randomValues(shapes, 6)].map(([name, tensor]) => [name, { ...tensor, name, read: async () => tensor } as unknown as EncoderWeight]),
   );
@@ -93,18 +94,22 @@ async function encode(
   read: 'all' | 'first' = 'all',
 ): Promise<Tensor> {
   const resolve = parameters(() => false);
-  const graft = attachment?.graft(resolve, noDropout) ?? {};
-  const { output } = drawEncoder({ ...encoder, parameters: resolve, dropout: noDropout, graft, read });
+  const hooks = attachment?.hooks(resolve, noDropout) ?? {};
+  const { output } = drawEncoder({ ...encoder, parameters: resolve, dropout: noDropout, hooks, read });
   const session = await engine.compile({ outputs: { output } }, new Map<string, Tensor | FileWeight>([...encoder.weights, ...values]));
   return (await session.run(feeds)).output as Tensor;
 }
 
-const startOf = async (encoder: Encoder, { added, start }: CaMtlAttachment) => {
+const startOf = async (encoder: Encoder, { added }: CaMtlAttachment) => {
   const values = new Map([...randomValues(added)]);
+  const copied = await firstValues(
+    added.filter(({ init }) => init.kind === 'derived'),
+    encoder,
+    { seed: 1 },
+  );
   for (const { name, shape, init } of added)
     if (init.kind === 'constant') values.set(name, float32(shape, new Array<number>(shape.reduce((a, b) => a * b, 1)).fill(init.value)));
-  for (const [name, source] of start.copies) values.set(name, (await encoder.weights.get(source)?.read()) as Tensor);
-  return values;
+  return new Map([...values, ...copied]);
 };
 
 const difference = (a: Tensor, b: Tensor) =>
@@ -130,9 +135,9 @@ describe('the pretrained start', () => {
     const feeds = batch(encoder, 7);
     const adapted = await encode(encoder, attachment, await startOf(encoder, attachment), feeds);
     expect(difference(adapted, await encode(encoder, undefined, new Map(), feeds))).toBeGreaterThan(0.1);
-    expect([...attachment.start.anew.keys()].filter((name) => name.startsWith('bert.encoder.layer.2.'))).toHaveLength(16);
-    expect(attachment.start.anew.size).toBe(16);
-    expect(attach(encoder, short('ca_mtl_large', { start: 'published' })).start.anew.size).toBe(0);
+    expect([...(attachment.anew?.keys() ?? [])].filter((name) => name.startsWith('bert.encoder.layer.2.'))).toHaveLength(16);
+    expect(attachment.anew?.size).toBe(16);
+    expect(attach(encoder, short('ca_mtl_large', { start: 'published' })).anew?.size).toBe(0);
   });
 });
 
@@ -195,7 +200,7 @@ describe('M', () => {
     );
     const own = (name: string) => input(name, 'float32', (values.get(name) as Tensor).shape);
     const draw = (length: number) =>
-      blockDiagonal(own('a'), { gamma: own('gamma'), beta: own('beta') }, sameBlock(size, width), { batch: 2, length }, tokens);
+      blockDiagonal(own('a'), { gamma: own('gamma'), beta: own('beta') }, sameBlock(size, width), { batch: 2, length, first: 0 }, tokens);
     const session = await engine.compile({ outputs: { all: draw(tokens) } }, new Map());
     const { all } = await session.run(Object.fromEntries(values));
     expect(all?.shape).toEqual([2, tokens, tokens]);
@@ -225,17 +230,14 @@ describe('gradients', () => {
   it.each(CASES)('%s, %o: every tensor’s slope along a random direction is that of finite differences', async (preset, values) => {
     const encoder = tinyEncoder();
     const attachment = attach(encoder, short(preset, { ...values, freeze: 0 }));
-    const specs = [
-      ...attachment.added,
-      ...[...encoderShapes(encoder.family, encoder.config)].map(([name, shape]) => ({ name, shape })),
-    ].filter(({ name }) => !name.includes('pooler'));
+    const specs = [...attachment.added, ...encoderSpecs(encoder.family, encoder.config)].filter(({ name }) => !name.includes('pooler'));
     const known = new Map(specs.map(({ name }) => [name, name]));
     const resolve = parameters((name) => known.has(name));
     const { output } = drawEncoder({
       ...encoder,
       parameters: resolve,
       dropout: noDropout,
-      graft: attachment.graft(resolve, noDropout),
+      hooks: attachment.hooks(resolve, noDropout),
       read: 'first',
     });
     const weights = input('projection', 'float32', ['B', encoder.config.hidden]);
@@ -324,6 +326,7 @@ describe('what trains', () => {
     );
     expect(frozen).toEqual(layers === 0 ? [] : below);
     expect(trained).toEqual(added);
+    expect(added.filter((spec) => spec.trains === false)).toEqual([]);
   });
 
   it.each(FAMILIES)('%s: names of its own, in its own layers', async (family) => {

@@ -90,7 +90,7 @@ export interface CaMtlPlan {
 /** @throws method.site for an encoder whose layers share parameters; method.config for more tokens or layers than it has */
 export function planCaMtl(config: CaMtlConfig, context: CaMtlContext): CaMtlPlan {
   const { encoder, family, tasks } = context;
-  const { layers, groups, hidden, positions, padId } = encoder;
+  const { layers, groups, hidden } = encoder;
   if (groups !== layers)
     fail({
       code: 'method.site',
@@ -100,7 +100,7 @@ export function planCaMtl(config: CaMtlConfig, context: CaMtlContext): CaMtlPlan
       next: 'Take an encoder of another family.',
     });
   if (tasks < 1) fail({ code: 'method.config', subject: 'CA-MTL', found: `${tasks} tasks`, expected: 'at least one' });
-  const room = positions - (family.positionsAfterPad ? padId + 1 : 0);
+  const room = family.mostTokens(encoder);
   if (config.max_length > room)
     fail({ code: 'method.config', subject: "CA-MTL: key 'max_length'", found: String(config.max_length), expected: `at most ${room}` });
   const [first, last] = frozenLayers(config.freeze) ?? [0, layers - 1];

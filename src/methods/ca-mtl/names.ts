@@ -1,4 +1,5 @@
-import type { NormPlace } from '../../encoders/index.ts';
+import { fail } from '../../base/errors.ts';
+import { linearPath, type Place } from '../../encoders/index.ts';
 import type { CaMtlContext } from './config.ts';
 
 /** Full names of CA-MTL's modules, without `.weight` and `.bias`: those of the published code, with each family's own layers. */
@@ -9,32 +10,43 @@ export interface CaMtlNames {
   /** A of conditional attention (a bare tensor), and its FiLM. */
   readonly matrix: (layer: number) => string;
   readonly attention: (layer: number) => string;
-  /** The FiLM of a norm's gain. */
-  readonly gain: (layer: number, place: NormPlace) => string;
+  /** The FiLM of a norm's gain, by the norm's full name. */
+  readonly gain: (norm: string) => string;
   /** The bottleneck beside a layer: in the base variant its top layer's, in the large one a rung of the ladder. */
   readonly bottleneckAt: (layer: number) => string;
   /** The third norm of base's top layer. */
   readonly topNorm: string;
-  /** What the names of a layer's weights begin with. */
-  readonly layer: (layer: number) => string;
 }
 
-export function caMtlNames({ encoder, family: { names, prefix } }: CaMtlContext, variant: 'base' | 'large'): CaMtlNames {
-  const layerPath = (layer: number) => prefix + shared(names.linear(layer, 'query'), names.linear(layer, 'output'));
-  const root = prefix + (names.linear(0, 'query').split('.')[0] as string);
-  const attention = (layer: number) => prefix + names.linear(layer, 'query').split('.').slice(0, -1).join('.');
+export function caMtlNames({ encoder, family }: CaMtlContext, variant: 'base' | 'large'): CaMtlNames {
+  const path = (layer: number, linear: 'query' | 'output') => linearPath(family, linear, layer);
+  const layerPath = (layer: number) => shared(path(layer, 'query'), path(layer, 'output'));
+  const root = family.prefix + (path(0, 'query').slice(family.prefix.length).split('.')[0] as string);
+  const attention = (layer: number) => path(layer, 'query').split('.').slice(0, -1).join('.');
   const top = `${layerPath(encoder.layers - 1)}.adapter`;
   return {
-    tasks: `${prefix}task_type_embeddings`,
-    alignment: `${prefix}conditional_alignment.gb_weights`,
+    tasks: `${family.prefix}task_type_embeddings`,
+    alignment: `${family.prefix}conditional_alignment.gb_weights`,
     transformation: `${root}.task_transformation`,
     matrix: (layer) => `${attention(layer)}.random_weight_matrix`,
     attention: (layer) => `${attention(layer)}.cond_block_diag_attn.gb_weights`,
-    gain: (layer, place) => `${prefix}${names.norm(layer, place)}.ln_weight_modulation.gb_weights`,
+    gain: (norm) => `${norm}.ln_weight_modulation.gb_weights`,
     bottleneckAt: (layer) => (variant === 'base' ? `${top}.bottleneck` : `${root}.adapter_layer.${layer}`),
     topNorm: `${top}.condlayernorm`,
-    layer: layerPath,
   };
+}
+
+/** Full name of the norm after a sub-block. @throws method.site for a family without one there */
+export function normPath({ family }: CaMtlContext, place: Place, layer: number): string {
+  const path = family.normPath(place, layer);
+  if (path !== undefined) return family.prefix + path;
+  return fail({
+    code: 'method.site',
+    subject: 'CA-MTL',
+    found: `no norm after the ${place === 'attention' ? 'attention' : 'feed-forward'} of ${family.name}`,
+    expected: 'an encoder with a norm after each sub-block',
+    next: 'Take an encoder of another family.',
+  });
 }
 
 /** The parts that two dotted names have in common at their beginning. */

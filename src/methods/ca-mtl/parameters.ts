@@ -1,9 +1,10 @@
-import { type Initializer, NORMAL, ONE, type ParameterSpec, ZERO } from '../../nn/index.ts';
-import { PLACES } from '../method.ts';
+import { PLACES } from '../../encoders/index.ts';
+import { copyOf, type Initializer, NORMAL, ONE, type ParameterSpec, ZERO } from '../../nn/index.ts';
 import type { CaMtlPlan } from './config.ts';
-import { type CaMtlNames, caMtlNames } from './names.ts';
+import { type Inside, keepsAdded } from './freezing.ts';
+import { type CaMtlNames, caMtlNames, normPath } from './names.ts';
 
-/** Every tensor that CA-MTL adds to the encoder, those that its freezing leaves untrained too. */
+/** Every tensor that CA-MTL adds to the encoder; those that its freezing leaves untrained say so. */
 export function caMtlParameters(plan: CaMtlPlan): ParameterSpec[] {
   const { config, context, plainLayers } = plan;
   const { hidden: d, layers } = context.encoder;
@@ -11,14 +12,23 @@ export function caMtlParameters(plan: CaMtlPlan): ParameterSpec[] {
   const all = Array.from({ length: layers }, (_, i) => i);
   const bottlenecks = !config.conditional_bottleneck ? [] : config.variant === 'base' ? [layers - 1] : all;
   const conditioned = config.conditional_layer_norm ? all.slice(plainLayers) : [];
+  const inside = (at: Inside, specs: readonly ParameterSpec[]): ParameterSpec[] =>
+    keepsAdded(plan, at) ? specs.map((spec) => ({ ...spec, trains: false })) : [...specs];
   return [
     matrix(names.tasks, [context.tasks, d], NORMAL),
     ...(config.conditional_alignment ? generator(plan, names.alignment, 2 * d) : []),
     ...(usesTransformation(plan) ? transformation(plan, names) : []),
-    ...(config.conditional_attention ? all.flatMap((layer) => attention(plan, names, layer)) : []),
-    ...conditioned.flatMap((layer) => PLACES.flatMap((place) => generator(plan, names.gain(layer, place), 2 * d))),
-    ...bottlenecks.flatMap((layer) => bottleneck(plan, names, layer)),
-    ...(config.conditional_bottleneck && config.variant === 'base' ? topNorm(plan, names) : []),
+    ...(config.conditional_attention ? all.flatMap((layer) => attention(plan, names, layer, inside)) : []),
+    ...conditioned.flatMap((layer) =>
+      PLACES.flatMap((place) => inside({ layer, published: true }, generator(plan, names.gain(normPath(context, place, layer)), 2 * d))),
+    ),
+    ...bottlenecks.flatMap((layer) =>
+      // The rungs of a ladder lie beside the layers; base's bottleneck lies in its top layer.
+      config.variant === 'base' ? inside({ layer, published: true }, bottleneck(plan, names, layer)) : bottleneck(plan, names, layer),
+    ),
+    ...(config.conditional_bottleneck && config.variant === 'base'
+      ? inside({ layer: layers - 1, published: true }, topNorm(plan, names))
+      : []),
   ];
 }
 
@@ -48,9 +58,17 @@ function transformation({ context }: CaMtlPlan, names: CaMtlNames): ParameterSpe
   return linear(names.transformation, [d, d], NORMAL);
 }
 
-function attention(plan: CaMtlPlan, names: CaMtlNames, layer: number): ParameterSpec[] {
+function attention(
+  plan: CaMtlPlan,
+  names: CaMtlNames,
+  layer: number,
+  inside: (at: Inside, specs: readonly ParameterSpec[]) => ParameterSpec[],
+): ParameterSpec[] {
   const shape = [plan.config.max_length, plan.blockWidth];
-  return [{ name: names.matrix(layer), shape, init: ZERO, decay: true }, ...generator(plan, names.attention(layer), 2 * plan.blockWidth)];
+  return [
+    ...inside({ layer, published: true }, [{ name: names.matrix(layer), shape, init: ZERO, decay: true }]),
+    ...inside({ layer, published: false }, generator(plan, names.attention(layer), 2 * plan.blockWidth)),
+  ];
 }
 
 function bottleneck(plan: CaMtlPlan, names: CaMtlNames, layer: number): ParameterSpec[] {
@@ -67,11 +85,14 @@ function bottleneck(plan: CaMtlPlan, names: CaMtlNames, layer: number): Paramete
   ];
 }
 
+/** For a pretrained start the third norm begins as the top layer's second. */
 function topNorm(plan: CaMtlPlan, names: CaMtlNames): ParameterSpec[] {
-  const d = plan.context.encoder.hidden;
+  const { hidden: d, layers } = plan.context.encoder;
+  const second = normPath(plan.context, 'output', layers - 1);
+  const init = (part: string, fresh: Initializer) => (plan.config.start === 'pretrained' ? copyOf(`${second}.${part}`) : fresh);
   return [
-    { name: `${names.topNorm}.weight`, shape: [d], init: ONE, decay: false },
-    { name: `${names.topNorm}.bias`, shape: [d], init: ZERO, decay: false },
-    ...(plan.config.conditional_layer_norm ? generator(plan, `${names.topNorm}.ln_weight_modulation.gb_weights`, 2 * d) : []),
+    { name: `${names.topNorm}.weight`, shape: [d], init: init('weight', ONE), decay: false },
+    { name: `${names.topNorm}.bias`, shape: [d], init: init('bias', ZERO), decay: false },
+    ...(plan.config.conditional_layer_norm ? generator(plan, names.gain(names.topNorm), 2 * d) : []),
   ];
 }

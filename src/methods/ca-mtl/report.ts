@@ -1,5 +1,5 @@
 import { elementCount } from '../../base/tensor.ts';
-import { encoderShapes } from '../../encoders/index.ts';
+import { encoderSpecs } from '../../encoders/index.ts';
 import type { ParameterSpec } from '../../nn/index.ts';
 import type { CaMtlAttachment } from './attach.ts';
 import { caMtlNames } from './names.ts';
@@ -42,9 +42,7 @@ export interface CountedModel {
 /** Counts a model of one encoder, CA-MTL and the heads' parameters; without `model`, that of a complete encoder with a pooler. */
 export function caMtlReport({ plan, added, freezes }: CaMtlAttachment, heads: readonly ParameterSpec[], model?: CountedModel): CaMtlReport {
   const { config, context } = plan;
-  const weights = model
-    ? [...model.weights].map(([name, { shape }]) => ({ name, shape }))
-    : [...encoderShapes(context.family, context.encoder)].map(([name, shape]) => ({ name, shape }));
+  const weights = model ? [...model.weights].map(([name, { shape }]) => ({ name, shape })) : encoderSpecs(context.family, context.encoder);
   const trains = model?.trains ?? ((name: string) => !freezes(name));
   const names = caMtlNames(context, config.variant);
   const partOf = (name: string): CaMtlPart => {

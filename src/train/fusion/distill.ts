@@ -12,7 +12,7 @@ import {
   saveAdapter,
 } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
-import { adaptersOf, attachComposition, type ConfiguredMethod, describe } from '../../methods/index.ts';
+import { adaptersOf, attachComposition, type ConfiguredMethod, describe, isFuse } from '../../methods/index.ts';
 import { taskForHead, taskOfHead, withLabels } from '../../model/head-task.ts';
 import { adapterModel, type Model, trainableParameters } from '../../model/model.ts';
 import { DISTILLATION, type LogitsTarget, realRows, type Unit } from '../../objectives/index.ts';
@@ -111,7 +111,7 @@ async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: 
       next: 'Give the folder that multigraft fuse made.',
     });
   const { composition, fusions } = await loadSetup(files, folder);
-  if (typeof composition === 'string' || composition.type !== 'fuse')
+  if (!isFuse(composition))
     return fail({ code: 'usage.value', subject: folder, found: describe(composition), expected: 'a fusion of adapters' });
   const adapters = new Map<string, LoadedAdapter>();
   for (const name of adaptersOf(composition))

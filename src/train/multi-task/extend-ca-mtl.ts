@@ -2,7 +2,7 @@ import { defined } from '../../base/defined.ts';
 import { fail, nearest } from '../../base/errors.ts';
 import { elementCount, type Tensor } from '../../base/tensor.ts';
 import { add, constant, input } from '../../graph/index.ts';
-import { attachCaMtl, type CaMtlAttachment, graftCaMtl } from '../../methods/index.ts';
+import { attachCaMtl, type CaMtlAttachment, hooksOfCaMtl } from '../../methods/index.ts';
 import type { ParameterSpec } from '../../nn/index.ts';
 import { type Head, labelsOf } from '../../objectives/index.ts';
 import { copyTokenizer } from '../../text/index.ts';
@@ -50,9 +50,9 @@ export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: strin
         taskIds,
         trainsEncoder: false,
         // Decay would move the rows of other tasks, whose gradients are zero.
-        parameters: [{ ...table, decay: false }],
-        graft: (parameters) => graftCaMtl({ ...whole, taskIds: add(taskIds, shift) }, parameters),
-        start: { anew: new Map(), copies: new Map(), frozen: whole.added.filter(({ name }) => name !== table.name) },
+        parameters: whole.added.map((spec) => (spec.name === table.name ? { ...spec, decay: false } : { ...spec, trains: false })),
+        anew: new Map(),
+        hooks: (parameters) => hooksOfCaMtl({ ...whole, taskIds: add(taskIds, shift) }, parameters),
       };
     },
     initial(heads, features) {

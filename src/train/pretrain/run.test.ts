@@ -109,7 +109,7 @@ describe('the folder', () => {
     const [a, b] = await Promise.all(
       [narrow, full].map(async (encoder) => {
         const { family, config, weights } = encoder;
-        const { output } = drawEncoder({ family, config, parameters: parameters(() => false), dropout: noDropout, graft: {}, read: 'all' });
+        const { output } = drawEncoder({ family, config, parameters: parameters(() => false), dropout: noDropout, hooks: {}, read: 'all' });
         const session = await engine.compile({ outputs: { output } }, weights);
         const results = await session.run(encoderFeeds(encodings, encoder));
         await session.release();

@@ -20,7 +20,7 @@ const WIDTH = 32;
 /** The encoder's own hidden states [S, 32] of one text. */
 async function hiddenOf(encoding: Encoding): Promise<Float32Array> {
   const { family, config } = encoder;
-  const { output } = drawEncoder({ family, config, parameters: parameters(() => false), dropout: noDropout, graft: {}, read: 'all' });
+  const { output } = drawEncoder({ family, config, parameters: parameters(() => false), dropout: noDropout, hooks: {}, read: 'all' });
   const session = await engine.compile({ outputs: { output } }, encoder.weights);
   const results = await session.run(encoderFeeds([encoding], encoder));
   await session.release();

@@ -42,7 +42,7 @@ export async function createTeacher(
   maxLength: number,
 ): Promise<Teacher> {
   const { config, family } = encoder;
-  const { output } = drawEncoder({ config, family, parameters: parameters(() => false), dropout: noDropout, graft: {}, read: 'all' });
+  const { output } = drawEncoder({ config, family, parameters: parameters(() => false), dropout: noDropout, hooks: {}, read: 'all' });
   const session = await engine.compile({ outputs: { hidden: output } }, weightsOf({ encoder }));
   const width = config.hidden;
   const kept = new Map<number, Kept>();

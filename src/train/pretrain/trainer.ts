@@ -1,14 +1,14 @@
 import { fail } from '../../base/errors.ts';
+import { pause } from '../../base/pause.ts';
 import { createRandom } from '../../base/random.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { createSampler, type SamplerState } from '../../batch/index.ts';
-import { drawEncoder, type Encoder, type EncoderConfig, type EncoderFamily, encoderShapes } from '../../encoders/index.ts';
+import { drawEncoder, type Encoder, type EncoderConfig, type EncoderFamily, encoderSpecs } from '../../encoders/index.ts';
 import { gather, gemm, input, logSoftmax, matmul, mul, neg, pick, reduceSum, reshape, scalar, sub, type Value } from '../../graph/index.ts';
 import { activation, norm, type ParameterSpec, parameters, planDropout } from '../../nn/index.ts';
 import type { Engine, Feeds } from '../../session/session.ts';
 import type { Encoding, Tokenizer } from '../../text/index.ts';
 import { ADAMW, ParameterStore } from '../../update/index.ts';
-import { pause } from '../pause.ts';
 import { releasing } from '../releasing.ts';
 import { type Batch, type RunHooks, runSteps, START, type StepLoop } from '../run-steps.ts';
 import { createSchedule } from '../schedule.ts';
@@ -136,18 +136,7 @@ async function checkWords(teacher: Teacher, count: number, wordsOf: (row: number
 
 /** Every weight of the encoder but its pooler, drawn as BERT draws them. */
 function encoderParameters(family: EncoderFamily, config: EncoderConfig): ParameterSpec[] {
-  return [...encoderShapes(family, config)]
-    .filter(([name]) => !name.startsWith(`${family.prefix}${family.names.pooler}.`))
-    .map(([name, shape]) => {
-      const isNorm = /LayerNorm/.test(name);
-      const isBias = name.endsWith('bias');
-      const init = isBias
-        ? ({ kind: 'constant', value: 0 } as const)
-        : isNorm
-          ? ({ kind: 'constant', value: 1 } as const)
-          : ({ kind: 'normal', deviation: 0.02 } as const);
-      return { name, shape, init, decay: !isBias && !isNorm };
-    });
+  return encoderSpecs(family, config).filter(({ part }) => part !== 'pooler');
 }
 
 interface Objective {
@@ -165,7 +154,7 @@ function drawGoal({ family, config, settings }: PretrainOptions, store: Paramete
     trainable.set(name, value);
     return value;
   };
-  const { output } = drawEncoder({ family, config, parameters: get, dropout: plan.dropout, graft: {}, read: 'all' });
+  const { output } = drawEncoder({ family, config, parameters: get, dropout: plan.dropout, hooks: {}, read: 'all' });
   const loss = draw(output, (name) => get(name, store.get(name).shape));
   const masks = (part: Feeds, t: number, microBatch: number) => {
     const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
@@ -222,7 +211,7 @@ function languageModel(family: EncoderFamily, config: EncoderConfig): Objective 
         activation(config.activation, 'encoder.config')(dense),
         config.epsilon,
       );
-      const logits = gemm(normed, get(`${family.prefix}${family.names.word}.weight`), get(`${path}.bias`), { transB: true });
+      const logits = gemm(normed, get(`${family.prefix}${family.wordTable}.weight`), get(`${path}.bias`), { transB: true });
       const each = mul(pick(logSoftmax(logits), input('maskedTokens', 'int32', ['M'])), input('maskedWeights', 'float32', ['M']));
       return neg(reshape(reduceSum(each, [0]), []));
     },

@@ -1,0 +1,58 @@
+import type { Value } from '../graph/index.ts';
+import type { Dropout } from '../nn/index.ts';
+import type { LinearName, Place } from './config.ts';
+import type { LayerRows, Rows } from './sites.ts';
+
+/** What a family draws: the sequence that went into the first layer and every layer's output, in order. */
+export interface Layers {
+  readonly hiddenStates: readonly Value[];
+  /** Rows of the last layer. */
+  readonly rows: Rows;
+  /** What heads read, where that is not the last layer's output. */
+  readonly output?: Value;
+}
+
+/**
+ * What families draw with, and the only place where hooks are called. Paths are without the family's prefix.
+ */
+export interface EncoderTools {
+  /** Of the token ids: [batch, length]. */
+  readonly tokens: Rows;
+  /** The rows of a table `path.weight` [size, width]. */
+  table(path: string, size: number, width: number): Value;
+  /** x [n, in] → [n, out] by a linear at which no method acts. */
+  linear(path: string, x: Value, out: number): Value;
+  /** A layer norm outside the layers. */
+  norm(path: string, x: Value, options?: { readonly bias?: boolean }): Value;
+  readonly dropout: Dropout;
+  /** Ends the embeddings: x [rows, embedding] as methods leave it. */
+  embedded(x: Value): Value;
+  /** Runs all layers over x [rows, hidden]. */
+  layers(x: Value, draw: (layer: Layer, x: Value) => Value): Layers;
+}
+
+/** One layer, for the tokens of its rows. */
+export interface Layer extends LayerRows {
+  /** The rows that are computed, out of those of all tokens. */
+  pick(x: Value): Value;
+  /** x [rows, in] → [rows, out]; the rows are the layer's own unless others are given. */
+  linear(name: LinearName, x: Value, rows?: Rows): Value;
+  /** The parts of a fused linear over all tokens: x [rows, in] → one value [rows, out] for each. */
+  parts(name: LinearName, x: Value): readonly Value[];
+  /** A layer norm of x [rows, width]; the rows are the layer's own unless others are given. */
+  norm(path: string, x: Value, options?: { readonly bias?: boolean; readonly rows?: Rows }): Value;
+  /** softmax(q·kᵀ/√e + mask)·v of query [rows, hidden] and key and value of all tokens [batch·S, hidden] → [rows, hidden]. */
+  attention(given: Attention): Value;
+  /** h + x, normed where `norm` names one. */
+  residual(place: Place, h: Value, x: Value, norm?: string): Value;
+}
+
+export interface Attention {
+  readonly query: Value;
+  readonly key: Value;
+  readonly value: Value;
+  /** Turns queries and keys [batch, heads, tokens, e] by their positions; `rows` says which tokens they are. */
+  readonly rotate?: (x: Value, rows: Rows) => Value;
+  /** Added to the mask: [1, 1, S, S], 0 or the lowest float32. */
+  readonly window?: Value;
+}

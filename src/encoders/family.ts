@@ -1,0 +1,71 @@
+import type { Tensor } from '../base/tensor.ts';
+import type { ConfigFields, EncoderConfig, LinearName, Place } from './config.ts';
+import type { EncoderTools, Layers } from './drawing.ts';
+
+/** Where a linear of a layer lies, and its sizes. */
+export interface LinearPlace<C extends EncoderConfig = EncoderConfig> {
+  readonly name: LinearName;
+  /** Path without prefix and `.weight`. */
+  readonly path: (module: number) => string;
+  readonly fanIn: (config: C) => number;
+  readonly out: (config: C) => number;
+  readonly bias?: (config: C) => boolean;
+  /** The linears whose outputs stand in this one's side by side, each as wide: their own paths are this one's. */
+  readonly parts?: readonly LinearName[];
+}
+
+/** A family: what it reads of config.json, how it computes, and where its files and the Python libraries keep things. */
+export interface EncoderFamily<C extends EncoderConfig = EncoderConfig> {
+  /** The Hugging Face `model_type`. */
+  readonly name: string;
+  /** Class names of the Python library: `${python}AdapterModel`. */
+  readonly python: string;
+  /** Prefix of all encoder weights in a checkpoint with a head, such as 'bert.'. */
+  readonly prefix: string;
+  /** Reads a Hugging Face config.json that has been checked to be an object. */
+  config(fields: ConfigFields): C;
+  readonly linears: readonly LinearPlace<C>[];
+  /** Path of the norm after a sub-block, without prefix; undefined where none stands there. */
+  normPath(place: Place, module: number): string | undefined;
+  /** Where `adapters` puts modules beside a sub-block. */
+  modulePath(place: Place, module: number): string;
+  /** What `adapters` calls self-attention among the places of prefixes, where that is not 'self_prefix'. */
+  readonly prefixLocation?: string;
+  /** Path of the word table, without prefix and `.weight`. */
+  readonly wordTable: string;
+  /** Path of the linear that makes the pooled vector, tanh of it over the first token; absent where the family has none. */
+  readonly pooler?: string;
+  /** Feeds beside ids, types and mask, for ids [B, S] int32. */
+  inputs(ids: Tensor, config: C): Readonly<Record<string, Tensor>>;
+  /** The longest sequence it takes. */
+  mostTokens(config: C): number;
+  /** Draws the computation out of tools, which call the hooks of methods. */
+  draw(tools: EncoderTools, config: C): Layers;
+  /** Keys of checkpoints that belong to no encoder part and are ignored: pretraining heads and buffers. */
+  readonly ignored: readonly RegExp[];
+  /** The head of transformers' sequence classifier for this family, in the vocabulary of flexible heads. */
+  readonly classifier: FixedClassifier;
+}
+
+export interface FixedClassifier {
+  /** Its linears, first to last. */
+  readonly linears: readonly string[];
+  /** Between the linears. */
+  readonly activation: string | null;
+  /** Whether it reads the pooled vector rather than the first token. */
+  readonly pooled: boolean;
+}
+
+/** A linear of a family by its name: its own, or the one that it is a part of. */
+export function linearPlace(family: EncoderFamily, name: LinearName): LinearPlace & { readonly partOf?: LinearPlace } {
+  const whole = family.linears.find((place) => place.name === name);
+  if (whole) return whole;
+  const fused = family.linears.find(({ parts }) => parts?.includes(name)) as LinearPlace;
+  const count = fused.parts?.length ?? 1;
+  return { ...fused, name, out: (config) => fused.out(config) / count, partOf: fused };
+}
+
+/** Full name of a linear of a layer, without `.weight`. */
+export function linearPath(family: EncoderFamily, name: LinearName, module: number): string {
+  return family.prefix + linearPlace(family, name).path(module);
+}

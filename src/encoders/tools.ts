@@ -1,0 +1,179 @@
+import {
+  add,
+  addDims,
+  concat,
+  type Dim,
+  input,
+  layerNorm,
+  matmul,
+  mul,
+  multiplyDims,
+  reshape,
+  scalar,
+  slice,
+  softmax,
+  sub,
+  type Value,
+} from '../graph/index.ts';
+import {
+  applyLinear,
+  attentionScores,
+  type Dropout,
+  linear,
+  linearParameters,
+  mergeHeads,
+  normParameters,
+  type Parameters,
+  splitHeads,
+} from '../nn/index.ts';
+import { type EncoderConfig, type LinearName, layerModule, type Place } from './config.ts';
+import type { EncoderTools, Layer } from './drawing.ts';
+import { type EncoderFamily, linearPath, linearPlace } from './family.ts';
+import type { EmbeddedSite, Hooks, LayerRows, Rows } from './sites.ts';
+
+export interface DrawingOptions {
+  readonly config: EncoderConfig;
+  readonly family: EncoderFamily;
+  /** Encoder parameters by full checkpoint name. */
+  readonly parameters: Parameters;
+  readonly dropout: Dropout;
+  readonly hooks: Hooks;
+  /** Sequences in the batch, where that is not simply 'B' (several sequences per row). */
+  readonly batch?: Dim;
+  /** 'first' computes the last layer for the first token only: exact for heads that read nothing else. */
+  readonly read: 'all' | 'first';
+}
+
+/** Rather than −∞: a row of nothing but pads must stay finite. */
+const LOWEST = 3.4028234663852886e38;
+
+export function encoderTools({ config, family, parameters, dropout, hooks, batch = 'B', read }: DrawingOptions): EncoderTools & {
+  readonly mask: Value;
+  readonly embeddedSite: () => EmbeddedSite;
+} {
+  const { prefix } = family;
+  const tokens: Rows = { batch, length: 'S', first: 0 };
+  const mask = input('attentionMask', 'float32', [batch, 'S']);
+  const of = (part: string | number): Parameters => {
+    return (name, shape, facts) => parameters(name, shape, facts && { ...facts, part });
+  };
+  const embeddings = of('embeddings');
+  let sequence: EmbeddedSite = { ...tokens, x: mask, mask, added: 0, at: 0 };
+
+  const normAt = (
+    source: Parameters,
+    path: string,
+    x: Value,
+    site: Rows & { readonly layer: number | undefined; readonly place: Place | undefined },
+    options?: { readonly bias?: boolean },
+  ): Value => {
+    const full = prefix + path;
+    const { gain, bias } = normParameters(source, full, x.shape.at(-1) as number, options);
+    const { epsilon } = config;
+    const y = layerNorm(x, gain, bias, epsilon);
+    return hooks.norm ? hooks.norm({ ...site, path: full, x, gain, bias, epsilon, y }) : y;
+  };
+
+  return {
+    tokens,
+    mask,
+    embeddedSite: () => sequence,
+    table: (path, size, width) => embeddings(`${prefix}${path}.weight`, [size, width], { role: 'table' }),
+    linear: (path, x, out) => linear(embeddings, prefix + path, x, out),
+    norm: (path, x, options) => normAt(embeddings, path, x, { ...sequence, layer: undefined, place: undefined }, options),
+    dropout,
+    embedded(x) {
+      const site = { ...tokens, x, mask, added: 0, at: 0 };
+      sequence = hooks.embedded ? hooks.embedded(site) : site;
+      return sequence.x;
+    },
+    layers(x, draw) {
+      const { batch: sequences, length, first } = sequence;
+      const all: Rows = { batch: sequences, length, first };
+      const bias = mul(sub(reshape(sequence.mask, [sequences, 1, 1, length]), scalar(1)), scalar(LOWEST));
+      const hiddenStates = [hooks.input ? hooks.input({ ...all, x }) : x];
+      let rows = all;
+      for (let index = 0; index < config.layers; index++) {
+        if (read === 'first' && index === config.layers - 1) rows = { batch: sequences, length: 1, first: 0 };
+        const before = hiddenStates[index] as Value;
+        const layer = drawnLayer(index, before, bias, rows, all);
+        const h = draw(layer, before);
+        hiddenStates.push(hooks.layer ? hooks.layer({ ...layer, h }) : h);
+      }
+      return { hiddenStates, rows };
+    },
+  };
+
+  function drawnLayer(index: number, x: Value, bias: Value, rows: Rows, all: Rows): Layer {
+    const module = layerModule(config, index);
+    const source = of(module);
+    const site: LayerRows = { ...rows, layer: index, module, input: x, all, mask: bias };
+
+    const linearAt = (name: LinearName, from: Value, at: Rows) => {
+      const place = linearPlace(family, name);
+      const path = linearPath(family, name, module);
+      const width = from.shape.at(-1) as number;
+      const own = linearParameters(source, path, width, place.out(config), { bias: place.bias?.(config) ?? true });
+      const stock = applyLinear(own, from);
+      const y = hooks.linear ? hooks.linear({ ...site, ...at, name, x: from, y: stock, ...own }) : stock;
+      return { ...own, place, y };
+    };
+
+    return {
+      ...site,
+      pick: (value) => (rows.length === 1 ? firstTokens(value, all) : value),
+      linear: (name, from, at = rows) => linearAt(name, from, at).y,
+      parts(name, from) {
+        const { place, weight, bias: shift, y } = linearAt(name, from, all);
+        const names = place.parts ?? [];
+        const width = place.out(config) / names.length;
+        return names.map((part, i) => {
+          const [start, end] = [i * width, (i + 1) * width];
+          const own = slice(y, 1, start, end);
+          if (!hooks.linear) return own;
+          const parameters = { weight: slice(weight, 0, start, end), bias: shift && slice(shift, 0, start, end) };
+          return hooks.linear({ ...site, ...all, name: part, x: from, y: own, ...parameters });
+        });
+      },
+      norm: (path, value, { rows: at = rows, ...options } = {}) =>
+        normAt(source, path, value, { ...at, layer: index, place: undefined }, options),
+      attention({ query, key, value, rotate = (turned) => turned, window }) {
+        const { heads, attentionDropout } = config;
+        const split = (given: Value, at: Rows) => splitHeads(given, at.batch, at.length, heads);
+        const queries = rotate(split(query, rows), rows);
+        const stock = {
+          key: rotate(split(key, all), all),
+          value: split(value, all),
+          mask: window ? add(bias, rows.length === 1 ? slice(window, 2, all.first, all.first + 1) : window) : bias,
+        };
+        const read = hooks.attention ? hooks.attention({ ...site, ...stock }) : stock;
+        const masked = add(attentionScores(queries, read.key), read.mask);
+        const scores = hooks.scores ? hooks.scores({ ...site, scores: masked }) : masked;
+        const probabilities = dropout(softmax(scores), attentionDropout, `layer.${index}.attention`);
+        return mergeHeads(matmul(probabilities, read.value), multiplyDims(rows.batch, rows.length));
+      },
+      residual(place, h, residual, norm) {
+        const join = (value: Value) => {
+          const sum = add(value, residual);
+          return norm === undefined ? sum : normAt(source, norm, sum, { ...rows, layer: index, place });
+        };
+        return hooks.residual ? hooks.residual({ ...site, place, h, x: residual, join }) : join(h);
+      },
+    };
+  }
+}
+
+/** The first token of every sequence: [batch·length, d] → [batch, d]. */
+export function firstTokens(x: Value, { batch, length, first }: Rows): Value {
+  const d = x.shape.at(-1) as number;
+  return length === 1 ? x : reshape(slice(reshape(x, [batch, length, d]), 1, first, first + 1), [batch, d]);
+}
+
+/** Without the tokens that methods put in: [batch·(S + added), d] → [batch·S, d]. */
+export function withoutAdded(x: Value, { batch, length, added, at }: EmbeddedSite): Value {
+  if (added === 0) return x;
+  const d = x.shape.at(-1) as number;
+  const apart = reshape(x, [batch, length, d]);
+  const kept = [...(at > 0 ? [slice(apart, 1, 0, at)] : []), slice(apart, 1, at + added, length)];
+  return reshape(concat(kept, 1), [multiplyDims(batch, addDims(length, -added)), d]);
+}

@@ -1,0 +1,37 @@
+import { invariant } from '../base/errors.ts';
+import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';
+import type { Acts } from './act.ts';
+import type { MethodContext } from './context.ts';
+import type { ReadParameter } from './method.ts';
+import type { ConfiguredMethod } from './registry.ts';
+
+/** A configured method under a name, bound to an encoder. */
+export interface Adapter {
+  readonly name: string;
+  readonly configured: ConfiguredMethod;
+  /** All that it adds, frozen tensors too. */
+  readonly parameters: readonly ParameterSpec[];
+  /** `read` takes full names of {@link parameters}. */
+  acts(read: ReadParameter, dropout: Dropout): Acts;
+}
+
+/** @throws method.config, method.site */
+export function bindAdapter(configured: ConfiguredMethod, context: MethodContext): Adapter {
+  const { method, config } = configured;
+  return {
+    name: context.name,
+    configured,
+    parameters: method.parameters(config, context),
+    acts: (read, dropout) => method.acts(config, context, read, dropout),
+  };
+}
+
+/** Reads declared parameters by name alone. */
+export function readerOf(specs: readonly ParameterSpec[], parameters: Parameters): ReadParameter {
+  const shapes = new Map(specs.map(({ name, shape }) => [name, shape]));
+  return (name) => {
+    const shape = shapes.get(name);
+    invariant(shape, `the parameter '${name}' is not declared`);
+    return parameters(name, shape);
+  };
+}

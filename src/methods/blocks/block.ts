@@ -1,0 +1,64 @@
+import type { SiteName, Sites } from '../../encoders/index.ts';
+import type { Json } from '../../formats/json.ts';
+import type { Value } from '../../graph/index.ts';
+import type { Dropout, ParameterSpec } from '../../nn/index.ts';
+import type { Act } from '../act.ts';
+import type { Adapter } from '../adapter.ts';
+import type { Observe } from '../attachment.ts';
+import type { Block, Composition } from '../composition.ts';
+import type { EncoderFacts } from '../context.ts';
+import type { FusionConfig } from '../fusion.ts';
+import type { ReadParameter } from '../method.ts';
+
+/** A way to put adapters together. It combines what they do at a site and never asks which methods they are. */
+export interface BlockKind<B extends Block = Block> {
+  readonly type: B['type'];
+  /** The name of Python's class, as adapter_setup.json has it. */
+  readonly python: string;
+  /** Kinds of blocks that may stand directly in it, beside names. */
+  readonly inside: readonly string[];
+  /** Sites at which it can put adapters together. */
+  readonly sites: readonly SiteName[];
+  /** @throws method.config, adapter.missing */
+  bind(block: B, setting: BlockSetting): BoundBlock;
+  /** What Python's class is given beside the children; undefined for nothing. */
+  write(block: B): { readonly [key: string]: Json } | undefined;
+  /** @throws adapter.format by `wrong` for other keys or values */
+  read(children: readonly Composition[], kwargs: { readonly [key: string]: Json }, wrong: Wrong): B;
+}
+
+export type Wrong = (found: Json | undefined, expected: string) => never;
+
+export interface BlockSetting extends EncoderFacts {
+  readonly adapters: ReadonlyMap<string, Adapter>;
+  readonly fusions: ReadonlyMap<string, FusionConfig>;
+  /** Whether children of the one fusion can be left out without another program. */
+  readonly masked: boolean;
+}
+
+/** A block on an encoder. */
+export interface BoundBlock {
+  /** Parameters of its own. */
+  readonly parameters?: readonly ParameterSpec[];
+  /** Called once for each program. */
+  draw(tools: BlockTools): ActOfBlock;
+  /** A scalar whose gradient is added. */
+  regularizer?(read: ReadParameter): Value | undefined;
+  schedule?(steps: number): Readonly<Record<string, number>>;
+}
+
+/** What a block does at a site; `child` gives what a child does there, or at a narrower site. */
+export type ActOfBlock = <Name extends SiteName>(
+  name: Name,
+  site: Sites[Name],
+  child: (child: Composition, site?: Sites[Name]) => Act<Name> | undefined,
+) => Act<Name> | undefined;
+
+export interface BlockTools {
+  /** Values of the block's own parameters. */
+  readonly read: ReadParameter;
+  readonly dropout: Dropout;
+  readonly observe: Observe;
+  /** An input of the program: one value for one name. */
+  readonly input: (name: string, shape: readonly number[]) => Value;
+}

@@ -1,0 +1,49 @@
+import type { Hooks, SiteName, SiteResults, Sites } from '../encoders/index.ts';
+import type { Act, Acts, States } from './act.ts';
+
+type Starts = { readonly [Name in SiteName]: (site: Sites[Name]) => States[Name] };
+type Ends = { readonly [Name in SiteName]: (site: Sites[Name], state: States[Name]) => SiteResults[Name] };
+
+/** What the first adapter at a site is given. */
+const START: Starts = {
+  embedded: (site) => site,
+  input: ({ x }) => x,
+  linear: () => undefined,
+  attention: ({ key, value, mask }) => ({ key, value, mask }),
+  scores: ({ scores }) => scores,
+  residual: ({ h }) => ({ h }),
+  norm: ({ y }) => y,
+  layer: ({ h }) => h,
+  output: ({ x }) => x,
+  word: ({ x }) => x,
+};
+
+/** What stands at a site once all adapters have acted, where the last of them does not say so itself. */
+const END: Ends = {
+  embedded: (_, state) => state,
+  input: (_, state) => state,
+  linear: ({ y }) => y,
+  attention: (_, state) => state,
+  scores: (_, state) => state,
+  residual: ({ join }, { h }) => join(h),
+  norm: (_, state) => state,
+  layer: (_, state) => state,
+  output: (_, state) => state,
+  word: (_, state) => state,
+};
+
+/** Acts as the hooks that an encoder is drawn with; sites where nothing acts stay stock. */
+export function hooksOf(acts: Acts): Hooks {
+  const hooks = Object.keys(acts).map((name) => [name, hookAt(name as SiteName, acts)] as const);
+  return Object.fromEntries(hooks) as Hooks;
+}
+
+function hookAt<Name extends SiteName>(name: Name, acts: Acts) {
+  const actAt = acts[name] as (site: Sites[Name]) => Act<Name> | undefined;
+  return (site: Sites[Name]): SiteResults[Name] => {
+    const act = actAt(site);
+    const state = act ? act.apply(START[name](site)) : START[name](site);
+    if (act?.close) return act.close(state) as SiteResults[Name];
+    return END[name](site, state);
+  };
+}

@@ -1,0 +1,39 @@
+import type { Tensor } from '../base/tensor.ts';
+import type { Json } from '../formats/json.ts';
+import type { MethodConfig, MethodContext } from './context.ts';
+
+/** How PEFT keeps a method: the `peft_type` of its adapter_config.json, and what lies under which names. */
+export interface PeftLayout<C extends MethodConfig = MethodConfig> {
+  readonly type: string;
+  /** @throws adapter.format, adapter.mismatch naming the field or tensor that cannot be expressed */
+  read(folder: PeftFolder, context: MethodContext): PeftReading;
+  /** @throws adapter.format for a configuration that PEFT has no form for */
+  write(config: C, tensors: ReadonlyMap<string, Tensor>, context: MethodContext): PeftWriting;
+}
+
+export interface PeftFolder {
+  /** adapter_config.json, and its path. */
+  readonly raw: { readonly [key: string]: Json };
+  readonly path: string;
+  /** By the names in the file, without PEFT's prefix; `weights` is the file's path. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  readonly weights: string;
+  /** Called as the user knows it. */
+  readonly model: string;
+}
+
+export interface PeftReading {
+  /** In the keys of the method's own configuration. */
+  readonly config: MethodConfig;
+  /** By full name, as {@link Method.parameters} has them. */
+  readonly tensors: ReadonlyMap<string, Tensor>;
+  /** Tensors of the file that are none of the method's: a head perhaps. */
+  readonly rest: ReadonlyMap<string, Tensor>;
+  readonly notes: readonly string[];
+}
+
+export interface PeftWriting {
+  /** Fields of adapter_config.json beside those that all have. */
+  readonly fields: Readonly<Record<string, unknown>>;
+  readonly tensors: ReadonlyMap<string, Tensor>;
+}
