@@ -31,8 +31,10 @@ export async function jointParameters(
   const { heads, encoder } = model;
   const logVariances = taskWeights === 'uncertainty' ? heads.map(({ name }) => logVariance(name)) : [];
   const inverses = scales.map((scale) => scale && inverse(scale));
-  const start = { initial: rescaleHeads(initial, heads, encoder.config, inverses), more: logVariances };
-  const { store, fixed } = await startStore(model, seed, start);
+  const { store, fixed } = await startStore(model, seed, {
+    initial: rescaleHeads(initial, heads, encoder.config, inverses),
+    more: logVariances,
+  });
   const owners = taskOwners(model);
   if (keep === 'task') checkApart(store, owners);
   const ofLoss = new Set(logVariances.map(({ name }) => name));
