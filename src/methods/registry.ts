@@ -2,6 +2,7 @@ import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';
 import { formatLiteral, parseGrammar } from './grammar.ts';
+import { IA3 } from './ia3.ts';
 import { LORA } from './lora.ts';
 import type { Method } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
@@ -10,7 +11,16 @@ import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
 
 /** Every method there is. A new one: its own file, and a line here. */
-export const METHODS: readonly Method[] = [BOTTLENECK, LORA, MTL_LORA, PREFIX_TUNING, PALS, FULL, HEAD] as unknown as readonly Method[];
+export const METHODS: readonly Method[] = [
+  BOTTLENECK,
+  LORA,
+  IA3,
+  MTL_LORA,
+  PREFIX_TUNING,
+  PALS,
+  FULL,
+  HEAD,
+] as unknown as readonly Method[];
 
 /** What trains where no method is named. */
 export const DEFAULT_METHOD = 'seq_bn';
