@@ -1,6 +1,7 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';
+import { DORA } from './dora.ts';
 import { formatLiteral, parseGrammar } from './grammar.ts';
 import { IA3 } from './ia3.ts';
 import { LORA } from './lora.ts';
@@ -15,6 +16,7 @@ export const METHODS: readonly Method[] = [
   BOTTLENECK,
   LORA,
   IA3,
+  DORA,
   MTL_LORA,
   PREFIX_TUNING,
   PALS,
