@@ -10,6 +10,7 @@ import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
+import { VERA } from './vera.ts';
 
 /** Every method there is. A new one: its own file, and a line here. */
 export const METHODS: readonly Method[] = [
@@ -17,6 +18,7 @@ export const METHODS: readonly Method[] = [
   LORA,
   IA3,
   DORA,
+  VERA,
   MTL_LORA,
   PREFIX_TUNING,
   PALS,

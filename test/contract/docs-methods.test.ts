@@ -19,6 +19,7 @@ test.each<[title: string, preset: string, count: number, base?: string]>([
   ['Bottleneck adapters', 'seq_bn', 29],
   ['LoRA', 'lora', 17],
   ['DoRA', 'dora', 16, 'LoRA'],
+  ['VeRA', 'vera', 14, 'LoRA'],
   ['(IA)³', 'ia3', 11, 'LoRA'],
   ['MTL-LoRA', 'mtl_lora', 20],
   ['Prefix tuning', 'prefix_tuning', 12],
