@@ -4,6 +4,7 @@ import type { MethodConfig } from './context.ts';
 import { DORA } from './dora.ts';
 import { formatLiteral, parseGrammar } from './grammar.ts';
 import { IA3 } from './ia3.ts';
+import { INVERTIBLE } from './invertible.ts';
 import { LORA } from './lora.ts';
 import type { Method } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
@@ -15,6 +16,7 @@ import { VERA } from './vera.ts';
 /** Every method there is. A new one: its own file, and a line here. */
 export const METHODS: readonly Method[] = [
   BOTTLENECK,
+  INVERTIBLE,
   LORA,
   IA3,
   DORA,

@@ -17,6 +17,7 @@ const rows = (part: string, header: string) => {
 
 test.each<[title: string, preset: string, count: number, base?: string]>([
   ['Bottleneck adapters', 'seq_bn', 29],
+  ['Invertible adapters', 'seq_bn_inv', 27, 'Bottleneck adapters'],
   ['LoRA', 'lora', 17],
   ['DoRA', 'dora', 16, 'LoRA'],
   ['VeRA', 'vera', 14, 'LoRA'],

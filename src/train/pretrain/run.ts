@@ -4,7 +4,7 @@ import { type Files, joinPath } from '../../base/files.ts';
 import { type Tensor, toFloat16 } from '../../base/tensor.ts';
 import { configFields, type Encoder, FAMILIES, familyOf, loadEncoder } from '../../encoders/index.ts';
 import { readSafetensors, writeSafetensors } from '../../formats/safetensors.ts';
-import { maxTokens } from '../../model/data.ts';
+import { maxTokens } from '../../model/encoder-inputs.ts';
 import type { Engine } from '../../session/session.ts';
 import { createTokenizer, loadTokenizer, type Tokenizer, trainWordPiece, wordPieceTokenizerJson } from '../../text/index.ts';
 import { digestOfEncoder, digestOfSamples } from '../fingerprint.ts';
