@@ -1,7 +1,9 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';
+import { DORA } from './dora.ts';
 import { formatLiteral, parseGrammar, splitUnion } from './grammar.ts';
+import { IA3 } from './ia3.ts';
 import { INVERTIBLE } from './invertible.ts';
 import { LORA } from './lora.ts';
 import type { ConfiguredMethod, Method, ReadingOptions } from './method.ts';
@@ -9,12 +11,16 @@ import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
+import { VERA } from './vera.ts';
 
 /** Every method there is. A new one: its own file, and a line here. */
 export const METHODS: readonly Method[] = [
   BOTTLENECK,
   INVERTIBLE,
   LORA,
+  IA3,
+  DORA,
+  VERA,
   MTL_LORA,
   PREFIX_TUNING,
   PALS,
