@@ -3,6 +3,7 @@ import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';
 import { formatLiteral, parseGrammar } from './grammar.ts';
 import { INVERTIBLE } from './invertible.ts';
+import { LN_TUNING } from './ln-tuning.ts';
 import { LORA } from './lora.ts';
 import type { Method } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
@@ -10,7 +11,16 @@ import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
 
 /** Every method there is. A new one: its own file, and a line here. */
-export const METHODS: readonly Method[] = [BOTTLENECK, INVERTIBLE, LORA, MTL_LORA, PALS, FULL, HEAD] as unknown as readonly Method[];
+export const METHODS: readonly Method[] = [
+  BOTTLENECK,
+  INVERTIBLE,
+  LORA,
+  MTL_LORA,
+  PALS,
+  LN_TUNING,
+  FULL,
+  HEAD,
+] as unknown as readonly Method[];
 
 /** What trains where no method is named. */
 export const DEFAULT_METHOD = 'seq_bn';
