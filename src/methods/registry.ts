@@ -9,6 +9,7 @@ import type { Method } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
+import { PREFIX_TUNING } from './prefix-tuning.ts';
 
 /** Every method there is. A new one: its own file, and a line here. */
 export const METHODS: readonly Method[] = [
@@ -16,6 +17,7 @@ export const METHODS: readonly Method[] = [
   INVERTIBLE,
   LORA,
   MTL_LORA,
+  PREFIX_TUNING,
   PALS,
   LN_TUNING,
   FULL,

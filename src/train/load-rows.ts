@@ -1,5 +1,5 @@
 import type { Files } from '../base/files.ts';
-import { type Prepared, prepare } from '../model/data.ts';
+import { type Prepared, prepare } from '../model/prepare.ts';
 import { loadRows, type Row, type Split, type Task } from '../tasks/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 

@@ -1,9 +1,10 @@
 import { fail, invariant } from '../base/errors.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { gradients, type Program, topological, type Value } from '../graph/index.ts';
-import { drawModel, type Model, scheduledFeeds, weightsOf } from '../model/model.ts';
-import { planDropout } from '../nn/index.ts';
-import { drawDistillation, drawLoss } from '../objectives/index.ts';
+import { drawModel } from '../model/draw.ts';
+import { modelDropout } from '../model/dropout.ts';
+import { drawLoss } from '../model/loss.ts';
+import { type Model, scheduledFeeds, weightsOf } from '../model/model.ts';
 import type { Engine, Feeds, Weights } from '../session/session.ts';
 import { type AdamW, addGradients, type Gradients, globalNorm, type ParameterStore, updateAdamW } from '../update/index.ts';
 import { checkMemory } from './memory.ts';
@@ -55,21 +56,11 @@ export async function createTrainingStep(
   store: ParameterStore,
   options: StepOptions & { readonly seed: number },
 ): Promise<TrainingStep> {
-  const { config } = model.encoder;
   const trained = new Set(store.specs.map((spec) => spec.name));
-  const plan = planDropout(Math.max(config.hidden, config.intermediate, config.positions), options.seed);
+  const plan = modelDropout(model.encoder, options.seed);
   const { logits, trainable, regularizer } = drawModel(model, plan.dropout, (name) => trained.has(name));
-  const masks = (part: Feeds, t: number, microBatch: number) => {
-    const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
-    const choices = model.head.config.num_choices ?? 1;
-    const sizes = new Map([
-      ['B', batch],
-      ['R', batch / choices],
-      ['S', length],
-    ]);
-    return { ...plan.feeds(options.seed, t, microBatch, sizes), ...scheduledFeeds(model, t - 1) };
-  };
-  const loss = model.objective === 'logits' ? drawDistillation(logits) : drawLoss(model.head, logits);
+  const masks = (part: Feeds, t: number, microBatch: number) => ({ ...plan.masks(part, t, microBatch), ...scheduledFeeds(model, t - 1) });
+  const { loss } = drawLoss(model, logits);
   const weights = weightsOf(model, plan.pools);
   return compileStep(engine, { loss, trainable, weights, masks, ...(regularizer && { regularizer }) }, store, options);
 }

@@ -20,6 +20,7 @@ test.each<[title: string, preset: string, count: number, base?: string]>([
   ['Invertible adapters', 'seq_bn_inv', 27, 'Bottleneck adapters'],
   ['LoRA', 'lora', 17],
   ['MTL-LoRA', 'mtl_lora', 20],
+  ['Prefix tuning', 'prefix_tuning', 12],
   ['Projected attention layers', 'pals', 5],
   ['LayerNorm tuning', 'ln_tuning', 2],
 ])('the settings of %s and their defaults are those of the schema', (title, name, count, base) => {

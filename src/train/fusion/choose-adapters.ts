@@ -4,7 +4,7 @@ import { createRandom } from '../../base/random.ts';
 import { type LoadedAdapter, loadAdapter } from '../../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
 import { centered, type EvidenceModel, evidenceModel } from '../../metrics/index.ts';
-import { prepare } from '../../model/data.ts';
+import { prepare } from '../../model/prepare.ts';
 import { sequenceLength } from '../../model/task-setup.ts';
 import { holding } from '../../session/holding.ts';
 import type { Engine } from '../../session/session.ts';

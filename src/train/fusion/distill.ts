@@ -13,10 +13,9 @@ import {
 } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import { adaptersOf, attachComposition, type ConfiguredMethod, describe, isFuse } from '../../methods/index.ts';
-import type { Unit } from '../../model/data.ts';
 import { taskForHead, taskOfHead, withLabels } from '../../model/head-task.ts';
 import { adapterModel, type Model, trainableParameters } from '../../model/model.ts';
-import { outputsOf } from '../../objectives/index.ts';
+import { DISTILLATION, type LogitsTarget, realRows, type Unit } from '../../objectives/index.ts';
 import { createPredictor } from '../../predict/predictor.ts';
 import type { TrainTaskResult } from '../card.ts';
 import { digestOfTensors } from '../fingerprint.ts';
@@ -76,7 +75,7 @@ function distillPlan(options: DistillOptions): Plan {
       const known = teacher as Teacher;
       const start = startOf(options, known);
       method ??= (start ?? ([...known.adapters.values()][0] as LoadedAdapter)).method;
-      const model: Model = { ...adapterModel(encoder, method, head.name, head), objective: 'logits' };
+      const model: Model = { ...adapterModel(encoder, method, head.name, head), objective: DISTILLATION };
       const initial = await initialOf(options, model, known, start);
       note(
         `Learning from the fusion of ${[...known.adapters.keys()].join(', ')}${start && initial.size > 0 ? `, from the adapter ${start.name} on` : ''}.`,
@@ -88,11 +87,11 @@ function distillPlan(options: DistillOptions): Plan {
       const predictor = await createPredictor(engine, model, { fixed: tensors, steps: () => steps });
       const numbers = await predictor.logits(train.prepared.units);
       await predictor.release();
-      const perToken = head.config.head_type === 'tagging' || head.config.head_type === 'question_answering';
-      const units = train.prepared.units.map((unit): Unit => {
-        const all = numbers.get(unit) as Float32Array;
-        const values = perToken ? all.subarray(0, unit.length * outputsOf(head)) : all;
-        return { ...unit, target: { kind: 'logits', values, perToken } };
+      const outputs = head.kind.outputs(head.config);
+      const units = train.prepared.units.map((unit, i): Unit => {
+        const values = (numbers[i] as Float32Array).subarray(0, realRows(head, unit) * outputs);
+        const target: LogitsTarget = { kind: 'logits', values };
+        return { ...unit, target };
       });
       return { ...train, prepared: { ...train.prepared, units } };
     },
@@ -128,7 +127,7 @@ async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: 
   const steps = fusion.steps ?? 0;
   const settings = [composition, ...[...methods.values()].map(({ config }) => config), fusion.config, head.config, steps];
   const digest = await digestOfTensors(new Map([...frozen, ...tensors]), settings);
-  return { model: { encoder, attachment, head, frozen }, adapters, tensors, head, steps, digest };
+  return { model: { encoder, attachment, heads: [head], frozen }, adapters, tensors, head, steps, digest };
 }
 
 function startOf({ start, task }: DistillOptions, { adapters }: Teacher): LoadedAdapter | undefined {
@@ -151,7 +150,7 @@ async function initialOf({ files, teacher }: DistillOptions, model: Model, { hea
     ? (await loadAdapter(files, joinPath(teacher, start.name), { encoder, head: false, as: attachment.name })).tensors
     : new Map<string, Tensor>();
   const ofHead = [...head.tensors].map(
-    ([name, value]) => [name.replace(`heads.${head.name}.`, `heads.${model.head.name}.`), value] as const,
+    ([name, value]) => [name.replace(`heads.${head.name}.`, `heads.${model.heads[0]?.name}.`), value] as const,
   );
   const shapes = new Map(trainableParameters(model).map(({ name, shape }) => [name, String(shape)]));
   return new Map([...own, ...ofHead].filter(([name, { shape }]) => shapes.get(name) === String(shape)));

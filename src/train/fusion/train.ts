@@ -83,8 +83,8 @@ function fusionPlan(
       const contents: Record<string, unknown> = { adapters: [...loaded.keys()] };
       for (const [name, one] of loaded) contents[`content of the adapter ${name}`] = await digestOfTensors(one.tensors, one.method.config);
       return trainAdapters
-        ? { model: { encoder, attachment, head }, initial: tensors, contents }
-        : { model: { encoder, attachment, head, frozen: tensors }, initial: new Map(), contents };
+        ? { model: { encoder, attachment, heads: [head] }, initial: tensors, contents }
+        : { model: { encoder, attachment, heads: [head], frozen: tensors }, initial: new Map(), contents };
     },
     onAnswers(_, answers) {
       attention = attentionTable(answers, name, [...loaded.keys()]);

@@ -7,8 +7,8 @@ import {
   type TaskSamplerState,
   type UncertaintyState,
 } from '../../batch/index.ts';
-import type { MultiTaskModel } from '../../model/multi-task.ts';
-import type { TaskUnit } from '../../model/multi-task-data.ts';
+import type { Model } from '../../model/model.ts';
+import type { TaskUnit } from '../../objectives/index.ts';
 import { count } from '../progress.ts';
 import type { MultiTaskSettings } from './settings.ts';
 import { comparable, hasEntropy, type UncertaintyMeter } from './uncertainty.ts';
@@ -34,7 +34,7 @@ export interface TaskBatches {
 
 /** Samples units (rows, or windows of rows) as the settings say. `meter` scores candidates for uncertainty sampling. */
 export function createTaskBatches(
-  model: MultiTaskModel,
+  model: Model,
   units: readonly (readonly TaskUnit[])[],
   settings: MultiTaskSettings,
   meter: UncertaintyMeter | undefined,

@@ -2,7 +2,6 @@ import { fail, nearest } from '../../base/errors.ts';
 import { elementCount, type Tensor } from '../../base/tensor.ts';
 import { add, constant, input } from '../../graph/index.ts';
 import { attachCaMtl, type CaMtlAttachment, hooksOfCaMtl } from '../../methods/index.ts';
-import { kindOf } from '../../model/head-task.ts';
 import type { ParameterSpec } from '../../nn/index.ts';
 import { type Head, labelsOf } from '../../objectives/index.ts';
 import { copyTokenizer } from '../../text/index.ts';
@@ -99,9 +98,9 @@ function beginning({ heads: earlier, features }: SavedCaMtl, like: string | unde
 }
 
 function mostAlike(head: Head, earlier: readonly Head[]): number {
-  const outputs = ({ config }: Head) => config.num_labels ?? config.num_choices;
+  const outputs = ({ kind, config }: Head) => kind.outputs(config);
   const likeness = earlier.map((other): number => {
-    if (kindOf(other) !== kindOf(head)) return 0;
+    if (other.kind.task !== head.kind.task) return 0;
     const labels = labelsOf(head);
     if (labels.length > 0 && String(labels) === String(labelsOf(other))) return 3;
     return outputs(other) === outputs(head) ? 2 : 1;

@@ -70,7 +70,7 @@ export async function saveModules(
   }
   for (const [task, head] of heads.entries()) {
     const path = joinPath(folder, head.name);
-    const ofHead = headParameters(head, encoder.config.hidden).map(({ name }) => name);
+    const ofHead = headParameters(head, encoder.config).map(({ name }) => name);
     const packed = { ...head, tensors: named((name) => ofHead.includes(name)), ...defined({ training: training[task] }) };
     if (modules === 'none') {
       await saveHead(files, path, packed, model);
@@ -167,7 +167,7 @@ export async function loadMultiTask(files: Files, folder: string, { model }: { r
       checkShared(tensors.get(trained), value, `${place}: ${name}`, tasks[0] as string);
       tensors.set(trained, value);
     }
-    heads.push(withLabels({ name: task, config: head.config }));
+    heads.push(withLabels({ name: task, config: head.config, kind: head.kind }));
     training.push(head.training ?? {});
     notes.push(...(adapter?.notes ?? []), ...head.notes);
   }

@@ -1,11 +1,12 @@
-import { float32, type Tensor } from '../../base/tensor.ts';
+import { float32 } from '../../base/tensor.ts';
 import { input, type Value } from '../../graph/index.ts';
-import { weightsOf } from '../../model/model.ts';
-import { drawMultiTask, type MultiTaskModel } from '../../model/multi-task.ts';
-import { type JointTerms, jointFeeds, type TaskUnit } from '../../model/multi-task-data.ts';
+import { drawModel } from '../../model/draw.ts';
+import { modelDropout } from '../../model/dropout.ts';
+import { type BatchTerms, feedsOf } from '../../model/feeds.ts';
+import { drawLoss } from '../../model/loss.ts';
+import { type Model, weightsOf } from '../../model/model.ts';
 import { cutRuns, runSizeOf } from '../../model/runs.ts';
-import { planDropout } from '../../nn/index.ts';
-import { drawJointLoss } from '../../objectives/index.ts';
+import type { TaskUnit } from '../../objectives/index.ts';
 import type { Engine, Feeds } from '../../session/session.ts';
 import { ADAMW } from '../../update/index.ts';
 import { longest, partition } from '../parts.ts';
@@ -15,7 +16,7 @@ import type { MultiTaskSettings } from './settings.ts';
 import { uncertaintyWeighted } from './task-weights.ts';
 
 /** How batches of several tasks are cut into parts, and the part that takes most. `trained` counts what trains. */
-export function jointParts(model: MultiTaskModel, units: readonly (readonly TaskUnit[])[], settings: MultiTaskSettings, trained: number) {
+export function jointParts(model: Model, units: readonly (readonly TaskUnit[])[], settings: MultiTaskSettings, trained: number) {
   const { batchSize, microBatch } = settings;
   const size = runSizeOf(model.encoder, trained);
   const { accumulate, parts: inOrder } = partition(units.flat(), settings, size);
@@ -36,43 +37,34 @@ export function jointParts(model: MultiTaskModel, units: readonly (readonly Task
 }
 
 /** What a part is fed of a batch that is cut into so many of them. */
-export function partFeeds(part: readonly TaskUnit[], model: MultiTaskModel, terms: JointTerms, parts: number): Feeds {
-  return { ...jointFeeds(part, model, terms), partShare: float32([], [1 / parts]) };
+export function partFeeds(part: readonly TaskUnit[], model: Model, terms: BatchTerms, parts: number): Feeds {
+  return { ...feedsOf(part, model, terms), partShare: float32([], [1 / parts]) };
 }
 
 /** The training step of a model of several tasks; its terms are the losses of the tasks. @throws train.memory */
 export async function createJointStep(
   engine: Engine,
-  model: MultiTaskModel,
+  model: Model,
   { store, fixed, logVariances }: JointParameters,
   { seed, weightDecay, clip }: Pick<MultiTaskSettings, 'seed' | 'weightDecay' | 'clip'>,
   largest: Feeds,
 ): Promise<TrainingStep> {
-  const { config } = model.encoder;
-  const plan = planDropout(Math.max(config.hidden, config.intermediate, config.positions), seed);
-  const { logits, taskIds, trainable } = drawMultiTask(model, plan.dropout, (name) => store.values().has(name));
+  const plan = modelDropout(model.encoder, seed);
+  const { logits, trainable } = drawModel(model, plan.dropout, (name) => store.values().has(name));
   const share = input('partShare', 'float32', []);
   const variances = new Map(logVariances.map(({ name, shape }) => [name, input(name, 'float32', shape)]));
-  const { loss, taskLosses } = drawJointLoss(model.heads, logits, taskIds, {
+  const { loss, losses } = drawLoss(model, logits, {
     scaled: (taskLoss, task) => {
       const variance = variances.get(logVariances[task]?.name ?? '');
       return variance ? uncertaintyWeighted(taskLoss, variance, share) : taskLoss;
     },
   });
-  const masks = (part: Feeds, t: number, microBatch: number) => {
-    const [sequences, length] = (part.inputIds as Tensor).shape as [number, number];
-    const sizes = new Map([
-      ['B', sequences],
-      ['S', length],
-    ]);
-    return plan.feeds(seed, t, microBatch, sizes);
-  };
   const goal = {
     loss,
-    terms: Object.fromEntries(taskLosses.map((value, task) => [task, value])),
+    terms: Object.fromEntries(losses.map((value, task) => [task, value])),
     trainable: new Map<string, Value>([...trainable, ...variances]),
     weights: weightsOf(model, new Map([...fixed, ...plan.pools])),
-    masks,
+    masks: plan.masks,
   };
   return compileStep(engine, goal, store, { adamw: { ...ADAMW, weightDecay, clip }, largest });
 }

@@ -1,10 +1,11 @@
 import { fail } from '../../base/errors.ts';
 import type { Files } from '../../base/files.ts';
-import { type Encoder, poolerPath } from '../../encoders/index.ts';
-import { prepare } from '../../model/data.ts';
-import { deviation } from '../../model/standardize.ts';
+import type { Encoder } from '../../encoders/index.ts';
+import { deviation } from '../../model/label-scales.ts';
+import { hasPooler } from '../../model/model.ts';
+import { prepare } from '../../model/prepare.ts';
 import { headFor, sequenceLength } from '../../model/task-setup.ts';
-import { type Head, readsOf } from '../../objectives/index.ts';
+import { type Head, kindForTask } from '../../objectives/index.ts';
 import { classBalance, type Exclusions, loadRows, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
 import type { LoadedRows } from '../load-rows.ts';
@@ -93,8 +94,7 @@ function labelsFarFromZero(rows: readonly Row[]): string | undefined {
 export function headOf({ method, headLayers }: LoadingTasks, task: Task, name: string, rows: readonly Row[], encoder: Encoder): Head {
   if (method.heads === 'single-task') return headFor(task, name, rows, headLayers);
   const head = headFor(task, name, rows, headLayers ?? 1);
-  const pooled = readsOf(head) === 'first' && encoder.weights.has(`${poolerPath(encoder.family)}.weight`);
-  return { ...head, config: { ...head.config, use_pooler: pooled } };
+  return { ...head, config: { ...head.config, use_pooler: head.kind.reads === 'first' && hasPooler(encoder) } };
 }
 
 const WILD = 100;
@@ -107,7 +107,7 @@ export function noteSizes(
 ): void {
   if (sampler === 'uncertainty' && regressionScore === 'published' && tasks.every(({ name }) => name !== LENDER))
     for (const { name, task } of tasks)
-      if (task.kind === 'regression')
+      if (!kindForTask(task.kind).entropy)
         note(`${name} scores 0, and hardly trains: as published, numbers take the scores of a task named ${LENDER}, and there is none.`);
   const sorted = tasks.toSorted((a, b) => a.train.rows.length - b.train.rows.length);
   const [smallest, largest] = [sorted[0], sorted.at(-1)] as [LoadedTask, LoadedTask];

@@ -1,8 +1,9 @@
 import type { Tensor } from '../../base/tensor.ts';
-import type { MultiTaskModel } from '../../model/multi-task.ts';
-import { jointTerms, type TaskUnit } from '../../model/multi-task-data.ts';
-import { labelScales } from '../../model/standardize.ts';
-import { createMultiTaskPredictor, type MultiTaskPredictor } from '../../predict/multi-task-predictor.ts';
+import { batchTerms } from '../../model/feeds.ts';
+import { labelScales } from '../../model/label-scales.ts';
+import type { Model } from '../../model/model.ts';
+import type { TaskUnit } from '../../objectives/index.ts';
+import { createPredictor, type Predictor } from '../../predict/predictor.ts';
 import type { Engine } from '../../session/session.ts';
 import type { Task } from '../../tasks/index.ts';
 import { type Kept, keepBest, keepBestByTask, nothingKept, type Score } from '../keep-best.ts';
@@ -29,7 +30,7 @@ export interface TaskData {
 
 export interface MultiTaskOptions extends RunHooks<SavedRun<MultiTaskProgress>> {
   readonly engine: Engine;
-  readonly model: MultiTaskModel;
+  readonly model: Model;
   /** By task id. */
   readonly tasks: readonly TaskData[];
   readonly settings: MultiTaskSettings;
@@ -64,7 +65,7 @@ interface TaskBatch extends Batch {
 export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResult> {
   const { engine, model, tasks, settings, initial, resume } = options;
   const units = tasks.map(({ train }, task) => train.prepared.units.map((unit): TaskUnit => ({ ...unit, task })));
-  const scales = labelScales(units);
+  const scales = labelScales(model.heads, units);
   const standard = settings.regressionLabels === 'standardized' ? scales : [];
   return releasing(async (hold) => {
     const parameters = await jointParameters(model, settings, standard, initial);
@@ -79,10 +80,8 @@ export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResu
     const schedule = scheduleOf(settings, sampler.batchesPerEpoch, model.attachment.learningRate);
     const { parts, largest } = jointParts(model, units, settings, store.size);
     const most = largest();
-    const step = hold(
-      await createJointStep(engine, model, parameters, settings, partFeeds(most, model, jointTerms(most, tasks.length), 1)),
-    );
-    const predictor = tasks.some(({ validation }) => validation) ? hold(await createMultiTaskPredictor(engine, model, now)) : undefined;
+    const step = hold(await createJointStep(engine, model, parameters, settings, partFeeds(most, model, batchTerms(model, most), 1)));
+    const predictor = tasks.some(({ validation }) => validation) ? hold(await createPredictor(engine, model, now)) : undefined;
     if (resume) {
       checkCounts(resume.progress, tasks.length);
       restore(store, resume);
@@ -100,7 +99,7 @@ export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResu
         const { batch, rows, epoch } = await sampler.next();
         history = historyAt(history, epoch);
         const weights = settings.taskWeights === 'averaging' ? averagedWeights(history) : undefined;
-        const terms = { ...jointTerms(batch, tasks.length, (task) => weights?.[task] ?? 1), scales: standard };
+        const terms = { ...batchTerms(model, batch, (task) => weights?.[task] ?? 1), scales: standard };
         const cut = parts(batch);
         return {
           parts: cut.map((part) => partFeeds(part, model, terms, cut.length)),
@@ -135,7 +134,7 @@ export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResu
       seconds: (performance.now() - started) / 1000,
     };
 
-    async function judge(done: number, predictor: MultiTaskPredictor): Promise<Verdict> {
+    async function judge(done: number, predictor: Predictor): Promise<Verdict> {
       const metrics: Record<string, number> = {};
       const found: (number | undefined)[] = [];
       for (const [i, { task, validation }] of tasks.entries()) {
@@ -162,11 +161,11 @@ function keptBefore({ progress: { best, bests }, best: parameters }: SavedRun<Mu
 
 /** What one of a model's tasks scores, by each of its metrics. `id` says which of the heads answers. */
 export async function scoreTask(
-  predictor: MultiTaskPredictor,
+  predictor: Predictor,
   id: number,
   task: Task,
   { rows, prepared }: LoadedRows,
 ): Promise<Record<string, number>> {
   const units = prepared.units.map((unit) => ({ ...unit, task: id }));
-  return metricsOf(task, rows, await predictor.answers(rows, units));
+  return metricsOf(task, rows, await predictor.answers(rows, { ...prepared, units }));
 }

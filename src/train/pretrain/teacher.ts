@@ -1,6 +1,6 @@
 import { float32, type Tensor } from '../../base/tensor.ts';
 import { drawEncoder, type Encoder } from '../../encoders/index.ts';
-import { encoderFeeds } from '../../model/data.ts';
+import { encoderFeeds } from '../../model/encoder-inputs.ts';
 import { weightsOf } from '../../model/model.ts';
 import { noDropout, parameters } from '../../nn/index.ts';
 import type { Engine, Feeds } from '../../session/session.ts';
