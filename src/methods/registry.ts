@@ -5,6 +5,7 @@ import { DORA } from './dora.ts';
 import { formatLiteral, parseGrammar, splitUnion } from './grammar.ts';
 import { IA3 } from './ia3.ts';
 import { INVERTIBLE } from './invertible.ts';
+import { LN_TUNING } from './ln-tuning.ts';
 import { LORA } from './lora.ts';
 import type { ConfiguredMethod, Method, ReadingOptions } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
@@ -24,6 +25,7 @@ export const METHODS: readonly Method[] = [
   MTL_LORA,
   PREFIX_TUNING,
   PALS,
+  LN_TUNING,
   FULL,
   HEAD,
 ] as unknown as readonly Method[];
