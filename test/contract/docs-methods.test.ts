@@ -19,9 +19,13 @@ test.each<[title: string, preset: string, count: number, base?: string]>([
   ['Bottleneck adapters', 'seq_bn', 29],
   ['Invertible adapters', 'seq_bn_inv', 27, 'Bottleneck adapters'],
   ['LoRA', 'lora', 17],
+  ['DoRA', 'dora', 16, 'LoRA'],
+  ['VeRA', 'vera', 14, 'LoRA'],
+  ['(IA)³', 'ia3', 11, 'LoRA'],
   ['MTL-LoRA', 'mtl_lora', 20],
   ['Prefix tuning', 'prefix_tuning', 12],
   ['Projected attention layers', 'pals', 5],
+  ['LayerNorm tuning', 'ln_tuning', 2],
 ])('the settings of %s and their defaults are those of the schema', (title, name, count, base) => {
   const { method, config } = configureMethod(name);
   // What the smallest preset leaves alone has its default.
