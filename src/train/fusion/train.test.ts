@@ -63,6 +63,21 @@ it('a fusion resumes with the same adapters only, wherever they lie', async () =
   expect((await fuse('moved', { resume: true })).steps).toBe(2);
 });
 
+it('adapters under a fusion stay as they are', async () => {
+  const { settings, ...rest } = await common('out', {});
+  // Nothing is drawn from the seed of untrained adapters, as these are.
+  await trainFusion({ ...rest, settings: { ...settings, seed: 9 }, adapters: ['first/a', 'first/b'], config: fusionConfig() });
+  const [before, after] = [await open(files), await open(files)];
+  for (const name of ['a', 'b']) {
+    await before.loadAdapter(`first/${name}`);
+    await before.saveAdapter(`before/${name}`, name, { format: 'safetensors' });
+  }
+  await after.loadAdapterSetup('out');
+  await after.saveAdapterSetup('after', undefined, { format: 'safetensors' });
+  for (const name of ['a', 'b'])
+    expect(await files.read(`after/${name}/adapter.safetensors`)).toEqual(await files.read(`before/${name}/adapter.safetensors`));
+});
+
 it('one number of an adapter or of the fusion makes another teacher', async () => {
   const model = await open(files);
   for (const name of ['a', 'b']) await model.loadAdapter(`first/${name}`);
