@@ -8,9 +8,13 @@ import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
+import { union } from './union.ts';
 
-/** Every method there is. A new one: its own file, and a line here. */
-export const METHODS: readonly Method[] = [BOTTLENECK, LORA, MTL_LORA, PREFIX_TUNING, PALS, FULL, HEAD] as unknown as readonly Method[];
+/** Every method that stands by itself. A new one: its own file, and a line here. */
+const SINGLE = [BOTTLENECK, LORA, MTL_LORA, PREFIX_TUNING, PALS, FULL, HEAD] as unknown as readonly Method[];
+
+/** Every method there is. */
+export const METHODS: readonly Method[] = [...SINGLE, union(SINGLE, methodOfConfig) as unknown as Method];
 
 /** What trains where no method is named. */
 export const DEFAULT_METHOD = 'seq_bn';

@@ -21,6 +21,7 @@ test.each([
   ['MTL-LoRA', 'mtl_lora', 20],
   ['Prefix tuning', 'prefix_tuning', 12],
   ['Projected attention layers', 'pals', 5],
+  ['Unions', 'mam', 1],
 ])('the settings of %s and their defaults are those of the schema', (title, name, count) => {
   const { method, config } = configureMethod(name);
   // What the smallest preset leaves alone has its default.
