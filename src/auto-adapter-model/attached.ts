@@ -33,5 +33,5 @@ export function adapterTensors(name: string, { method: { method, config }, tenso
 
 /** A head as it is saved, its tensors drawn where it has none yet. */
 export function packedHead(head: AttachedHead, encoder: Encoder): HeadPackage {
-  return { ...head, tensors: head.tensors ?? drawn(headParameters(head, encoder.config.hidden)) };
+  return { ...head, tensors: head.tensors ?? drawn(headParameters(head, encoder.config)) };
 }

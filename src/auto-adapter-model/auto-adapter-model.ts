@@ -18,8 +18,8 @@ import {
   methodOfConfig,
 } from '../methods/index.ts';
 import { computeMetrics, majorityScore } from '../metrics/index.ts';
-import { prepare } from '../model/data.ts';
 import { answerableRows, isUnpaired, taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
+import { prepare } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
 import { headFor, sequenceLength } from '../model/task-setup.ts';
 import type { Head } from '../objectives/index.ts';
@@ -301,7 +301,12 @@ export class AutoAdapterModel {
     const head = this.#currentHead();
     const judged = taskForHead(task, head);
     const rows = await loadRows(this.#shelf.files, judged, split, limit === undefined ? {} : { limit });
-    const prepared = prepare(rows, { task: judged, tokenizer: this.tokenizer, maxLength: this.#sequenceLength(head, maxLength) });
+    const prepared = prepare(rows, {
+      task: judged,
+      tokenizer: this.tokenizer,
+      maxLength: this.#sequenceLength(head, maxLength),
+      kind: head.kind,
+    });
     const options = { tolerance, ...(onProgress && { onProgress }) };
     const pruning = await pruneFusion(await this.#runtime(), this.#shelf, setup, head, { task: judged, rows, prepared }, options);
     this.#active = pruning.kept;
@@ -399,7 +404,7 @@ export class AutoAdapterModel {
   ): Promise<Answer[]> {
     const head = this.#currentHead();
     const limit = this.#sequenceLength(head, maxLength);
-    const prepared = prepare(rows, { task, tokenizer: this.tokenizer, maxLength: limit });
+    const prepared = prepare(rows, { task, tokenizer: this.tokenizer, maxLength: limit, kind: head.kind });
     if (prepared.truncated > 0) onNote?.(`${prepared.truncated} of ${prepared.rows} rows are longer than ${limit} tokens and were cut.`);
     const pair = task.columns.textPair ?? (head.training?.textPairs ? 'textPair' : undefined);
     const alone = pair === undefined ? 0 : rows.filter(isUnpaired).length;
@@ -410,7 +415,7 @@ export class AutoAdapterModel {
       const model = modelOf(this.#shelf, this.#active, head);
       const steps = trainedSteps(this.#shelf, this.#active);
       const fixed = valuesOf(model, knownValues(this.#shelf, this.#active, head));
-      this.#predictor = await createPredictor(await this.#runtime(), model, { fixed, steps: () => steps }, { observe: explain });
+      this.#predictor = await createPredictor(await this.#runtime(), model, { fixed, steps: () => steps, observe: explain });
       this.#explains = explain;
     }
     return this.#predictor.answers(rows, prepared, onProgress);
@@ -433,7 +438,7 @@ export class AutoAdapterModel {
   }
 
   #sequenceLength(head: AttachedHead, asked: number | undefined): number {
-    return sequenceLength(this.encoder, this.tokenizer, asked, taskOfHead(head).kind, head.training?.maxLength);
+    return sequenceLength(this.encoder, this.tokenizer, asked, head.kind.task, head.training?.maxLength ?? head.kind.usualLength);
   }
 
   #attach(head: Head, options: { readonly overwriteOk?: boolean } = {}): void {

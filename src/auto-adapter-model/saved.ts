@@ -162,7 +162,8 @@ function put(shelf: Shelf, { adapters = [], fusions = [], head, composition }: P
   const heads = [...parts.flatMap((part) => part.head ?? []), ...(head ? [head] : [])].map(withLabels);
   for (const [name, entry] of plain.entries()) shelf.adapters.set(name, entry);
   for (const [name, entry] of mixed.entries()) shelf.fusions.set(name, entry);
-  for (const { name, config, tensors, training } of heads) shelf.heads.set(name, { name, config, tensors, ...(training && { training }) });
+  for (const { name, config, kind, tensors, training } of heads)
+    shelf.heads.set(name, { name, config, kind, tensors, ...(training && { training }) });
   const own = head ?? (parts.length === 1 ? parts[0]?.head : undefined);
   return { head: own?.name, notes: [...parts.flatMap(({ notes }) => notes), ...(head?.notes ?? [])] };
 }

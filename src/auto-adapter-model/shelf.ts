@@ -44,7 +44,7 @@ export function modelOf(
   if (typeof setup === 'string') return adapterModel(encoder, adapters.get(setup).method, setup, head);
   const attachment = attachmentOf(shelf, setup, { trainAdapters, masked });
   const frozen = trainAdapters ? [] : adaptersOf(setup).map((name) => adapterTensors(name, adapters.get(name), encoder));
-  return { encoder, attachment, head, frozen: new Map(frozen.flatMap((tensors) => [...tensors])) };
+  return { encoder, attachment, heads: [head], frozen: new Map(frozen.flatMap((tensors) => [...tensors])) };
 }
 
 /** @throws adapter.missing, method.config for adapters that cannot be put together */

@@ -3,7 +3,7 @@ import { type Files, joinPath } from '../base/files.ts';
 import { shown } from '../base/messages.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
-import { checkHeadConfig, type Head, type HeadConfig, headParameters } from '../objectives/index.ts';
+import { createHead, type Head, type HeadKind, headParameters } from '../objectives/index.ts';
 import { checkModel, checkName, type ModelFacts, VERSION } from './facts.ts';
 import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
 
@@ -32,16 +32,6 @@ export const HEAD_CONFIG = 'head_config.json';
 const SHORTEST = 3;
 const HEAD_WEIGHTS = { bin: 'pytorch_model_head.bin', safetensors: 'model_head.safetensors' };
 
-/** The keys that Python's head classes take besides those that all have; it refuses others. */
-const KEYS: Readonly<Record<HeadConfig['head_type'], readonly (keyof HeadConfig)[]>> = {
-  classification: ['num_labels', 'use_pooler', 'bias'],
-  multilabel_classification: ['num_labels', 'use_pooler', 'bias'],
-  multiple_choice: ['num_choices', 'use_pooler'],
-  tagging: ['num_labels'],
-  question_answering: ['num_labels'],
-};
-const COMMON: readonly (keyof HeadConfig)[] = ['head_type', 'layers', 'activation_function', 'label2id', 'dropout_prob'];
-
 /** Writes head_config.json and the head's weights as `adapters` does, the config last. @throws adapter.format, file.unreadable */
 export async function saveHead(
   files: Files,
@@ -56,10 +46,9 @@ export async function saveHead(
     folder,
     HEAD_WEIGHTS,
     format,
-    tensorsToWrite(head.tensors, headParameters(head, model.config.hidden), `head '${head.name}'`),
+    tensorsToWrite(head.tensors, headParameters(head, model.config), `head '${head.name}'`),
   );
-  const keys = [...COMMON, ...KEYS[head.config.head_type]];
-  const config = Object.fromEntries(keys.map((key) => [key, head.config[key]]));
+  const config = Object.fromEntries(head.kind.keys.map((key) => [key, head.config[key]]));
   await files.write(
     joinPath(folder, HEAD_CONFIG),
     pythonJson({ config, ...modelFields(model, head.name), ...trainingFields(head.training) }, { floatKeys: ['dropout_prob'] }),
@@ -110,13 +99,13 @@ export async function removeHead(files: Files, folder: string): Promise<void> {
 }
 
 /**
- * Reads a head that `adapters` or this package saved; `as` gives it another name.
+ * Reads a head that `adapters` or this package saved; `as` gives it another name, `kinds` are those that it may be of.
  * @throws adapter.mismatch, adapter.format, head.config, and file.* for damaged files
  */
 export async function loadHead(
   files: Files,
   folder: string,
-  { encoder, as }: { encoder: ModelFacts; as?: string | undefined },
+  { encoder, as, kinds }: { encoder: ModelFacts; as?: string | undefined; kinds?: readonly HeadKind[] | undefined },
 ): Promise<LoadedHead> {
   const path = joinPath(folder, HEAD_CONFIG);
   const raw = await readJson(files, path);
@@ -130,10 +119,9 @@ export async function loadHead(
       next: 'In Python, load it into an AutoAdapterModel, which converts it, and save it again.',
     });
   checkModel(raw, encoder, path);
-  const config = checkHeadConfig(raw.config, path);
   const stored = typeof raw.name === 'string' ? raw.name : '';
   const name = checkName(as ?? raw.name, `${path}: field 'name'`, 'Load it under another name.');
-  const head: Head = { name, config };
+  const head: Head = createHead(name, raw.config, path, kinds);
   const weights = await readWeights(files, folder, HEAD_WEIGHTS);
   const found = new Map(
     [...weights.tensors].map(([key, value]) => [
@@ -141,7 +129,7 @@ export async function loadHead(
       value,
     ]),
   );
-  const { tensors, notes } = matchTensors(found, headParameters(head, encoder.config.hidden), {
+  const { tensors, notes } = matchTensors(found, headParameters(head, encoder.config), {
     path: weights.path,
     prefix: '',
     owner: `the head '${name}'`,

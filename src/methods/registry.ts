@@ -2,6 +2,7 @@ import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';
 import { formatLiteral, parseGrammar, splitUnion } from './grammar.ts';
+import { INVERTIBLE } from './invertible.ts';
 import { LORA } from './lora.ts';
 import type { ConfiguredMethod, Method, ReadingOptions } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
@@ -11,7 +12,7 @@ import { PREFIX_TUNING } from './prefix-tuning.ts';
 import { union } from './union.ts';
 
 /** Every method that stands by itself. A new one: its own file, and a line here. */
-const SINGLE = [BOTTLENECK, LORA, MTL_LORA, PREFIX_TUNING, PALS, FULL, HEAD] as unknown as readonly Method[];
+const SINGLE = [BOTTLENECK, INVERTIBLE, LORA, MTL_LORA, PREFIX_TUNING, PALS, FULL, HEAD] as unknown as readonly Method[];
 
 /** Every method there is. */
 export const METHODS: readonly Method[] = [...SINGLE, union(SINGLE, methodOfConfig) as unknown as Method];

@@ -7,7 +7,7 @@ import { ADAPTER_CONFIG, loadAdapter, saveAdapter } from '../../src/checkpoint/i
 import { loadEncoder } from '../../src/encoders/index.ts';
 import { add } from '../../src/graph/index.ts';
 import { adapterPath, bindAdapter, configureMethod, METHODS, type Method, methodNames, modules } from '../../src/methods/index.ts';
-import { checkHeadConfig, headParameters } from '../../src/objectives/index.ts';
+import { createHead, headParameters } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { forward, readCases, relativeError } from '../golden/forward.ts';
 
@@ -75,8 +75,8 @@ test('it runs, changes the output where it sits, and comes back from a folder th
       ),
     ]),
   );
-  const config = checkHeadConfig({ head_type: 'classification', num_labels: 2, label2id: { no: 0, yes: 1 } }, 'toy');
-  const weights = headParameters({ name: 'toy', config }, 32).map(
+  const made = createHead('toy', { head_type: 'classification', num_labels: 2, label2id: { no: 0, yes: 1 } });
+  const weights = headParameters(made, encoder.config).map(
     ({ name, shape }) =>
       [
         name,
@@ -86,7 +86,7 @@ test('it runs, changes the output where it sits, and comes back from a folder th
         ),
       ] as const,
   );
-  const head = { name: 'toy', config, tensors: new Map(weights) };
+  const head = { ...made, tensors: new Map(weights) };
 
   const files = memoryFiles();
   await saveAdapter(files, 'toy', { name: 'toy', method, tensors, head, model: encoder });

@@ -6,7 +6,7 @@ import { loadEncoder } from '../../src/encoders/index.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
 import { configureMethod, methodOfConfig } from '../../src/methods/index.ts';
 import { adapterModel, trainableParameters } from '../../src/model/model.ts';
-import type { Head } from '../../src/objectives/index.ts';
+import { createHead } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { createTrainingStep } from '../../src/train/step.ts';
 import { ADAMW, ParameterStore } from '../../src/update/index.ts';
@@ -52,19 +52,7 @@ test.each(runnable)('%s: losses, gradient norms and parameters follow PyTorch fo
   const loaded = await loadEncoder(nodeFiles, `test/golden/encoders/${golden.encoder}`);
   const encoder = { ...loaded, config: { ...loaded.config, hiddenDropout: 0, attentionDropout: 0, classifierDropout: 0 } };
   const { layers, num_labels, use_pooler, activation_function } = golden.head;
-  const head: Head = {
-    name: 'golden',
-    config: {
-      head_type: 'classification',
-      num_labels,
-      layers,
-      activation_function,
-      label2id: null,
-      use_pooler,
-      bias: true,
-      dropout_prob: 0,
-    },
-  };
+  const head = createHead('golden', { head_type: 'classification', num_labels, layers, activation_function, use_pooler, dropout_prob: 0 });
   const method = golden.config ? methodOfConfig(golden.config, name) : configureMethod(golden.method);
   const model = adapterModel(encoder, method, 'golden', head);
 

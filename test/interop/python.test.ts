@@ -8,10 +8,10 @@ import { nodeFiles } from '../../src/base/files-node.ts';
 import { createRandom, type Random } from '../../src/base/random.ts';
 import { float32, type Tensor } from '../../src/base/tensor.ts';
 import { type HeadPackage, saveAdapter, saveEncoder, saveHead } from '../../src/checkpoint/index.ts';
-import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
+import { type Encoder, type EncoderConfig, loadEncoder } from '../../src/encoders/index.ts';
 import { configureMethod, METHODS } from '../../src/methods/index.ts';
 import type { ParameterSpec } from '../../src/nn/index.ts';
-import { checkHeadConfig, type Head, headParameters } from '../../src/objectives/index.ts';
+import { createHead, type Head, headParameters } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { type Batch, forward, readCases } from '../golden/forward.ts';
 
@@ -118,11 +118,11 @@ function randomTensors(specs: readonly ParameterSpec[], random: Random): Map<str
   );
 }
 
-function makeHead(config: object, name: string, hidden: number, random: Random): HeadPackage {
+function makeHead(config: object, name: string, encoder: EncoderConfig, random: Random): HeadPackage {
   const count = (config as { num_labels?: number; num_choices?: number }).num_labels ?? 2;
   const label2id = Object.fromEntries(Array.from({ length: count }, (_, i) => [`label ${i}`, i]));
-  const head: Head = { name, config: checkHeadConfig({ ...config, label2id }, name) };
-  return { ...head, tensors: randomTensors(headParameters(head, hidden), random) };
+  const head = createHead(name, { ...config, label2id });
+  return { ...head, tensors: randomTensors(headParameters(head, encoder), random) };
 }
 
 async function adapterCase(
@@ -137,7 +137,7 @@ async function adapterCase(
   const random = createRandom(7, name.length, encoder.name.length);
   const method = configureMethod(text, encoder.config.hidden === 32 && !text.includes('lora') ? { reduction_factor: 8 } : {});
   const specs = method.method.parameters(method.config, { encoder: encoder.config, family: encoder.family, name });
-  const head = makeHead(headConfig, name, encoder.config.hidden, random);
+  const head = makeHead(headConfig, name, encoder.config, random);
   const tensors = randomTensors(specs, random);
   const where = join(folder, `${encoder.name}-${name}`);
   await saveAdapter(nodeFiles, where, { name, method, tensors, head, model: encoder }, { format });
@@ -156,7 +156,7 @@ async function peftCase(folder: string, encoder: Encoder, headConfig: object): P
   const random = createRandom(11, encoder.name.length);
   const method = configureMethod("lora[attn_matrices=['q','o'],intermediate_lora=True,output_lora=True,r=4,alpha=6]");
   const specs = method.method.parameters(method.config, { encoder: encoder.config, family: encoder.family, name });
-  const head = makeHead(headConfig, name, encoder.config.hidden, random);
+  const head = makeHead(headConfig, name, encoder.config, random);
   const tensors = randomTensors(specs, random);
   const where = join(folder, `${encoder.name}-${name}`);
   await saveAdapter(nodeFiles, where, { name, method, tensors, head, model: encoder });
@@ -185,7 +185,7 @@ async function fullCase(folder: string, encoder: Encoder): Promise<Case> {
     );
   }
   const where = join(folder, `${encoder.name}-full`);
-  const head = makeHead(HEADS[1] as object, 'full', encoder.config.hidden, random);
+  const head = makeHead(HEADS[1] as object, 'full', encoder.config, random);
   await saveEncoder(nodeFiles, where, encoder, moved);
   await saveHead(nodeFiles, where, head, encoder);
   const outputs = await outputsOf(await loadEncoder(nodeFiles, where), head, head.tensors, undefined, encoder.name);

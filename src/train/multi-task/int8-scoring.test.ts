@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startValues } from '../../../test/start-values.ts';
 import { savedAfter, tinyMultiTaskModel, tinyTaskData } from '../../../test/tiny-multi-task.ts';
 import { nodeFiles } from '../../base/files-node.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
 import { spearman } from '../../metrics/correlation.ts';
-import { type MultiTaskModel, multiTaskStart } from '../../model/multi-task.ts';
+import type { Model } from '../../model/model.ts';
 import { type HoldingEngine, holding } from '../../session/holding.ts';
 import { nodeEngine } from '../../session/node.ts';
 import { multiTaskSettings } from './settings.ts';
@@ -18,7 +19,7 @@ const KINDS = ['classification', 'pair', 'regression'] as const;
 let encoder: Encoder;
 let engine: HoldingEngine;
 let tasks: readonly TaskData[];
-let model: MultiTaskModel;
+let model: Model;
 
 beforeAll(async () => {
   const seedling = await loadEncoder(nodeFiles, SEEDLING);
@@ -31,7 +32,7 @@ beforeAll(async () => {
 afterAll(() => engine.release());
 
 it('orders candidates as float32 does', async () => {
-  const start = await multiTaskStart(model, 1);
+  const start = await startValues(model, 1);
   // Heads that have learnt something: of fresh ones all answers are about equally unsure.
   for (const [name, { data }] of start)
     if (/heads\..*weight$/.test(name)) (data as Float32Array).set((data as Float32Array).map((value) => 40 * value));

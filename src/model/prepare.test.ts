@@ -1,10 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { nodeFiles } from '../base/files-node.ts';
 import { loadEncoder } from '../encoders/index.ts';
+import type { Target } from '../objectives/index.ts';
 import type { PredictionRow, Task } from '../tasks/index.ts';
 import { createTokenizer } from '../text/index.ts';
 import { wordPieceTokenizerJson } from '../text/wordpiece-trainer.ts';
-import { feedsOf, lossTerms, maxTokens, type PrepareOptions, prepare, type Target } from './data.ts';
+import { maxTokens } from './encoder-inputs.ts';
+import { batchTerms, feedsOf } from './feeds.ts';
+import { type PrepareOptions, prepare } from './prepare.ts';
 import { headFor } from './task-setup.ts';
 
 const vocabulary = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', '##x', '##y', 'q', '.'];
@@ -37,7 +40,8 @@ describe('prepare', () => {
     const cut = prepare([row], { task: task('tagging', ['O', 'P']), tokenizer, maxLength: 7 });
     expect(cut.units[0]?.target).toEqual({ kind: 'tokens', labels: Int32Array.of(-1, 1, -1, -1, 0, 1, -1) });
     expect(cut.truncated).toBe(1);
-    expect(cut.units.map(lossTerms)).toEqual([3]);
+    const { counts } = batchTerms({ heads: [headFor(task('tagging', ['O', 'P']), 'h', [])] }, cut.units);
+    expect(counts).toEqual([3]);
   });
 
   it('classes, numbers and label sets', () => {
@@ -165,11 +169,11 @@ describe('spans', () => {
 describe('feeds', () => {
   const feeds = (rows: readonly PredictionRow[], of: Task, terms?: number, maxLength = 16) => {
     const { units } = prepare(rows, { task: of, tokenizer, maxLength });
+    const model = { encoder, attachment: {}, heads: [headFor(of, 'h', rows as never)] };
     return Object.fromEntries(
-      Object.entries(feedsOf(units, headFor(of, 'h', rows as never), encoder, terms)).map(([name, { shape, data }]) => [
-        name,
-        { shape: [...shape], data: [...data] },
-      ]),
+      Object.entries(feedsOf(units, model, terms === undefined ? undefined : { counts: [terms], weights: [1] })).map(
+        ([name, { shape, data }]) => [name, { shape: [...shape], data: [...data] }],
+      ),
     );
   };
 
@@ -233,7 +237,8 @@ describe('feeds', () => {
     ).toThrow('token type 2: found 2 types in the encoder bert; expected a number below that');
     const choice = (choices: string[]): PredictionRow => ({ kind: 'choice', text: 'a', choices, label: 0 });
     const { units } = prepare([choice(['a', 'b']), choice(['a', 'b', 'c'])], { task: task('choice'), tokenizer, maxLength: 16 });
-    expect(() => feedsOf(units, headFor(task('choice'), 'h', [choice(['a', 'b'])] as never), encoder, 1)).toThrow(
+    const heads = [headFor(task('choice'), 'h', [choice(['a', 'b'])] as never)];
+    expect(() => feedsOf(units, { encoder, attachment: {}, heads })).toThrow(
       "row 2: found 3 choices; expected 2, as many as the head 'h' was made for",
     );
   });
@@ -247,7 +252,11 @@ describe('feeds', () => {
       tokenizer,
       maxLength: 16,
     });
-    const { positionIds } = feedsOf(units, headFor(task('classification', ['x', 'y']), 'h', []), roberta);
+    const { positionIds } = feedsOf(units, {
+      encoder: roberta,
+      attachment: {},
+      heads: [headFor(task('classification', ['x', 'y']), 'h', [])],
+    });
     const pad = roberta.config.padId;
     expect([...(positionIds?.data ?? [])]).toEqual([pad + 1, pad + 2, pad + 3, pad, pad, pad, pad, pad]);
   });

@@ -4,14 +4,13 @@ import { tinyMultiTaskModel, tinyTaskData } from '../../test/tiny-multi-task.ts'
 import { nodeFiles } from '../base/files-node.ts';
 import { float32 } from '../base/tensor.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
-import { checkHeadConfig, type Head } from '../objectives/index.ts';
-import { createMultiTaskPredictor } from '../predict/multi-task-predictor.ts';
+import { createHead, type NumberTarget, type TaskUnit } from '../objectives/index.ts';
+import { createPredictor } from '../predict/predictor.ts';
 import { nodeEngine } from '../session/node.ts';
 import type { Row } from '../tasks/index.ts';
 import { multiTaskSettings } from '../train/multi-task/settings.ts';
 import { type TaskData, trainMultiTask } from '../train/multi-task/trainer.ts';
-import type { TaskUnit } from './multi-task-data.ts';
-import { deviation, inverse, labelScales, rescaleHeads } from './standardize.ts';
+import { deviation, inverse, labelScales, rescaleHeads } from './label-scales.ts';
 
 let encoder: Encoder;
 
@@ -20,9 +19,10 @@ beforeAll(async () => {
 });
 
 it('labels have a mean and a deviation where they are numbers', () => {
-  const number = (value: number) => ({ target: { kind: 'number' as const, value } });
-  const labelled = { target: { kind: 'class' as const, label: 1 } };
-  expect(labelScales([[number(1), number(3)], [labelled], [number(4), number(4)]])).toEqual([
+  const number = (value: number) => ({ target: { kind: 'number', value } });
+  const labelled = { target: { kind: 'class', label: 1 } };
+  const heads = [1, 2, 1].map((num_labels) => createHead('h', { head_type: 'classification', num_labels }));
+  expect(labelScales(heads, [[number(1), number(3)], [labelled], [number(4), number(4)]])).toEqual([
     { mean: 2, deviation: 1 },
     undefined,
     { mean: 4, deviation: 1 },
@@ -31,20 +31,16 @@ it('labels have a mean and a deviation where they are numbers', () => {
 });
 
 it('the last linear of a head alone is put in other units, and back', () => {
-  const config = (num_labels: number, layers: number, bias = true) =>
-    checkHeadConfig({ head_type: 'classification', num_labels, layers, bias }, 'test');
-  const heads: Head[] = [
-    { name: 'a', config: config(1, 2) },
-    { name: 'b', config: config(2, 1) },
-    { name: 'c', config: config(1, 1, false) },
-  ];
+  const head = (name: string, num_labels: number, layers: number, bias = true) =>
+    createHead(name, { head_type: 'classification', num_labels, layers, bias });
+  const heads = [head('a', 1, 2), head('b', 2, 1), head('c', 1, 1, false)];
   const values = new Map(
     ['heads.a.1.weight', 'heads.a.1.bias', 'heads.a.4.weight', 'heads.a.4.bias', 'heads.b.1.bias', 'heads.c.1.weight', 'other'].map(
       (name, i) => [name, float32([2], [i + 1, -1])] as const,
     ),
   );
   const scales = [{ mean: 10, deviation: 2 }, undefined, { mean: 3, deviation: 4 }];
-  const changed = rescaleHeads(values, heads, 8, scales);
+  const changed = rescaleHeads(values, heads, encoder.config, scales);
   expect(Object.fromEntries([...changed].map(([name, { data }]) => [name, [...data]]))).toEqual({
     'heads.a.1.weight': [1, -1],
     'heads.a.1.bias': [2, -1],
@@ -55,7 +51,7 @@ it('the last linear of a head alone is put in other units, and back', () => {
     other: [7, -1],
   });
   const back = scales.map((scale) => scale && inverse(scale));
-  expect(rescaleHeads(changed, heads, 8, back)).toEqual(values);
+  expect(rescaleHeads(changed, heads, encoder.config, back)).toEqual(values);
 });
 
 /** The tiny tasks with labels a·y + b, and what a model that learnt from them answers. */
@@ -67,7 +63,7 @@ async function answersTo([a, b]: readonly [number, number], more: object): Promi
   const engine = await nodeEngine({ threads: 1 });
   const settings = multiTaskSettings.parse({ maxSteps: 80, batchSize: 8, learningRate: 5e-3, dropout: 0, maxLength: 32, ...more });
   const { parameters } = await trainMultiTask({ engine, model, tasks: scaled, settings });
-  const predictor = await createMultiTaskPredictor(engine, model, { fixed: parameters });
+  const predictor = await createPredictor(engine, model, { fixed: parameters });
   const [numbers, others] = [[], []] as [number[], number[]];
   for (const [task, { validation }] of tasks.entries()) {
     const { units } = (validation as TaskData['train']).prepared;
@@ -79,9 +75,10 @@ async function answersTo([a, b]: readonly [number, number], more: object): Promi
 }
 
 function rescaled({ rows, prepared }: TaskData['train'], a: number, b: number): TaskData['train'] {
-  const units = prepared.units.map((unit) =>
-    unit.target?.kind === 'number' ? { ...unit, target: { kind: 'number' as const, value: a * unit.target.value + b } } : unit,
-  );
+  const units = prepared.units.map((unit) => ({
+    ...unit,
+    target: { kind: 'number', value: a * (unit.target as NumberTarget).value + b },
+  }));
   return { rows: rows as readonly Row[], prepared: { ...prepared, units } };
 }
 

@@ -1,4 +1,4 @@
-import type { UnitLogits } from '../model/data.ts';
+import type { UnitLogits } from './unit.ts';
 
 /** A piece of the context with its score, the sum of its start and end logits. */
 export interface SpanCandidate {

@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { UnitLogits } from '../model/data.ts';
-import type { Head, HeadConfig } from '../objectives/index.ts';
+import type { PredictionRow } from '../tasks/index.ts';
 import type { Encoding } from '../text/index.ts';
-import { answerOf } from './answer.ts';
-import { bestSpans } from './span.ts';
+import { bestSpans } from './best-spans.ts';
+import { createHead, type Head, type UnitLogits } from './index.ts';
 
 function encoding(more: { words?: readonly number[]; sequences?: readonly number[]; offsets?: readonly number[] }): Encoding {
   const { words = [], sequences = [], offsets = [] } = more;
@@ -24,22 +23,12 @@ const unit = (one: Encoding, logits: readonly number[]): UnitLogits => ({
   logits: Float32Array.from(logits),
 });
 
-function head(type: HeadConfig['head_type'], labels: readonly string[], more: Partial<HeadConfig> = {}): Head {
-  return {
-    name: 'h',
-    config: {
-      head_type: type,
-      num_labels: labels.length,
-      layers: 1,
-      activation_function: null,
-      label2id: Object.fromEntries(labels.map((label, i) => [label, i])),
-      use_pooler: false,
-      bias: true,
-      dropout_prob: null,
-      ...more,
-    },
-  };
+function head(type: string, labels: readonly string[], more: Readonly<Record<string, unknown>> = {}): Head {
+  const label2id = Object.fromEntries(labels.map((label, i) => [label, i]));
+  return createHead('h', { head_type: type, num_labels: labels.length, layers: 1, activation_function: null, label2id, ...more });
 }
+
+const answerOf = (one: Head, row: PredictionRow, units: readonly UnitLogits[]) => one.kind.answer(one, row, units);
 
 describe('answers', () => {
   const none = encoding({ words: [-1] });
