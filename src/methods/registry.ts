@@ -1,7 +1,9 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';
+import { DORA } from './dora.ts';
 import { formatLiteral, parseGrammar, splitUnion } from './grammar.ts';
+import { IA3 } from './ia3.ts';
 import { INVERTIBLE } from './invertible.ts';
 import { LORA } from './lora.ts';
 import type { ConfiguredMethod, Method, ReadingOptions } from './method.ts';
@@ -10,9 +12,10 @@ import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
 import { union } from './union.ts';
+import { VERA } from './vera.ts';
 
 /** Every method that stands by itself. A new one: its own file, and a line here. */
-const SINGLE = [BOTTLENECK, INVERTIBLE, LORA, MTL_LORA, PREFIX_TUNING, PALS, FULL, HEAD] as unknown as readonly Method[];
+const SINGLE = [BOTTLENECK, INVERTIBLE, LORA, IA3, DORA, VERA, MTL_LORA, PREFIX_TUNING, PALS, FULL, HEAD] as unknown as readonly Method[];
 
 /** Every method there is. */
 export const METHODS: readonly Method[] = [...SINGLE, union(SINGLE, methodOfConfig) as unknown as Method];
