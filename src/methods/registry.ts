@@ -12,10 +12,11 @@ import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
+import { union } from './union.ts';
 import { VERA } from './vera.ts';
 
-/** Every method there is. A new one: its own file, and a line here. */
-export const METHODS: readonly Method[] = [
+/** Every method that stands by itself. A new one: its own file, and a line here. */
+const SINGLE = [
   BOTTLENECK,
   INVERTIBLE,
   LORA,
@@ -29,6 +30,9 @@ export const METHODS: readonly Method[] = [
   FULL,
   HEAD,
 ] as unknown as readonly Method[];
+
+/** Every method there is. */
+export const METHODS: readonly Method[] = [...SINGLE, union(SINGLE, methodOfConfig) as unknown as Method];
 
 /** What trains where no method is named. */
 export const DEFAULT_METHOD = 'seq_bn';
