@@ -1,4 +1,5 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
+import { BITFIT } from './bitfit.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';
 import { formatLiteral, parseGrammar } from './grammar.ts';
@@ -20,6 +21,7 @@ export const METHODS: readonly Method[] = [
   PREFIX_TUNING,
   PALS,
   LN_TUNING,
+  BITFIT,
   FULL,
   HEAD,
 ] as unknown as readonly Method[];

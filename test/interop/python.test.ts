@@ -30,12 +30,12 @@ const HEADS: readonly Record<string, unknown>[] = [
   { head_type: 'question_answering', num_labels: 2, layers: 1 },
   { head_type: 'multiple_choice', num_choices: 2, layers: 2 },
 ];
+const NOT_IN_PYTHON = ['pals', 'bitfit'];
 /** Every preset once, aliases left out; row drop path needs torchvision in Python even where it does nothing. */
 const PRESETS = METHODS.flatMap(({ presets }) => [
   ...new Map(Object.entries(presets).map(([name, preset]) => [JSON.stringify(preset), name])).values(),
 ])
-  // Python has no projected attention layers.
-  .filter((name) => usualLayout(name) === 'adapters' && name !== 'pals')
+  .filter((name) => usualLayout(name) === 'adapters' && !NOT_IN_PYTHON.includes(name))
   .map((name) => ({ adapter_plus: 'adapter_plus[stochastic_depth=0.0]', mtl_lora: 'mtl_lora[n_up_projection=2]' })[name] ?? name);
 const EXTRA = [
   "lora[attn_matrices=['q','k','v'],intermediate_lora=True,output_lora=True,alpha=12]",
