@@ -22,11 +22,8 @@ import { ParameterStore } from '../../src/update/index.ts';
 const TASKS = ['a', 'b', 'c'];
 const TOKENS = 16;
 const WIDE = { kind: 'normal', deviation: 0.3 } as const;
-/**
- * Settings without which a parameter of a preset has nothing to do: of one up-projection no share can be taken. A small step in
- * all of the 84,000 parameters of a wide bottleneck is no small step.
- */
-const SETTINGS: Readonly<Record<string, string>> = { mtl_lora: '[n_up_projection=2]', prefix_tuning: '[bottleneck_size=8]' };
+/** Settings without which a parameter of a preset has nothing to do: of one up-projection no share can be taken. */
+const SETTINGS: Readonly<Record<string, string>> = { mtl_lora: '[n_up_projection=2]' };
 const settled = (name: string) => `${name}${SETTINGS[name] ?? ''}`;
 /** One name for each configuration: others are old names for it. */
 const NAMES = [...new Map(methodNames().map((name) => [keyOf(configureMethod(name)), name])).values()];
@@ -71,13 +68,16 @@ describe('every method keeps the rules', () => {
   });
 
   // Every method for several tasks, CA-MTL among them; any method's own name is a module for each task.
-  it.each([...new Set([...multiTaskMethodNames(), 'lora', 'mtl_lora', 'pals'])].map(settled))('%s, for several tasks', async (name) => {
-    const attachment = multiTaskMethod(name).attach(encoder, TASKS, TOKENS);
-    const found = await rules({ name, attachment, tasks: TASKS.length });
-    const left = [...(attachment.taskIds ? [] : ['tasks' as const]), ...(attachment.parameters.length > 0 ? [] : ['gradients' as const])];
-    expect(found).toEqual(without(...left));
-    expect(attachment.taskIds !== undefined).toBe(!['joint', 'shared_adapter'].includes(name));
-  });
+  it.each([...new Set([...multiTaskMethodNames(), 'lora', 'mtl_lora', 'pals', 'vera'])].map(settled))(
+    '%s, for several tasks',
+    async (name) => {
+      const attachment = multiTaskMethod(name).attach(encoder, TASKS, TOKENS);
+      const found = await rules({ name, attachment, tasks: TASKS.length });
+      const left = [...(attachment.taskIds ? [] : ['tasks' as const]), ...(attachment.parameters.length > 0 ? [] : ['gradients' as const])];
+      expect(found).toEqual(without(...left));
+      expect(attachment.taskIds !== undefined).toBe(!['joint', 'shared_adapter'].includes(name));
+    },
+  );
 
   it.each([
     ['fused', fuse(['one', 'two'], { name: 'both' })],
