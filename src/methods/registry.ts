@@ -1,4 +1,5 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
+import { BITFIT } from './bitfit.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';
 import { DORA } from './dora.ts';
@@ -27,6 +28,7 @@ const SINGLE = [
   PREFIX_TUNING,
   PALS,
   LN_TUNING,
+  BITFIT,
   FULL,
   HEAD,
 ] as unknown as readonly Method[];
