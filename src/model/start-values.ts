@@ -19,7 +19,7 @@ export async function startStore(
   const drawnAnew = <S extends ParameterSpec>(spec: S): S => ({ ...spec, init: anew.get(spec.name) ?? spec.init });
   const store = new ParameterStore([...trainableParameters(model).map(drawnAnew), ...more]);
   const untrained = encoderSpecs(encoder.family, encoder.config).filter(({ name }) => anew.has(name) && !store.values().has(name));
-  const frozen = attachment.parameters.filter((spec) => spec.trains === false);
+  const frozen = attachment.parameters.filter((spec) => spec.trains === false && !model.frozen?.has(spec.name));
   const rest = new ParameterStore([...frozen, ...untrained].map(drawnAnew));
   for (const part of [store, rest]) {
     await fillStore(part, encoder, { seed, anew });

@@ -1,6 +1,7 @@
 import { beforeEach, expect, it } from 'vitest';
 import { open, world } from '../../../test/tiny-world.ts';
 import type { Files } from '../../base/files.ts';
+import { loadAdapter } from '../../checkpoint/index.ts';
 import { configureMethod, fusionConfig } from '../../methods/index.ts';
 import { referenceEngine } from '../../session/reference.ts';
 import { loadTask } from '../../tasks/index.ts';
@@ -61,6 +62,18 @@ it('a fusion resumes with the same adapters only, wherever they lie', async () =
   );
   await saveAdapters('moved');
   expect((await fuse('moved', { resume: true })).steps).toBe(2);
+});
+
+it('adapters in a fusion are those that were given, number by number', async () => {
+  const options = await common('out', {});
+  const settings = { ...options.settings, seed: 7 };
+  await trainFusion({ ...options, settings, adapters: ['first/a', 'first/b'], config: fusionConfig() });
+  const { encoder } = await open(files);
+  for (const name of ['a', 'b']) {
+    const [before, after] = await Promise.all([`first/${name}`, `out/${name}`].map((folder) => loadAdapter(files, folder, { encoder })));
+    expect(before?.tensors.size).toBeGreaterThan(0);
+    expect(after?.tensors).toEqual(before?.tensors);
+  }
 });
 
 it('one number of an adapter or of the fusion makes another teacher', async () => {
