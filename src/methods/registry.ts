@@ -1,4 +1,5 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
+import { BITFIT } from './bitfit.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';
 import { DORA } from './dora.ts';
@@ -12,10 +13,11 @@ import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
+import { union } from './union.ts';
 import { VERA } from './vera.ts';
 
-/** Every method there is. A new one: its own file, and a line here. */
-export const METHODS: readonly Method[] = [
+/** Every method that stands by itself. A new one: its own file, and a line here. */
+const SINGLE = [
   BOTTLENECK,
   INVERTIBLE,
   LORA,
@@ -26,9 +28,13 @@ export const METHODS: readonly Method[] = [
   PREFIX_TUNING,
   PALS,
   LN_TUNING,
+  BITFIT,
   FULL,
   HEAD,
 ] as unknown as readonly Method[];
+
+/** Every method there is. */
+export const METHODS: readonly Method[] = [...SINGLE, union(SINGLE, methodOfConfig) as unknown as Method];
 
 /** What trains where no method is named. */
 export const DEFAULT_METHOD = 'seq_bn';

@@ -20,6 +20,7 @@ export async function startStore(
   const drawnAnew = <S extends ParameterSpec>(spec: S): S => ({ ...spec, init: anew.get(spec.name) ?? spec.init });
   const store = new ParameterStore([...trainableParameters(model).map(drawnAnew), ...more]);
   const untrained = encoderSpecs(encoder.family, encoder.config).filter(({ name }) => anew.has(name) && !store.values().has(name));
+  // What the model holds stays what it is: the adapters under a fusion.
   const frozen = attachment.parameters.filter(({ name, trains }) => trains === false && !model.frozen?.has(name));
   const rest = new ParameterStore([...frozen, ...untrained].map(drawnAnew));
   for (const part of [store, rest]) {
