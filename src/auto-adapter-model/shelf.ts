@@ -20,11 +20,13 @@ import { drawn } from '../model/start-values.ts';
 import type { Head } from '../objectives/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, adapterTensors } from './attached.ts';
+import type { Kinds } from './extensions.ts';
 import type { Named } from './named.ts';
 
 /** An encoder, and all that is attached to it by name. */
 export interface Shelf {
   readonly files: Files;
+  readonly kinds: Kinds;
   readonly encoder: Encoder;
   readonly tokenizer: Tokenizer;
   readonly adapters: Named<Attached>;
@@ -49,7 +51,7 @@ export function modelOf(
 
 /** @throws adapter.missing, method.config for adapters that cannot be put together */
 export function attachmentOf(
-  { encoder, adapters, fusions }: Pick<Shelf, 'encoder' | 'adapters' | 'fusions'>,
+  { encoder, adapters, fusions, kinds }: Pick<Shelf, 'encoder' | 'adapters' | 'fusions' | 'kinds'>,
   setup: Block,
   {
     trainAdapters = false,
@@ -62,6 +64,7 @@ export function attachmentOf(
     fusions: new Map(fusionsOf(setup).map(({ name }) => [name, fresh.get(name) ?? fusions.get(name).config])),
     trainAdapters,
     masked,
+    blocks: kinds.blocks,
   };
   return attachComposition(setup, parts, { encoder: encoder.config, family: encoder.family });
 }

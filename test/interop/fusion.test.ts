@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Attached, AttachedFusion, AttachedHead } from '../../src/auto-adapter-model/attached.ts';
+import { kindsWith } from '../../src/auto-adapter-model/extensions.ts';
 import { Named } from '../../src/auto-adapter-model/named.ts';
 import { saveAttached, saveAttachedFusion, saveAttachedSetup } from '../../src/auto-adapter-model/saved.ts';
 import { fusionFacts, knownValues, modelOf, type Shelf } from '../../src/auto-adapter-model/shelf.ts';
@@ -129,6 +130,7 @@ async function shelfOf(name: string, { adapters, setup, config }: Required<Pick<
   const random = createRandom(17, name.length);
   const shelf: Shelf = {
     files: nodeFiles,
+    kinds: kindsWith({}),
     encoder,
     tokenizer: undefined as never,
     adapters: new Named<Attached>('adapter'),
