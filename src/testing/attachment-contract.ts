@@ -56,7 +56,7 @@ const ENGINE = 1e-5;
  * @throws method.contract naming the rule, the method and what was found; graph.* for a program that cannot be
  */
 export async function checkAttachment(given: AttachmentCase): Promise<AttachmentRule[]> {
-  const { encoder, attachment, engines = [] } = given;
+  const { attachment, engines = [] } = given;
   const checked: AttachmentRule[] = ['parameters', 'reads', 'output', 'company', 'pads'];
   await checkParameters(given);
   checkReads(given);
@@ -68,8 +68,8 @@ export async function checkAttachment(given: AttachmentCase): Promise<Attachment
   await checkPads(given, values, batch, whole);
   if (!attachment.mixesTokens) {
     checked.push('first');
-    const first = await encode(given, values, batch, { read: 'first' });
-    compare(given, 'first', 'first tokens, read alone,', first, firstRows(whole, batch.length, encoder.config.hidden), SAME);
+    const alone = await encode(given, values, batch, { read: 'first' });
+    compare(given, 'first', 'first tokens, read alone,', alone, await encode(given, values, batch, { part: 'first' }), SAME);
   }
   if (attachment.taskIds) {
     checked.push('tasks');
@@ -278,18 +278,24 @@ async function encode(
   batch: readonly Sequence[],
   {
     read = 'all',
+    part = 'output',
     pad,
     engine = referenceEngine(),
-  }: { readonly read?: 'all' | 'first'; readonly pad?: number; readonly engine?: Engine } = {},
+  }: {
+    readonly read?: 'all' | 'first';
+    readonly part?: 'output' | 'first';
+    readonly pad?: number;
+    readonly engine?: Engine;
+  } = {},
 ): Promise<Tensor> {
-  const { output } = draw(
+  const drawing = draw(
     given,
     read,
     resolver(() => false),
   );
-  const session = await engine.compile({ outputs: { output } }, weightsOf({ encoder: given.encoder }, values));
+  const session = await engine.compile({ outputs: { [part]: drawing[part] } }, weightsOf({ encoder: given.encoder }, values));
   try {
-    return (await session.run(feedsOf(given, batch, pad))).output as Tensor;
+    return (await session.run(feedsOf(given, batch, pad)))[part] as Tensor;
   } finally {
     await session.release();
   }
@@ -333,12 +339,6 @@ function randomValues(specs: readonly Pick<ParameterSpec, 'name' | 'shape'>[], s
 /** Tokens of the padded batch. */
 function widthOf(given: AttachmentCase, batch: readonly Sequence[]): number {
   return feedsOf(given, batch).inputIds?.shape[1] as number;
-}
-
-function firstRows({ dtype, data }: Tensor, sequences: number, hidden: number): Tensor {
-  const width = data.length / sequences;
-  const rows = Array.from({ length: sequences }, (_, i) => Array.from(data.slice(i * width, i * width + hidden), Number));
-  return { dtype, shape: [sequences, hidden], data: Float64Array.from(rows.flat()) } as Tensor;
 }
 
 /** The largest difference of the elements of `a` from those of `b` at the same places. */
