@@ -6,8 +6,9 @@ import { fillStore, firstValues } from './first-values.ts';
 import { type Model, trainableParameters } from './model.ts';
 
 /**
- * A store of what trains with its first values, and the values of what does not train and is not the checkpoint's. What is
- * neither in the checkpoint, nor made of something there, nor in `initial` is drawn from `seed`. `more` trains beside the model.
+ * A store of what trains with its first values, and the values of what does not train and is neither the checkpoint's nor the
+ * model's. What is neither in the checkpoint, nor made of something there, nor in `initial` is drawn from `seed`. `more` trains
+ * beside the model.
  */
 export async function startStore(
   model: Model,

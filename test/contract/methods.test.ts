@@ -22,11 +22,8 @@ import { ParameterStore } from '../../src/update/index.ts';
 const TASKS = ['a', 'b', 'c'];
 const TOKENS = 16;
 const WIDE = { kind: 'normal', deviation: 0.3 } as const;
-/**
- * Settings without which a parameter of a preset has nothing to do: of one up-projection no share can be taken. A small step in
- * all of the 84,000 parameters of a wide bottleneck is no small step.
- */
-const SETTINGS: Readonly<Record<string, string>> = { mtl_lora: '[n_up_projection=2]', prefix_tuning: '[bottleneck_size=8]' };
+/** Settings without which a parameter of a preset has nothing to do: of one up-projection no share can be taken. */
+const SETTINGS: Readonly<Record<string, string>> = { mtl_lora: '[n_up_projection=2]' };
 const settled = (name: string) => `${name}${SETTINGS[name] ?? ''}`;
 /** One name for each configuration: others are old names for it. */
 const NAMES = [...new Map(methodNames().map((name) => [keyOf(configureMethod(name)), name])).values()];
