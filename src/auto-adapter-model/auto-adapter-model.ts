@@ -385,7 +385,7 @@ export class AutoAdapterModel {
 
   /** @throws adapter.missing, adapter.format */
   async saveHead(folder: string, name: string, options: { readonly format?: WeightFormat } = {}): Promise<void> {
-    await saveHead(this.#shelf.files, folder, packedHead(this.#shelf.heads.get(name), this.encoder), this.encoder, options);
+    await saveHead(this.#shelf.files, folder, await packedHead(this.#shelf.heads.get(name), this.encoder), this.encoder, options);
   }
 
   /** Loads a saved head and makes it the active one. Returns its name. @throws adapter.mismatch, adapter.format, head.config, file.* */
@@ -423,9 +423,10 @@ export class AutoAdapterModel {
       onNote?.(`Rows without "${pair}", the second text of a pair, are answered from their one text: ${alone} of ${rows.length}.`);
     if (this.#predictor && this.#explains !== explain) this.#changed();
     if (!this.#predictor) {
-      const model = modelOf(this.#shelf, this.#active, head);
+      const known = knownValues(this.#shelf, this.#active, head);
       const steps = trainedSteps(this.#shelf, this.#active);
-      const fixed = valuesOf(model, knownValues(this.#shelf, this.#active, head));
+      const model = await modelOf(this.#shelf, this.#active, head);
+      const fixed = await valuesOf(model, known);
       this.#predictor = await createPredictor(await this.#runtime(), model, { fixed, steps: () => steps, observe: explain });
       this.#explains = explain;
     }

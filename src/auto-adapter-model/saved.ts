@@ -42,8 +42,8 @@ export async function saveAttached(
 ): Promise<void> {
   const adapter = adapters.get(name);
   const head = withHead ? heads.find(name) : undefined;
-  const tensors = adapterTensors(name, adapter, encoder);
-  const ofHead = head && { head: packedHead(head, encoder) };
+  const tensors = await adapterTensors(name, adapter, encoder);
+  const ofHead = head && { head: await packedHead(head, encoder) };
   await saveAdapter(files, folder, { name, method: adapter.method, tensors, model: encoder, ...ofHead }, options);
 }
 
@@ -59,9 +59,9 @@ export async function saveAttachedFusion(
   const head = withHead ? heads.find(name) : undefined;
   const fusion = {
     ...fusionFacts(shelf, name, mixed),
-    tensors: fusionTensors(shelf, name),
+    tensors: await fusionTensors(shelf, name),
     ...(steps !== undefined && { steps }),
-    ...(head && { head: packedHead(head, encoder) }),
+    ...(head && { head: await packedHead(head, encoder) }),
   };
   await saveFusion(files, folder, fusion, options);
 }
@@ -77,7 +77,7 @@ export async function saveAttachedSetup(
   if (typeof setup !== 'string') attachmentOf(shelf, setup);
   const name = nameOf(setup);
   const headName = head === undefined ? (heads.has(name) ? name : undefined) : head || undefined;
-  const packed = headName === undefined ? undefined : packedHead(heads.get(headName), encoder);
+  const packed = headName === undefined ? undefined : await packedHead(heads.get(headName), encoder);
   for (const adapter of adaptersOf(setup)) await saveAttached(shelf, joinPath(folder, adapter), adapter, options);
   for (const fuse of fusionsOf(setup)) {
     const mixed = fuse.children.map(lastOf);

@@ -102,7 +102,7 @@ describe.skipIf(!python)(
 
 async function caseOf({ title, encoder: name, adapters, setup, config = 'dynamic', as, format }: Plan, folder: string) {
   const { shelf, head } = await shelfOf(name, { adapters, setup, config });
-  const model = modelOf(shelf, setup, head);
+  const model = await modelOf(shelf, setup, head);
   const { logits } = drawModel(model, noDropout, () => false, { read: 'all' });
   const session = await (await nodeEngine({ threads: 1 })).compile(
     { outputs: { logits: logits[0] as Value } },
