@@ -29,6 +29,8 @@ export interface EncoderFamily<C extends EncoderConfig = EncoderConfig> {
   normPath(place: Place, module: number): string | undefined;
   /** Where `adapters` puts modules beside a sub-block. */
   modulePath(place: Place, module: number): string;
+  /** What `adapters` calls self-attention among the places of prefixes, where that is not 'self_prefix'. */
+  readonly prefixLocation?: string;
   /** Path of the word table, without prefix and `.weight`. */
   readonly wordTable: string;
   /** Path of the linear that makes the pooled vector, tanh of it over the first token; absent where the family has none. */

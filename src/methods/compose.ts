@@ -11,7 +11,7 @@ import { adaptersOf, blocksOf, type Composition, describe, firstOf, fusionsOf, l
 import type { EncoderFacts } from './context.ts';
 import type { FusionConfig } from './fusion.ts';
 import { hooksOf } from './hooks.ts';
-import type { ConfiguredMethod } from './registry.ts';
+import type { ConfiguredMethod } from './method.ts';
 
 export interface CompositionParts {
   readonly adapters: ReadonlyMap<string, ConfiguredMethod>;

@@ -57,8 +57,3 @@ export function weightsOf(
 export function scheduledFeeds({ attachment }: Pick<Model, 'attachment'>, steps: number): Record<string, Tensor> {
   return Object.fromEntries(Object.entries(attachment.schedule?.(steps) ?? {}).map(([name, value]) => [name, float32([], [value])]));
 }
-
-/** Whether tasks can be added to a model once it is trained: to CA-MTL. */
-export function canGrow({ attachment }: Pick<Model, 'attachment'>): boolean {
-  return attachment.taskIds !== undefined;
-}

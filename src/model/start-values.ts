@@ -6,8 +6,9 @@ import { fillStore } from './first-values.ts';
 import { type Model, trainableParameters } from './model.ts';
 
 /**
- * A store of what trains with its first values, and the values of what does not train and is not the checkpoint's. What is
- * neither in the checkpoint, nor made of something there, nor in `initial` is drawn from `seed`. `more` trains beside the model.
+ * A store of what trains with its first values, and the values of what does not train and is neither the checkpoint's nor the
+ * model's. What is neither in the checkpoint, nor made of something there, nor in `initial` is drawn from `seed`. `more` trains
+ * beside the model.
  */
 export async function startStore(
   model: Model,
@@ -19,7 +20,8 @@ export async function startStore(
   const drawnAnew = <S extends ParameterSpec>(spec: S): S => ({ ...spec, init: anew.get(spec.name) ?? spec.init });
   const store = new ParameterStore([...trainableParameters(model).map(drawnAnew), ...more]);
   const untrained = encoderSpecs(encoder.family, encoder.config).filter(({ name }) => anew.has(name) && !store.values().has(name));
-  const frozen = attachment.parameters.filter((spec) => spec.trains === false && !model.frozen?.has(spec.name));
+  // What the model holds stays what it is: the adapters under a fusion.
+  const frozen = attachment.parameters.filter(({ name, trains }) => trains === false && !model.frozen?.has(name));
   const rest = new ParameterStore([...frozen, ...untrained].map(drawnAnew));
   for (const part of [store, rest]) {
     await fillStore(part, encoder, { seed, anew });

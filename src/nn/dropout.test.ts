@@ -160,6 +160,29 @@ describe('dropout', () => {
     });
   });
 
+  it('puts rows together from pieces where methods lengthened them, beside whole rows of the same p', async () => {
+    const plan = planDropout(40, 3);
+    const longer = plan.dropout(input('longer', 'float32', ['B', 'S+30']), 0.25, 'a');
+    const plain = plan.dropout(input('plain', 'float32', ['B', 'S']), 0.25, 'b');
+    verify({ outputs: { longer, plain } });
+    expect([...plan.pools].map(([name, { shape }]) => [name, shape])).toEqual([
+      ['dropout.pieces.0.25', [2048, 64]],
+      ['dropout.pool.0.25', [2048, 40]],
+    ]);
+    const bindings = new Map([
+      ['B', 300],
+      ['S', 40],
+    ]);
+    const ones = (columns: number) => tensor('float32', [300, columns], new Float32Array(300 * columns).fill(1));
+    const masks = plan.feeds(3, 0, 0, bindings);
+    const results = await run({ outputs: { longer, plain } }, { longer: ones(70), plain: ones(40), ...masks }, plan.pools);
+    const kept = (results.longer as number[]).filter((value) => value !== 0).length / (300 * 70);
+    expect(Math.abs(kept - 0.75)).toBeLessThan(0.02);
+    const alone = planDropout(40, 3);
+    alone.dropout(input('plain', 'float32', ['B', 'S']), 0.25, 'b');
+    expect(alone.pools.get('dropout.pool.0.25')).toEqual(plan.pools.get('dropout.pool.0.25'));
+  });
+
   it('is the identity for p = 0 and in evaluation', () => {
     const plan = planDropout(16, 0);
     expect(plan.dropout(x, 0, 'a')).toBe(x);

@@ -35,13 +35,15 @@ export interface DropoutPlan {
   readonly feeds: (seed: number, step: number, microBatch: number, bindings: ReadonlyMap<string, number>) => Record<string, Tensor>;
 }
 
-/** A plan for programs with rows of up to `width` elements. Its pools take at most 32 MiB for each p. */
+/**
+ * A plan for programs with rows of up to `width` elements, and longer ones where a length has grown by a number ('S+30'). Its pools
+ * take at most 32 MiB for each p.
+ */
 export function planDropout(width: number, seed: number): DropoutPlan {
   const pools = new Map<string, Tensor>();
   const sites: Site[] = [];
-  const drawn = new Map<number, Value>();
-  const whole = width <= LONGEST_WHOLE;
-  const poolWidth = whole ? width : PIECE;
+  const drawn = new Map<string, Value>();
+  const fits = (length: Dim) => width <= LONGEST_WHOLE && !String(length).includes('+');
   /** How many pieces a row of this length takes: a number, or a symbol that the rows fed to its sites fix. */
   const counts = new Map<Dim, Dim>();
   const piecesIn = (length: Dim): Dim => {
@@ -49,13 +51,13 @@ export function planDropout(width: number, seed: number): DropoutPlan {
     counts.set(length, count);
     return count;
   };
-  const poolOf = (p: number): Value => {
-    const known = drawn.get(p);
-    if (known) return known;
-    const name = `dropout.pool.${p}`;
+  const poolOf = (kind: 'pool' | 'pieces', p: number, poolWidth: number): Value => {
+    const name = `dropout.${kind}.${p}`;
+    const before = drawn.get(name);
+    if (before) return before;
     pools.set(name, drawPool(p, poolWidth, seed));
     const value = weight(name, 'float32', [POOL_ROWS, poolWidth]);
-    drawn.set(p, value);
+    drawn.set(name, value);
     return value;
   };
   const dropout: Dropout = (x, p, site) => {
@@ -64,10 +66,11 @@ export function planDropout(width: number, seed: number): DropoutPlan {
     const name = `dropout.rows.${site}`;
     invariant(!sites.some((known) => known.input === name), `two dropout sites named '${site}'`);
     const length = x.shape.at(-1) as Dim;
+    const whole = fits(length);
     sites.push({ input: name, rows, cut: whole ? undefined : length });
-    if (whole) return mul(x, reshape(gather(slice(poolOf(p), 1, 0, length), input(name, 'int32', [rows])), x.shape));
+    if (whole) return mul(x, reshape(gather(slice(poolOf('pool', p, width), 1, 0, length), input(name, 'int32', [rows])), x.shape));
     const count = piecesIn(length);
-    const joined = reshape(gather(poolOf(p), input(name, 'int32', [rows, count])), [rows, multiplyDims(count, PIECE)]);
+    const joined = reshape(gather(poolOf('pieces', p, PIECE), input(name, 'int32', [rows, count])), [rows, multiplyDims(count, PIECE)]);
     return mul(x, reshape(slice(joined, 1, 0, length), x.shape));
   };
   return {

@@ -3,7 +3,7 @@ import type { Files } from '../base/files.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { asName, type HeadTraining } from '../checkpoint/index.ts';
 import { answerableRows, isUnpaired, taskOfHead } from '../model/head-task.ts';
-import { canGrow, type Model } from '../model/model.ts';
+import type { Model } from '../model/model.ts';
 import { prepare } from '../model/prepare.ts';
 import { sequenceLength } from '../model/task-setup.ts';
 import type { TaskUnit } from '../objectives/index.ts';
@@ -22,6 +22,8 @@ export interface AnsweringModel extends Model {
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** How each task was trained, as far as that is known. */
   readonly training: readonly HeadTraining[];
+  /** Whether tasks can be added to it: what it answers to a task may then not depend on which others there are. */
+  readonly grows: boolean;
 }
 
 export interface AnsweringOptions {
@@ -73,7 +75,7 @@ export async function answerTasks(
   if (unpaired.length > 0)
     onNote?.(`Rows without "${unpaired[0]}", of tasks that learnt from pairs, are answered from one text: ${unpaired.length}.`);
   if (cut > 0) onNote?.(`${cut} of ${rows.length} rows are longer than their task allows and were cut.`);
-  const predictor = await createPredictor(engine, saved, { fixed: tensors, steady: canGrow(saved) });
+  const predictor = await createPredictor(engine, saved, { fixed: tensors, steady: saved.grows });
   try {
     return await predictor.answers(checked, { units, tokenizer }, onProgress);
   } finally {

@@ -2,7 +2,6 @@ import { fail, nearest } from '../base/errors.ts';
 import { asName } from '../checkpoint/index.ts';
 import { computeMetrics, majorityScore } from '../metrics/index.ts';
 import { taskForHead } from '../model/head-task.ts';
-import { canGrow } from '../model/model.ts';
 import { checkSequences, prepare } from '../model/prepare.ts';
 import { sequenceLength } from '../model/task-setup.ts';
 import type { Head, TaskUnit } from '../objectives/index.ts';
@@ -65,7 +64,7 @@ export async function evaluateTasks(
     counted += rows.length;
   }
 
-  const predictor = await createPredictor(engine, saved, { fixed: tensors, steady: canGrow(saved) });
+  const predictor = await createPredictor(engine, saved, { fixed: tensors, steady: saved.grows });
   try {
     const answers = await predictor.answers(
       sets.flatMap(({ rows }) => rows),

@@ -221,7 +221,7 @@ async function checkSlopes(given: AttachmentCase, values: ReadonlyMap<string, Te
     direction.set(own, along);
     expected += slope.reduce((sum, one, i) => sum + one * (along[i] as number), 0);
   }
-  const step = 1e-5;
+  const step = 1e-6;
   const numeric = ((await lossAt(direction, step)) - (await lossAt(direction, -step))) / (2 * step);
   if (!(Math.abs(numeric - expected) <= SLOPE * Math.max(1, Math.abs(numeric))))
     broken(name, 'gradients', `the slope ${expected} along a random direction`, `${numeric}, by finite differences`);

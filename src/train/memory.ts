@@ -69,9 +69,9 @@ export function keptBytes(program: Program, feeds: Feeds): number {
 
 /** What memory a value lies in: a reshaped one in that of the original. */
 function root(value: Value): Value {
-  let own = value;
-  while (own.node.op.name === 'Reshape') own = own.node.inputs[0] as Value;
-  return own;
+  let original = value;
+  while (original.node.op.name === 'Reshape') original = original.node.inputs[0] as Value;
+  return original;
 }
 
 function computed({ node }: Value): boolean {

@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { defined } from '../base/defined.ts';
 import { fail, MultigraftError } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { type Log, openLog } from './log.ts';
@@ -60,7 +61,7 @@ export async function openRun<P extends AnyProgress>(
         options.onEvent?.(event);
       },
       ...(state && { save: async (saved) => state.save(saved, (await log?.length()) ?? 0) }),
-      ...(signal && { signal }),
+      ...defined({ signal }),
     };
     try {
       return await training(hooks);

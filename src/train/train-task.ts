@@ -76,11 +76,11 @@ async function initialValues(
 }
 
 /** Whether two heads have the same form and give the same label at every output; a head without names is taken at its word. */
-function sameAnswers(one: Head, other: Head): boolean {
+function sameAnswers(head: Head, other: Head): boolean {
   const form = ({ config }: Head) => {
     const { label2id: _labels, dropout_prob: _dropout, ...rest } = config;
     return JSON.stringify(Object.entries(rest).sort());
   };
-  const names = labelsOf(one);
-  return form(one) === form(other) && (names.length === 0 || String(names) === String(labelsOf(other)));
+  const names = labelsOf(head);
+  return form(head) === form(other) && (names.length === 0 || String(names) === String(labelsOf(other)));
 }

@@ -61,9 +61,12 @@ export function trainModel(options: TrainOptions): Promise<TrainResult> {
     const schedule = scheduleOf(settings, sampler.batchesPerEpoch, model.attachment.learningRate);
     const { parts } = partition(units, settings, runSizeOf(model.encoder, store.size));
     const [largest] = parts(longest(units, batchSize)) as [Unit[]];
-    const adamw = { ...ADAMW, weightDecay, clip };
     const step = hold(
-      await createTrainingStep(engine, model, store, { adamw, seed, largest: feedsOf(largest, model, batchTerms(model, largest)) }),
+      await createTrainingStep(engine, model, store, {
+        adamw: { ...ADAMW, weightDecay, clip },
+        seed,
+        largest: feedsOf(largest, model, batchTerms(model, largest)),
+      }),
     );
     let steps = 0;
     const predictor = validation && hold(await createPredictor(engine, model, { current: () => store.values(), steps: () => steps }));
@@ -79,11 +82,7 @@ export function trainModel(options: TrainOptions): Promise<TrainResult> {
         const { rows, epoch } = sampler.next();
         const batch = Array.from(rows, (row) => units[row] as Unit);
         const terms = batchTerms(model, batch);
-        return {
-          parts: parts(batch).map((part) => feedsOf(part, model, terms)),
-          size: batch.length,
-          epoch,
-        };
+        return { parts: parts(batch).map((part) => feedsOf(part, model, terms)), size: batch.length, epoch };
       },
       ...(validation && predictor && { judge: (done) => judge(done, validation, predictor) }),
       state: ({ step, stale }) => ({

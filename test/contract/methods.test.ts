@@ -68,13 +68,16 @@ describe('every method keeps the rules', () => {
   });
 
   // Every method for several tasks, CA-MTL among them; any method's own name is a module for each task.
-  it.each([...new Set([...multiTaskMethodNames(), 'lora', 'mtl_lora', 'pals'])].map(settled))('%s, for several tasks', async (name) => {
-    const attachment = multiTaskMethod(name).attach(encoder, TASKS, TOKENS);
-    const found = await rules({ name, attachment, tasks: TASKS.length });
-    const left = [...(attachment.taskIds ? [] : ['tasks' as const]), ...(attachment.parameters.length > 0 ? [] : ['gradients' as const])];
-    expect(found).toEqual(without(...left));
-    expect(attachment.taskIds !== undefined).toBe(!['joint', 'shared_adapter'].includes(name));
-  });
+  it.each([...new Set([...multiTaskMethodNames(), 'lora', 'mtl_lora', 'pals', 'vera'])].map(settled))(
+    '%s, for several tasks',
+    async (name) => {
+      const attachment = multiTaskMethod(name).attach(encoder, TASKS, TOKENS);
+      const found = await rules({ name, attachment, tasks: TASKS.length });
+      const left = [...(attachment.taskIds ? [] : ['tasks' as const]), ...(attachment.parameters.length > 0 ? [] : ['gradients' as const])];
+      expect(found).toEqual(without(...left));
+      expect(attachment.taskIds !== undefined).toBe(!['joint', 'shared_adapter'].includes(name));
+    },
+  );
 
   it.each([
     ['fused', fuse(['one', 'two'], { name: 'both' })],

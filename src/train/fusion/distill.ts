@@ -48,7 +48,8 @@ export async function distillFusion(options: DistillOptions): Promise<TrainTaskR
   return runTask({ ...options, settings: { ...options.settings, learningRate } }, distillPlan(options));
 }
 
-interface Teacher {
+/** A fusion whose answers are learnt. */
+interface FusionTeacher {
   readonly model: Model;
   readonly adapters: ReadonlyMap<string, LoadedAdapter>;
   readonly tensors: ReadonlyMap<string, Tensor>;
@@ -60,7 +61,7 @@ interface Teacher {
 
 function distillPlan(options: DistillOptions): Plan {
   const { engine, method: wanted, format = 'bin' } = options;
-  let [teacher, method]: [Teacher | undefined, ConfiguredMethod | undefined] = [undefined, wanted];
+  let [teacher, method]: [FusionTeacher | undefined, ConfiguredMethod | undefined] = [undefined, wanted];
   return {
     text: wanted ? `${wanted.text}, distilled from a fusion` : 'one adapter, distilled from a fusion',
     saves: 'adapter',
@@ -72,18 +73,18 @@ function distillPlan(options: DistillOptions): Plan {
       return { ...taskForHead(task, head), labels: taskOfHead(head).labels };
     },
     async model(encoder, head, note) {
-      const known = teacher as Teacher;
-      const start = startOf(options, known);
-      method ??= (start ?? ([...known.adapters.values()][0] as LoadedAdapter)).method;
+      const fusion = teacher as FusionTeacher;
+      const start = startOf(options, fusion);
+      method ??= (start ?? ([...fusion.adapters.values()][0] as LoadedAdapter)).method;
       const model: Model = { ...adapterModel(encoder, method, head.name, head), objective: DISTILLATION };
-      const initial = await initialOf(options, model, known, start);
+      const initial = await initialOf(options, model, fusion, start);
       note(
-        `Learning from the fusion of ${[...known.adapters.keys()].join(', ')}${start && initial.size > 0 ? `, from the adapter ${start.name} on` : ''}.`,
+        `Learning from the fusion of ${[...fusion.adapters.keys()].join(', ')}${start && initial.size > 0 ? `, from the adapter ${start.name} on` : ''}.`,
       );
-      return { model, initial, contents: { 'content of the fusion': known.digest } };
+      return { model, initial, contents: { 'content of the fusion': fusion.digest } };
     },
     async teach(train) {
-      const { model, tensors, head, steps } = teacher as Teacher;
+      const { model, tensors, head, steps } = teacher as FusionTeacher;
       const predictor = await createPredictor(engine, model, { fixed: tensors, steps: () => steps });
       const numbers = await predictor.logits(train.prepared.units);
       await predictor.release();
@@ -100,7 +101,7 @@ function distillPlan(options: DistillOptions): Plan {
   };
 }
 
-async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: Encoder): Promise<Teacher> {
+async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: Encoder): Promise<FusionTeacher> {
   if ((await files.kind(joinPath(folder, ADAPTER_CONFIG))) === 'file')
     fail({
       code: 'usage.value',
@@ -122,7 +123,7 @@ async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: 
     return fail({ code: 'usage.value', subject: folder, found: 'a fusion without a head', expected: 'a fusion that answers a task' });
   const facts = { encoder: encoder.config, family: encoder.family };
   const attachment = attachComposition(composition, { adapters: methods, fusions: new Map([[composition.name, fusion.config]]) }, facts);
-  const frozen = new Map([...adapters.values()].flatMap((one) => [...one.tensors]));
+  const frozen = new Map([...adapters.values()].flatMap((adapter) => [...adapter.tensors]));
   const tensors = new Map([...fusion.tensors, ...head.tensors]);
   const steps = fusion.steps ?? 0;
   const settings = [composition, ...[...methods.values()].map(({ config }) => config), fusion.config, head.config, steps];
@@ -130,7 +131,7 @@ async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: 
   return { model: { encoder, attachment, heads: [head], frozen }, adapters, tensors, head, steps, digest };
 }
 
-function startOf({ start, task }: DistillOptions, { adapters }: Teacher): LoadedAdapter | undefined {
+function startOf({ start, task }: DistillOptions, { adapters }: FusionTeacher): LoadedAdapter | undefined {
   if (start === undefined) return adapters.get(asName(task.name));
   return (
     adapters.get(start) ??
@@ -144,14 +145,14 @@ function startOf({ start, task }: DistillOptions, { adapters }: Teacher): Loaded
 }
 
 /** The tensors of the adapter to start from and of the fusion's head, under the student's names, where shapes agree. */
-async function initialOf({ files, teacher }: DistillOptions, model: Model, { head }: Teacher, start: LoadedAdapter | undefined) {
+async function initialOf({ files, teacher }: DistillOptions, model: Model, { head }: FusionTeacher, start: LoadedAdapter | undefined) {
   const { encoder, attachment } = model;
-  const own = start
+  const ofAdapter = start
     ? (await loadAdapter(files, joinPath(teacher, start.name), { encoder, head: false, as: attachment.name })).tensors
     : new Map<string, Tensor>();
   const ofHead = [...head.tensors].map(
     ([name, value]) => [name.replace(`heads.${head.name}.`, `heads.${model.heads[0]?.name}.`), value] as const,
   );
   const shapes = new Map(trainableParameters(model).map(({ name, shape }) => [name, String(shape)]));
-  return new Map([...own, ...ofHead].filter(([name, { shape }]) => shapes.get(name) === String(shape)));
+  return new Map([...ofAdapter, ...ofHead].filter(([name, { shape }]) => shapes.get(name) === String(shape)));
 }

@@ -1,3 +1,4 @@
+import { defined } from '../../base/defined.ts';
 import { fail } from '../../base/errors.ts';
 import { type Files, joinPath } from '../../base/files.ts';
 import { asFloat32, type Tensor } from '../../base/tensor.ts';
@@ -91,7 +92,7 @@ export async function loadCaMtl(files: Files, folder: string): Promise<LoadedCaM
     tensors.set(name, tensor);
   }
   const features = await featuresIn(files, joinPath(folder, FEATURES), model);
-  return { ...model, tensors, training, notes, ...(features && { features }) };
+  return { ...model, tensors, training, notes, ...defined({ features }) };
 }
 
 async function featuresIn(files: Files, path: string, { encoder, heads }: Model): Promise<ReadonlyMap<string, Tensor> | undefined> {
@@ -150,7 +151,7 @@ function ours(raw: Json, path: string): Described {
     heads.map(({ name }) => name),
     path,
   );
-  return { config: checkCaMtlConfig(config, path), heads, training: read.map((one) => one.training) };
+  return { config: checkCaMtlConfig(config, path), heads, training: read.map(({ training }) => training) };
 }
 
 /**

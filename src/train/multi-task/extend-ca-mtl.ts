@@ -1,3 +1,4 @@
+import { defined } from '../../base/defined.ts';
 import { fail, nearest } from '../../base/errors.ts';
 import { elementCount, type Tensor } from '../../base/tensor.ts';
 import { add, constant, input } from '../../graph/index.ts';
@@ -36,7 +37,7 @@ export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: strin
     heads: 'pooled',
     grows: true,
     base: saved,
-    ...(like !== undefined && { like }),
+    ...defined({ like }),
     mostTokens: config.max_length,
     attach(_, names) {
       const whole = grown(names.length);
@@ -87,8 +88,8 @@ function tableOf({ added }: CaMtlAttachment): ParameterSpec {
 
 function beginning({ heads: earlier, features }: SavedCaMtl, like: string | undefined, head: Head, feature: Tensor): Beginning {
   const cosines = earlier.flatMap(({ name }): [string, number][] => {
-    const own = features?.get(name);
-    return own ? [[name, cosine(feature, own)]] : [];
+    const before = features?.get(name);
+    return before ? [[name, cosine(feature, before)]] : [];
   });
   const similarities = cosines.length > 0 ? { similarities: Object.fromEntries(cosines) } : {};
   if (like !== undefined) return { as: like, by: 'choice', ...similarities };

@@ -3,13 +3,12 @@ import type { Files } from '../../base/files.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import { deviation } from '../../model/label-scales.ts';
 import { hasPooler } from '../../model/model.ts';
-import { prepare } from '../../model/prepare.ts';
 import { headFor, sequenceLength } from '../../model/task-setup.ts';
 import { type Head, kindForTask } from '../../objectives/index.ts';
-import { type Exclusions, loadRows, numbersOf, onlyAnswer, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
+import { type Exclusions, numbersOf, onlyAnswer, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
-import type { LoadedRows } from '../load-rows.ts';
-import { LENDER } from './batches.ts';
+import { type LoadedRows, loadSplit } from '../load-rows.ts';
+import { PUBLISHED_LENDER } from './batches.ts';
 import type { MultiTaskMethod } from './method.ts';
 import type { MultiTaskSettings } from './settings.ts';
 import type { TaskData } from './trainer.ts';
@@ -44,14 +43,15 @@ export async function loadTask(options: LoadingTasks, task: Task, { name, encode
   const most = options.method.mostTokens;
   const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength, task.kind, most, most);
   const exclude = options.exclude?.get(task.name);
-  const split = async (which: SplitName): Promise<LoadedRows> => {
-    const rowsOf = typeof limit === 'object' ? limit[which] : limit;
-    const rows = await loadRows(files, task, which, { ...(rowsOf && { limit: rowsOf }), ...(which === 'train' && exclude && { exclude }) });
-    const prepared = prepare(rows, { task, tokenizer, maxLength });
-    if (prepared.truncated)
-      note(`${name}: ${prepared.truncated} of ${rows.length} ${which} rows are longer than ${maxLength} tokens and were cut.`);
-    return { rows, prepared };
-  };
+  const split = (which: SplitName): Promise<LoadedRows> =>
+    loadSplit(task, which, {
+      files,
+      tokenizer,
+      maxLength,
+      limit: typeof limit === 'object' ? limit[which] : limit,
+      exclude,
+      note: (text) => note(`${name}: ${text}`),
+    });
   const train = await split('train');
   const only = onlyAnswer(task, train.rows);
   if (only !== undefined)
@@ -94,10 +94,12 @@ export function noteSizes(
   { sampler, regressionScore }: MultiTaskSettings,
   note: (text: string) => void,
 ): void {
-  if (sampler === 'uncertainty' && regressionScore === 'published' && tasks.every(({ name }) => name !== LENDER))
+  if (sampler === 'uncertainty' && regressionScore === 'published' && tasks.every(({ name }) => name !== PUBLISHED_LENDER))
     for (const { name, task } of tasks)
       if (!kindForTask(task.kind).entropy)
-        note(`${name} scores 0, and hardly trains: as published, numbers take the scores of a task named ${LENDER}, and there is none.`);
+        note(
+          `${name} scores 0, and hardly trains: as published, numbers take the scores of a task named ${PUBLISHED_LENDER}, and there is none.`,
+        );
   const sorted = tasks.toSorted((a, b) => a.train.rows.length - b.train.rows.length);
   const [smallest, largest] = [sorted[0], sorted.at(-1)] as [LoadedTask, LoadedTask];
   const ratio = largest.train.rows.length / smallest.train.rows.length;

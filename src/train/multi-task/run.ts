@@ -73,8 +73,8 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   const featuresBefore = method.base && (await featuresWith(method.base.tensors));
   const first = method.initial?.(heads, featuresBefore ?? []);
   for (const [i, begins] of (first?.begins ?? []).entries()) notesTo(options)(`${names[i]} ${beginningText(begins)}.`);
-  const given = defined({ initial: first?.parameters, resume: run.saved });
-  const trained = await run.train((hooks) => trainMultiTask({ engine, model, tasks, settings, ...given, ...hooks }));
+  const begin = defined({ initial: first?.parameters, resume: run.saved });
+  const trained = await run.train((hooks) => trainMultiTask({ engine, model, tasks, settings, ...begin, ...hooks }));
 
   const summary: MultiTaskSummary = {
     method: method.text,

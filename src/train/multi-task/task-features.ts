@@ -30,8 +30,8 @@ export async function taskFeatures(
   );
   const hidden = reshape(tokens, ['B', 'S', config.hidden]);
   const sums = reduceSum(mul(hidden, reshape(mask, ['B', 'S', 1])), [1]);
-  const own = new Map([...trained].filter(([name]) => weights.has(name)));
-  const session = await engine.compile({ outputs: { sums } }, weightsOf({ encoder }, own));
+  const replaced = new Map([...trained].filter(([name]) => weights.has(name)));
+  const session = await engine.compile({ outputs: { sums } }, weightsOf({ encoder }, replaced));
   try {
     const features: Tensor[] = [];
     for (const units of tasks) {

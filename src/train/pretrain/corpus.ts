@@ -22,7 +22,7 @@ export async function loadCorpus(
       const key = sample.map(normal).join('\u0000');
       if (/^\0?$/.test(key) || seen.has(key)) continue;
       seen.add(key);
-      if (sample.some((text) => sentences(text).some((one) => held.has(one)))) dropped++;
+      if (sample.some((text) => sentences(text).some((sentence) => held.has(sentence)))) dropped++;
       else samples.push(sample);
     }
   if (samples.length === 0)
@@ -69,7 +69,7 @@ function split(text: string): string[] {
   return text.split(/(?<=[.!?]["')]?)\s+/).filter((part) => part.trim() !== '');
 }
 
-/** Normalised sentences of every validation and test row. */
+/** Normalized sentences of every validation and test row. */
 async function heldOut(files: Files, folders: readonly string[]): Promise<Set<string>> {
   const held = new Set<string>();
   for (const folder of folders) {
@@ -84,12 +84,12 @@ async function rowsOf(files: Files, task: Task, part: Split): Promise<Row[]> {
   return task.files[part] === undefined ? [] : loadRows(files, task, part);
 }
 
-/** Sentences with fewer words are nobody's, such as "Yes.": they are let pass. */
+/** Sentences with fewer words, such as "Yes.", stand in many texts: they may be learnt from. */
 const WORDS = 4;
 
-/** The text and its sentences, normalised, as far as they are long enough to be recognised. */
+/** The text and its sentences, normalized, as far as they are long enough to be recognised. */
 function sentences(text: string): string[] {
-  return [text, ...split(text)].map(normal).filter((one) => one.split(' ').length >= WORDS);
+  return [text, ...split(text)].map(normal).filter((sentence) => sentence.split(' ').length >= WORDS);
 }
 
 function normal(text: string): string {
