@@ -11,11 +11,25 @@ import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
+import { PROMPT_TUNING } from './prompt-tuning.ts';
 import { union } from './union.ts';
 import { VERA } from './vera.ts';
 
 /** Every method that stands by itself. A new one: its own file, and a line here. */
-const SINGLE = [BOTTLENECK, INVERTIBLE, LORA, IA3, DORA, VERA, MTL_LORA, PREFIX_TUNING, PALS, FULL, HEAD] as unknown as readonly Method[];
+const SINGLE = [
+  BOTTLENECK,
+  INVERTIBLE,
+  LORA,
+  IA3,
+  DORA,
+  VERA,
+  MTL_LORA,
+  PREFIX_TUNING,
+  PROMPT_TUNING,
+  PALS,
+  FULL,
+  HEAD,
+] as unknown as readonly Method[];
 
 /** Every method there is. */
 export const METHODS: readonly Method[] = [...SINGLE, union(SINGLE, methodOfConfig) as unknown as Method];
