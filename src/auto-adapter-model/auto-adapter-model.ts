@@ -30,6 +30,7 @@ import type { Engine } from '../session/session.ts';
 import { loadRows, type PredictionRow, type Split, type Task } from '../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, packedHead } from './attached.ts';
+import { type Kinds, kindsWith } from './extensions.ts';
 import { Named } from './named.ts';
 import { choiceHead, classificationHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
 import {
@@ -66,6 +67,12 @@ import { attachmentOf, knownValues, modelOf, nameOf, refuseTaken, type Shelf, tr
 import { summarize } from './summary.ts';
 import { trainAttached } from './train-attached.ts';
 
+interface Setting {
+  readonly files: Files;
+  readonly engine: Engine | undefined;
+  readonly kinds: Kinds;
+}
+
 /**
  * One encoder with adapters and heads by name: the class of that name in the Python library `adapters`, in camelCase.
  * One adapter is active at a time, a composition of several, or none.
@@ -82,24 +89,26 @@ export class AutoAdapterModel {
   /** Whether the predictor also tells what can be looked at. */
   #explains = false;
 
-  private constructor(encoder: Encoder, tokenizer: Tokenizer, files: Files, engine: Engine | undefined) {
+  private constructor(encoder: Encoder, tokenizer: Tokenizer, { files, engine, kinds }: Setting) {
     this.encoder = encoder;
     this.tokenizer = tokenizer;
     const [adapters, fusions] = [new Named<Attached>('adapter'), new Named<AttachedFusion>('fusion')];
-    this.#shelf = { files, encoder, tokenizer, adapters, fusions, heads: new Named<AttachedHead>('head') };
+    this.#shelf = { files, kinds, encoder, tokenizer, adapters, fusions, heads: new Named<AttachedHead>('head') };
     this.#engine = engine;
     this.#notes = [...encoder.notes];
   }
 
   /**
-   * Opens the encoder in a Hugging Face folder, with the head that was saved beside it, if any. Weights are not read yet.
+   * Opens the encoder in a Hugging Face folder, with the head that was saved beside it, if any. Weights are not read yet. Methods,
+   * blocks and families from outside take part beside those of this package.
    * @throws encoder.config, encoder.weights, text.tokenizer, file.*
    */
-  static async fromPretrained(folder: string, { files, engine }: PretrainedOptions = {}): Promise<AutoAdapterModel> {
+  static async fromPretrained(folder: string, { files, engine, ...extensions }: PretrainedOptions = {}): Promise<AutoAdapterModel> {
     checkFolder(folder);
     const disk = files ?? (await import('#platform')).defaultFiles;
-    const encoder = await loadEncoder(disk, folder);
-    const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, folder), disk, engine);
+    const kinds = kindsWith(extensions);
+    const encoder = await loadEncoder(disk, folder, { families: kinds.families });
+    const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, folder), { files: disk, engine, kinds });
     if ((await disk.kind(joinPath(folder, HEAD_CONFIG))) === 'file') await model.loadHead(folder);
     return model;
   }
@@ -147,7 +156,9 @@ export class AutoAdapterModel {
    * @throws method.config, method.site, adapter.duplicate, adapter.format for a name that no folder can hold
    */
   addAdapter(name: string, config: string | MethodConfig = DEFAULT_METHOD, { overwriteOk = false } = {}): void {
-    const method = typeof config === 'string' ? configureMethod(config) : methodOfConfig(config, `adapter '${name}'`);
+    const { methods } = this.#shelf.kinds;
+    const method =
+      typeof config === 'string' ? configureMethod(config, {}, methods) : methodOfConfig(config, `adapter '${name}'`, { methods });
     if (method.method.architecture === undefined)
       fail({
         code: 'method.config',
@@ -374,7 +385,7 @@ export class AutoAdapterModel {
 
   /** @throws adapter.missing, adapter.format */
   async saveHead(folder: string, name: string, options: { readonly format?: WeightFormat } = {}): Promise<void> {
-    await saveHead(this.#shelf.files, folder, packedHead(this.#shelf.heads.get(name), this.encoder), this.encoder, options);
+    await saveHead(this.#shelf.files, folder, await packedHead(this.#shelf.heads.get(name), this.encoder), this.encoder, options);
   }
 
   /** Loads a saved head and makes it the active one. Returns its name. @throws adapter.mismatch, adapter.format, head.config, file.* */
@@ -412,9 +423,10 @@ export class AutoAdapterModel {
       onNote?.(`Rows without "${pair}", the second text of a pair, are answered from their one text: ${alone} of ${rows.length}.`);
     if (this.#predictor && this.#explains !== explain) this.#changed();
     if (!this.#predictor) {
-      const model = modelOf(this.#shelf, this.#active, head);
+      const known = knownValues(this.#shelf, this.#active, head);
       const steps = trainedSteps(this.#shelf, this.#active);
-      const fixed = valuesOf(model, knownValues(this.#shelf, this.#active, head));
+      const model = await modelOf(this.#shelf, this.#active, head);
+      const fixed = await valuesOf(model, known);
       this.#predictor = await createPredictor(await this.#runtime(), model, { fixed, steps: () => steps, observe: explain });
       this.#explains = explain;
     }

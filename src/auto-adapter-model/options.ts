@@ -6,8 +6,9 @@ import type { Engine } from '../session/session.ts';
 import type { Field, Split, Task } from '../tasks/index.ts';
 import type { TrainEvent, TrainSettings } from '../train/settings.ts';
 import type { TrainResult } from '../train/trainer.ts';
+import type { Extensions } from './extensions.ts';
 
-export interface PretrainedOptions {
+export interface PretrainedOptions extends Extensions {
   /** Where folders are read and written; the disk of this machine when left out. */
   readonly files?: Files;
   /** What computes; ONNX Runtime in this process when left out. It is started at the first training or prediction. */
@@ -165,7 +166,7 @@ export async function checkFolderWith(files: Files, folder: string, file: string
 export function checkSetupGiven(setup: unknown, call: string): void {
   if (typeof setup === 'string') return;
   const { type, children } = (setup ?? {}) as { type?: unknown; children?: unknown };
-  if ((type === 'fuse' || type === 'stack') && Array.isArray(children)) return;
+  if (typeof type === 'string' && Array.isArray(children)) return;
   fail({
     code: 'usage.value',
     subject: call,

@@ -43,7 +43,7 @@ export async function trainAttached(
   const split = (all: readonly Row[]) => ({ rows: all, prepared: prepare(all, { task: ofHead, tokenizer, maxLength, kind: head.kind }) });
   const train = split(given.train);
   const validation = given.validation && split(given.validation);
-  const model = modelOf({ ...shelf, encoder: withDropout(encoder, checked.dropout) }, setup, head, { trainAdapters });
+  const model = await modelOf({ ...shelf, encoder: withDropout(encoder, checked.dropout) }, setup, head, { trainAdapters });
   const { parameters, ...result } = await trainModel({
     engine: await engine(),
     model,
@@ -57,7 +57,7 @@ export async function trainAttached(
   });
   const ofTheHead = new Set(headParameters(head, encoder.config).map((spec) => spec.name));
   const tensors = new Map([...parameters].filter(([key]) => ofTheHead.has(key)));
-  keepTrained(shelf, setup, parameters, { steps: result.best?.step ?? result.steps });
+  await keepTrained(shelf, setup, parameters, { steps: result.best?.step ?? result.steps });
   heads.set(name, { ...head, tensors, training: trainingOf(given.train, maxLength) });
   return { ...result, trained: trainableParameters(model).reduce((sum, { shape }) => sum + elementCount(shape), 0) };
 }

@@ -1,7 +1,7 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { shown } from '../base/messages.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { asFloat32, type Tensor } from '../base/tensor.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
 import { createHead, type Head, type HeadKind, headParameters } from '../objectives/index.ts';
 import { checkModel, checkName, type ModelFacts, VERSION } from './facts.ts';
@@ -41,13 +41,11 @@ export async function saveHead(
   { format = 'bin' }: { format?: WeightFormat } = {},
 ): Promise<void> {
   checkName(head.name, "the head's name", 'Give it another name.');
-  await writeWeights(
-    files,
-    folder,
-    HEAD_WEIGHTS,
-    format,
-    tensorsToWrite(head.tensors, headParameters(head, model.config), `head '${head.name}'`),
-  );
+  const tensors = tensorsToWrite(head.tensors, headParameters(head, model.config), `head '${head.name}'`);
+  const shared = head.kind.wordTable?.(head);
+  const words = shared === undefined ? undefined : await wordTable(model);
+  if (shared !== undefined && words) tensors.push([shared, words]);
+  await writeWeights(files, folder, HEAD_WEIGHTS, format, tensors);
   const config = Object.fromEntries(head.kind.keys.map((key) => [key, head.config[key]]));
   await files.write(
     joinPath(folder, HEAD_CONFIG),
@@ -129,10 +127,34 @@ export async function loadHead(
       value,
     ]),
   );
+  await takeWordTable(head, found, encoder, weights.path);
   const { tensors, notes } = matchTensors(found, headParameters(head, encoder.config), {
     path: weights.path,
     prefix: '',
     owner: `the head '${name}'`,
   });
   return { ...head, tensors, training: readTraining(raw, path), notes };
+}
+
+/** The word embeddings of an encoder, where its weights are at hand. */
+async function wordTable({ family, weights }: ModelFacts): Promise<Tensor | undefined> {
+  return weights?.get(`${family.prefix}${family.wordTable}.weight`)?.read();
+}
+
+/** Takes the encoder's word table out of a head's tensors. @throws adapter.mismatch where it holds other numbers */
+async function takeWordTable(head: Head, found: Map<string, Tensor>, encoder: ModelFacts, path: string): Promise<void> {
+  const name = head.kind.wordTable?.(head);
+  const saved = name === undefined ? undefined : found.get(name);
+  if (name === undefined || !saved) return;
+  const words = await wordTable(encoder);
+  const [numbers, wanted] = [saved, words].map((tensor) => tensor && asFloat32(tensor, `${path}: ${name}`));
+  if (wanted && !(numbers?.length === wanted.length && numbers.every((x, i) => Object.is(x, wanted[i]))))
+    fail({
+      code: 'adapter.mismatch',
+      subject: `${path}: ${name}`,
+      found: 'other numbers than the word embeddings have',
+      expected: `those of ${encoder.name}: the head reads them, and has none of its own`,
+      next: 'Load the encoder that the head was trained with.',
+    });
+  found.delete(name);
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { defined } from '../base/defined.ts';
 import { fail } from '../base/errors.ts';
 import { type ConfiguredMethod, DEFAULT_METHOD } from '../methods/index.ts';
+import { kindForTask } from '../objectives/index.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
 import { trainSettings, trainTask, trainTasks } from '../train/index.ts';
 import { encoderFolder } from './assets.ts';
@@ -125,6 +126,7 @@ function outputForSeveral({
 
 function nextCommand(output: string | undefined, model: string | undefined, { method }: ConfiguredMethod, { kind }: Task): string {
   const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
-  const rows = kind === 'span' || kind === 'choice' ? '--input rows.jsonl' : '"A text of your own."';
+  const asked = kindForTask(kind).columns({});
+  const rows = asked.length === 1 ? '"A text of your own."' : '--input rows.jsonl';
   return `multigraft predict ${place} ${rows}`;
 }

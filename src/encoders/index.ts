@@ -5,6 +5,7 @@ export { FAMILIES, familyOf } from './families.ts';
 export { type EncoderFamily, type LinearPlace, linearPath, linearPlace } from './family.ts';
 export { configFields } from './fields.ts';
 export { type Encoder, type EncoderWeight, EXPANDED, type LoadOptions, loadEncoder, readWeightIndex } from './load.ts';
+export { type EncoderNorm, encoderNorms } from './norms.ts';
 export type {
   AttentionSite,
   EmbeddedSite,

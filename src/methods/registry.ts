@@ -1,10 +1,12 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
+import { BITFIT } from './bitfit.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';
 import { DORA } from './dora.ts';
 import { formatLiteral, parseGrammar, splitUnion } from './grammar.ts';
 import { IA3 } from './ia3.ts';
 import { INVERTIBLE } from './invertible.ts';
+import { LN_TUNING } from './ln-tuning.ts';
 import { LORA } from './lora.ts';
 import type { ConfiguredMethod, Method, ReadingOptions } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
@@ -27,6 +29,8 @@ const SINGLE = [
   PREFIX_TUNING,
   PROMPT_TUNING,
   PALS,
+  LN_TUNING,
+  BITFIT,
   FULL,
   HEAD,
 ] as unknown as readonly Method[];

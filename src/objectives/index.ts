@@ -18,6 +18,7 @@ export type {
   Tokenized,
   UnitTools,
 } from './kind.ts';
+export { drawTransform, MASKED_LM, type MaskedTarget } from './masked-lm.ts';
 export { MULTILABEL } from './multilabel.ts';
 export { DISTILLATION, LABELS, type LogitsTarget } from './objective.ts';
 export { createHead, HEAD_KINDS, headParameters, kindForTask } from './registry.ts';

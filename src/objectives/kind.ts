@@ -151,6 +151,8 @@ export interface HeadKind<C extends HeadConfig = HeadConfig> {
   /** Columns of its logits. */
   outputs(config: C): number;
   parameters(head: Head<C>, encoder: EncoderConfig): readonly ParameterSpec[];
+  /** The name under which its files hold the encoder's word table once more, where it has that for a layer of its own. */
+  wordTable?(head: Head<C>): string;
   /** Logits [n, outputs] of all sequences, all tokens, or the rows that `gathers` says. */
   draw(head: Head<C>, drawing: HeadDrawing, inputs: HeadInputs): Value;
   /** Where rows of logits are neither sequences nor tokens: the inputs by which they are gathered, and how many a unit has. */

@@ -5,13 +5,14 @@ import type { TaskKind } from '../tasks/index.ts';
 import { CHOICE } from './choice.ts';
 import { CLASSIFICATION } from './classification.ts';
 import type { Head, HeadConfig, HeadKind } from './kind.ts';
+import { MASKED_LM } from './masked-lm.ts';
 import { MULTILABEL } from './multilabel.ts';
 import { REGRESSION } from './regression.ts';
 import { SPANS } from './spans.ts';
 import { TAGGING } from './tagging.ts';
 
 /** Every kind of head there is. Of kinds that share a type the first that claims a configuration has it. */
-export const HEAD_KINDS: readonly HeadKind[] = [REGRESSION, CLASSIFICATION, MULTILABEL, CHOICE, TAGGING, SPANS];
+export const HEAD_KINDS: readonly HeadKind[] = [REGRESSION, CLASSIFICATION, MULTILABEL, CHOICE, TAGGING, SPANS, MASKED_LM];
 
 /** A head of a configuration, by Python's keys; what it leaves out has Python's defaults. @throws head.config */
 export function createHead(name: string, raw: unknown, subject = `head '${name}'`, kinds: readonly HeadKind[] = HEAD_KINDS): Head {

@@ -147,13 +147,8 @@ function score(
   splits: Readonly<Record<'validation' | 'test', LoadedRows | undefined>>,
 ): Promise<TrainTaskResult['metrics']> {
   return releasing(async (hold) => {
-    const predictor = hold(
-      await createPredictor(engine, model, {
-        current: () => parameters,
-        steps: () => keptStep(trained),
-        observe: plan.onAnswers !== undefined,
-      }),
-    );
+    const values = { current: () => parameters, steps: () => keptStep(trained) };
+    const predictor = hold(await createPredictor(engine, model, { ...values, observe: plan.onAnswers !== undefined }));
     const metrics: { validation?: Record<string, number>; test?: Record<string, number> } = {};
     for (const split of ['validation', 'test'] as const) {
       const loaded = splits[split];
@@ -167,7 +162,7 @@ function score(
 }
 
 function trainedParts({ parameters, ...trained }: TrainResult, model: Model, training: HeadTraining): Trained {
-  const [head] = model.heads as [Head];
+  const head = model.heads[0] as Head;
   const pick = (wanted: boolean) => new Map([...parameters].filter(([key]) => key.startsWith(`heads.${head.name}.`) === wanted));
   return { model, head: { ...head, tensors: pick(true), training }, tensors: pick(false), step: keptStep(trained) };
 }

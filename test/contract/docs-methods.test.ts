@@ -26,7 +26,9 @@ test.each<[title: string, preset: string, count: number, base?: string]>([
   ['Prefix tuning', 'prefix_tuning', 12],
   ['Prompt tuning', 'prompt_tuning', 6],
   ['Projected attention layers', 'pals', 5],
+  ['LayerNorm tuning', 'ln_tuning', 2],
   ['Unions', 'mam', 1],
+  ['BitFit', 'bitfit', 3],
 ])('the settings of %s and their defaults are those of the schema', (title, name, count, base) => {
   const { method, config } = configureMethod(name);
   // What the smallest preset leaves alone has its default.

@@ -211,7 +211,7 @@ it('the table above is whole', () => expect(ATTEMPTS).toHaveLength(50));
 const HEADS: [title: string, code: string, subject: RegExp, change: (fields: Fields) => void][] = [
   ['a fixed head', 'head.config', /head_config/, set('config', null)],
   ['no type', 'head.config', /head_type/, setConfig('head_type', undefined)],
-  ['an unknown type', 'head.config', /head_type/, setConfig('head_type', 'masked_lm')],
+  ['an unknown type', 'head.config', /head_type/, setConfig('head_type', 'causal_lm')],
   ['no outputs', 'head.config', /head_config/, setConfig('num_labels', undefined)],
   ['a hundred layers', 'head.config', /layers/, setConfig('layers', 100)],
   ['labels beyond the outputs', 'head.config', /label2id/, setConfig('label2id', { a: 0, b: 9 })],

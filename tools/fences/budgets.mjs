@@ -47,8 +47,8 @@ export const BUDGETS = {
     model: 1000,
     // Answers, scores, what can be observed.
     predict: 700,
-    // One task from rows to a folder, and what all runs share.
-    train: 1850,
+    // The loop over steps with what it keeps and when, one task from rows to a folder, and what all runs share.
+    train: 2150,
     // Fusions: training, distilling, choosing, comparing.
     'train/fusion': 800,
     // Several tasks at once, two families of methods for them.

@@ -12,7 +12,7 @@ import type { Model } from '../../model/model.ts';
 import type { TaskUnit } from '../../objectives/index.ts';
 import { count } from '../progress.ts';
 import type { MultiTaskSettings } from './settings.ts';
-import { comparable, hasEntropy, type UncertaintyMeter } from './uncertainty.ts';
+import { comparable, hasEntropy, type UncertaintyScorer } from './uncertainty.ts';
 
 const pick = z.object({ task: count, row: count });
 
@@ -38,7 +38,7 @@ export function createTaskBatches(
   model: Model,
   units: readonly (readonly TaskUnit[])[],
   settings: MultiTaskSettings,
-  scorer: UncertaintyMeter | undefined,
+  scorer: UncertaintyScorer | undefined,
   state: AnySamplerState | undefined,
 ): TaskBatches {
   const lengths = units.map((some) => Int32Array.from(some, ({ length }) => length));

@@ -10,7 +10,7 @@ import { type HoldingEngine, holding } from '../../session/holding.ts';
 import { nodeEngine } from '../../session/node.ts';
 import { multiTaskSettings } from './settings.ts';
 import { type TaskData, trainMultiTask } from './trainer.ts';
-import { createMeter } from './uncertainty.ts';
+import { createUncertaintyScorer } from './uncertainty.ts';
 
 /** Two layers of it: the random encoders of other tests are too narrow for products in 8 bits. */
 const SEEDLING = 'assets/seedling';
@@ -40,9 +40,9 @@ it('orders candidates as float32 does', async () => {
   const measured: Float64Array[] = [];
   for (const int8 of [false, true]) {
     const options = { current: () => start, fixed: new Map<string, Tensor>(), seed: 1, deviations: tasks.map(() => 1), int8 };
-    const meter = await createMeter(engine, model, options);
-    measured.push(await meter.of(units, 0));
-    await meter.release();
+    const scorer = await createUncertaintyScorer(engine, model, options);
+    measured.push(await scorer.of(units, 0));
+    await scorer.release();
   }
   for (const [task, kind] of KINDS.entries()) {
     const [exact, ours] = measured.map((all) => Array.from(all.subarray(24 * task, 24 * task + 24))) as [number[], number[]];

@@ -5,7 +5,7 @@ import { deviation } from '../../model/label-scales.ts';
 import { hasPooler } from '../../model/model.ts';
 import { headFor, sequenceLength } from '../../model/task-setup.ts';
 import { type Head, kindForTask } from '../../objectives/index.ts';
-import { classBalance, type Exclusions, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
+import { type Exclusions, numbersOf, onlyAnswer, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
 import { type LoadedRows, loadSplit } from '../load-rows.ts';
 import { PUBLISHED_LENDER } from './batches.ts';
@@ -62,7 +62,7 @@ export async function loadTask(options: LoadingTasks, task: Task, { name, encode
       expected: 'two different answers or more',
       next: 'Leave the task out, correct its rows, or raise --limit.',
     });
-  const distant = task.kind === 'regression' ? labelsFarFromZero(train.rows) : undefined;
+  const distant = farFromZero(numbersOf(train.rows));
   if (distant !== undefined)
     note(
       `${name}: labels differ by less than a millionth of their size (${distant}), which predictions in float32 do not tell apart: subtract their mean.`,
@@ -72,20 +72,9 @@ export async function loadTask(options: LoadingTasks, task: Task, { name, encode
   return { name, task, maxLength, train, validation, test: task.files.test ? await split('test') : undefined };
 }
 
-/** The answer that all rows have; undefined where there are several. */
-function onlyAnswer(task: Task, rows: readonly Row[]): string | undefined {
-  const numbers = new Set(rows.flatMap((row) => (row.kind === 'regression' ? [row.label] : [])));
-  if (task.kind === 'regression') return numbers.size === 1 ? String([...numbers][0]) : undefined;
-  const sets = new Set(rows.flatMap((row) => (row.kind === 'multilabel' ? [row.label.toSorted().join(', ')] : [])));
-  if (task.kind === 'multilabel') return sets.size === 1 ? `[${[...sets][0]}]` : undefined;
-  const balance = classBalance(task, rows);
-  return balance?.majority === 1 ? Object.keys(balance.counts).find((label) => balance.counts[label]) : undefined;
-}
-
 const TOLD_APART = 1e-6;
 
-function labelsFarFromZero(rows: readonly Row[]): string | undefined {
-  const numbers = rows.flatMap((row) => (row.kind === 'regression' ? [row.label] : []));
+function farFromZero(numbers: readonly number[]): string | undefined {
   const mean = numbers.reduce((a, b) => a + b, 0) / numbers.length;
   return deviation(numbers) < TOLD_APART * Math.abs(mean) ? `about ${mean.toPrecision(3)}` : undefined;
 }

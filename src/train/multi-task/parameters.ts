@@ -10,7 +10,7 @@ import type { MultiTaskSettings } from './settings.ts';
 import { logVariance } from './task-weights.ts';
 
 /** What a run over several tasks trains, and what is drawn for it and stays. */
-export interface JointParameters {
+interface JointParameters {
   readonly store: ParameterStore;
   readonly fixed: ReadonlyMap<string, Tensor>;
   /** By task: the numbers that weigh losses, where they train. */
@@ -31,10 +31,8 @@ export async function jointParameters(
   const { heads, encoder } = model;
   const logVariances = taskWeights === 'uncertainty' ? heads.map(({ name }) => logVariance(name)) : [];
   const inverses = scales.map((scale) => scale && inverse(scale));
-  const { store, fixed } = await startStore(model, seed, {
-    initial: rescaleHeads(initial, heads, encoder.config, inverses),
-    more: logVariances,
-  });
+  const start = { initial: rescaleHeads(initial, heads, encoder.config, inverses), more: logVariances };
+  const { store, fixed } = await startStore(model, seed, start);
   const owners = taskOwners(model);
   if (keep === 'task') checkApart(store, owners);
   const ofLoss = new Set(logVariances.map(({ name }) => name));

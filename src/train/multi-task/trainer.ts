@@ -22,7 +22,7 @@ import { jointParts } from './parts.ts';
 import { checkCounts, type MultiTaskProgress } from './progress.ts';
 import type { MultiTaskSettings } from './settings.ts';
 import { averagedWeights, historyAt, newHistory, uncertaintyWeights, withLosses } from './task-weights.ts';
-import { createMeter } from './uncertainty.ts';
+import { createUncertaintyScorer } from './uncertainty.ts';
 
 export interface TaskData {
   readonly task: Task;
@@ -66,6 +66,7 @@ interface TaskBatch extends Batch {
  */
 export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResult> {
   const { engine, tasks, settings, initial, resume } = options;
+  const { seed, weightDecay, clip } = settings;
   const { heads } = options.model;
   const units = tasks.map(({ train }, task) => train.prepared.units.map((unit): TaskUnit => ({ ...unit, task })));
   const scales = labelScales(heads, units);
@@ -75,23 +76,18 @@ export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResu
     const model: Model = { ...options.model, frozen: fixed };
     const current = () => modelValues();
     const deviations = settings.regressionScore === 'spread' ? scales.map((scale) => scale?.deviation) : undefined;
-    const scorer =
-      settings.sampler === 'uncertainty'
-        ? hold(await createMeter(engine, model, { current, fixed, seed: settings.seed, deviations, int8: settings.scoring === 'int8' }))
-        : undefined;
+    const scoring = { current, seed, deviations, int8: settings.scoring === 'int8' };
+    const scorer = settings.sampler === 'uncertainty' ? hold(await createUncertaintyScorer(engine, model, scoring)) : undefined;
     const sampler = createTaskBatches(model, units, settings, scorer, resume?.progress.sampler);
     const schedule = scheduleOf(settings, sampler.batchesPerEpoch, model.attachment.learningRate);
     const { parts, largest } = jointParts(model, units, settings, store.size);
-    const feedsOfPart = (part: readonly TaskUnit[], terms: BatchTerms, count: number): Feeds => {
-      return { ...feedsOf(part, model, terms), partShare: float32([], [1 / count]) };
-    };
     const most = largest();
     const step = hold(
       await createTrainingStep(engine, model, store, {
-        adamw: { ...ADAMW, weightDecay: settings.weightDecay, clip: settings.clip },
-        seed: settings.seed,
+        adamw: { ...ADAMW, weightDecay, clip },
+        seed,
         lossWeights: logVariances.length > 0 ? uncertaintyWeights(logVariances) : undefined,
-        largest: feedsOfPart(most, batchTerms(model, most), 1),
+        largest: partFeeds(most, model, batchTerms(model, most), 1),
       }),
     );
     const predictor = tasks.some(({ validation }) => validation) ? hold(await createPredictor(engine, model, { current })) : undefined;
@@ -115,7 +111,7 @@ export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResu
         const terms = { ...batchTerms(model, batch, (task) => weights?.[task] ?? 1), scales: standard };
         const cut = parts(batch);
         return {
-          parts: cut.map((part) => feedsOfPart(part, terms, cut.length)),
+          parts: cut.map((part) => partFeeds(part, model, terms, cut.length)),
           size: batch.length,
           epoch,
           frozen: new Set([...owners].flatMap(([name, task]) => (rows[task]?.length === 0 ? [name] : []))),
@@ -166,6 +162,11 @@ export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResu
   function byTask<T>(values: readonly (T | undefined)[]): Record<string, T> {
     return Object.fromEntries(values.flatMap((value, task) => (value === undefined ? [] : [[heads[task]?.name ?? '', value]])));
   }
+}
+
+/** What one of so many parts of a batch is fed; tasks may weigh their losses by the part's share. */
+function partFeeds(part: readonly TaskUnit[], model: Model, terms: BatchTerms, parts: number): Feeds {
+  return { ...feedsOf(part, model, terms), partShare: float32([], [1 / parts]) };
 }
 
 function keptBefore({ progress: { best, bests }, best: parameters }: SavedRun<MultiTaskProgress>): Kept {

@@ -22,16 +22,17 @@ export function entropyOf(head: Head, unit: Pick<Unit, 'target' | 'length'>, log
   return head.kind.entropy?.of(head, unit, logits) ?? 0;
 }
 
-export interface UncertaintyMeter {
+export interface UncertaintyScorer {
   /** Of each unit: {@link entropyOf}, or where there is none the spread of its predictions over that of the labels. */
   of(units: readonly TaskUnit[], pass: number): Promise<Float64Array>;
   release(): Promise<void>;
 }
 
-export interface MeterOptions {
+interface ScorerOptions {
   /** What trains, as it is now. */
   readonly current: () => ReadonlyMap<string, Tensor>;
-  readonly fixed: ReadonlyMap<string, Tensor>;
+  /** Tensors that do not train. */
+  readonly fixed?: ReadonlyMap<string, Tensor>;
   readonly seed: number;
   /** Standard deviation of the labels, by task; undefined: predictions of numbers are not looked at, their uncertainty is 0. */
   readonly deviations: readonly (number | undefined)[] | undefined;
@@ -47,11 +48,11 @@ const DROPOUT = 0.1;
  * Measures by one forward pass without gradients and without dropout; units of regression tasks go through the model
  * {@link DRAWS} times with dropout instead, 0.1 where the encoder has none.
  */
-export async function createMeter(
+export async function createUncertaintyScorer(
   engine: Engine,
   model: Model,
-  { current, fixed, seed, deviations, int8 = false }: MeterOptions,
-): Promise<UncertaintyMeter> {
+  { current, fixed = new Map(), seed, deviations, int8 = false }: ScorerOptions,
+): Promise<UncertaintyScorer> {
   const sure = await createPredictor(engine, model, { current, fixed, int8 });
   const numbers = model.heads.some((head) => !hasEntropy(head)) ? deviations : undefined;
   const dropping = model.encoder.config.hiddenDropout > 0 ? model : { ...model, encoder: withDropout(model.encoder, DROPOUT) };
@@ -73,8 +74,8 @@ export async function createMeter(
       // All draws in one run: each row of a run has masks of its own.
       const drawn = await unsure.logits(others.flatMap((place) => new Array<TaskUnit>(DRAWS).fill(units[place] as TaskUnit)));
       others.forEach((place, k) => {
-        const given = drawn.slice(k * DRAWS, (k + 1) * DRAWS).map(([value]) => value as number);
-        results[place] = deviation(given) / (numbers?.[(units[place] as TaskUnit).task] ?? 1);
+        const predictions = drawn.slice(k * DRAWS, (k + 1) * DRAWS).map(([value]) => value as number);
+        results[place] = deviation(predictions) / (numbers?.[(units[place] as TaskUnit).task] ?? 1);
       });
       return results;
 

@@ -1,6 +1,6 @@
 import { fail } from '../../base/errors.ts';
 import { type Files, readText } from '../../base/files.ts';
-import { loadRows, loadTask, type Row, type Split, type Task } from '../../tasks/index.ts';
+import { loadRows, loadTask, passagesOf, type Row, type Split, type Task, textsOf } from '../../tasks/index.ts';
 import type { Sample } from './words.ts';
 
 /**
@@ -47,34 +47,13 @@ async function trainingTexts(files: Files, path: string): Promise<Sample[]> {
   return (await loadRows(files, task, 'train')).flatMap(samplesOf);
 }
 
-/** What to learn from a row: pairs stay pairs, a choice goes with the right answer, long texts become pieces. */
+/** What to learn from a row; long texts become pieces. */
 function samplesOf(row: Row): Sample[] {
-  switch (row.kind) {
-    case 'choice':
-      return [[row.text, row.choices[row.label] as string]];
-    case 'span':
-      return [row.question, ...pieces(row.context)].map((text): Sample => [text]);
-    case 'tagging':
-      return textsOf(row).map((text): Sample => [text]);
-    default: {
-      const [first, ...rest] = pieces(row.textPair ?? row.text) as [string, ...string[]];
-      return [row.textPair === undefined ? [first] : [row.text, first], ...rest.map((text): Sample => [text])];
-    }
-  }
-}
-
-/** All that a row says. */
-function textsOf(row: Row): string[] {
-  switch (row.kind) {
-    case 'tagging':
-      return [row.tokens.join(' ')];
-    case 'choice':
-      return [row.text, ...row.choices];
-    case 'span':
-      return [row.question, row.context];
-    default:
-      return row.textPair === undefined ? [row.text] : [row.text, row.textPair];
-  }
+  return passagesOf(row).flatMap(({ texts, cuts }): Sample[] => {
+    if (!cuts) return [texts];
+    const [first, ...rest] = pieces(texts.at(-1) as string) as [string, ...string[]];
+    return [[...texts.slice(0, -1), first] as unknown as Sample, ...rest.map((text): Sample => [text])];
+  });
 }
 
 /** Sentences of a piece. */
