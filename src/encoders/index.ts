@@ -25,4 +25,4 @@ export type {
   SiteResults,
   Sites,
 } from './sites.ts';
-export { type DrawingOptions, firstTokens } from './tools.ts';
+export { type DrawingOptions, firstTokens, withText } from './tools.ts';

@@ -45,6 +45,7 @@ export function attachComposition(setup: Composition, parts: CompositionParts, f
   const ofBlocks = bounds.flatMap((bound) => bound.parameters ?? []);
   const ofAdapters = [...adapters.values()].flatMap((adapter) => adapter.parameters).map((spec) => (trainAdapters ? spec : frozen(spec)));
   checkSites(setup, adapters, kinds);
+  checkOrder(setup, adapters);
   const scheduled = bounds.filter(({ schedule }) => schedule);
   const attachment: Attachment = {
     name: fusionsOf(setup)[0]?.name ?? lastOf(setup),
@@ -130,6 +131,21 @@ function checkSites(setup: Composition, adapters: ReadonlyMap<string, Adapter>, 
           expected: `adapters that act at ${kind.sites.join(', ')}: only there can ${kind.python} put them together`,
         });
     }
+  }
+}
+
+/** @throws method.config for an adapter that would do nothing where it stands */
+function checkOrder(setup: Composition, adapters: ReadonlyMap<string, Adapter>): void {
+  const first = firstOf(setup);
+  for (const [name, adapter] of adapters) {
+    const sites = sitesOf(adapter);
+    if (name === first || sites.length === 0 || !sites.every((site) => ONLY_FIRST.includes(site))) continue;
+    fail({
+      code: 'method.config',
+      subject: `adapter '${name}'`,
+      found: `the method ${adapter.configured.text}, which acts at the site '${sites[0]}' alone, behind '${first}'`,
+      expected: "it as the first adapter: only that one's acts there count",
+    });
   }
 }
 
