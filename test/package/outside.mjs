@@ -57,9 +57,12 @@ export const SUM = {
   read: (children) => ({ type: 'sum', children }),
 };
 
+// PEFT's folders hold no such head.
+const { fixed: _, ...classification } = CLASSIFICATION;
+
 /** Cosines between a sequence's vector and one trained vector for each label, times a constant. */
 export const COSINE = {
-  ...CLASSIFICATION,
+  ...classification,
   type: 'cosine',
   keys: ['head_type', 'num_labels', 'label2id', 'scale'],
   schema: z.strictObject({
@@ -77,7 +80,6 @@ export const COSINE = {
     const lengths = mul(length(first), reshape(length(labels), [1, config.num_labels]));
     return mul(div(matmul(first, labels, { transB: true }), lengths), scalar(config.scale));
   },
-  fixed: undefined,
 };
 
 /** BERT with its norms before the sub-blocks in place of after them. */
