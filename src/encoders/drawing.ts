@@ -43,8 +43,11 @@ export interface Layer extends LayerRows {
   norm(path: string, x: Value, options?: { readonly bias?: boolean; readonly rows?: Rows }): Value;
   /** softmax(q·kᵀ/√e + mask)·v of query [rows, hidden] and key and value of all tokens [batch·S, hidden] → [rows, hidden]. */
   attention(given: Attention): Value;
-  /** h + x, normed where `norm` names one. */
-  residual(place: Place, h: Value, x: Value, norm?: string): Value;
+  /**
+   * The sub-block's output h plus the residual x, normed where `norm` names one. `read` is what the sub-block read, where that is
+   * not the residual itself but a norm of it.
+   */
+  residual(place: Place, h: Value, x: Value, options?: { readonly norm?: string; readonly read?: Value }): Value;
 }
 
 export interface Attention {

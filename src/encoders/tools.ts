@@ -152,12 +152,10 @@ export function encoderTools({ config, family, parameters, dropout, hooks, batch
         const probabilities = dropout(softmax(scores), attentionDropout, `layer.${index}.attention`);
         return mergeHeads(matmul(probabilities, read.value), multiplyDims(rows.batch, rows.length));
       },
-      residual(place, h, residual, norm) {
-        const join = (value: Value) => {
-          const sum = add(value, residual);
-          return norm === undefined ? sum : normAt(source, norm, sum, { ...rows, layer: index, place });
-        };
-        return hooks.residual ? hooks.residual({ ...site, place, h, x: residual, join }) : join(h);
+      residual(place, h, residual, { norm: path, read = residual } = {}) {
+        const norm = (sum: Value) => (path === undefined ? sum : normAt(source, path, sum, { ...rows, layer: index, place }));
+        const join = (value: Value) => norm(add(value, residual));
+        return hooks.residual ? hooks.residual({ ...site, place, h, x: read, norm, join }) : join(h);
       },
     };
   }
