@@ -12,9 +12,10 @@ interface FixedHead {
   readonly pooled: boolean;
 }
 
-function fixedHeads({ family }: ModelFacts): FixedHead[] {
+function fixedHeads({ family: { classifier } }: ModelFacts): FixedHead[] {
+  if (!classifier) return [];
   return [
-    { task: 'SEQ_CLS', type: 'classification', ...family.classifier },
+    { task: 'SEQ_CLS', type: 'classification', ...classifier },
     { task: 'TOKEN_CLS', type: 'tagging', linears: ['classifier'], activation: null, pooled: false },
     { task: 'QUESTION_ANS', type: 'question_answering', linears: ['qa_outputs'], activation: null, pooled: false },
   ];

@@ -42,8 +42,11 @@ export interface EncoderFamily<C extends EncoderConfig = EncoderConfig> {
   draw(tools: EncoderTools, config: C): Layers;
   /** Keys of checkpoints that belong to no encoder part and are ignored: pretraining heads and buffers. */
   readonly ignored: readonly RegExp[];
-  /** The head of transformers' sequence classifier for this family, in the vocabulary of flexible heads. */
-  readonly classifier: FixedClassifier;
+  /**
+   * The head of transformers' sequence classifier for this family, in the vocabulary of flexible heads; absent where that, or the one
+   * for tokens, cannot be said in it.
+   */
+  readonly classifier?: FixedClassifier;
 }
 
 export interface FixedClassifier {
