@@ -24,7 +24,7 @@ describe('the fences of src/', () => {
 
   it('know the names of methods and families', () => {
     expect(report.names).toEqual(
-      expect.arrayContaining(['seq_bn', 'lora', 'bert', 'roberta', 'xlm-roberta', 'distilbert', 'electra', 'albert']),
+      expect.arrayContaining(['seq_bn', 'lora', 'bert', 'roberta', 'xlm-roberta', 'distilbert', 'electra', 'albert', 'modernbert']),
     );
   });
 });
