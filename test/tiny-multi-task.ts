@@ -2,8 +2,8 @@ import { expect } from 'vitest';
 import { memoryFiles } from '../src/base/files.ts';
 import type { Tensor } from '../src/base/tensor.ts';
 import type { Encoder } from '../src/encoders/index.ts';
-import { prepare } from '../src/model/data.ts';
-import type { MultiTaskModel } from '../src/model/multi-task.ts';
+import type { Model } from '../src/model/model.ts';
+import { prepare } from '../src/model/prepare.ts';
 import { headFor } from '../src/model/task-setup.ts';
 import { loadRows, loadTask } from '../src/tasks/index.ts';
 import type { MultiTaskProgress } from '../src/train/multi-task/progress.ts';
@@ -32,7 +32,7 @@ export async function tinyTaskData(name: TinyTask, sizes: { readonly train: numb
 }
 
 /** A model with a new head for each task. */
-export function tinyMultiTaskModel(encoder: Encoder, method: string, tasks: readonly TaskData[]): MultiTaskModel {
+export function tinyMultiTaskModel(encoder: Encoder, method: string, tasks: readonly TaskData[]): Model {
   const heads = tasks.map(({ task, train }) => headFor(task, task.name, train.rows, 1));
   const names = heads.map(({ name }) => name);
   return { encoder, attachment: multiTaskMethod(method).attach(encoder, names, 32), heads };

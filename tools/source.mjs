@@ -32,6 +32,23 @@ export function readSources(root) {
     .sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
+/** Folders of src/ whose sub-folders are rooms of their own; what lies beside them is one more. */
+export const ROOMED = ['train'];
+
+/**
+ * The room that a file belongs to: its folder, or in a folder with rooms the sub-folder ('train/fusion'); '' directly in src/.
+ * @param {string} path relative to src/
+ */
+export function roomOf(path) {
+  const [folder = '', ...rest] = path.split('/').slice(0, -1);
+  return [folder, ...(ROOMED.includes(folder) ? rest.slice(0, 1) : [])].join('/');
+}
+
+/** @param {readonly { lines: number }[]} files */
+export function totalLines(files) {
+  return files.reduce((lines, file) => lines + file.lines, 0);
+}
+
 /**
  * The folders of src/ on disk that hold a file: git knows no others.
  * @param {string} root

@@ -2,7 +2,7 @@ import type { Tensor } from '../base/tensor.ts';
 import { float32 } from '../base/tensor.ts';
 import { FUSION_MASK, type Fuse, fuse, lastOf } from '../methods/index.ts';
 import { computeMetrics, METRICS } from '../metrics/index.ts';
-import type { Prepared } from '../model/data.ts';
+import type { Prepared } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
 import { attentionTable } from '../predict/attention.ts';
 import { createPredictor } from '../predict/predictor.ts';
@@ -46,15 +46,15 @@ export async function pruneFusion(
   { tolerance, onProgress }: PruneOptions,
 ): Promise<Pruning> {
   const names = setup.children.map(lastOf);
-  const model = modelOf(shelf, setup, head, { masked: true });
+  const model = await modelOf(shelf, setup, head, { masked: true });
   let mask = maskOf(names, names);
   const steps = trainedSteps(shelf, setup);
-  const predictor = await createPredictor(
-    engine,
-    model,
-    { current: () => new Map([[FUSION_MASK, mask]]), fixed: valuesOf(model, knownValues(shelf, setup, head)), steps: () => steps },
-    { observe: true },
-  );
+  const predictor = await createPredictor(engine, model, {
+    current: () => new Map([[FUSION_MASK, mask]]),
+    fixed: await valuesOf(model, knownValues(shelf, setup, head)),
+    steps: () => steps,
+    observe: true,
+  });
   // Each adapter left out once, all of them, and at most all but one dropped.
   const most = 2 * names.length;
   let done = 0;

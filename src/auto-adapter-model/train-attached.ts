@@ -1,8 +1,8 @@
 import { elementCount } from '../base/tensor.ts';
 import type { Composition } from '../methods/index.ts';
-import { prepare } from '../model/data.ts';
 import { taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
 import { trainableParameters } from '../model/model.ts';
+import { prepare } from '../model/prepare.ts';
 import { headFor, sequenceLength, trainingOf, withDropout } from '../model/task-setup.ts';
 import { headParameters } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
@@ -40,10 +40,10 @@ export async function trainAttached(
   const judged = taskForHead(task, head);
   // A head that was there before keeps the order of its outputs, whatever that of the task's labels is.
   const ofHead = { ...task, labels: taskOfHead(head).labels };
-  const split = (all: readonly Row[]) => ({ rows: all, prepared: prepare(all, { task: ofHead, tokenizer, maxLength }) });
+  const split = (all: readonly Row[]) => ({ rows: all, prepared: prepare(all, { task: ofHead, tokenizer, maxLength, kind: head.kind }) });
   const train = split(given.train);
   const validation = given.validation && split(given.validation);
-  const model = modelOf({ ...shelf, encoder: withDropout(encoder, checked.dropout) }, setup, head, { trainAdapters });
+  const model = await modelOf({ ...shelf, encoder: withDropout(encoder, checked.dropout) }, setup, head, { trainAdapters });
   const { parameters, ...result } = await trainModel({
     engine: await engine(),
     model,
@@ -55,9 +55,9 @@ export async function trainAttached(
     ...(onEvent && { onEvent }),
     ...(signal && { signal }),
   });
-  const ofTheHead = new Set(headParameters(head, encoder.config.hidden).map((spec) => spec.name));
+  const ofTheHead = new Set(headParameters(head, encoder.config).map((spec) => spec.name));
   const tensors = new Map([...parameters].filter(([key]) => ofTheHead.has(key)));
-  keepTrained(shelf, setup, parameters, { steps: result.best?.step ?? result.steps });
+  await keepTrained(shelf, setup, parameters, { steps: result.best?.step ?? result.steps });
   heads.set(name, { ...head, tensors, training: trainingOf(given.train, maxLength) });
   return { ...result, trained: trainableParameters(model).reduce((sum, { shape }) => sum + elementCount(shape), 0) };
 }

@@ -113,11 +113,16 @@ async function loadAdapters(
   return { name, method, tensors: matched.tensors, model: encoder, layout: 'adapters', notes: [...notes, ...matched.notes] };
 }
 
-/** Activation names before files had a version, and LoRA's α before 1.1.0, which Python did not apply. */
-function currentConfig(raw: { [key: string]: Json }, path: string, notes: string[]): MethodConfig {
-  const { config, version } = raw;
+/** The configuration as today's version would write it; of a union, that of each member. */
+function currentConfig({ config, version }: { [key: string]: Json }, path: string, notes: string[]): MethodConfig {
   if (!isJsonObject(config))
     return fail({ code: 'adapter.format', subject: `${path}: field 'config'`, found: shown(config), expected: 'an object' });
+  if (!Array.isArray(config.configs)) return currentMember(config, version, notes);
+  return { ...config, configs: config.configs.map((member) => (isJsonObject(member) ? currentMember(member, version, notes) : member)) };
+}
+
+/** Activation names before files had a version, and LoRA's α before 1.1.0, which Python did not apply. */
+function currentMember(config: { [key: string]: Json }, version: Json | undefined, notes: string[]): MethodConfig {
   const { invertible_adapter: invertible, ...rest } = config;
   if (isJsonObject(invertible))
     Object.assign(rest, { inv_adapter: invertible.block_type ?? null, inv_adapter_reduction_factor: invertible.reduction_factor ?? null });

@@ -3,8 +3,8 @@ import { shown } from '../base/messages.ts';
 import type { Encoder } from '../encoders/index.ts';
 import type { Json } from '../formats/json.ts';
 
-/** The encoder that an adapter or head belongs to; an {@link Encoder} is one. */
-export type ModelFacts = Pick<Encoder, 'name' | 'family' | 'config'>;
+/** The encoder that an adapter or head belongs to; an {@link Encoder} is one. Its weights are read where a head shares some of them. */
+export type ModelFacts = Pick<Encoder, 'name' | 'family' | 'config'> & Partial<Pick<Encoder, 'weights'>>;
 
 /** The version that goes into files: from 1.1.0 on Python takes LoRA's alpha as it stands. */
 export const VERSION = 'adapters.1.3.0';

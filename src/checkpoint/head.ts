@@ -1,9 +1,9 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { shown } from '../base/messages.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { asFloat32, type Tensor } from '../base/tensor.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
-import { checkHeadConfig, type Head, type HeadConfig, headParameters } from '../objectives/index.ts';
+import { createHead, type Head, type HeadKind, headParameters } from '../objectives/index.ts';
 import { checkModel, checkName, type ModelFacts, VERSION } from './facts.ts';
 import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
 
@@ -32,16 +32,6 @@ export const HEAD_CONFIG = 'head_config.json';
 const SHORTEST = 3;
 const HEAD_WEIGHTS = { bin: 'pytorch_model_head.bin', safetensors: 'model_head.safetensors' };
 
-/** The keys that Python's head classes take besides those that all have; it refuses others. */
-const KEYS: Readonly<Record<HeadConfig['head_type'], readonly (keyof HeadConfig)[]>> = {
-  classification: ['num_labels', 'use_pooler', 'bias'],
-  multilabel_classification: ['num_labels', 'use_pooler', 'bias'],
-  multiple_choice: ['num_choices', 'use_pooler'],
-  tagging: ['num_labels'],
-  question_answering: ['num_labels'],
-};
-const COMMON: readonly (keyof HeadConfig)[] = ['head_type', 'layers', 'activation_function', 'label2id', 'dropout_prob'];
-
 /** Writes head_config.json and the head's weights as `adapters` does, the config last. @throws adapter.format, file.unreadable */
 export async function saveHead(
   files: Files,
@@ -51,15 +41,12 @@ export async function saveHead(
   { format = 'bin' }: { format?: WeightFormat } = {},
 ): Promise<void> {
   checkName(head.name, "the head's name", 'Give it another name.');
-  await writeWeights(
-    files,
-    folder,
-    HEAD_WEIGHTS,
-    format,
-    tensorsToWrite(head.tensors, headParameters(head, model.config.hidden), `head '${head.name}'`),
-  );
-  const keys = [...COMMON, ...KEYS[head.config.head_type]];
-  const config = Object.fromEntries(keys.map((key) => [key, head.config[key]]));
+  const tensors = tensorsToWrite(head.tensors, headParameters(head, model.config), `head '${head.name}'`);
+  const shared = head.kind.wordTable?.(head);
+  const words = shared === undefined ? undefined : await wordTable(model);
+  if (shared !== undefined && words) tensors.push([shared, words]);
+  await writeWeights(files, folder, HEAD_WEIGHTS, format, tensors);
+  const config = Object.fromEntries(head.kind.keys.map((key) => [key, head.config[key]]));
   await files.write(
     joinPath(folder, HEAD_CONFIG),
     pythonJson({ config, ...modelFields(model, head.name), ...trainingFields(head.training) }, { floatKeys: ['dropout_prob'] }),
@@ -110,13 +97,13 @@ export async function removeHead(files: Files, folder: string): Promise<void> {
 }
 
 /**
- * Reads a head that `adapters` or this package saved; `as` gives it another name.
+ * Reads a head that `adapters` or this package saved; `as` gives it another name, `headKinds` are those that it may be of.
  * @throws adapter.mismatch, adapter.format, head.config, and file.* for damaged files
  */
 export async function loadHead(
   files: Files,
   folder: string,
-  { encoder, as }: { encoder: ModelFacts; as?: string | undefined },
+  { encoder, as, headKinds }: { encoder: ModelFacts; as?: string | undefined; headKinds?: readonly HeadKind[] | undefined },
 ): Promise<LoadedHead> {
   const path = joinPath(folder, HEAD_CONFIG);
   const raw = await readJson(files, path);
@@ -130,10 +117,9 @@ export async function loadHead(
       next: 'In Python, load it into an AutoAdapterModel, which converts it, and save it again.',
     });
   checkModel(raw, encoder, path);
-  const config = checkHeadConfig(raw.config, path);
   const stored = typeof raw.name === 'string' ? raw.name : '';
   const name = checkName(as ?? raw.name, `${path}: field 'name'`, 'Load it under another name.');
-  const head: Head = { name, config };
+  const head: Head = createHead(name, raw.config, path, headKinds);
   const weights = await readWeights(files, folder, HEAD_WEIGHTS);
   const found = new Map(
     [...weights.tensors].map(([key, value]) => [
@@ -141,10 +127,34 @@ export async function loadHead(
       value,
     ]),
   );
-  const { tensors, notes } = matchTensors(found, headParameters(head, encoder.config.hidden), {
+  await takeWordTable(head, found, encoder, weights.path);
+  const { tensors, notes } = matchTensors(found, headParameters(head, encoder.config), {
     path: weights.path,
     prefix: '',
     owner: `the head '${name}'`,
   });
   return { ...head, tensors, training: readTraining(raw, path), notes };
+}
+
+/** The word embeddings of an encoder, where its weights are at hand. */
+async function wordTable({ family, weights }: ModelFacts): Promise<Tensor | undefined> {
+  return weights?.get(`${family.prefix}${family.wordTable}.weight`)?.read();
+}
+
+/** Takes the encoder's word table out of a head's tensors. @throws adapter.mismatch where it holds other numbers */
+async function takeWordTable(head: Head, found: Map<string, Tensor>, encoder: ModelFacts, path: string): Promise<void> {
+  const name = head.kind.wordTable?.(head);
+  const saved = name === undefined ? undefined : found.get(name);
+  if (name === undefined || !saved) return;
+  const words = await wordTable(encoder);
+  const [numbers, wanted] = [saved, words].map((tensor) => tensor && asFloat32(tensor, `${path}: ${name}`));
+  if (wanted && !(numbers?.length === wanted.length && numbers.every((x, i) => Object.is(x, wanted[i]))))
+    fail({
+      code: 'adapter.mismatch',
+      subject: `${path}: ${name}`,
+      found: 'other numbers than the word embeddings have',
+      expected: `those of ${encoder.name}: the head reads them, and has none of its own`,
+      next: 'Load the encoder that the head was trained with.',
+    });
+  found.delete(name);
 }

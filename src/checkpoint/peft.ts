@@ -2,9 +2,10 @@ import { fail } from '../base/errors.ts';
 import { baseName, type Files, joinPath } from '../base/files.ts';
 import { list, shown } from '../base/messages.ts';
 import type { Tensor } from '../base/tensor.ts';
+import { encoderSpecs } from '../encoders/index.ts';
 import { type Json, pythonJson } from '../formats/json.ts';
 import { bindAdapter, METHODS, methodOfConfig } from '../methods/index.ts';
-import { asName, checkName } from './facts.ts';
+import { asName, checkName, type ModelFacts } from './facts.ts';
 import { stacksOf } from './fused.ts';
 import type { AdapterPackage, LoadedAdapter, LoadingOptions } from './package.ts';
 import { peftHead, readPeftHead } from './peft-head.ts';
@@ -29,7 +30,7 @@ export async function loadPeft(
   files: Files,
   folder: string,
   raw: { [key: string]: Json },
-  { encoder, as, head: withHead, methods = METHODS }: LoadingOptions,
+  { encoder, as, head: withHead, methods = METHODS, headKinds }: LoadingOptions,
 ): Promise<LoadedAdapter> {
   const path = joinPath(folder, CONFIG);
   const keeper = methods.find(({ peft }) => peft?.type === raw.peft_type);
@@ -54,8 +55,9 @@ export async function loadPeft(
     groups: encoder.config.groups,
   });
   const task = typeof raw.task_type === 'string' ? raw.task_type : undefined;
-  const head = withHead === false ? undefined : readPeftHead(reading.rest, task, encoder, name, weights.path);
+  const head = withHead === false ? undefined : readPeftHead(reading.rest, task, encoder, name, weights.path, headKinds);
   const ignored = [...reading.rest.keys()].filter((key) => !head?.used.includes(key));
+  refuseTrainedEncoder(ignored, encoder, weights.path);
   const notes = ignored.length ? [`Not part of the adapter '${name}', ignored: ${list(ignored)}.`] : [];
   return {
     name,
@@ -66,6 +68,20 @@ export async function loadPeft(
     notes: [...reading.notes, ...notes, ...matched.notes],
     ...(head && { head: head.head }),
   };
+}
+
+/** @throws adapter.format for weights of the encoder, which `modules_to_save` puts into the file: they trained too */
+function refuseTrainedEncoder(keys: readonly string[], { name, family, config }: ModelFacts, path: string): void {
+  const names = new Set(encoderSpecs(family, config).map((spec) => spec.name));
+  const trained = keys.filter((key) => names.has(key) || names.has(family.prefix + key));
+  if (trained.length > 0)
+    fail({
+      code: 'adapter.format',
+      subject: path,
+      found: `${list(trained, 4)}, trained with the adapter`,
+      expected: `an adapter, perhaps with a head, and the weights of ${name} as they are`,
+      next: 'In Python, merge the adapter into the model and save that.',
+    });
 }
 
 /**

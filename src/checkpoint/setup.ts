@@ -5,6 +5,7 @@ import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.t
 import {
   BLOCKS,
   type Block,
+  type BlockKind,
   blockKind,
   type Composition,
   checkNesting,
@@ -28,12 +29,23 @@ export interface SavedSetup {
   readonly fusions: ReadonlyMap<string, string>;
 }
 
+export interface BlockOptions {
+  /** All kinds of blocks that there are, where some come from outside this package. */
+  readonly blocks?: readonly BlockKind[];
+}
+
 /** Writes adapter_setup.json. @throws file.unreadable */
-export async function saveSetup(files: Files, folder: string, composition: Composition, head: string | undefined): Promise<void> {
+export async function saveSetup(
+  files: Files,
+  folder: string,
+  composition: Composition,
+  head: string | undefined,
+  { blocks }: BlockOptions = {},
+): Promise<void> {
   const block: Block = typeof composition === 'string' ? stack(composition) : composition;
   await files.write(
     joinPath(folder, SETUP_CONFIG),
-    pythonJson({ adapter_setup: asJson(block), head_setup: head ?? null, version: VERSION }),
+    pythonJson({ adapter_setup: asJson(block, blocks), head_setup: head ?? null, version: VERSION }),
   );
 }
 
@@ -42,12 +54,12 @@ export async function saveSetup(files: Files, folder: string, composition: Compo
  * folders beside it.
  * @throws adapter.format for blocks or heads that are not available here, composition.nesting, adapter.duplicate, file.*
  */
-export async function loadSetup(files: Files, folder: string): Promise<SavedSetup> {
+export async function loadSetup(files: Files, folder: string, { blocks }: BlockOptions = {}): Promise<SavedSetup> {
   const path = joinPath(folder, SETUP_CONFIG);
   const raw = await readJson(files, path);
   if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
   const fusions = new Map<string, string>();
-  const composition = await named(fromJson(raw.adapter_setup, path));
+  const composition = await named(fromJson(raw.adapter_setup, path, blocks));
   return { composition, head: headOf(raw.head_setup, path), fusions };
 
   async function named(block: Composition): Promise<Composition> {
@@ -62,9 +74,9 @@ export async function loadSetup(files: Files, folder: string): Promise<SavedSetu
 }
 
 /** `kwargs` are what Python gives to the block it makes; it leaves the name of a fusion out itself, but takes it. */
-function asJson(block: Block): Json {
-  const kind = blockKind(block);
-  const children = block.children.map((child) => (typeof child === 'string' ? { type: SINGLE, children: [child] } : asJson(child)));
+function asJson(block: Block, kinds?: readonly BlockKind[]): Json {
+  const kind = blockKind(block, kinds);
+  const children = block.children.map((child) => (typeof child === 'string' ? { type: SINGLE, children: [child] } : asJson(child, kinds)));
   const kwargs = kind.write(block);
   return { type: kind.python, children, ...(kwargs && { kwargs }) };
 }
@@ -72,7 +84,7 @@ function asJson(block: Block): Json {
 /** What Python calls an adapter among blocks. */
 const SINGLE = 'single';
 
-function fromJson(value: Json | undefined, path: string): Composition {
+function fromJson(value: Json | undefined, path: string, kinds: readonly BlockKind[] = BLOCKS): Composition {
   const wrong: Wrong = (found, expected) =>
     fail({ code: 'adapter.format', subject: `${path}: field 'adapter_setup'`, found: shown(found), expected });
   const read = (json: Json | undefined): Composition => {
@@ -83,15 +95,15 @@ function fromJson(value: Json | undefined, path: string): Composition {
       if (children.length > 1) return wrong(children, 'one name');
       return checkName(children[0], `${path}: field 'adapter_setup'`, 'Correct it, and the name of the folder.');
     }
-    const kind = BLOCKS.find((one) => one.python === type);
-    if (!kind) return wrong(type, `${BLOCKS.map(({ python }) => python).join(', ')} or ${SINGLE}: other blocks are not available here`);
+    const kind = kinds.find((one) => one.python === type);
+    if (!kind) return wrong(type, `${kinds.map(({ python }) => python).join(', ')} or ${SINGLE}: other blocks are not available here`);
     if (!isJsonObject(kwargs)) return wrong(kwargs, 'kwargs: an object');
     const parts = children.map(read);
     if (typeof kwargs.name === 'string') checkName(kwargs.name, `${path}: the fusion's name`, 'Correct it, and that of its folder.');
     return kind.read(parts, kwargs, wrong);
   };
   const composition = read(value);
-  checkNesting(composition, `${path}: field 'adapter_setup'`);
+  checkNesting(composition, `${path}: field 'adapter_setup'`, kinds);
   return withoutSingleStacks(composition);
 }
 

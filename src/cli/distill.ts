@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { nodeEngine } from '../session/node.ts';
+import { defined } from '../base/defined.ts';
 import { loadTask } from '../tasks/index.ts';
 import { distillFusion, trainSettings } from '../train/index.ts';
 import { encoderFolder } from './assets.ts';
@@ -8,6 +8,7 @@ import { methodOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
 import { noteUnsaved, render } from './train-report.ts';
+import { engineOf, trainingShape } from './training-options.ts';
 
 const schema = z.object({
   model: z
@@ -23,11 +24,11 @@ const schema = z.object({
   method: z.string().optional().meta({ description: 'what the one adapter is (default: as the adapter to start from)' }),
   output: z.string().optional().meta({ value: 'folder', description: 'where adapter, head, card and metrics go' }),
   name: z.string().optional().meta({ description: 'name of adapter and head (default: the task)' }),
-  resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
-  overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
-  limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split' }),
-  format: z.enum(['bin', 'safetensors']).optional().meta({ description: 'weight file; Python reads bin by default' }),
-  threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
+  resume: trainingShape.resume,
+  overwrite: trainingShape.overwrite,
+  limit: trainingShape.limit,
+  format: trainingShape.format,
+  threads: trainingShape.threads,
   ...trainSettings.shape,
   ...taskShape,
 });
@@ -40,19 +41,18 @@ export const command = defineCommand({
     const task = await loadTask(context.files, options.task, taskOptions(options));
     noteUnsaved(context, options.output);
     const progress = trainingProgress(context, options.model);
-    const { start, name, output, limit, format } = options;
+    const { start, name, output, limit, format, method } = options;
     try {
       const result = await distillFusion({
         files: context.files,
-        engine: await nodeEngine(options.threads === undefined ? {} : { threads: options.threads }),
+        engine: await engineOf(options),
         model: await encoderFolder(context.files, options.model),
         task,
         teacher: options.adapter,
         settings: trainSettings.parse(options),
         resume: options.resume,
         overwrite: options.overwrite,
-        ...(options.method !== undefined && { method: methodOf(options.method) }),
-        ...Object.fromEntries(Object.entries({ start, name, output, limit, format }).filter(([, value]) => value !== undefined)),
+        ...defined({ start, name, output, limit, format, method: method === undefined ? undefined : methodOf(method) }),
         onEvent: progress.onEvent,
         signal: context.signal,
       });

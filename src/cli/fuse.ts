@@ -2,8 +2,7 @@ import { z } from 'zod';
 import { defined } from '../base/defined.ts';
 import { joinPath } from '../base/files.ts';
 import { FUSION_PRESETS, type FusionConfig, fusionConfig, parseGrammar } from '../methods/index.ts';
-import { nodeEngine } from '../session/node.ts';
-import { loadTask, readExclusions } from '../tasks/index.ts';
+import { loadTask } from '../tasks/index.ts';
 import { trainFusion, trainSettings } from '../train/index.ts';
 import { encoderFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
@@ -14,6 +13,7 @@ import { usageOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
 import { noteUnsaved, render } from './train-report.ts';
+import { engineOf, exclusionsOf, trainingShape } from './training-options.ts';
 
 const schema = z.object({
   model: z
@@ -43,20 +43,7 @@ const schema = z.object({
     .boolean()
     .default(false)
     .meta({ description: 'show which adapter each layer listens to; also attention.svg and .png beside attention.json in --output' }),
-  resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
-  overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
-  headLayers: z.number().int().min(1).max(8).optional().meta({ description: 'linears in the head (default: 2; 1 for tagging and spans)' }),
-  exclude: z.string().optional().meta({
-    value: 'file',
-    description: 'rows of train files to leave out, by task: {"tasks": {"NAME": {"trainLines": [3, 17]}}}, counted from 0',
-  }),
-  limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split' }),
-  format: z.enum(['bin', 'safetensors']).optional().meta({ description: 'weight files; Python reads bin by default' }),
-  threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
-  log: z
-    .string()
-    .optional()
-    .meta({ value: 'file', description: 'log of steps and evaluations, a JSON object a line (default: log.jsonl in --output)' }),
+  ...trainingShape,
   ...trainSettings.shape,
   ...taskShape,
 });
@@ -71,9 +58,9 @@ export const command = defineCommand({
     const config = configOf(options.fusion);
     const settings = trainSettings.parse(options);
     const task = await loadTask(files, options.task, taskOptions(options));
-    const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+    const engine = await engineOf(options);
     const model = await encoderFolder(files, options.model);
-    const exclude = options.exclude === undefined ? undefined : (await readExclusions(files, options.exclude)).get(task.name);
+    const exclude = (await exclusionsOf(files, options))?.get(task.name);
     const { name, output, headLayers, limit, log, format } = options;
     const common = { files, engine, model, task, ...defined({ limit, exclude }) };
     const choice = options.choose === undefined ? undefined : await choose(context, options.choose, { ...common, settings, candidates });

@@ -1,8 +1,8 @@
 import { z } from 'zod';
+import { defined } from '../base/defined.ts';
 import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
-import { nodeEngine } from '../session/node.ts';
-import { loadTask, readExclusions } from '../tasks/index.ts';
+import { loadTask } from '../tasks/index.ts';
 import {
   extendCaMtl,
   loadGrowing,
@@ -19,6 +19,7 @@ import { usageOf } from './method-option.ts';
 import { renderMultiTask } from './multitask-report.ts';
 import { trainingProgress } from './progress.ts';
 import { noteUnsaved } from './train-report.ts';
+import { engineOf, exclusionsOf, trainingShape } from './training-options.ts';
 
 const schema = z.object({
   model: z.string().optional().meta({ value: 'folder', description: 'encoder, a Hugging Face folder (default: the embedded seedling)' }),
@@ -42,25 +43,15 @@ const schema = z.object({
     .optional()
     .meta({ value: 'task', description: 'with --add: the task that new ones begin as (default: the one whose rows are most alike)' }),
   output: z.string().optional().meta({ value: 'folder', description: 'where model, card and metrics go' }),
-  resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
-  overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
-  headLayers: z
-    .number()
-    .int()
-    .min(1)
-    .max(8)
-    .optional()
-    .meta({ description: 'linears in each head (default: 1; 2 for adapters, but for tagging and spans)' }),
-  limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split of each task' }),
-  exclude: z.string().optional().meta({
-    value: 'file',
-    description: 'rows of train files to leave out, by task: {"tasks": {"NAME": {"trainLines": [3, 17]}}}, counted from 0',
+  resume: trainingShape.resume,
+  overwrite: trainingShape.overwrite,
+  headLayers: trainingShape.headLayers.meta({
+    description: 'linears in each head (default: 1; 2 for adapters, but for tagging and spans)',
   }),
-  threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
-  log: z
-    .string()
-    .optional()
-    .meta({ value: 'file', description: 'log of steps and evaluations, a JSON object a line (default: log.jsonl in --output)' }),
+  limit: trainingShape.limit.meta({ description: 'read at most this many rows of each split of each task' }),
+  exclude: trainingShape.exclude,
+  threads: trainingShape.threads,
+  log: trainingShape.log,
   ...multiTaskSettings.shape,
 });
 
@@ -73,12 +64,10 @@ export const command = defineCommand({
     const settings = multiTaskSettings.parse(options);
     checkFlags(options);
     const model = await (options.add ? modelFolder : encoderFolder)(files, options.model);
-    const method = options.add
-      ? extendCaMtl(await loadGrowing(files, model), options.like === undefined ? {} : { like: options.like })
-      : usageOfMethod(options);
+    const method = options.add ? extendCaMtl(await loadGrowing(files, model), defined({ like: options.like })) : usageOfMethod(options);
     const tasks = await Promise.all(options.task.map((path) => loadTask(files, path)));
-    const exclude = options.exclude === undefined ? undefined : await readExclusions(files, options.exclude);
-    const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+    const exclude = await exclusionsOf(files, options);
+    const engine = await engineOf(options);
     const progress = trainingProgress(context, options.model);
     let begun = false;
     const { output, headLayers, limit, log } = options;
@@ -92,7 +81,7 @@ export const command = defineCommand({
         settings,
         resume: options.resume,
         overwrite: options.overwrite,
-        ...Object.fromEntries(Object.entries({ output, headLayers, limit, exclude, log }).filter(([, value]) => value !== undefined)),
+        ...defined({ output, headLayers, limit, exclude, log }),
         onEvent(event) {
           if (!begun && event.type === 'step') noteUnsaved(context, output);
           begun ||= event.type === 'step';
@@ -117,7 +106,7 @@ export const command = defineCommand({
 /** Settings that do not fit the encoder are found out when the method is attached: wrong usage as well. @throws usage.value */
 function usageOfMethod({ method: text, trainEncoder }: z.output<typeof schema>): MultiTaskMethod {
   const method = usageOf(() => multiTaskMethod(text, { trainEncoder }));
-  return { ...method, attach: (...given) => usageOf(() => method.attach(...given)) };
+  return { ...method, attach: (...facts) => usageOf(() => method.attach(...facts)) };
 }
 
 /** Refuses what would have no effect. @throws usage.flag */
@@ -130,9 +119,9 @@ function checkFlags(options: z.output<typeof schema>): void {
   if (add && options.method !== schema.shape.method.parse(undefined))
     refuse('--method', 'it with --add', 'one of them: new tasks share the encoder as those of --model do');
   const { shape } = multiTaskSettings;
-  const given = (key: 'temperature' | 'candidates' | 'refresh' | 'scoring' | 'taskFactor' | 'regressionScore') =>
+  const isSet = (key: 'temperature' | 'candidates' | 'refresh' | 'scoring' | 'taskFactor' | 'regressionScore') =>
     options[key] !== shape[key].parse(undefined);
-  if (sampler !== 'temperature' && given('temperature')) refuse('--temperature', `it with the sampler ${sampler}`, '--sampler temperature');
+  if (sampler !== 'temperature' && isSet('temperature')) refuse('--temperature', `it with the sampler ${sampler}`, '--sampler temperature');
   const scored = {
     candidates: '--candidates',
     refresh: '--refresh',
@@ -141,6 +130,6 @@ function checkFlags(options: z.output<typeof schema>): void {
     regressionScore: '--regression-score',
   } as const;
   for (const [key, flag] of Object.entries(scored))
-    if (sampler !== 'uncertainty' && given(key as keyof typeof scored))
+    if (sampler !== 'uncertainty' && isSet(key as keyof typeof scored))
       refuse(flag, `it with the sampler ${sampler}`, '--sampler uncertainty');
 }

@@ -3,9 +3,10 @@ import type { AutoAdapterModel } from '../auto-adapter-model/index.ts';
 import { fail } from '../base/errors.ts';
 import { asName } from '../checkpoint/index.ts';
 import { describe, fusionsOf } from '../methods/index.ts';
-import { type Answer, answerTasks, idOfTask, namesTask, type Observations } from '../predict/index.ts';
+import { kindForTask } from '../objectives/index.ts';
+import { type Answer, answerTasks, idOfTask, namesTask, type Observations, rowInWords } from '../predict/index.ts';
 import { nodeEngine } from '../session/node.ts';
-import { type Field, loadTask, type TaskKind } from '../tasks/index.ts';
+import { type Field, loadTask, type Task } from '../tasks/index.ts';
 import type { SavedMultiTask } from '../train/index.ts';
 import { modelShape, openModel, openMultiTask } from './attach.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -76,7 +77,7 @@ export const command = defineCommand({
     async function answersOfOne(): Promise<Answer[]> {
       const model = await openModel(context, options);
       if (options.explain) checkExplainable(model);
-      const answers = await model.predict(fitted(context, rows, columns, model.task.kind), { ...how, explain: options.explain });
+      const answers = await model.predict(fitted(context, rows, columns, model.task), { ...how, explain: options.explain });
       await model.release();
       return answers;
     }
@@ -87,13 +88,13 @@ export const command = defineCommand({
 function fitted(
   { stderr }: CommandContext,
   rows: readonly InputRow[],
-  { text = 'text', tokens = 'tokens' }: Partial<Record<Field, string>>,
-  kind: TaskKind,
-): Record<string, unknown>[] {
-  const plain = ({ value }: InputRow) => kind === 'tagging' && value[tokens] === undefined && typeof value[text] === 'string';
-  if (rows.some(plain))
+  columns: Partial<Record<Field, string>>,
+  { kind }: Task,
+): Readonly<Record<string, unknown>>[] {
+  const inWords = rows.map(({ value }) => rowInWords(value, kindForTask(kind), columns));
+  if (inWords.some((row) => row !== undefined))
     stderr('note: Texts were split at white space: the head answers one word at a time. Give "tokens" to split them yourself.');
-  return rows.map((row) => (plain(row) ? { ...row.value, [tokens]: String(row.value[text]).split(/\s+/).filter(Boolean) } : row.value));
+  return rows.map(({ value }, i) => inWords[i] ?? value);
 }
 
 /** `id` is the row's own, so that answers can be joined with what was asked. */

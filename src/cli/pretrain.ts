@@ -1,8 +1,9 @@
 import { z } from 'zod';
-import { nodeEngine } from '../session/node.ts';
+import { defined } from '../base/defined.ts';
 import { pretrainEncoder, pretrainSettings } from '../train/index.ts';
 import { defineCommand } from './command.ts';
 import { trainingProgress } from './progress.ts';
+import { engineOf, trainingShape } from './training-options.ts';
 
 const schema = z.object({
   data: z.array(z.string()).meta({
@@ -23,9 +24,9 @@ const schema = z.object({
     .optional()
     .meta({ value: 'folder', description: 'an encoder of the same sizes to go on from: its weights and its vocabulary are kept' }),
   ...pretrainSettings.shape,
-  threads: z.number().int().positive().optional().meta({ description: 'threads of the engine (default: all cores)' }),
-  resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
-  overwrite: z.boolean().default(false).meta({ description: 'replace an earlier encoder, or an unfinished run, in --output' }),
+  threads: trainingShape.threads,
+  resume: trainingShape.resume,
+  overwrite: trainingShape.overwrite.meta({ description: 'replace an earlier encoder, or an unfinished run, in --output' }),
 });
 
 export const command = defineCommand({
@@ -33,8 +34,8 @@ export const command = defineCommand({
   summary: 'make a small encoder from plain text: by guessing masked words, or by learning from a larger encoder',
   schema,
   async run(context, options) {
-    const { data, unseen, output, teacher, init, resume, overwrite, threads } = options;
-    const engine = await nodeEngine(threads === undefined ? {} : { threads });
+    const { data, unseen, output, teacher, init, resume, overwrite } = options;
+    const engine = await engineOf(options);
     const progress = trainingProgress(context, undefined);
     try {
       const { texts, dropped } = await pretrainEncoder({
@@ -46,8 +47,7 @@ export const command = defineCommand({
         resume,
         overwrite,
         settings: pretrainSettings.parse(options),
-        ...(teacher !== undefined && { teacher }),
-        ...(init !== undefined && { init }),
+        ...defined({ teacher, init }),
         onEvent: progress.onEvent,
         signal: context.signal,
       });

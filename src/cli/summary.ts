@@ -1,14 +1,7 @@
 import { z } from 'zod';
 import { AutoAdapterModel, type SummaryRow } from '../auto-adapter-model/index.ts';
 import { fail, nearest } from '../base/errors.ts';
-import {
-  CA_MTL_PRESETS,
-  type CaMtlAttachment,
-  type CaMtlReport,
-  type ConfiguredMethod,
-  caMtlReport,
-  methodNames,
-} from '../methods/index.ts';
+import { CA_MTL_PRESETS, type ConfiguredMethod, methodNames } from '../methods/index.ts';
 import { maxTokens } from '../model/index.ts';
 import { multiTaskMethod } from '../train/index.ts';
 import { encoderFolder, isNews } from './assets.ts';
@@ -49,14 +42,12 @@ export const command = defineCommand({
     for (const note of model.notes.filter((text) => isNews(text, options.model))) context.stderr(`note: ${note}`);
     const rows = model.adapterSummary(methods);
     const names = Array.from({ length: tasks }, (_, i) => `task${i}`);
-    const reports = conditional.map((text): { method: string; report: CaMtlReport } => {
-      const attachment = usageOf(() => multiTaskMethod(text)).attach(
-        model.encoder,
-        names,
-        Math.min(TOKENS, maxTokens(model.encoder)),
-      ) as CaMtlAttachment;
-      const counted = { weights: model.encoder.weights, trains: (name: string) => !attachment.freezes(name) };
-      return { method: text, report: caMtlReport(attachment, [], counted) };
+    const { encoder } = model;
+    const reports = conditional.flatMap((text) => {
+      const method = usageOf(() => multiTaskMethod(text));
+      const attachment = method.attach(encoder, names, Math.min(TOKENS, maxTokens(encoder)));
+      const report = method.report?.({ encoder, attachment, heads: [] });
+      return report ? [{ method: text, report }] : [];
     });
     if (context.json) context.stdout(JSON.stringify(reports.length > 0 ? { rows, reports } : rows));
     else {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { defined } from '../base/defined.ts';
 import { type Field, type LoadTaskOptions, METRIC_NAMES, TASK_KINDS } from '../tasks/index.ts';
 
 /** The flags that say which columns hold the input. */
@@ -21,7 +22,7 @@ const taskSchema = z.object(taskShape);
 /** What `loadTask` wants to know, from the flags of {@link taskShape}. */
 export function taskOptions(options: z.output<typeof taskSchema>): LoadTaskOptions {
   const { kind, labels, metric } = options;
-  return { columns: columnsOf(options), ...(kind && { kind }), ...(labels && { labels }), ...(metric && { metric }) };
+  return { columns: columnsOf(options), ...defined({ kind, labels, metric }) };
 }
 
 /** The columns that were named. */
@@ -34,5 +35,5 @@ export function columnsOf({
   textPair?: string | undefined;
   label?: string | undefined;
 }): Partial<Record<Field, string>> {
-  return Object.fromEntries(Object.entries({ text, textPair, label }).filter(([, column]) => column !== undefined));
+  return defined({ text, textPair, label });
 }

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { defined } from '../base/defined.ts';
 import { fail } from '../base/errors.ts';
 import { type ConfiguredMethod, DEFAULT_METHOD } from '../methods/index.ts';
-import { nodeEngine } from '../session/node.ts';
-import { loadTask, readExclusions, type Task } from '../tasks/index.ts';
+import { kindForTask } from '../objectives/index.ts';
+import { loadTask, type Task } from '../tasks/index.ts';
 import { trainSettings, trainTask, trainTasks } from '../train/index.ts';
 import { encoderFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
@@ -11,6 +11,7 @@ import { methodOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
 import { noteUnsaved, render, renderSeveral } from './train-report.ts';
+import { engineOf, exclusionsOf, trainingShape } from './training-options.ts';
 
 const schema = z.object({
   model: z.string().optional().meta({ value: 'folder', description: 'encoder, a Hugging Face folder (default: the embedded seedling)' }),
@@ -29,25 +30,7 @@ const schema = z.object({
     value: 'folder',
     description: 'a saved adapter of the same method to start from; its head too where it gives the same labels',
   }),
-  resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
-  overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
-  headLayers: z.number().int().min(1).max(8).optional().meta({ description: 'linears in the head (default: 2; 1 for tagging and spans)' }),
-  exclude: z.string().optional().meta({
-    value: 'file',
-    description: 'rows of train files to leave out, by task: {"tasks": {"NAME": {"trainLines": [3, 17]}}}, counted from 0',
-  }),
-  limit: z.number().int().positive().optional().meta({ description: 'read at most this many rows of each split' }),
-  format: z.enum(['bin', 'safetensors']).optional().meta({ description: 'weight file; Python reads bin by default' }),
-  threads: z
-    .number()
-    .int()
-    .positive()
-    .optional()
-    .meta({ description: 'threads of the engine (default: all cores); another number may round differently' }),
-  log: z
-    .string()
-    .optional()
-    .meta({ value: 'file', description: 'log of steps and evaluations, a JSON object a line (default: log.jsonl in --output)' }),
+  ...trainingShape,
   ...trainSettings.shape,
   ...taskShape,
 });
@@ -61,10 +44,10 @@ export const command = defineCommand({
     const method = methodOf(options.method);
     const [task, ...others] = await Promise.all(tasksIn(options.task).map((path) => loadTask(context.files, path, taskOptions(options))));
     if (!task) return;
-    const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+    const engine = await engineOf(options);
     if (others.length === 0) noteUnsaved(context, options.output);
     const progress = trainingProgress(context, options.model);
-    const exclusions = options.exclude === undefined ? undefined : await readExclusions(context.files, options.exclude);
+    const exclusions = await exclusionsOf(context.files, options);
     const { model, name, output, init, headLayers, limit, log, format } = options;
     const common = {
       files: context.files,
@@ -143,6 +126,7 @@ function outputForSeveral({
 
 function nextCommand(output: string | undefined, model: string | undefined, { method }: ConfiguredMethod, { kind }: Task): string {
   const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
-  const rows = kind === 'span' || kind === 'choice' ? '--input rows.jsonl' : '"A text of your own."';
+  const asked = kindForTask(kind).columns({});
+  const rows = asked.length === 1 ? '"A text of your own."' : '--input rows.jsonl';
   return `multigraft predict ${place} ${rows}`;
 }

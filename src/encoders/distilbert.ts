@@ -39,6 +39,7 @@ export const DISTILBERT: EncoderFamily = {
   prefix: 'distilbert.',
   linears: postNormLinears((name, module) => `${layer(module)}.${LINEAR_PATHS[name]}`),
   modulePath: (place, module) => `${layer(module)}.${place === 'attention' ? 'attention_adapters' : 'output_adapters'}.adapters`,
+  prefixLocation: 'self',
   ...postNormFamily('embeddings.word_embeddings', {
     position: 'embeddings.position_embeddings',
     embeddingNorm: 'embeddings.LayerNorm',

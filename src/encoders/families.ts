@@ -12,10 +12,10 @@ import { XLM_ROBERTA } from './xlm-roberta.ts';
 export const FAMILIES: readonly EncoderFamily[] = [BERT, ROBERTA, XLM_ROBERTA, DISTILBERT, ELECTRA, ALBERT, MODERNBERT];
 
 /** The family of a Hugging Face `model_type`. Throws `encoder.config`. */
-export function familyOf(modelType: string, subject: string): EncoderFamily {
-  const found = FAMILIES.find((family) => family.name === modelType);
+export function familyOf(modelType: string, subject: string, families: readonly EncoderFamily[] = FAMILIES): EncoderFamily {
+  const found = families.find((family) => family.name === modelType);
   if (found) return found;
-  const names = FAMILIES.map((family) => family.name);
+  const names = families.map((family) => family.name);
   const near = nearest(modelType, names);
   return fail({
     code: 'encoder.config',

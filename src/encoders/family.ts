@@ -30,6 +30,8 @@ export interface EncoderFamily<C extends EncoderConfig = EncoderConfig> {
   normPath(place: Place, module: number): string | undefined;
   /** Where `adapters` puts modules beside a sub-block. */
   modulePath(place: Place, module: number): string;
+  /** What `adapters` calls self-attention among the places of prefixes, where that is not 'self_prefix'. */
+  readonly prefixLocation?: string;
   /** Path of the word table, without prefix and `.weight`. */
   readonly wordTable: string;
   /** Path of the linear that makes the pooled vector, tanh of it over the first token; absent where the family has none. */
@@ -72,6 +74,12 @@ export function linearPlace(family: EncoderFamily, name: LinearName): LinearPlac
     out: (config) => fused.out(config) / parts.length,
     partOf: fused,
   };
+}
+
+/** Full name of the matrix that a linear lies in, without `.weight`: its own, or the one that it is a part of. */
+export function matrixPath(family: EncoderFamily, name: LinearName, module: number): string {
+  const place = linearPlace(family, name);
+  return family.prefix + (place.partOf ?? place).path(module);
 }
 
 /** Full name of a linear of a layer, without `.weight`. A part of another has no weight of its own: the name is that of its modules. */

@@ -48,6 +48,8 @@ export interface LoadOptions {
   readonly checkFinite?: boolean;
   /** The name that a tensor of the file has here; undefined leaves it to others. */
   readonly rename?: (key: string) => string | undefined;
+  /** All families that there are, where some come from outside this package. */
+  readonly families?: readonly EncoderFamily[];
 }
 
 /**
@@ -55,7 +57,11 @@ export interface LoadOptions {
  * all once to warn of NaN and infinities.
  * @throws encoder.config, encoder.weights (lists the keys), file.* for damaged files
  */
-export async function loadEncoder(files: Files, folder: string, { checkFinite = false, rename }: LoadOptions = {}): Promise<Encoder> {
+export async function loadEncoder(
+  files: Files,
+  folder: string,
+  { checkFinite = false, rename, families }: LoadOptions = {},
+): Promise<Encoder> {
   const path = joinPath(folder, 'config.json');
   if ((await files.kind(path)) !== 'file')
     fail({
@@ -70,7 +76,7 @@ export async function loadEncoder(files: Files, folder: string, { checkFinite = 
   const fields = await readJson(files, path);
   if (!isJsonObject(fields)) return fail({ code: 'encoder.config', subject: path, found: 'no JSON object', expected: 'an object' });
   const reader = configFields(fields, path);
-  const family = familyOf(reader.text('model_type'), path);
+  const family = familyOf(reader.text('model_type'), path, families);
   const config = family.config(reader);
   if (config.hidden % config.heads !== 0)
     fail({

@@ -19,13 +19,17 @@ async function encode(
   hooks: Hooks,
   read: 'all' | 'first' = 'all',
   encoder: Encoder = bert,
-): Promise<{ output: number[]; states: number[][] }> {
+): Promise<{ output: number[]; first: number[]; states: number[][] }> {
   const options = { ...encoder, parameters: parameters(() => false), dropout: noDropout, hooks, read };
-  const { output, hiddenStates } = drawEncoder(options);
-  const outputs = { output, ...Object.fromEntries(hiddenStates.map((state, i) => [`state ${i}`, state])) };
+  const { output, first, hiddenStates } = drawEncoder(options);
+  const outputs = { output, first, ...Object.fromEntries(hiddenStates.map((state, i) => [`state ${i}`, state])) };
   const results = await (await referenceEngine().compile({ outputs }, encoder.weights)).run(FEEDS);
   const numbers = (value: Tensor | undefined) => Array.from(value?.data as Float64Array);
-  return { output: numbers(results.output), states: hiddenStates.map((_, i) => numbers(results[`state ${i}`])) };
+  return {
+    output: numbers(results.output),
+    first: numbers(results.first),
+    states: hiddenStates.map((_, i) => numbers(results[`state ${i}`])),
+  };
 }
 
 it('every site is called in the order of the computation, and may leave all as it is', async () => {
@@ -136,7 +140,7 @@ it.each([
   ['modernbert', modernBert],
 ])('tokens that a method puts in are read by every layer of %s, and gone from what comes out', async (_, encoder) => {
   const shape = ['B', 2, 32] as const;
-  const twice = (at: 0 | 1): Hooks => ({
+  const twice = ({ at, first }: { at: 0 | 1; first: number }): Hooks => ({
     embedded: ({ x, mask, batch, length }) => {
       const text = reshape(x, [batch, length, 32]);
       const added = mul(expand(scalar(0.3), shape), expand(slice(text, 1, 0, 1), shape));
@@ -147,22 +151,31 @@ it.each([
         mask: concat([expand(scalar(1), [batch, 2]), mask], 1),
         batch,
         length: longer,
-        first: at === 0 ? 2 : 0,
+        first,
         added: 2,
         at,
       };
     },
   });
   const plain = await encode({}, 'all', encoder);
-  for (const at of [0, 1] as const) {
-    const all = await encode(twice(at), 'all', encoder);
+  const places = [
+    { at: 0, first: 2, own: true },
+    { at: 1, first: 0, own: true },
+    { at: 0, first: 0, own: false },
+  ] as const;
+  for (const { own, ...place } of places) {
+    const all = await encode(twice(place), 'all', encoder);
     expect(all.states.map(({ length }) => length)).toEqual(plain.states.map(({ length }) => length));
     expect(all.states[0]).toEqual(plain.states[0]);
     expect(all.states[1]).not.toEqual(plain.states[1]);
-    const first = await encode(twice(at), 'first', encoder);
+    // The token that stands for a sequence is the text's first, or one of those that were put in.
     const width = 4 * 32;
-    const expected = [0, 1].flatMap((row) => all.output.slice(row * width, row * width + 32));
-    first.output.forEach((x, i) => void expect(x).toBeCloseTo(expected[i] as number, 10));
+    const ofText = [0, 1].flatMap((row) => all.output.slice(row * width, row * width + 32));
+    if (own) expect(all.first).toEqual(ofText);
+    else all.first.forEach((x, i) => void expect(x).not.toBe(ofText[i]));
+    const alone = await encode(twice(place), 'first', encoder);
+    expect(alone.first).toEqual(alone.output);
+    alone.first.forEach((x, i) => void expect(x).toBeCloseTo(all.first[i] as number, 10));
   }
 });
 

@@ -187,7 +187,7 @@ function once<Key, Drawn>(drawn: Map<Key, Drawn>, key: Key, draw: () => Drawn): 
   return value;
 }
 
-/** The first token of every sequence: [batch·length, d] → [batch, d]. */
+/** The token that stands for each sequence, the first unless tokens were put before it: [batch·length, d] → [batch, d]. */
 export function firstTokens(x: Value, { batch, length, first }: Rows): Value {
   const d = x.shape.at(-1) as number;
   return length === 1 ? x : reshape(slice(reshape(x, [batch, length, d]), 1, first, first + 1), [batch, d]);

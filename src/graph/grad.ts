@@ -42,6 +42,7 @@ export function gradients(loss: Value, by: readonly Value[]): Value[] {
 
 function differentiate(node: Node, upstream: readonly (Value | undefined)[]): readonly (Value | undefined)[] {
   const { op } = node;
+  const [first, ...others] = upstream;
   if (typeof op.gradient !== 'function')
     return fail({
       code: 'graph.gradient',
@@ -50,7 +51,14 @@ function differentiate(node: Node, upstream: readonly (Value | undefined)[]): re
       expected: 'a differentiable operator',
       next: op.gradient.none,
     });
-  return op.gradient(node, upstream);
+  if (first === undefined)
+    return fail({
+      code: 'graph.gradient',
+      subject: op.name,
+      found: 'a loss that depends on its statistics alone, as second derivatives do',
+      expected: 'one that depends on its result',
+    });
+  return op.gradient(node, [first, ...others]);
 }
 
 /**

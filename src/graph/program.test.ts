@@ -28,9 +28,9 @@ const x = input('x', 'float32', ['B', 4]);
 
 function forged(node: Node, type: Partial<Value>): Value {
   const outputs: Value[] = [];
-  const copy: Node = { ...node, outputs };
-  outputs.push({ ...(node.outputs[0] as Value), ...type, node: copy });
-  return outputs[0] as Value;
+  const copy: Node = { ...node, outputs: outputs as readonly Value[] as Node['outputs'] };
+  outputs.push({ ...node.outputs[0], ...type, node: copy });
+  return copy.outputs[0];
 }
 
 describe('verify', () => {

@@ -16,7 +16,7 @@ export interface ProgramParts {
 /** The nodes of a program in order, and its inputs and weights. Throws `graph.invalid` when names clash. */
 export function partsOf(program: Program): ProgramParts {
   const nodes = topological(Object.values(program.outputs));
-  const leaves = (op: string) => nodes.filter((node) => node.op.name === op).map((node) => node.outputs[0] as Value);
+  const leaves = (op: string) => nodes.filter((node) => node.op.name === op).map((node) => node.outputs[0]);
   const parts = { nodes, inputs: leaves('Input'), weights: leaves('Weight') };
   const names = [...parts.inputs, ...parts.weights].map((value) => nameOf(value) as string);
   const twice = names.find((name, i) => names.indexOf(name) !== i);

@@ -13,13 +13,15 @@ export interface Value {
   readonly shape: Shape;
 }
 
-export interface Node {
+/** One use of an operator; `I` and `A` where it is known which. */
+export interface Node<I extends Values = Values, A extends Attributes = Attributes> {
   readonly op: Op;
-  readonly inputs: readonly Value[];
-  readonly attributes: Attributes;
-  readonly outputs: readonly Value[];
+  readonly inputs: I;
+  readonly attributes: A;
+  readonly outputs: readonly [Value, ...Value[]];
 }
 
+export type Values = readonly Value[];
 export type Attribute = number | string | boolean | readonly number[] | readonly Dim[] | Tensor | undefined;
 export type Attributes = Readonly<Record<string, Attribute>>;
 export interface Type {
@@ -34,26 +36,36 @@ export interface Nd {
 }
 
 /**
- * Given the gradient of the loss by each output (absent when it has none), the gradient by each input.
+ * Given the gradient of the loss by each output (absent where it has none, which the first always has), the gradient by each input.
  * An absent entry means that this input never gets a gradient through this operator (an index, a condition). A gradient may have
  * the shape that its input was broadcast to, or one that broadcasts to the input's: `gradients` settles both.
  */
-export type GradientRule = (node: Node, upstream: readonly (Value | undefined)[]) => readonly (Value | undefined)[];
+export type GradientRule<I extends Values = Values, A extends Attributes = Attributes> = {
+  rule(node: Node<I, A>, upstream: readonly [Value, ...(Value | undefined)[]]): readonly (Value | undefined)[];
+}['rule'];
 
-/** Everything that is known of one operator, in one place. */
-export interface Op {
+/**
+ * Everything that is known of one operator, in one place. An operator may name the inputs and attributes that it is drawn with, and is
+ * an operator like any other for those who do not know them: all of its parts have the types of methods, which allow that.
+ */
+export interface Op<I extends Values = Values, A extends Attributes = Attributes> {
   /** The ONNX operator name; leaves ('Input', 'Weight', 'Constant') have none. */
   readonly name: string;
   /** Empty for the standard domain. */
   readonly domain?: string;
   /** Types of the outputs. Throws `graph.shape` or `graph.dtype`. */
-  infer(inputs: readonly Value[], attributes: Attributes): Type[];
+  infer(inputs: I, attributes: A): Type[];
   /** The gradient, or why there is none. */
-  readonly gradient: GradientRule | { readonly none: string };
+  readonly gradient: GradientRule<I, A> | { readonly none: string };
   /** The plain float64 meaning; `shapes` are the output shapes with all symbols bound, `size` binds those of an attribute. */
-  reference(inputs: readonly Nd[], attributes: Attributes, shapes: readonly (readonly number[])[], size: (dim: Dim) => number): Nd[];
+  reference(
+    inputs: { readonly [K in keyof I]: Nd },
+    attributes: A,
+    shapes: readonly [readonly number[], ...(readonly number[])[]],
+    size: (dim: Dim) => number,
+  ): Nd[];
   /** How it is written as ONNX where that is not simply one node of the same name with the same attributes. */
-  readonly emit?: (node: Node, emitter: Emitter) => void;
+  emit?(node: Node<I, A>, emitter: Emitter): void;
 }
 
 /** What an operator may use to write itself as ONNX nodes; `onnx/` implements it. */
@@ -70,18 +82,27 @@ export interface Emitter {
   fresh(hint: string): string;
 }
 
+/** Whether an operator drew the node, whose inputs and attributes are then known. */
+export function isDrawnBy<I extends Values, A extends Attributes>(op: Op<I, A>, node: Node): node is Node<I, A> {
+  return node.op === op;
+}
+
 /** Draws a node and returns its outputs. */
-export function apply(op: Op, inputs: readonly Value[], attributes: Attributes = {}): readonly Value[] {
+export function apply<I extends Values, A extends Attributes>(
+  op: Op<I, A>,
+  inputs: NoInfer<I>,
+  attributes: NoInfer<A> = {} as A,
+): Node['outputs'] {
   const types = op.infer(inputs, attributes);
   const outputs: Value[] = [];
-  const node: Node = { op, inputs, attributes, outputs };
+  const node: Node = { op, inputs, attributes, outputs: outputs as readonly Value[] as Node['outputs'] };
   types.forEach((type, index) => void outputs.push({ node, index, ...type }));
-  return outputs;
+  return node.outputs;
 }
 
 /** Draws a node with one output. */
-export function apply1(op: Op, inputs: readonly Value[], attributes: Attributes = {}): Value {
-  return apply(op, inputs, attributes)[0] as Value;
+export function apply1<I extends Values, A extends Attributes>(op: Op<I, A>, inputs: NoInfer<I>, attributes: NoInfer<A> = {} as A): Value {
+  return apply(op, inputs, attributes)[0];
 }
 
 function leaf(name: string): Op {

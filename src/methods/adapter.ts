@@ -2,8 +2,7 @@ import { invariant } from '../base/errors.ts';
 import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';
 import type { Acts } from './act.ts';
 import type { MethodContext } from './context.ts';
-import type { ReadParameter } from './method.ts';
-import type { ConfiguredMethod } from './registry.ts';
+import type { ConfiguredMethod, ReadParameter } from './method.ts';
 
 /** A configured method under a name, bound to an encoder. */
 export interface Adapter {

@@ -4,8 +4,7 @@ import type { Dropout, Initializer, ParameterSpec, Parameters } from '../nn/inde
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
 import type { MethodContext } from './context.ts';
 import { hooksOf } from './hooks.ts';
-import type { ReadParameter } from './method.ts';
-import type { ConfiguredMethod } from './registry.ts';
+import type { ConfiguredMethod, ReadParameter } from './method.ts';
 
 /** What is attached to an encoder, ready to be drawn: one method under a name, or several adapters put together. */
 export interface Attachment {

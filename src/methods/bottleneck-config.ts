@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isActivation } from '../nn/index.ts';
 
-/** The keys of adapters between two small linears, as Python writes them. */
+/** The keys of all methods with a module between two small linears after a sub-block; Python's invertible adapters write the same ones. */
 export const bottleneckFields = z.strictObject({
   mh_adapter: z.boolean(),
   output_adapter: z.boolean(),
@@ -22,7 +22,7 @@ export const bottleneckFields = z.strictObject({
   leave_out: z.array(z.number().int().nonnegative()).default([]),
   dropout: z.number().min(0).lt(1).default(0),
   stochastic_depth: z.number().min(0).lt(1).default(0),
-  inv_adapter: z.null().default(null),
+  inv_adapter: z.string().nullable().default(null),
   inv_adapter_reduction_factor: z.number().nullable().default(null),
   phm_layer: z.literal(false).default(false),
   phm_dim: z.number().default(4),
@@ -42,11 +42,13 @@ export type BottleneckConfig = z.infer<typeof bottleneckFields>;
 
 /** What no single key says. */
 export function checkedTogether<
-  S extends z.ZodType<Pick<BottleneckConfig, 'mh_adapter' | 'output_adapter' | 'residual_before_ln' | 'original_ln_before'>>,
+  S extends z.ZodType<
+    Pick<BottleneckConfig, 'mh_adapter' | 'output_adapter' | 'inv_adapter' | 'residual_before_ln' | 'original_ln_before'>
+  >,
 >(fields: S): S {
   return fields
     .refine(
-      (config) => config.mh_adapter || config.output_adapter,
+      (config) => config.mh_adapter || config.output_adapter || config.inv_adapter !== null,
       'mh_adapter and output_adapter are both false: the adapter would sit nowhere',
     )
     .refine(

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import { fail } from '../base/errors.ts';
 import { PLACES, type Place, type Rows } from '../encoders/index.ts';
 import { add, layerNorm, mul, reshape, scalar, type Value } from '../graph/index.ts';
@@ -8,6 +9,8 @@ import type { MethodContext } from './context.ts';
 import { foldNorm, type LowRank, NORM_EPSILON, product, standardize } from './low-rank.ts';
 import { adapterPath, type Method, modules, type ReadParameter } from './method.ts';
 import { keptRows, perSequence, sequenceGate } from './per-sequence.ts';
+
+const fields = bottleneckFields.extend({ inv_adapter: z.null().default(null) });
 
 /**
  * Bottleneck adapters: Houlsby et al. 2019 (double_seq_bn), Pfeiffer et al. 2020 (seq_bn), He et al. 2022 (par_bn),
@@ -22,7 +25,7 @@ export const BOTTLENECK: Method<BottleneckConfig> = {
   summary: 'two small linears with a non-linearity between, after a sub-block',
   paper: 'Houlsby et al. 2019; Pfeiffer et al. 2020; He et al. 2022; Steitz & Roth 2024',
   architecture: null,
-  schema: checkedTogether(bottleneckFields),
+  schema: checkedTogether(fields),
   presets: {
     seq_bn: SEQUENTIAL,
     pfeiffer: SEQUENTIAL,

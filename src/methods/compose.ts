@@ -1,16 +1,17 @@
 import { fail } from '../base/errors.ts';
 import { drawEncoder, type SiteName, type Sites } from '../encoders/index.ts';
 import { add, input, scalar, type Value } from '../graph/index.ts';
-import { noDropout, type ParameterSpec, parameters as resolver } from '../nn/index.ts';
+import { noDropout, type ParameterSpec, recordedParameters } from '../nn/index.ts';
 import type { Act, Acts } from './act.ts';
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
 import { type Attachment, alone } from './attachment.ts';
-import { blockKind, checkNesting } from './blocks/index.ts';
+import type { BlockKind } from './blocks/block.ts';
+import { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
 import { adaptersOf, blocksOf, type Composition, describe, firstOf, fusionsOf, lastOf } from './composition.ts';
 import type { EncoderFacts } from './context.ts';
 import type { FusionConfig } from './fusion.ts';
 import { hooksOf } from './hooks.ts';
-import type { ConfiguredMethod } from './registry.ts';
+import type { ConfiguredMethod } from './method.ts';
 
 export interface CompositionParts {
   readonly adapters: ReadonlyMap<string, ConfiguredMethod>;
@@ -19,6 +20,8 @@ export interface CompositionParts {
   readonly trainAdapters?: boolean;
   /** Whether `FUSION_MASK`, [children], is added to the scores of the one fusion, to leave some out without another program. */
   readonly masked?: boolean;
+  /** All kinds of blocks that there are, where some come from outside this package. */
+  readonly blocks?: readonly BlockKind[];
 }
 
 /** Ten times that of Pfeiffer et al. 2021, whose tasks have many more rows: docs/decisions.md. */
@@ -33,15 +36,15 @@ const ONLY_FIRST: readonly SiteName[] = ['embedded', 'word'];
  * @throws composition.nesting; adapter.missing; method.config for methods that cannot be put together so
  */
 export function attachComposition(setup: Composition, parts: CompositionParts, facts: EncoderFacts): Attachment {
-  checkNesting(setup);
-  const { trainAdapters = false, masked = false, fusions } = parts;
+  const { trainAdapters = false, masked = false, fusions, blocks: kinds = BLOCKS } = parts;
+  checkNesting(setup, 'composition', kinds);
   const adapters = new Map(adaptersOf(setup).map((name) => [name, bindAdapter(methodOf(name, parts.adapters), { ...facts, name })]));
   const setting = { ...facts, adapters, fusions, masked };
-  const blocks = new Map(blocksOf(setup).map((block) => [block, { kind: blockKind(block), bound: blockKind(block).bind(block, setting) }]));
-  const ofBlocks = [...blocks.values()].flatMap(({ bound }) => bound.parameters ?? []);
+  const blocks = new Map(blocksOf(setup).map((block) => [block, blockKind(block, kinds).bind(block, setting)]));
+  const bounds = [...blocks.values()];
+  const ofBlocks = bounds.flatMap((bound) => bound.parameters ?? []);
   const ofAdapters = [...adapters.values()].flatMap((adapter) => adapter.parameters).map((spec) => (trainAdapters ? spec : frozen(spec)));
-  checkSites(setup, adapters);
-  const bounds = [...blocks.values()].map(({ bound }) => bound);
+  checkSites(setup, adapters, kinds);
   const scheduled = bounds.filter(({ schedule }) => schedule);
   const attachment: Attachment = {
     name: fusionsOf(setup)[0]?.name ?? lastOf(setup),
@@ -63,7 +66,7 @@ export function attachComposition(setup: Composition, parts: CompositionParts, f
         },
       };
       const acts = new Map([...adapters].map(([name, adapter]) => [name, adapter.acts(alone(adapter, parameters), dropout)]));
-      const drawn = new Map([...blocks].map(([block, { bound }]) => [block, bound.draw(tools)]));
+      const drawn = new Map([...blocks].map(([block, bound]) => [block, bound.draw(tools)]));
       const actAt = <Name extends SiteName>(name: Name, part: Composition, site: Sites[Name]): Act<Name> | undefined => {
         if (typeof part === 'string') return (acts.get(part)?.[name] as ((site: Sites[Name]) => Act<Name> | undefined) | undefined)?.(site);
         return drawn.get(part)?.(name, site, (child, narrower = site) => actAt(name, child, narrower));
@@ -86,8 +89,9 @@ export function attachComposition(setup: Composition, parts: CompositionParts, f
       schedule: (steps: number) => Object.assign({}, ...scheduled.map(({ schedule }) => schedule?.(steps))),
     }),
   };
-  checkDrawing(attachment, facts);
-  return attachment;
+  const read = namesRead(attachment, facts);
+  // What of an adapter no site asks for, since only the first acts there, cannot train.
+  return { ...attachment, parameters: [...ofBlocks, ...ofAdapters.map((spec) => (read.has(spec.name) ? spec : frozen(spec)))] };
 }
 
 function sum(total: Value | undefined, value: Value): Value {
@@ -112,9 +116,9 @@ function methodOf(name: string, adapters: ReadonlyMap<string, ConfiguredMethod>)
 }
 
 /** @throws method.config for an adapter that acts where a block around it cannot put adapters together */
-function checkSites(setup: Composition, adapters: ReadonlyMap<string, Adapter>): void {
+function checkSites(setup: Composition, adapters: ReadonlyMap<string, Adapter>, kinds: readonly BlockKind[]): void {
   for (const block of blocksOf(setup)) {
-    const kind = blockKind(block);
+    const kind = blockKind(block, kinds);
     for (const name of adaptersOf(block)) {
       const adapter = adapters.get(name) as Adapter;
       const other = sitesOf(adapter).find((site) => !kind.sites.includes(site) && !ONLY_FIRST.includes(site));
@@ -134,8 +138,9 @@ function sitesOf(adapter: Adapter): SiteName[] {
   return Object.keys(adapter.acts(() => scalar(0), noDropout)) as SiteName[];
 }
 
-/** What cannot be drawn is refused when it is put together, not when it is first trained. */
-function checkDrawing(attachment: Attachment, { encoder: config, family }: EncoderFacts): void {
-  const parameters = resolver(() => false);
-  drawEncoder({ config, family, parameters, dropout: noDropout, hooks: attachment.hooks(parameters, noDropout), read: 'all' });
+/** The names that a drawing asks for. What cannot be drawn is refused when it is put together, not when it is first trained. */
+function namesRead(attachment: Attachment, { encoder: config, family }: EncoderFacts): ReadonlySet<string> {
+  const { get, read } = recordedParameters(() => true);
+  drawEncoder({ config, family, parameters: get, dropout: noDropout, hooks: attachment.hooks(get, noDropout), read: 'all' });
+  return new Set(read.keys());
 }

@@ -7,12 +7,30 @@ import { fail } from '../base/errors.ts';
  */
 export function parseGrammar(text: string): { name: string; values: Record<string, unknown> } {
   const match = /^\s*([\w+]+)\s*(?:\[(.*)\])?\s*$/s.exec(text);
-  if (!match) {
-    const next = text.includes('|') ? 'Unions of methods are not available yet.' : 'Write name or name[key=value, …].';
-    return fail({ code: 'method.config', subject: 'method', found: `'${text}'`, expected: 'name[key=value, …]', next });
-  }
+  if (!match)
+    return fail({
+      code: 'method.config',
+      subject: 'method',
+      found: `'${text}'`,
+      expected: 'name[key=value, …]',
+      next: 'Write name or name[key=value, …].',
+    });
   const [, name, body] = match as unknown as [string, string, string | undefined];
   return { name, values: body === undefined ? {} : parseBody(body, text) };
+}
+
+/** The parts of a union `a[…]|b`: the text cut at every `|` outside brackets and quotes. */
+export function splitUnion(text: string): string[] {
+  const tokens = text.match(/'[^']*'|"[^"]*"|[^'"]|['"]/g) ?? [];
+  const parts = [''];
+  let depth = 0;
+  for (const token of tokens) {
+    if ('[{'.includes(token)) depth++;
+    if (']}'.includes(token)) depth--;
+    if (token === '|' && depth === 0) parts.push('');
+    else parts[parts.length - 1] += token;
+  }
+  return parts;
 }
 
 function parseBody(body: string, whole: string): Record<string, unknown> {

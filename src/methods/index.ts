@@ -39,15 +39,18 @@ export {
 export type { EncoderFacts, MethodConfig, MethodContext } from './context.ts';
 export { FUSION_PRESETS, type FusionConfig, fusionConfig } from './fusion.ts';
 export { type FusionSite, fusionPath, fusionSites } from './fusion-sites.ts';
-export { parseGrammar } from './grammar.ts';
+export { parseGrammar, splitUnion } from './grammar.ts';
 export {
   type AdapterLayout,
   adapterPath,
+  type ConfiguredMethod,
   loraPath,
+  type Members,
   type Method,
   modules,
+  type ReadingOptions,
   type ReadParameter,
 } from './method.ts';
 export type { PeftFolder, PeftLayout, PeftReading, PeftWriting } from './peft-layout.ts';
 export { attachPerTask, namesAmongTasks, SHARED_NAME } from './per-task.ts';
-export { type ConfiguredMethod, configureMethod, DEFAULT_METHOD, METHODS, methodNames, methodOfConfig, shortestText } from './registry.ts';
+export { configureMethod, DEFAULT_METHOD, METHODS, methodNames, methodOfConfig, shortestText } from './registry.ts';

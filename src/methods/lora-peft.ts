@@ -3,10 +3,9 @@ import { fail } from '../base/errors.ts';
 import { list, shown } from '../base/messages.ts';
 import { float32, type Tensor, zeros } from '../base/tensor.ts';
 import { LINEARS, type LinearName, linearPlace } from '../encoders/index.ts';
-import type { Json } from '../formats/json.ts';
 import type { MethodConfig, MethodContext } from './context.ts';
 import { loraPath } from './method.ts';
-import type { PeftFolder, PeftLayout, PeftReading } from './peft-layout.ts';
+import { isSet, type PeftFolder, type PeftLayout, type PeftReading } from './peft-layout.ts';
 import { pairsOf, type Update } from './peft-pairs.ts';
 
 const PATTERN = z.record(z.string(), z.number().positive()).nullish();
@@ -152,10 +151,6 @@ function checkConfig(raw: PeftFolder['raw'], path: string): PeftConfig {
     expected: issue?.message ?? 'another value',
     next: 'Only plain LoRA adapters of PEFT can be read.',
   });
-}
-
-function isSet(value: Json | undefined): boolean {
-  return value !== undefined && value !== null && value !== false && !(typeof value === 'object' && Object.keys(value).length === 0);
 }
 
 function scaleOf({ use_rslora }: PeftConfig, alpha: number, r: number): number {

@@ -3,7 +3,7 @@ import { fail } from '../base/errors.ts';
 import { type LinearName, type LinearSite, linearPlace } from '../encoders/index.ts';
 import { add, type Value } from '../graph/index.ts';
 import { type Dropout, NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
-import type { Act } from './act.ts';
+import type { Act, Opened } from './act.ts';
 import type { MethodContext } from './context.ts';
 import { LORA_PEFT } from './lora-peft.ts';
 import { type LowRank, product } from './low-rank.ts';
@@ -72,47 +72,46 @@ export const LORA: Method<LoraConfig> = {
   peft: LORA_PEFT,
   parameters: (config, context) => atLinears(config, context, (linear, module) => loraParametersAt(config, context, linear, module)),
   acts: (config, context, read, dropout) => ({
-    linear(site): Act<'linear'> | undefined {
+    linear(site) {
       if (!adaptsLinear(config, site)) return undefined;
-      const { y, name, module } = site;
-      const lowRank = loraUpdate(config, context, read, dropout, site);
-      const close: Act<'linear'>['close'] = (update) => (update ? add(y, update) : y);
-      if (config.use_gating) {
-        const path = loraPath(context, name, module);
-        const gate = sequenceGate(site.x, read(`${path}.gate.weight`), read(`${path}.gate.bias`), site);
-        // A gate averages over tokens, so a gated update is no product of low rank.
-        return { apply: (state) => perSequence(product(lowRank(state, 1)), gate, site), close };
-      }
-      return {
-        apply: (state) => product(lowRank(state)),
-        close,
-        open: {
-          read: (state) => ({ query: y, queryBeforeNorm: y, residual: y, state }),
-          lowRank: (state) => lowRank(state),
-        },
-      };
+      const path = loraPath(context, site.name, site.module);
+      return updateAct(config, context, read, dropout, site, () => ({ down: read(`${path}.lora_A`), up: read(`${path}.lora_B`) }));
     },
   }),
 };
 
-/** The update B A drop(x) of a linear, with its scale; a state takes the place of x. */
-export function loraUpdate(
-  config: Pick<LoraConfig, 'r' | 'alpha' | 'dropout'>,
+/** How an update of low rank is scaled and gated. */
+export type UpdateConfig = Pick<LoraConfig, 'r' | 'alpha' | 'dropout' | 'use_gating'>;
+
+/** y + (α/r)·up·down·drop(x) at a linear, with down [r, in] and up [out, r]; a gate takes the place of α/r, a state that of x. */
+export function updateAct(
+  { r, alpha, dropout: p, use_gating: gated }: UpdateConfig,
   context: MethodContext,
   read: ReadParameter,
   dropout: Dropout,
-  { name, layer, module, x }: LinearSite,
-): (state: Value | undefined, scale?: number) => LowRank {
-  const path = loraPath(context, name, module);
-  return (state = x, scale = config.alpha / config.r) => {
+  site: LinearSite,
+  halves: () => Pick<LowRank, 'down' | 'up'>,
+): Act<'linear'> {
+  const { x, y, name, layer } = site;
+  const lowRank = (state = x): LowRank => {
     checkWidths(state, x, name, context);
-    return {
-      input: dropout(state, config.dropout, `layer.${layer}.${name}.${context.name}`),
-      down: read(`${path}.lora_A`),
-      up: read(`${path}.lora_B`),
-      scale,
-    };
+    const input = dropout(state, p, `layer.${layer}.${name}.${context.name}`);
+    return { input, ...halves(), scale: gated ? 1 : alpha / r };
   };
+  const close: Act<'linear'>['close'] = (update) => (update ? add(y, update) : y);
+  // A gate averages over tokens, so a gated update is no product of low rank.
+  if (gated) {
+    const gate = linearGate(context, read, site);
+    return { apply: (state) => perSequence(product(lowRank(state)), gate, site), close };
+  }
+  const open: Opened<'linear'> = { read: (state) => ({ query: y, queryBeforeNorm: y, residual: y, state }), lowRank };
+  return { apply: (state) => product(lowRank(state)), close, open };
+}
+
+/** The gate of a linear, which reads what the linear reads: [batch, 1, 1]. */
+export function linearGate(context: MethodContext, read: ReadParameter, site: LinearSite): Value {
+  const path = loraPath(context, site.name, site.module);
+  return sequenceGate(site.x, read(`${path}.gate.weight`), read(`${path}.gate.bias`), site);
 }
 
 /** @throws method.config for an update of another width than the linear's input: it came from an adapter before */

@@ -48,6 +48,32 @@ export interface Method<C extends MethodConfig = MethodConfig> {
   acts(config: C, context: MethodContext, read: ReadParameter, dropout: Dropout): Acts;
   /** Whether it mixes tokens after attention, so that the last layer must be computed for all of them. */
   mixesTokens(config: C): boolean;
+  /** Of a method that is made of others. */
+  readonly members?: Members<C>;
+}
+
+/** A method with a complete, checked configuration. */
+export interface ConfiguredMethod {
+  readonly method: Method;
+  readonly config: MethodConfig;
+  /** What the user wrote, for cards and summaries. */
+  readonly text: string;
+}
+
+export interface ReadingOptions {
+  readonly methods?: readonly Method[];
+  /** Told of every key that the method does not have; such a key is an error where this is left out. */
+  readonly onUnknownKey?: (key: string) => void;
+}
+
+/** What a method knows of others that it is made of. */
+export interface Members<C extends MethodConfig = MethodConfig> {
+  /** The same method, of which `methods` can be members. */
+  among(methods: readonly Method[]): Method<C>;
+  /** The members of a configuration, complete and checked. @throws method.config */
+  of(config: C, subject?: string, options?: ReadingOptions): readonly ConfiguredMethod[];
+  /** The configuration that has these members. @throws method.config for those that cannot be together */
+  join(members: readonly ConfiguredMethod[]): C;
 }
 
 /** Full name of a module that `adapters` adds beside a sub-block: `….output.adapters.NAME`. */

@@ -37,3 +37,8 @@ export interface PeftWriting {
   readonly fields: Readonly<Record<string, unknown>>;
   readonly tensors: ReadonlyMap<string, Tensor>;
 }
+
+/** Whether a field of adapter_config.json says anything. */
+export function isSet(value: Json | undefined): boolean {
+  return value !== undefined && value !== null && value !== false && !(typeof value === 'object' && Object.keys(value).length === 0);
+}

@@ -5,7 +5,7 @@ import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
 import { type Attachment, attach } from './attachment.ts';
 import type { EncoderFacts } from './context.ts';
 import { hooksOf } from './hooks.ts';
-import type { ConfiguredMethod } from './registry.ts';
+import type { ConfiguredMethod } from './method.ts';
 
 /** Names what belongs to all tasks. */
 export const SHARED_NAME = 'shared';

@@ -1,26 +1,43 @@
 import { expectationIn, fail, nearest } from '../base/errors.ts';
+import { BITFIT } from './bitfit.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';
-import { formatLiteral, parseGrammar } from './grammar.ts';
+import { DORA } from './dora.ts';
+import { formatLiteral, parseGrammar, splitUnion } from './grammar.ts';
+import { IA3 } from './ia3.ts';
+import { INVERTIBLE } from './invertible.ts';
+import { LN_TUNING } from './ln-tuning.ts';
 import { LORA } from './lora.ts';
-import type { Method } from './method.ts';
+import type { ConfiguredMethod, Method, ReadingOptions } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
+import { PREFIX_TUNING } from './prefix-tuning.ts';
+import { union } from './union.ts';
+import { VERA } from './vera.ts';
 
-/** Every method there is. A new one: its own file, and a line here. */
-export const METHODS: readonly Method[] = [BOTTLENECK, LORA, MTL_LORA, PALS, FULL, HEAD] as unknown as readonly Method[];
+/** Every method that stands by itself. A new one: its own file, and a line here. */
+const SINGLE = [
+  BOTTLENECK,
+  INVERTIBLE,
+  LORA,
+  IA3,
+  DORA,
+  VERA,
+  MTL_LORA,
+  PREFIX_TUNING,
+  PALS,
+  LN_TUNING,
+  BITFIT,
+  FULL,
+  HEAD,
+] as unknown as readonly Method[];
+
+/** Every method there is. */
+export const METHODS: readonly Method[] = [...SINGLE, union(SINGLE, methodOfConfig) as unknown as Method];
 
 /** What trains where no method is named. */
 export const DEFAULT_METHOD = 'seq_bn';
-
-/** A method with a complete, checked configuration. */
-export interface ConfiguredMethod {
-  readonly method: Method;
-  readonly config: MethodConfig;
-  /** What the user wrote, for cards and summaries. */
-  readonly text: string;
-}
 
 /** Every name that `--method` takes. */
 export function methodNames(methods: readonly Method[] = METHODS): string[] {
@@ -28,14 +45,16 @@ export function methodNames(methods: readonly Method[] = METHODS): string[] {
 }
 
 /**
- * Reads `name` or `name[key=value, …]` (values as Python literals, keys in snake_case or camelCase).
- * `methods` may hold more than this package's own.
+ * Reads `name` or `name[key=value, …]` (values as Python literals, keys in snake_case or camelCase), or several of them with `|`
+ * between. `methods` may hold more than this package's own.
  * @throws method.config naming the nearest method or key
  */
 export function configureMethod(text: string, overrides: MethodConfig = {}, methods: readonly Method[] = METHODS): ConfiguredMethod {
+  const parts = splitUnion(text);
+  if (parts.length > 1) return configureUnion(parts, text, overrides, methods);
   const { name, values } = parseGrammar(text);
-  const method = methods.find((one) => Object.hasOwn(one.presets, name));
-  if (!method) {
+  const found = methods.find((one) => Object.hasOwn(one.presets, name));
+  if (!found) {
     const near = nearest(name, methodNames(methods));
     return fail({
       code: 'method.config',
@@ -45,25 +64,31 @@ export function configureMethod(text: string, overrides: MethodConfig = {}, meth
       ...(near && { next: `Did you mean '${near}'?` }),
     });
   }
+  const method = over(methods, found);
   return { method, config: checkConfig(method, { ...method.presets[name], ...values, ...overrides }, `method ${name}`), text };
 }
 
-export interface ReadingOptions {
-  readonly methods?: readonly Method[];
-  /** Told of every key that the method does not have; such a key is an error where this is left out. */
-  readonly onUnknownKey?: (key: string) => void;
+function configureUnion(parts: readonly string[], text: string, overrides: MethodConfig, methods: readonly Method[]): ConfiguredMethod {
+  const members = parts.map((part) => configureMethod(part, {}, methods));
+  const found = methods.find((one) => one.members);
+  if (!found?.members)
+    return fail({ code: 'method.config', subject: 'method', found: `'${text}'`, expected: 'one method: none here is made of others' });
+  const method = over(methods, found);
+  return { method, config: checkConfig(method, { ...found.members.join(members), ...overrides }, `method ${text}`), text };
+}
+
+/** A method that is made of others, with all of `methods` to choose from. */
+function over(methods: readonly Method[], method: Method): Method {
+  return method.members?.among(methods) ?? method;
 }
 
 /** The method that wrote a configuration, by its `architecture` and what those that share it claim. @throws method.config */
-export function methodOfConfig(
-  config: MethodConfig,
-  subject: string,
-  { methods = METHODS, onUnknownKey }: ReadingOptions = {},
-): ConfiguredMethod {
+export function methodOfConfig(config: MethodConfig, subject: string, options: ReadingOptions = {}): ConfiguredMethod {
+  const { methods = METHODS, onUnknownKey } = options;
   const architecture = config.architecture ?? null;
   const sharing = methods.filter((one) => one.architecture === architecture);
-  const method = sharing.find((one) => one.claims?.(config)) ?? sharing.find((one) => !one.claims);
-  if (!method)
+  const found = sharing.find((one) => one.claims?.(config)) ?? sharing.find((one) => !one.claims);
+  if (!found)
     return fail({
       code: 'method.config',
       subject,
@@ -72,29 +97,33 @@ export function methodOfConfig(
         ...new Set(methods.flatMap((one) => (one.architecture === undefined ? [] : [one.architecture ?? 'none (bottleneck)']))),
       ].join(', '),
     });
+  const method = over(methods, found);
   const known = onUnknownKey && new Set(knownKeys(method));
   const kept = Object.entries(config).filter(([key]) => {
     if (!known || known.has(key)) return true;
     onUnknownKey?.(key);
     return false;
   });
-  return { method, config: checkConfig(method, Object.fromEntries(kept), subject), text: method.name };
+  return { method, config: checkConfig(method, Object.fromEntries(kept), subject, options), text: method.name };
 }
 
-/** The shortest `name[key=value, …]` that {@link configureMethod} reads as this configuration. */
+/** The shortest `name[key=value, …]`, or several with `|` between, that {@link configureMethod} reads as this configuration. */
 export function shortestText({ method, config }: Pick<ConfiguredMethod, 'method' | 'config'>): string {
-  const texts = Object.keys(method.presets).map((name) => {
-    const usual = configureMethod(name, {}, [method]).config;
+  const texts = Object.entries(method.presets).map(([name, preset]) => {
+    const usual = checkConfig(method, preset, `method ${name}`);
     const changed = Object.entries(config).filter(([key, value]) => formatLiteral(value) !== formatLiteral(usual[key]));
     const body = changed.map(([key, value]) => `${key}=${formatLiteral(value)}`).join(', ');
     return { text: body ? `${name}[${body}]` : name, changes: changed.length };
   });
-  return texts.reduce((best, one) => (one.changes < best.changes ? one : best)).text;
+  const best = texts.reduce((least, one) => (one.changes < least.changes ? one : least));
+  if (method.members && best.changes > 0) return method.members.of(config).map(shortestText).join('|');
+  return best.text;
 }
 
-function checkConfig(method: Method, values: MethodConfig, subject: string): MethodConfig {
+function checkConfig(method: Method, values: MethodConfig, subject: string, options: ReadingOptions = {}): MethodConfig {
   const result = method.schema.safeParse(Object.fromEntries(Object.entries(values).map(([key, value]) => [snakeCase(key), value])));
-  if (result.success) return result.data;
+  const { members } = method;
+  if (result.success) return members ? members.join(members.of(result.data, subject, options)) : result.data;
   const issue = result.error.issues[0];
   const key = issue?.path.join('.') ?? '';
   const unknown = issue?.code === 'unrecognized_keys' ? (issue.keys[0] as string) : undefined;

@@ -1,5 +1,15 @@
 import { fail } from '../base/errors.ts';
-import type { MetricName, Prediction, Row, Task, TaskKind } from '../tasks/index.ts';
+import {
+  ANSWER_FORMS,
+  answerOf,
+  entriesOf,
+  type MetricName,
+  type Prediction,
+  type Row,
+  rightTexts,
+  type Task,
+  type TaskKind,
+} from '../tasks/index.ts';
 import { accuracy, binaryF1, macroF1, matthews, microF1, multilabelMacroF1, multilabelMicroF1, subsetAccuracy } from './classification.ts';
 import { pearson, spearman } from './correlation.ts';
 import type { Score } from './score.ts';
@@ -17,7 +27,7 @@ export interface Metric {
 /** Every metric by name. The binary F1 is of the second label of the label set. */
 export const METRICS: Readonly<Record<MetricName, Metric>> = {
   accuracy: metric(['classification', 'choice', 'multilabel'], [0, 1], (task, predictions, rows) =>
-    task.kind === 'multilabel'
+    ANSWER_FORMS[task.kind].sets
       ? subsetAccuracy(sets(predictions), sets(answers(rows)))
       : accuracy(singles(predictions), singles(answers(rows))),
   ),
@@ -25,12 +35,12 @@ export const METRICS: Readonly<Record<MetricName, Metric>> = {
     binaryF1(names(predictions), names(answers(rows)), task.labels[1] ?? ''),
   ),
   f1_macro: metric(['classification', 'multilabel'], [0, 1], (task, predictions, rows) =>
-    task.kind === 'multilabel'
+    ANSWER_FORMS[task.kind].sets
       ? multilabelMacroF1(sets(predictions), sets(answers(rows)), task.labels)
       : macroF1(names(predictions), names(answers(rows))),
   ),
   f1_micro: metric(['classification', 'multilabel'], [0, 1], (task, predictions, rows) =>
-    task.kind === 'multilabel'
+    ANSWER_FORMS[task.kind].sets
       ? multilabelMicroF1(sets(predictions), sets(answers(rows)), task.labels)
       : microF1(names(predictions), names(answers(rows))),
   ),
@@ -41,8 +51,8 @@ export const METRICS: Readonly<Record<MetricName, Metric>> = {
   span_f1: metric(['tagging'], [0, 1], (_, predictions, rows) => spanScores(sets(predictions), sets(answers(rows))).f1),
   span_precision: metric(['tagging'], [0, 1], (_, predictions, rows) => spanScores(sets(predictions), sets(answers(rows))).precision),
   span_recall: metric(['tagging'], [0, 1], (_, predictions, rows) => spanScores(sets(predictions), sets(answers(rows))).recall),
-  exact_match: metric(['span'], [0, 1], (_, predictions, rows) => exactMatch(names(predictions), rows.map(rightAnswers))),
-  squad_f1: metric(['span'], [0, 1], (_, predictions, rows) => squadF1(names(predictions), rows.map(rightAnswers))),
+  exact_match: metric(['span'], [0, 1], (_, predictions, rows) => exactMatch(names(predictions), rows.map(rightTexts))),
+  squad_f1: metric(['span'], [0, 1], (_, predictions, rows) => squadF1(names(predictions), rows.map(rightTexts))),
 };
 
 export interface MetricReport {
@@ -78,18 +88,15 @@ export interface MajorityScore {
 
 /** What always giving the most frequent answer scores: the floor for every metric. `undefined` for regression and span. */
 export function majorityScore(task: Task, references: readonly Row[], training: readonly Row[] = references): MajorityScore | undefined {
-  if (task.kind === 'regression' || task.kind === 'span') return undefined;
-  const flat = (rows: readonly Row[]) =>
-    answers(rows).flatMap((answer) => (task.kind === 'tagging' ? (answer as string[]) : [keyOf(answer)]));
-  const counts = new Map<string, number>(task.kind === 'multilabel' ? [] : task.labels.map((label) => [label, 0]));
+  const { parts, always, sets: several } = ANSWER_FORMS[task.kind];
+  if (!parts) return undefined;
+  const flat = (rows: readonly Row[]) => answers(rows).flatMap(parts);
+  const counts = new Map<string, number>(several ? [] : task.labels.map((label) => [label, 0]));
   for (const answer of flat(training)) counts.set(answer, (counts.get(answer) ?? 0) + 1);
   const [answer = ''] = [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best), ['', -1] as [string, number]);
   const given = flat(references);
-  const constant = references.map((row): Prediction => {
-    if (row.kind === 'tagging') return row.tags.map(() => answer);
-    if (row.kind === 'choice') return Number(answer);
-    return row.kind === 'multilabel' ? (answers(training).find((one) => keyOf(one) === answer) ?? []) : answer;
-  });
+  const seen = answers(training);
+  const constant = references.map((row) => always(answer, row, seen));
   const metrics = computeMetrics(task, constant, references).values as Record<string, number>;
   return { answer, accuracy: accuracy(new Array(given.length).fill(answer), given).value, metrics };
 }
@@ -104,38 +111,22 @@ function checkPredictions(task: Task, predictions: readonly Prediction[], refere
     fail({ code: 'usage.value', subject, found: `${predictions.length}`, expected: `${references.length}, one for each row` });
   for (const [i, prediction] of predictions.entries()) {
     const row = references[i] as Row;
-    const form = FORMS[row.kind];
+    const form = ANSWER_FORMS[row.kind];
     if (typeof prediction !== form.type)
       fail({ code: 'usage.value', subject: `${subject}, row ${i}`, found: JSON.stringify(prediction), expected: form.words });
-    if (row.kind === 'tagging' && (prediction as readonly string[]).length !== row.tags.length)
+    const entries = entriesOf(row);
+    if (entries !== undefined && (prediction as readonly string[]).length !== entries)
       fail({
         code: 'usage.value',
         subject: `${subject}, row ${i}`,
         found: `${(prediction as readonly string[]).length} tags`,
-        expected: `${row.tags.length}`,
+        expected: `${entries}`,
       });
   }
 }
 
-const FORMS: Record<TaskKind, { readonly type: string; readonly words: string }> = {
-  classification: { type: 'string', words: 'a label' },
-  multilabel: { type: 'object', words: 'a list of labels' },
-  regression: { type: 'number', words: 'a number' },
-  tagging: { type: 'object', words: 'a list of tags' },
-  span: { type: 'string', words: 'the text of the answer' },
-  choice: { type: 'number', words: 'the index of a choice' },
-};
-
 function answers(rows: readonly Row[]): Prediction[] {
-  return rows.map((row) => (row.kind === 'tagging' ? row.tags : row.kind === 'span' ? (row.answers[0]?.text ?? '') : row.label));
-}
-
-function rightAnswers(row: Row): string[] {
-  return row.kind === 'span' ? row.answers.map((answer) => answer.text) : [];
-}
-
-function keyOf(answer: Prediction): string {
-  return typeof answer === 'object' ? [...answer].sort().join('|') : String(answer);
+  return rows.map(answerOf);
 }
 
 // checkPredictions has seen the forms; these only tell the compiler.

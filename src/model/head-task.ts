@@ -2,36 +2,12 @@ import { fail, nearest } from '../base/errors.ts';
 import type { HeadPackage } from '../checkpoint/index.ts';
 import { type Head, labelsOf } from '../objectives/index.ts';
 import { metricsFor } from '../tasks/card.ts';
-import {
-  checkPredictionRow,
-  type Field,
-  type MetricName,
-  type Place,
-  type PredictionRow,
-  type Task,
-  type TaskKind,
-} from '../tasks/index.ts';
-
-/** The kind of task that a head answers. */
-export function kindOf({ config }: Head): TaskKind {
-  switch (config.head_type) {
-    case 'classification':
-      return config.num_labels === 1 ? 'regression' : 'classification';
-    case 'multilabel_classification':
-      return 'multilabel';
-    case 'tagging':
-      return 'tagging';
-    case 'multiple_choice':
-      return 'choice';
-    case 'question_answering':
-      return 'span';
-  }
-}
+import { checkPredictionRow, type MetricName, type Place, type PredictionRow, type Task } from '../tasks/index.ts';
 
 /** The task that a head stands for, by what its configuration says; it has no files. */
 export function taskOfHead(head: Head): Task {
-  const kind = kindOf(head);
-  const labels = hasLabels(kind) ? labelsOf(head) : [];
+  const { task: kind, labelled } = head.kind;
+  const labels = labelled ? labelsOf(head) : [];
   const metrics = metricsFor(kind, labels);
   return { name: head.name, kind, labels, metric: metrics[0] as MetricName, metrics, columns: {}, files: {}, card: {} };
 }
@@ -41,9 +17,9 @@ export function taskOfHead(head: Head): Task {
  * @throws head.config when names and outputs differ in number
  */
 export function withLabels<H extends Head | HeadPackage>(head: H): H {
-  const { config } = head;
-  if (!hasLabels(kindOf(head))) return head;
-  const count = config.num_labels as number;
+  const { config, kind } = head;
+  if (!kind.labelled) return head;
+  const count = kind.outputs(config);
   const names = labelsOf(head);
   if (names.length === 0)
     return { ...head, config: { ...config, label2id: Object.fromEntries(Array.from({ length: count }, (_, i) => [`${i}`, i])) } };
@@ -65,6 +41,14 @@ export function withLabels<H extends Head | HeadPackage>(head: H): H {
  */
 export function taskForHead(task: Task, head: Head): Task {
   const own = taskOfHead(head);
+  if (head.kind.unjudged)
+    fail({
+      code: 'task.card',
+      subject: `task ${task.name}`,
+      found: `the head '${head.name}' of type ${head.kind.type}`,
+      expected: 'a head that is held against the labels of rows',
+      next: 'Give another head.',
+    });
   if (own.kind !== task.kind)
     fail({
       code: 'task.card',
@@ -85,15 +69,6 @@ export function taskForHead(task: Task, head: Head): Task {
   return task.labels.length === own.labels.length ? task : { ...task, labels: own.labels };
 }
 
-const NEEDED: Readonly<Record<TaskKind, readonly Field[]>> = {
-  classification: ['text'],
-  multilabel: ['text'],
-  regression: ['text'],
-  tagging: ['tokens'],
-  choice: ['text', 'choices'],
-  span: ['context', 'question'],
-};
-
 /** What takes the rows of a prediction. */
 export interface Answering {
   readonly task: Task;
@@ -112,7 +87,7 @@ export function answerableRows(
 ): PredictionRow[] {
   return rows.map((row, i) => {
     const where = place(i);
-    checkColumns(row, task, where);
+    checkColumns(row, task, head, where);
     const typed = checkPredictionRow(task, row, where);
     checkForHead(typed, head, limits, where);
     if (typed.adapter !== undefined && typed.adapter !== adapter)
@@ -128,9 +103,8 @@ export function answerableRows(
 }
 
 /** Whether a row has the columns that the head's kind of task reads. @throws task.row */
-function checkColumns(row: Readonly<Record<string, unknown>>, task: Task, { file, line }: Place): void {
-  if (row.inputIds !== undefined && NEEDED[task.kind].join() === 'text') return;
-  const needed = NEEDED[task.kind].map((field) => task.columns[field] ?? field);
+function checkColumns(row: Readonly<Record<string, unknown>>, task: Task, { kind }: Head, { file, line }: Place): void {
+  const needed = kind.columns(row).map((field) => task.columns[field] ?? field);
   const missing = needed.find((column) => row[column] === undefined);
   if (missing === undefined) return;
   const names = Object.keys(row);
@@ -152,12 +126,13 @@ function checkForHead(
   { file, line }: Place,
 ): void {
   const subject = `${file}:${line}`;
-  if (row.kind === 'choice' && row.choices.length !== head.config.num_choices)
+  const choices = head.kind.sequences?.(head.config);
+  if ('choices' in row && row.choices.length !== choices)
     fail({
       code: 'task.row',
       subject: `${subject}, column "choices"`,
       found: `${row.choices.length} choices`,
-      expected: `${head.config.num_choices}, as the head '${head.name}' was trained with`,
+      expected: `${choices}, as the head '${head.name}' was trained with`,
     });
   const ids = ('inputIds' in row ? row.inputIds : undefined) ?? [];
   const outside = ids.find((id) => id >= vocabulary);
@@ -178,15 +153,11 @@ function checkForHead(
     });
 }
 
-function hasLabels(kind: TaskKind): boolean {
-  return kind === 'classification' || kind === 'multilabel' || kind === 'tagging';
-}
-
 export function shortList(names: readonly string[]): string {
   return names.slice(0, 12).join(', ') + (names.length > 12 ? `, and ${names.length - 12} more` : '');
 }
 
 /** Whether a row has a text, and no second one to it. */
 export function isUnpaired(row: PredictionRow): boolean {
-  return 'text' in row && row.kind !== 'choice' && row.textPair === undefined;
+  return 'text' in row && !('choices' in row) && row.textPair === undefined;
 }

@@ -1,10 +1,8 @@
-export { maxTokens, type Prepared, prepare, type Unit } from './data.ts';
-export { adapterModel, type Drawing, drawModel, type Model, trainableParameters } from './model.ts';
-export {
-  drawMultiTask,
-  type MultiTaskDrawing,
-  type MultiTaskModel,
-  multiTaskParameters,
-  multiTaskStart,
-} from './multi-task.ts';
+export { type Drawing, drawModel, type Observed } from './draw.ts';
+export { maxTokens } from './encoder-inputs.ts';
+export { type BatchTerms, batchTerms, feedsOf } from './feeds.ts';
+export { drawLoss, type ModelLoss } from './loss.ts';
+export { adapterModel, type Model, trainableParameters } from './model.ts';
+export { type Prepared, type PrepareOptions, prepare } from './prepare.ts';
+export { startStore } from './start-values.ts';
 export { headFor, sequenceLength } from './task-setup.ts';

@@ -1,7 +1,7 @@
 import { elementCount } from '../base/tensor.ts';
 import { paddedLength } from '../batch/index.ts';
 import type { Encoder } from '../encoders/index.ts';
-import type { Unit } from './data.ts';
+import type { Unit } from '../objectives/index.ts';
 
 /** Numbers of one activation [tokens, hidden] computed at once: about what fits the cache; with frozen weights larger runs cost no less per row. */
 const RUN_NUMBERS = 512 * 384;

@@ -1,44 +1,19 @@
 import { fail } from '../base/errors.ts';
 import type { HeadTraining } from '../checkpoint/index.ts';
 import type { Encoder } from '../encoders/index.ts';
-import type { Head, HeadConfig, HeadType } from '../objectives/index.ts';
+import { createHead, type Head, type HeadKind, kindForTask } from '../objectives/index.ts';
 import type { Row, Task, TaskKind } from '../tasks/index.ts';
 import type { Tokenizer } from '../text/index.ts';
-import { maxTokens } from './data.ts';
+import { maxTokens } from './encoder-inputs.ts';
 
-/** The head that suits a kind of task, with the Python library's defaults. Throws `task.row` when choices differ in number. */
-export function headFor(task: Task, name: string, rows: readonly Row[], layers?: number): Head {
-  const TYPES: Readonly<Record<TaskKind, HeadType>> = {
-    classification: 'classification',
-    regression: 'classification',
-    multilabel: 'multilabel_classification',
-    tagging: 'tagging',
-    span: 'question_answering',
-    choice: 'multiple_choice',
-  };
-  const perToken = task.kind === 'tagging' || task.kind === 'span';
-  const counts = new Set(rows.flatMap((row) => (row.kind === 'choice' ? [row.choices.length] : [])));
-  if (counts.size > 1)
-    fail({
-      code: 'task.row',
-      subject: task.name,
-      found: `rows of ${[...counts].join(' and ')} choices`,
-      expected: 'the same number in every row',
-    });
-  const [choices] = counts;
-  const config: HeadConfig = {
-    head_type: TYPES[task.kind],
-    ...(choices === undefined
-      ? { num_labels: task.kind === 'regression' ? 1 : task.kind === 'span' ? 2 : task.labels.length }
-      : { num_choices: choices }),
-    layers: layers ?? (perToken ? 1 : 2),
-    activation_function: 'tanh',
-    label2id: task.labels.length ? Object.fromEntries(task.labels.map((label, i) => [label, i])) : null,
-    use_pooler: false,
-    bias: true,
-    dropout_prob: null,
-  };
-  return { name, config };
+/**
+ * The head that suits a task, with the Python library's defaults; `layers` are its linears.
+ * @throws task.row when choices differ in number; head.config for a task without labels
+ */
+export function headFor(task: Task, name: string, rows: readonly Row[], layers?: number, kinds?: readonly HeadKind[]): Head {
+  const kind = kindForTask(task.kind, kinds);
+  const config = { head_type: kind.type, ...kind.defaults(task, rows), ...(layers !== undefined && { layers }) };
+  return createHead(name, config, `head '${name}'`, kinds);
 }
 
 /**
@@ -50,7 +25,7 @@ export function sequenceLength(
   tokenizer: Tokenizer,
   asked: number | undefined,
   kind: TaskKind,
-  usual = kind === 'span' ? 384 : 128,
+  usual = kindForTask(kind).usualLength,
   mostTokens = Number.POSITIVE_INFINITY,
 ): number {
   const positions = Math.min(maxTokens(encoder), tokenizer.modelMaxLength);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Tensor, tensor } from '../base/tensor.ts';
 import { add, gradients, input, mul, type Program, reduceSum, reshape, scalar, type Value, verify } from '../graph/index.ts';
+import { nodeEngine } from '../session/node.ts';
 import { referenceEngine } from '../session/reference.ts';
 import { noDropout, planDropout } from './dropout.ts';
 
@@ -101,6 +102,85 @@ describe('dropout', () => {
     expect(Math.min(...rows)).toBeGreaterThanOrEqual(0);
     expect(Math.max(...rows)).toBeLessThan(2048);
     expect(new Set(rows).size).toBeGreaterThan(1900);
+  });
+
+  describe('of rows that may be longer than a pool is wide', () => {
+    const [batch, length, hidden] = [6, 150, 100];
+    const bindings = new Map([
+      ['B', batch],
+      ['S', length],
+    ]);
+    const scores = input('scores', 'float32', ['B', 'S', 'S']);
+    const states = input('states', 'float32', ['B', 'S', hidden]);
+    const full = (...shape: number[]) => {
+      const count = shape.reduce((a, b) => a * b, 1);
+      return tensor('float32', shape, new Float32Array(count).fill(1));
+    };
+    const drawn = (seed: number, step: number) => {
+      const plan = planDropout(8192, seed);
+      const program = {
+        outputs: { a: plan.dropout(scores, 0.25, 'a'), b: plan.dropout(states, 0.25, 'b'), c: plan.dropout(scores, 0.5, 'c') },
+      };
+      verify(program);
+      const masks = plan.feeds(seed, step, 0, bindings);
+      return { plan, program, masks, feeds: { scores: full(batch, length, length), states: full(batch, length, hidden), ...masks } };
+    };
+
+    it('keeps 1 − p of them in every column, on both engines alike, and changes with the step', async () => {
+      const { plan, program, masks, feeds } = drawn(3, 0);
+      expect([...plan.pools.values()].map(({ shape }) => shape)).toEqual([
+        [2048, 64],
+        [2048, 64],
+      ]);
+      expect(Object.values(masks).map(({ shape }) => shape)).toEqual([
+        [batch * length, 3],
+        [batch * length, 2],
+        [batch * length, 3],
+      ]);
+      const results = await run(program, feeds, plan.pools);
+      for (const [name, width, p] of [
+        ['a', length, 0.25],
+        ['b', hidden, 0.25],
+        ['c', length, 0.5],
+      ] as const) {
+        const values = results[name] as number[];
+        expect(values).toHaveLength(batch * length * width);
+        expect([...new Set(values)].sort()).toEqual([0, Math.fround(1 / (1 - p))]);
+        const kept = new Array<number>(width).fill(0);
+        for (const [i, value] of values.entries()) kept[i % width] = (kept[i % width] as number) + Number(value !== 0);
+        // 900 draws for each column, from a pool whose 2,048 rows deviate by themselves.
+        for (const count of kept) expect(Math.abs(count / 900 - (1 - p))).toBeLessThan(5 * Math.sqrt(p * (1 - p) * (1 / 900 + 1 / 2048)));
+      }
+      const session = await (await nodeEngine({ threads: 1 })).compile(program, plan.pools);
+      const native = await session.run(feeds);
+      await session.release();
+      for (const name of ['a', 'b', 'c']) expect(Array.from(native[name]?.data ?? [], Number)).toEqual(results[name]);
+      const next = drawn(3, 1);
+      expect((await run(next.program, next.feeds, next.plan.pools)).a).not.toEqual(results.a);
+    });
+  });
+
+  it('puts rows together from pieces where methods lengthened them, beside whole rows of the same p', async () => {
+    const plan = planDropout(40, 3);
+    const longer = plan.dropout(input('longer', 'float32', ['B', 'S+30']), 0.25, 'a');
+    const plain = plan.dropout(input('plain', 'float32', ['B', 'S']), 0.25, 'b');
+    verify({ outputs: { longer, plain } });
+    expect([...plan.pools].map(([name, { shape }]) => [name, shape])).toEqual([
+      ['dropout.pieces.0.25', [2048, 64]],
+      ['dropout.pool.0.25', [2048, 40]],
+    ]);
+    const bindings = new Map([
+      ['B', 300],
+      ['S', 40],
+    ]);
+    const ones = (columns: number) => tensor('float32', [300, columns], new Float32Array(300 * columns).fill(1));
+    const masks = plan.feeds(3, 0, 0, bindings);
+    const results = await run({ outputs: { longer, plain } }, { longer: ones(70), plain: ones(40), ...masks }, plan.pools);
+    const kept = (results.longer as number[]).filter((value) => value !== 0).length / (300 * 70);
+    expect(Math.abs(kept - 0.75)).toBeLessThan(0.02);
+    const alone = planDropout(40, 3);
+    alone.dropout(input('plain', 'float32', ['B', 'S']), 0.25, 'b');
+    expect(alone.pools.get('dropout.pool.0.25')).toEqual(plan.pools.get('dropout.pool.0.25'));
   });
 
   it('is the identity for p = 0 and in evaluation', () => {

@@ -1,6 +1,6 @@
 import { invariant } from '../base/errors.ts';
 import { createRandom, mix } from '../base/random.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { elementCount, type Tensor } from '../base/tensor.ts';
 import { type Dim, evaluateDim, gather, input, mul, multiplyDims, reshape, slice, type Value, weight } from '../graph/index.ts';
 
 /**
@@ -16,32 +16,48 @@ export type Dropout = (x: Value, p: number, site: string) => Value;
 export const noDropout: Dropout = (x) => x;
 
 const POOL_ROWS = 2048;
+/** Pools for longer rows would take more than 32 MiB each: such rows are put together from pieces of a narrow pool. */
+const LONGEST_WHOLE = 4096;
+const PIECE = 64;
 
 interface Site {
   readonly input: string;
   readonly rows: Dim;
+  /** The length of the rows where they are put together from pieces. */
+  readonly cut: Dim | undefined;
 }
 
 export interface DropoutPlan {
   readonly dropout: Dropout;
   /** The pools, to be held by the session as weights. */
   readonly pools: Map<string, Tensor>;
-  /** Draws the row numbers of one run: one int32 vector per site. */
+  /** Draws the row numbers of one run: int32 per site, a vector, or a matrix where rows are put together from pieces. */
   readonly feeds: (seed: number, step: number, microBatch: number, bindings: ReadonlyMap<string, number>) => Record<string, Tensor>;
 }
 
-/** A plan for programs with rows of up to `width` elements. */
+/**
+ * A plan for programs with rows of up to `width` elements, and longer ones where a length has grown by a number ('S+30'). Its pools
+ * take at most 32 MiB for each p.
+ */
 export function planDropout(width: number, seed: number): DropoutPlan {
   const pools = new Map<string, Tensor>();
   const sites: Site[] = [];
-  const drawn = new Map<number, Value>();
-  const poolOf = (p: number): Value => {
-    const known = drawn.get(p);
-    if (known) return known;
-    const name = `dropout.pool.${p}`;
-    pools.set(name, drawPool(p, width, seed));
-    const value = weight(name, 'float32', [POOL_ROWS, width]);
-    drawn.set(p, value);
+  const drawn = new Map<string, Value>();
+  const fits = (length: Dim) => width <= LONGEST_WHOLE && !String(length).includes('+');
+  /** How many pieces a row of this length takes: a number, or a symbol that the rows fed to its sites fix. */
+  const counts = new Map<Dim, Dim>();
+  const piecesIn = (length: Dim): Dim => {
+    const count = counts.get(length) ?? (typeof length === 'number' ? pieces(length) : `pieces${counts.size}`);
+    counts.set(length, count);
+    return count;
+  };
+  const poolOf = (kind: 'pool' | 'pieces', p: number, poolWidth: number): Value => {
+    const name = `dropout.${kind}.${p}`;
+    const before = drawn.get(name);
+    if (before) return before;
+    pools.set(name, drawPool(p, poolWidth, seed));
+    const value = weight(name, 'float32', [POOL_ROWS, poolWidth]);
+    drawn.set(name, value);
     return value;
   };
   const dropout: Dropout = (x, p, site) => {
@@ -49,11 +65,13 @@ export function planDropout(width: number, seed: number): DropoutPlan {
     const rows = multiplyDims(...x.shape.slice(0, -1));
     const name = `dropout.rows.${site}`;
     invariant(!sites.some((known) => known.input === name), `two dropout sites named '${site}'`);
-    sites.push({ input: name, rows });
-    const columns = x.shape.at(-1) as Dim;
-    const pool = slice(poolOf(p), 1, 0, columns);
-    const mask = reshape(gather(pool, input(name, 'int32', [rows])), x.shape);
-    return mul(x, mask);
+    const length = x.shape.at(-1) as Dim;
+    const whole = fits(length);
+    sites.push({ input: name, rows, cut: whole ? undefined : length });
+    if (whole) return mul(x, reshape(gather(slice(poolOf('pool', p, width), 1, 0, length), input(name, 'int32', [rows])), x.shape));
+    const count = piecesIn(length);
+    const joined = reshape(gather(poolOf('pieces', p, PIECE), input(name, 'int32', [rows, count])), [rows, multiplyDims(count, PIECE)]);
+    return mul(x, reshape(slice(joined, 1, 0, length), x.shape));
   };
   return {
     dropout,
@@ -61,12 +79,18 @@ export function planDropout(width: number, seed: number): DropoutPlan {
     feeds: (runSeed, step, microBatch, bindings) =>
       Object.fromEntries(
         sites.map((site, i) => {
-          const data = new Int32Array(evaluateDim(site.rows, bindings));
+          const rows = evaluateDim(site.rows, bindings);
+          const shape = site.cut === undefined ? [rows] : [rows, pieces(evaluateDim(site.cut, bindings))];
+          const data = new Int32Array(elementCount(shape));
           fillRows(data, mix(runSeed, step, microBatch, i));
-          return [site.input, { dtype: 'int32', shape: [data.length], data }];
+          return [site.input, { dtype: 'int32', shape, data }];
         }),
       ),
   };
+}
+
+function pieces(length: number): number {
+  return Math.ceil(length / PIECE);
 }
 
 function drawPool(p: number, width: number, seed: number): Tensor {

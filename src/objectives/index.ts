@@ -1,15 +1,29 @@
-export {
-  batchOf,
-  checkHeadConfig,
-  drawLogits,
-  HEAD_TYPES,
-  type Head,
-  type HeadConfig,
-  type HeadType,
-  headParameters,
-  labelsOf,
-  outputsOf,
-  readsOf,
-} from './head.ts';
-export { drawJointLoss, type JointLoss } from './joint.ts';
-export { drawDistillation, drawLoss, spanLogits, type Target } from './loss.ts';
+export { labelsOf } from './answers.ts';
+export type { SpanCandidate } from './best-spans.ts';
+export { CHOICE } from './choice.ts';
+export { CLASSIFICATION, type ClassTarget } from './classification.ts';
+export { headFeeds, headInputs } from './inputs.ts';
+export type {
+  FixedHead,
+  Head,
+  HeadAnswer,
+  HeadConfig,
+  HeadDrawing,
+  HeadInputs,
+  HeadKind,
+  LabelScale,
+  Numbers,
+  Objective,
+  Question,
+  Tokenized,
+  UnitTools,
+} from './kind.ts';
+export { drawTransform, MASKED_LM, type MaskedTarget } from './masked-lm.ts';
+export { MULTILABEL } from './multilabel.ts';
+export { DISTILLATION, LABELS, type LogitsTarget } from './objective.ts';
+export { createHead, HEAD_KINDS, headParameters, kindForTask } from './registry.ts';
+export { type NumberTarget, REGRESSION } from './regression.ts';
+export { type LogitRows, logitRows, realRows } from './rows.ts';
+export { SPANS } from './spans.ts';
+export { TAGGING } from './tagging.ts';
+export type { Feeds, HeadBatch, PlacedUnit, Target, TaskUnit, Unit, UnitLogits } from './unit.ts';

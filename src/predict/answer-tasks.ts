@@ -2,25 +2,28 @@ import { fail, MultigraftError, nearest } from '../base/errors.ts';
 import type { Files } from '../base/files.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { asName, type HeadTraining } from '../checkpoint/index.ts';
-import { prepare } from '../model/data.ts';
 import { answerableRows, isUnpaired, taskOfHead } from '../model/head-task.ts';
-import { canGrow, type MultiTaskModel } from '../model/multi-task.ts';
-import type { TaskUnit } from '../model/multi-task-data.ts';
+import type { Model } from '../model/model.ts';
+import { prepare } from '../model/prepare.ts';
 import { sequenceLength } from '../model/task-setup.ts';
+import type { TaskUnit } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { Field, Place, PredictionRow } from '../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import type { Answer } from './answer.ts';
-import { createMultiTaskPredictor } from './multi-task-predictor.ts';
+import { createPredictor } from './predictor.ts';
+import { rowInWords } from './words.ts';
 
 type Columns = Readonly<Partial<Record<Field, string>>>;
 
 /** A trained model of several tasks, as it lies in a folder. */
-export interface AnsweringModel extends MultiTaskModel {
+export interface AnsweringModel extends Model {
   /** By full name: everything that is not the encoder's. */
   readonly tensors: ReadonlyMap<string, Tensor>;
   /** How each task was trained, as far as that is known. */
   readonly training: readonly HeadTraining[];
+  /** Whether tasks can be added to it: what it answers to a task may then not depend on which others there are. */
+  readonly grows: boolean;
 }
 
 export interface AnsweringOptions {
@@ -44,8 +47,8 @@ export async function answerTasks(
   const { attachment, encoder, heads, tensors, training } = saved;
   const tokenizer = await tokenizerIn(files, encoder.folder);
   const limits = heads.map((head, task) => {
-    const kind = taskOfHead(head).kind;
-    return sequenceLength(encoder, tokenizer, maxLength, kind, training[task]?.maxLength, attachment.mostTokens);
+    const usual = training[task]?.maxLength ?? head.kind.usualLength;
+    return sequenceLength(encoder, tokenizer, maxLength, head.kind.task, usual, attachment.mostTokens);
   });
   const checked: PredictionRow[] = [];
   const units: TaskUnit[] = [];
@@ -57,12 +60,12 @@ export async function answerTasks(
     const task = taskOfRow(row, saved, place(i));
     const head = heads[task] as (typeof heads)[number];
     const asked = { ...taskOfHead(head), columns: own };
-    const [given, words] = asked.kind === 'tagging' ? inWords(row, own) : [row, false];
-    split ||= words;
+    const words = rowInWords(row, head.kind, own);
+    split ||= words !== undefined;
     const tokens = limits[task] as number;
     const answering = { task: asked, head, adapter: undefined, vocabulary: encoder.config.vocabulary, tokens };
-    const [one] = answerableRows([given], answering, () => place(i)) as [PredictionRow];
-    const prepared = inPlace(place(i), () => prepare([one], { task: asked, tokenizer, maxLength: tokens }));
+    const [one] = answerableRows([words ?? row], answering, () => place(i)) as [PredictionRow];
+    const prepared = inPlace(place(i), () => prepare([one], { task: asked, tokenizer, maxLength: tokens, kind: head.kind }));
     cut += prepared.truncated;
     if (training[task]?.textPairs && isUnpaired(one)) unpaired.push(own.textPair ?? 'textPair');
     checked.push(one);
@@ -72,9 +75,9 @@ export async function answerTasks(
   if (unpaired.length > 0)
     onNote?.(`Rows without "${unpaired[0]}", of tasks that learnt from pairs, are answered from one text: ${unpaired.length}.`);
   if (cut > 0) onNote?.(`${cut} of ${rows.length} rows are longer than their task allows and were cut.`);
-  const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors, steady: canGrow(saved) });
+  const predictor = await createPredictor(engine, saved, { fixed: tensors, steady: saved.grows });
   try {
-    return await predictor.answers(checked, units, onProgress);
+    return await predictor.answers(checked, { units, tokenizer }, onProgress);
   } finally {
     await predictor.release();
   }
@@ -110,14 +113,6 @@ function taskOfRow(row: Readonly<Record<string, unknown>>, { heads }: AnsweringM
     expected: `one of the tasks that the model has learnt: ${names.join(', ')}`,
     next: near ? `Did you mean "${near}"?` : 'Give rows with --input: {"task": …, "text": …}.',
   });
-}
-
-function inWords(
-  row: Readonly<Record<string, unknown>>,
-  { text = 'text', tokens = 'tokens' }: Partial<Record<Field, string>>,
-): readonly [Readonly<Record<string, unknown>>, boolean] {
-  if (row[tokens] !== undefined || typeof row[text] !== 'string') return [row, false];
-  return [{ ...row, [tokens]: (row[text] as string).split(/\s+/).filter(Boolean) }, true];
 }
 
 /** The tokenizer of a folder; models of token ids alone, without one, are answered too. @throws text.tokenizer for a damaged one */

@@ -4,7 +4,11 @@ import { beforeAll, expect, it } from 'vitest';
 import { temporaryFolder } from '../../test/cli.ts';
 import { writeTinyEncoder, writeTinyTask } from '../../test/tiny.ts';
 import { nodeFiles as files } from '../base/files-node.ts';
+import { type Program, topological, type Value } from '../graph/index.ts';
+import { drawModel } from '../model/draw.ts';
+import { noDropout } from '../nn/index.ts';
 import { nodeEngine } from '../session/node.ts';
+import type { Engine } from '../session/session.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
 import { extendCaMtl } from '../train/multi-task/extend-ca-mtl.ts';
 import { loadGrowing, loadMultiTask } from '../train/multi-task/folder.ts';
@@ -46,6 +50,30 @@ it.each(['ca_mtl_base', 'adapters', 'joint'])('%s: a saved model scores what it 
   }
   const [a = 0, b = 0, c = 0] = summary.tasks.map(({ metrics, metric }) => metrics.test?.[metric]);
   expect(result.mean).toBeCloseTo((a + b + c) / 3, 12);
+});
+
+it.each([
+  ['ca_mtl_base', 'all'],
+  ['adapters', 'first'],
+  ['joint', 'first'],
+] as const)('%s: computes %s tokens to the end for heads that read the first', async (method, read) => {
+  const { engine, saved } = await trained(method);
+  const programs: Program[] = [];
+  const watched: Engine = {
+    ...engine,
+    compile(program, weights) {
+      programs.push(program);
+      return engine.compile(program, weights);
+    },
+  };
+  const rows = [{ task: 'tiny-classification', text: 'sea' }];
+  await answerTasks(saved, rows, { files, engine: watched });
+  await evaluateTasks(saved, tasks, 'test', { files, engine: watched });
+  const shapes = (values: Iterable<Value>) =>
+    topological([...values]).map(({ outputs }) => JSON.stringify(outputs.map(({ shape }) => shape)));
+  const drawn = (which: 'all' | 'first') => shapes(drawModel(saved, noDropout, () => false, { read: which }).logits);
+  expect(drawn('all')).not.toEqual(drawn('first'));
+  expect(programs.map(({ outputs }) => shapes(Object.values(outputs)))).toEqual([drawn(read), drawn(read)]);
 });
 
 it('refuses tasks that are not the model’s', async () => {

@@ -1,16 +1,14 @@
 import { fail, nearest } from '../base/errors.ts';
 import { asName } from '../checkpoint/index.ts';
 import { computeMetrics, majorityScore } from '../metrics/index.ts';
-import { checkChoices, prepare } from '../model/data.ts';
 import { taskForHead } from '../model/head-task.ts';
-import { canGrow } from '../model/multi-task.ts';
-import type { TaskUnit } from '../model/multi-task-data.ts';
+import { checkSequences, prepare } from '../model/prepare.ts';
 import { sequenceLength } from '../model/task-setup.ts';
-import type { Head } from '../objectives/index.ts';
+import type { Head, TaskUnit } from '../objectives/index.ts';
 import { loadRows, type Row, type Split, type Task } from '../tasks/index.ts';
 import { type AnsweringModel, type AnsweringOptions, tokenizerIn } from './answer-tasks.ts';
 import type { Evaluation } from './evaluation.ts';
-import { createMultiTaskPredictor } from './multi-task-predictor.ts';
+import { createPredictor } from './predictor.ts';
 
 export interface TaskEvaluation extends Evaluation {
   readonly task: string;
@@ -52,11 +50,12 @@ export async function evaluateTasks(
   let counted = 0;
   for (const [i, given] of tasks.entries()) {
     const id = ids[i] as number;
-    const task = taskForHead(given, heads[id] as Head);
+    const head = heads[id] as Head;
+    const task = taskForHead(given, head);
     const rows = await loadRows(files, task, split, limit === undefined ? {} : { limit });
     const tokens = sequenceLength(encoder, tokenizer, maxLength, task.kind, training[id]?.maxLength, attachment.mostTokens);
-    const prepared = prepare(rows, { task, tokenizer, maxLength: tokens });
-    checkChoices(prepared.units, heads[id] as Head);
+    const prepared = prepare(rows, { task, tokenizer, maxLength: tokens, kind: head.kind });
+    checkSequences(prepared.units, head);
     if (prepared.truncated > 0)
       onNote?.(`${task.name}: ${prepared.truncated} of ${rows.length} rows are longer than ${tokens} tokens and were cut.`);
     const first = counted;
@@ -65,11 +64,11 @@ export async function evaluateTasks(
     counted += rows.length;
   }
 
-  const predictor = await createMultiTaskPredictor(engine, saved, { fixed: tensors, steady: canGrow(saved) });
+  const predictor = await createPredictor(engine, saved, { fixed: tensors, steady: saved.grows });
   try {
     const answers = await predictor.answers(
       sets.flatMap(({ rows }) => rows),
-      units,
+      { units, tokenizer },
       onProgress,
     );
     const results: TaskEvaluation[] = [];

@@ -1,124 +1,134 @@
 import type { Tensor } from '../base/tensor.ts';
-import { type Dim, div, matmul, reduceSum, reshape, type Value } from '../graph/index.ts';
-import { feedsOf, type Prepared, type Unit, type UnitLogits } from '../model/data.ts';
-import { drawModel, type Model, scheduledFeeds, weightsOf } from '../model/model.ts';
+import { multiplyDims, quantizeProducts } from '../graph/index.ts';
+import { drawModel, meanOverTokens } from '../model/draw.ts';
+import { modelDropout } from '../model/dropout.ts';
+import { feedsOf, headBatches, headOf } from '../model/feeds.ts';
+import { type Model, scheduledFeeds, weightsOf } from '../model/model.ts';
+import type { Prepared } from '../model/prepare.ts';
 import { cutRuns } from '../model/runs.ts';
 import { noDropout } from '../nn/index.ts';
-import { outputsOf } from '../objectives/index.ts';
+import { type Head, logitRows, type Unit, type UnitLogits } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { PredictionRow } from '../tasks/index.ts';
-import { type Answer, answerOf, type Observations } from './answer.ts';
+import type { Answer } from './answer.ts';
+import { Means } from './means.ts';
 
-type Progress = (done: number, of: number) => void;
+type OnProgress = (done: number, of: number) => void;
 
 export interface Predictor {
-  /** One answer per row, in order, whatever the order of computation. `onProgress` hears how many units are done. */
-  answers(rows: readonly PredictionRow[], prepared: Prepared, onProgress?: Progress): Promise<Answer[]>;
-  /** What the head gives for each unit: numbers per output, or [batch length ≥ length, outputs] for heads that answer per token. */
-  logits(units: readonly Unit[], onProgress?: Progress): Promise<ReadonlyMap<Unit, Float32Array>>;
+  /**
+   * One answer per row, in order, whatever the order of computation; units name rows by their number. `onProgress` hears how many
+   * units are done.
+   */
+  answers(
+    rows: readonly PredictionRow[],
+    prepared: Pick<Prepared, 'units'> & Partial<Prepared>,
+    onProgress?: OnProgress,
+  ): Promise<Answer[]>;
+  /** The logits of each unit's head: [rows of the unit, outputs]; rows of tokens go on into padding. */
+  logits(units: readonly Unit[], onProgress?: OnProgress): Promise<Float32Array[]>;
   release(): Promise<void>;
+}
+
+export interface PredictorOptions {
+  /** Tensors that are read anew at every call: those of a model in training. */
+  readonly current?: () => ReadonlyMap<string, Tensor>;
+  /** Tensors that become part of the program. */
+  readonly fixed?: ReadonlyMap<string, Tensor>;
+  /** How far training is. */
+  readonly steps?: () => number;
+  /** Answers tell what can be observed in the attachment, as means over tokens. */
+  readonly observe?: boolean;
+  /** Draws with dropout, for spreads of predictions; `pass` tells the masks of one call from those of another. */
+  readonly dropout?: { readonly seed: number; readonly pass: () => number };
+  /** Computes all tokens to the end, whatever heads read: a task's answers keep their bits when other kinds of heads come to the model. */
+  readonly steady?: boolean;
+  /** Computes the wide linear layers over all tokens in 8 bits: faster, for answers that are only compared with each other. */
+  readonly int8?: boolean;
 }
 
 /** Tokens of one run: small enough for the cache, large enough for the products. */
 const RUN_TOKENS = 2048;
 
-/**
- * Compiles a model's forward pass. Tensors that `current` gives are read anew at every call (a model in training);
- * those of `fixed` become part of the program. `steps` says how far training is. With `observe`, answers tell what the
- * attachment lets one look at, as means over tokens.
- */
+/** Compiles a model's forward pass, all heads in one program; units of all heads run together, by length, unless runs must be of one task. */
 export async function createPredictor(
   engine: Engine,
   model: Model,
-  tensors: { current?: () => ReadonlyMap<string, Tensor>; fixed?: ReadonlyMap<string, Tensor>; steps?: () => number },
-  { observe = false }: { readonly observe?: boolean } = {},
+  { current, fixed = new Map(), steps = () => 0, observe = false, dropout, steady = false, int8 = false }: PredictorOptions,
 ): Promise<Predictor> {
-  const changing = tensors.current?.() ?? new Map<string, Tensor>();
-  // What is looked at is looked at for every token.
-  const { logits, observed, mask } = drawModel(model, noDropout, (name) => changing.has(name), observe ? { read: 'all' } : {});
+  const { encoder, heads, attachment } = model;
+  const changing = current?.() ?? new Map<string, Tensor>();
+  const plan = dropout && modelDropout(encoder, dropout.seed);
+  // What is observed is observed at every token.
+  const options = steady || observe ? { read: 'all' as const } : {};
+  const { logits, observed, mask } = drawModel(model, plan?.dropout ?? noDropout, (name) => changing.has(name), options);
   const named = [...observed].filter(([, { columns }]) => observe && columns.length > 0);
-  const looks = named.map(([name, { value, columns }]) => ({ name, columns, mean: meanOverTokens(value, mask) }));
-  const session = await engine.compile(
-    { outputs: { ...Object.fromEntries(looks.map(({ name, mean }) => [name, mean])), logits } },
-    weightsOf(model, tensors.fixed),
-  );
-  const perToken = model.head.config.head_type === 'tagging' || model.head.config.head_type === 'question_answering';
-  const outputs = outputsOf(model.head) * (model.head.config.num_choices ?? 1);
+  const means = named.map(([name, { value, columns }]) => ({ name, columns, value: meanOverTokens(value, mask) }));
+  const outputs = Object.fromEntries([
+    ...means.map(({ name, value }) => [name, value] as const),
+    ...logits.map((value, head) => [`logits.${head}`, value] as const),
+  ]);
+  const program = int8 ? quantizeProducts({ outputs }, multiplyDims('B', 'S')) : { outputs };
+  const session = await engine.compile(program, weightsOf(model, new Map([...fixed, ...(plan?.pools ?? [])])));
 
   return { answers, logits: logitsOf, release: () => session.release() };
 
-  async function answers(rows: readonly PredictionRow[], { units }: Prepared, onProgress?: Progress): Promise<Answer[]> {
+  async function answers(
+    rows: readonly PredictionRow[],
+    { units, tokenizer }: Pick<Prepared, 'units'> & Partial<Prepared>,
+    onProgress?: OnProgress,
+  ): Promise<Answer[]> {
     const byRow: UnitLogits[][] = rows.map(() => []);
-    const seen = looks.length > 0 ? rows.map(() => new Means()) : [];
-    await compute(
-      units,
-      (unit, numbers, result, i) => {
-        byRow[unit.row]?.push({ unit, logits: numbers });
-        for (const { name, columns } of looks) seen[unit.row]?.add(name, columns, result[name] as Tensor, i, unit.encodings.length);
-      },
-      onProgress,
-    );
-    return rows.map((row, i) => ({
-      ...answerOf(model.head, row, byRow[i] as UnitLogits[]),
-      ...(seen[i] && { observed: seen[i].values() }),
-    }));
+    const seen = means.length > 0 ? rows.map(() => new Means()) : [];
+    await compute(units, onProgress, (unit, numbers, place, result) => {
+      byRow[unit.row]?.push({ unit, logits: numbers });
+      for (const { name, columns } of means) seen[unit.row]?.add(name, columns, result[name] as Tensor, place, unit.encodings.length);
+    });
+    return rows.map((row, i) => {
+      const own = byRow[i] as UnitLogits[];
+      const head = headOf(heads, own[0]?.unit ?? {});
+      return { ...head.kind.answer(head, row, own, tokenizer), ...(seen[i] && { observed: seen[i].values() }) };
+    });
   }
 
-  async function logitsOf(units: readonly Unit[], onProgress?: Progress): Promise<ReadonlyMap<Unit, Float32Array>> {
+  async function logitsOf(units: readonly Unit[], onProgress?: OnProgress): Promise<Float32Array[]> {
     const found = new Map<Unit, Float32Array>();
-    await compute(units, (unit, numbers) => void found.set(unit, numbers), onProgress);
-    return found;
+    // The same unit may be asked several times.
+    const copies = units.map((unit) => ({ ...unit }));
+    await compute(copies, onProgress, (unit, numbers) => void found.set(unit, numbers));
+    return copies.map((unit) => found.get(unit) as Float32Array);
   }
 
   async function compute(
     units: readonly Unit[],
-    use: (unit: Unit, logits: Float32Array, result: Record<string, Tensor>, i: number) => void,
-    onProgress?: Progress,
+    onProgress: OnProgress | undefined,
+    use: (unit: Unit, logits: Float32Array, place: number, result: Readonly<Record<string, Tensor>>) => void,
   ): Promise<void> {
-    const current = { ...Object.fromEntries(tensors.current?.() ?? []), ...scheduledFeeds(model, tensors.steps?.() ?? 0) };
+    const values = { ...Object.fromEntries(current?.() ?? []), ...scheduledFeeds(model, steps()) };
     let done = 0;
-    for (const batch of batches(units)) {
-      const feeds = feedsOf(batch, model.head, model.encoder);
-      const result = await session.run({ ...feeds, ...current });
-      const data = (result.logits as Tensor).data as Float32Array;
-      const width = perToken ? outputs * ((feeds.inputIds as Tensor).shape[1] as number) : outputs;
-      batch.forEach((unit, i) => void use(unit, Float32Array.from(data.subarray(i * width, (i + 1) * width)), result, i));
+    for (const [run, batch] of runsOf(units).entries()) {
+      const feeds = feedsOf(batch, model);
+      const masks = plan && dropout ? plan.masks(feeds, dropout.pass(), run) : {};
+      const result = await session.run({ ...feeds, ...values, ...masks });
+      for (const [i, answered] of headBatches(batch, model, (feeds.inputIds as Tensor).shape as [number, number]).entries()) {
+        const head = heads[i] as Head;
+        const outputs = head.kind.outputs(head.config);
+        const { data } = result[`logits.${i}`] as Tensor;
+        for (const { unit, place, from, rows } of logitRows(head, answered).units)
+          use(unit, (data as Float32Array).slice(from * outputs, (from + rows) * outputs), place, result);
+      }
       done += batch.length;
       onProgress?.(done, units.length);
     }
   }
-}
 
-/** x [batch·length, n] → its mean over the real tokens of each sequence [batch, n]; mask [batch, length]. */
-export function meanOverTokens(x: Value, mask: Value): Value {
-  const [batch, length] = mask.shape as [Dim, Dim];
-  const n = x.shape.at(-1) as number;
-  const sum = matmul(reshape(mask, [batch, 1, length]), reshape(x, [batch, length, n]));
-  return div(reshape(sum, [batch, n]), reduceSum(mask, [1]));
-}
-
-/** Means over the sequences of a row, by name. */
-class Means {
-  readonly #sums = new Map<string, { readonly columns: readonly string[]; readonly sum: number[]; count: number }>();
-
-  /** Adds what the sequences of the i-th unit in a batch gave, `sequences` of them. */
-  add(name: string, columns: readonly string[], { data }: Tensor, i: number, sequences: number): void {
-    const n = columns.length;
-    const known = this.#sums.get(name) ?? { columns, sum: new Array<number>(n).fill(0), count: 0 };
-    this.#sums.set(name, known);
-    for (let k = 0; k < sequences; k++)
-      for (let j = 0; j < n; j++) known.sum[j] = (known.sum[j] as number) + Number(data[(i * sequences + k) * n + j]);
-    known.count += sequences;
-  }
-
-  values(): Observations {
-    const named = ({ columns, sum, count }: { columns: readonly string[]; sum: readonly number[]; count: number }) =>
-      Object.fromEntries(columns.map((column, j) => [column, (sum[j] as number) / count]));
-    return Object.fromEntries([...this.#sums].map(([name, means]) => [name, named(means)]));
+  function runsOf(units: readonly Unit[]): Unit[][] {
+    if (!attachment.oneTaskRuns) return batches(units);
+    return heads.flatMap((_, head) => batches(units.filter(({ task = 0 }) => task === head)));
   }
 }
 
 /** Units of similar length together, no more than {@link RUN_TOKENS} allows; the longest first, so that memory peaks at once. */
-export function batches<U extends Unit>(units: readonly U[]): U[][] {
+export function batches<U extends Pick<Unit, 'length' | 'encodings'>>(units: readonly U[]): U[][] {
   return cutRuns(units, RUN_TOKENS);
 }

@@ -1,6 +1,6 @@
 import { fail } from '../base/errors.ts';
 import { allocate, asFloat32, type Tensor } from '../base/tensor.ts';
-import { bindShape, evaluateDim, evaluateShape, type Nd, nameOf, type Program, partsOf, type Shape, type Value } from '../graph/index.ts';
+import { bindShape, evaluateDim, evaluateShape, type Nd, nameOf, type Program, partsOf, type Value } from '../graph/index.ts';
 import { bindFeeds, type Engine, type Feeds, isFileWeight, type Session, type Weights } from './session.ts';
 
 /**
@@ -43,10 +43,10 @@ function referenceSession(program: Program, weights: ReadonlyMap<Value, Nd>): Se
       for (const node of nodes) {
         if (node.op.name === 'Input' || node.op.name === 'Weight') continue;
         if (node.op.name === 'Constant') {
-          values.set(node.outputs[0] as Value, toNd(node.attributes.value as Tensor));
+          values.set(node.outputs[0], toNd(node.attributes.value as Tensor));
           continue;
         }
-        const shapes = node.outputs.map((output) => evaluateShape(output.shape as Shape, bindings));
+        const shapes = node.outputs.map((output) => evaluateShape(output.shape, bindings)) as [number[], ...number[][]];
         const results = node.op.reference(
           node.inputs.map((value) => values.get(value) as Nd),
           node.attributes,

@@ -1,5 +1,6 @@
 import type { Files } from '../base/files.ts';
 import { type LoadTaskOptions, loadRows, loadTask } from './load.ts';
+import { textsOf } from './texts.ts';
 import { type Row, SPLITS, type Split, type Task } from './types.ts';
 
 export interface ClassBalance {
@@ -109,16 +110,7 @@ function rangeOf(numbers: readonly number[]) {
 
 /** The input of a row as one string: equal strings are duplicates. */
 function inputText(row: Row): string {
-  switch (row.kind) {
-    case 'tagging':
-      return row.tokens.join(' ');
-    case 'span':
-      return `${row.question}\n${row.context}`;
-    case 'choice':
-      return [row.text, ...row.choices].join('\n');
-    default:
-      return row.textPair === undefined ? row.text : `${row.text}\n${row.textPair}`;
-  }
+  return textsOf(row).join('\n');
 }
 
 function sharedInputs(inputs: Partial<Record<Split, string[]>>): TaskReport['shared'] {

@@ -1,7 +1,7 @@
 import type { Tensor } from '../base/tensor.ts';
 import { bytesOf } from '../base/tensor.ts';
 import type { Encoder } from '../encoders/index.ts';
-import type { Prepared } from '../model/data.ts';
+import type { Prepared } from '../model/prepare.ts';
 
 /** 16 hexadecimal digits that tell tokenised rows with their targets apart from any others: data, order and tokenizer. */
 export async function digestOfRows({ units }: Prepared): Promise<string> {

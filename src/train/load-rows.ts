@@ -1,5 +1,6 @@
+import { defined } from '../base/defined.ts';
 import type { Files } from '../base/files.ts';
-import { type Prepared, prepare } from '../model/data.ts';
+import { type Prepared, prepare } from '../model/prepare.ts';
 import { loadRows, type Row, type Split, type Task } from '../tasks/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 
@@ -9,7 +10,7 @@ export interface LoadedRows {
   readonly prepared: Prepared;
 }
 
-export interface LoadingRows {
+interface LoadingRows {
   readonly files: Files;
   readonly tokenizer: Tokenizer;
   /** Tokens per sequence. */
@@ -24,7 +25,7 @@ export interface LoadingRows {
 /** Reads the rows of a split and cuts them into tokens. @throws task.*, file.*, text.* */
 export async function loadSplit(task: Task, split: Split, options: LoadingRows): Promise<LoadedRows> {
   const { files, tokenizer, maxLength, limit, exclude, note } = options;
-  const rows = await loadRows(files, task, split, { ...(limit && { limit }), ...(split === 'train' && exclude && { exclude }) });
+  const rows = await loadRows(files, task, split, defined({ limit, exclude: split === 'train' ? exclude : undefined }));
   const prepared = prepare(rows, { task, tokenizer, maxLength });
   if (prepared.truncated) note(`${prepared.truncated} of ${rows.length} ${split} rows are longer than ${maxLength} tokens and were cut.`);
   return { rows, prepared };

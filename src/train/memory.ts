@@ -4,7 +4,7 @@ import { type Bindings, bindShape, evaluateShape, nameOf, optimize, type Program
 import { type Engine, type Feeds, isFileWeight, type Weights } from '../session/session.ts';
 
 /** Bytes that a training cannot do without, by what they hold. */
-export interface MemoryNeed {
+interface MemoryNeed {
   /** Frozen tensors: the encoder's weights, adapters that are mixed. */
   readonly weights: number;
   /** What trains, with its two moments and its gradient. */
@@ -13,7 +13,7 @@ export interface MemoryNeed {
   readonly activations: number;
 }
 
-export interface TrainingPrograms {
+interface TrainingPrograms {
   readonly programs: readonly Program[];
   readonly weights: Weights;
   /** Numbers that train. */
@@ -69,9 +69,9 @@ export function keptBytes(program: Program, feeds: Feeds): number {
 
 /** What memory a value lies in: a reshaped one in that of the original. */
 function root(value: Value): Value {
-  let own = value;
-  while (own.node.op.name === 'Reshape') own = own.node.inputs[0] as Value;
-  return own;
+  let original = value;
+  while (original.node.op.name === 'Reshape') original = original.node.inputs[0] as Value;
+  return original;
 }
 
 function computed({ node }: Value): boolean {

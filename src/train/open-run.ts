@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { defined } from '../base/defined.ts';
 import { fail, MultigraftError } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { type Log, openLog } from './log.ts';
@@ -8,7 +9,7 @@ import type { RunHooks } from './run-steps.ts';
 import { type AnyProgress, runState, type SavedRun } from './state.ts';
 
 /** A run with its output folder, which can be stopped and gone on with. `P` is its progress. */
-export interface OpenRun<P> {
+interface OpenRun<P> {
   /** What is gone on with: absent in a new run, and in one that was ended before its first save. */
   readonly saved: SavedRun<P> | undefined;
   readonly logPath: string | undefined;
@@ -18,7 +19,7 @@ export interface OpenRun<P> {
   finish(result: RunResult): Promise<void>;
 }
 
-export interface RunResult {
+interface RunResult {
   /** Writes what was learnt. */
   readonly save: (files: Files, output: string) => Promise<void>;
   /** For metrics.json. */
@@ -60,7 +61,7 @@ export async function openRun<P extends AnyProgress>(
         options.onEvent?.(event);
       },
       ...(state && { save: async (saved) => state.save(saved, (await log?.length()) ?? 0) }),
-      ...(signal && { signal }),
+      ...defined({ signal }),
     };
     try {
       return await training(hooks);

@@ -2,6 +2,7 @@ import { fail } from '../base/errors.ts';
 import { type Files, folderOf, joinPath } from '../base/files.ts';
 import { isJsonObject, readJson } from '../formats/json.ts';
 import type { Task } from '../tasks/index.ts';
+import { TOKENIZER_FILES } from '../text/index.ts';
 
 /** Whether what an earlier run left may be gone on with, or replaced: one of the two at most. */
 export interface Earlier {
@@ -10,13 +11,13 @@ export interface Earlier {
   readonly overwrite?: boolean;
 }
 
-export interface OutputUse extends Earlier {
+interface OutputUse extends Earlier {
   /** Folder of the encoder that is trained on. */
   readonly model: string;
   readonly task: Task;
 }
 
-export interface PretrainOutputUse extends Earlier {
+interface PretrainOutputUse extends Earlier {
   /** Texts and task folders that are learnt from. */
   readonly data: readonly string[];
   readonly unseen: readonly string[];
@@ -31,7 +32,7 @@ const ADDED = ['attention.svg', 'attention.png', 'choice.json', 'sampling.svg', 
 const RESULTS = [METRICS, 'adapter_config.json', 'head_config.json'];
 const WEIGHTS = /^(model|pytorch_model)[-\w]*\.(safetensors|bin)(\.index\.json)?$/;
 /** What a pretraining has written before its first save: the log is there from the first moment on. */
-const BEGUN = ['log.jsonl', 'config.json', 'tokenizer.json', 'tokenizer_config.json'];
+const BEGUN = ['log.jsonl', 'config.json', ...TOKENIZER_FILES];
 /** What a pretraining goes on from. */
 export const PRETRAIN_STATE = 'state.safetensors';
 
@@ -69,12 +70,12 @@ export async function checkPretrainOutput(files: Files, output: string, use: Pre
   for (const [flag, paths] of Object.entries({ '--data': use.data, '--unseen': use.unseen }))
     for (const path of paths) if (await isPlace(files, output, path)) refuse(output, `a folder of ${flag}`);
 
-  const own = names.includes('log.jsonl') && !RESULTS.some((name) => names.includes(name));
-  const unfinished = own && names.includes(PRETRAIN_STATE);
-  const finished = own && !unfinished && isEncoder(names);
+  const pretrained = names.includes('log.jsonl') && !RESULTS.some((name) => names.includes(name));
+  const unfinished = pretrained && names.includes(PRETRAIN_STATE);
+  const finished = pretrained && !unfinished && isEncoder(names);
   if (use.resume && (unfinished || finished)) return;
-  const foreign = own ? names.filter((name) => !BEGUN.includes(name) && !name.endsWith('.partial')) : names;
-  if (!own && isEncoder(names)) refuse(output, 'the folder of an encoder');
+  const foreign = pretrained ? names.filter((name) => !BEGUN.includes(name) && !name.endsWith('.partial')) : names;
+  if (!pretrained && isEncoder(names)) refuse(output, 'the folder of an encoder');
   if (!unfinished && !finished && foreign.length > 0) refuse(output, `a folder with ${foreign.slice(0, 6).join(', ')}`);
   checkReplaced(output, { unfinished, finished }, use);
 }

@@ -1,5 +1,5 @@
-import type { Unit } from '../model/data.ts';
 import type { RunSize } from '../model/runs.ts';
+import type { Unit } from '../objectives/index.ts';
 import type { TrainSettings } from './settings.ts';
 
 /** How batches are cut into parts that are computed one after another: by `microBatch` rows, or by tokens. */

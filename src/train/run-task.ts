@@ -148,7 +148,7 @@ function score(
 ): Promise<TrainTaskResult['metrics']> {
   return releasing(async (hold) => {
     const values = { current: () => parameters, steps: () => keptStep(trained) };
-    const predictor = hold(await createPredictor(engine, model, values, { observe: plan.onAnswers !== undefined }));
+    const predictor = hold(await createPredictor(engine, model, { ...values, observe: plan.onAnswers !== undefined }));
     const metrics: { validation?: Record<string, number>; test?: Record<string, number> } = {};
     for (const split of ['validation', 'test'] as const) {
       const loaded = splits[split];
@@ -162,7 +162,7 @@ function score(
 }
 
 function trainedParts({ parameters, ...trained }: TrainResult, model: Model, training: HeadTraining): Trained {
-  const { head } = model;
+  const head = model.heads[0] as Head;
   const pick = (wanted: boolean) => new Map([...parameters].filter(([key]) => key.startsWith(`heads.${head.name}.`) === wanted));
   return { model, head: { ...head, tensors: pick(true), training }, tensors: pick(false), step: keptStep(trained) };
 }

@@ -34,8 +34,8 @@ export const trainSettings = z.object({
 export type TrainSettings = z.infer<typeof trainSettings>;
 
 /** Completes settings with their defaults. @throws usage.value naming the setting */
-export function checkSettings<S extends z.ZodObject>(schema: S, given: z.input<S>): z.output<S> {
-  const result = schema.strict().safeParse(given);
+export function checkSettings<S extends z.ZodObject>(schema: S, settings: z.input<S>): z.output<S> {
+  const result = schema.strict().safeParse(settings);
   if (result.success) return result.data as z.output<S>;
   const issue = result.error.issues[0];
   const unknown = issue?.code === 'unrecognized_keys';
@@ -45,7 +45,7 @@ export function checkSettings<S extends z.ZodObject>(schema: S, given: z.input<S
   return fail({
     code: 'usage.value',
     subject: `setting '${key}'`,
-    found: unknown ? 'no such setting' : (JSON.stringify((given as Record<string, unknown>)[key]) ?? 'nothing'),
+    found: unknown ? 'no such setting' : (JSON.stringify((settings as Record<string, unknown>)[key]) ?? 'nothing'),
     expected: unknown || !issue ? `one of ${names.join(', ')}` : expectationIn(issue.message),
     ...(near && near !== key && { next: `Did you mean '${near}'?` }),
   });

@@ -1,9 +1,11 @@
+import { defined } from '../base/defined.ts';
 import { fail, invariant } from '../base/errors.ts';
 import type { Tensor } from '../base/tensor.ts';
 import { gradients, type Program, topological, type Value } from '../graph/index.ts';
-import { drawModel, type Model, scheduledFeeds, weightsOf } from '../model/model.ts';
-import { planDropout } from '../nn/index.ts';
-import { drawDistillation, drawLoss } from '../objectives/index.ts';
+import { drawModel } from '../model/draw.ts';
+import { modelDropout } from '../model/dropout.ts';
+import { drawLoss } from '../model/loss.ts';
+import { type Model, scheduledFeeds, weightsOf } from '../model/model.ts';
 import type { Engine, Feeds, Weights } from '../session/session.ts';
 import { type AdamW, addGradients, type Gradients, globalNorm, type ParameterStore, updateAdamW } from '../update/index.ts';
 import { checkMemory } from './memory.ts';
@@ -48,30 +50,31 @@ export interface Goal {
   readonly masks: (part: Feeds, t: number, microBatch: number) => Feeds;
 }
 
-/** The training step of a model with its head. */
+/** What becomes of the losses of heads before they are added up, and the parameters in that. */
+export interface LossWeights {
+  scaled(loss: Value, head: number): Value;
+  readonly trainable: ReadonlyMap<string, Value>;
+}
+
+/** The training step of a model; its terms are the losses of the heads, by their numbers. @throws train.memory */
 export async function createTrainingStep(
   engine: Engine,
   model: Model,
   store: ParameterStore,
-  options: StepOptions & { readonly seed: number },
+  { seed, lossWeights, ...options }: StepOptions & { readonly seed: number; readonly lossWeights?: LossWeights | undefined },
 ): Promise<TrainingStep> {
-  const { config } = model.encoder;
-  const trained = new Set(store.specs.map((spec) => spec.name));
-  const plan = planDropout(Math.max(config.hidden, config.intermediate, config.positions), options.seed);
-  const { logits, trainable, regularizer } = drawModel(model, plan.dropout, (name) => trained.has(name));
-  const masks = (part: Feeds, t: number, microBatch: number) => {
-    const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
-    const choices = model.head.config.num_choices ?? 1;
-    const sizes = new Map([
-      ['B', batch],
-      ['R', batch / choices],
-      ['S', length],
-    ]);
-    return { ...plan.feeds(options.seed, t, microBatch, sizes), ...scheduledFeeds(model, t - 1) };
+  const plan = modelDropout(model.encoder, seed);
+  const { logits, trainable, regularizer } = drawModel(model, plan.dropout, (name) => store.values().has(name));
+  const { loss, losses } = drawLoss(model, logits, defined({ scaled: lossWeights?.scaled }));
+  const goal: Goal = {
+    loss,
+    terms: Object.fromEntries(losses.map((value, head) => [head, value])),
+    trainable: new Map([...trainable, ...(lossWeights?.trainable ?? [])]),
+    weights: weightsOf(model, plan.pools),
+    masks: (part, t, microBatch) => ({ ...plan.masks(part, t, microBatch), ...scheduledFeeds(model, t - 1) }),
+    ...defined({ regularizer }),
   };
-  const loss = model.objective === 'logits' ? drawDistillation(logits) : drawLoss(model.head, logits);
-  const weights = weightsOf(model, plan.pools);
-  return compileStep(engine, { loss, trainable, weights, masks, ...(regularizer && { regularizer }) }, store, options);
+  return compileStep(engine, goal, store, options);
 }
 
 /**
@@ -123,7 +126,7 @@ export async function compileStep(
     invariant(slopes, 'a batch without parts');
     const norm = globalNorm(slopes);
     if (!Number.isFinite(total) || !Number.isFinite(norm)) explainNonFinite(total, norm, learningRate, t);
-    updateAdamW(store, slopes, adamw, { learningRate, t, norm, ...(frozen && { frozen }) });
+    updateAdamW(store, slopes, adamw, { learningRate, t, norm, ...defined({ frozen }) });
     return { loss: total, gradientNorm: norm, terms: sums, ...(penaltySession && { regularizer: regularized }) };
   }
 

@@ -1,22 +1,6 @@
 import { fail } from '../base/errors.ts';
 import type { Tensor } from '../base/tensor.ts';
-import type { ParameterSpec } from '../nn/index.ts';
-import { ParameterStore } from '../update/index.ts';
-
-/** Parameters drawn from `seed`, but for those that `initial` has by name. */
-export function createStore(
-  specs: readonly ParameterSpec[],
-  seed: number,
-  initial: ReadonlyMap<string, Tensor> = new Map(),
-): ParameterStore {
-  const store = new ParameterStore(specs);
-  store.initialize(seed);
-  for (const { name } of specs) {
-    const start = initial.get(name);
-    if (start) store.set(name, start.data as Float32Array);
-  }
-  return store;
-}
+import type { ParameterStore } from '../update/index.ts';
 
 /** Takes up the values and moments of a saved run. @throws train.resume for those of another model, also among its best values */
 export function restore(

@@ -43,8 +43,8 @@ function methodPlan(options: TrainTaskOptions): Plan {
 }
 
 /**
- * What training starts from where it is not drawn: the encoder's own weights, then those of `init`, with its head where
- * that answers the same.
+ * What training starts from where it is neither drawn nor the encoder's: the values of `init`, with its head where that
+ * answers the same.
  * @throws usage.value when `init` is of another method
  */
 async function initialValues(
@@ -54,10 +54,6 @@ async function initialValues(
 ): Promise<Map<string, Tensor>> {
   const values = new Map<string, Tensor>();
   const specs = trainableParameters(model);
-  for (const { name } of specs) {
-    const own = model.encoder.weights.get(name);
-    if (own) values.set(name, await own.read());
-  }
   if (init === undefined) return values;
   const { method, tensors, head, notes } = await loadAdapter(files, init, { encoder: model.encoder, as: model.attachment.name });
   for (const text of notes) note(text);
@@ -73,18 +69,18 @@ async function initialValues(
     });
   const changed = Object.keys(method.config).filter((key) => JSON.stringify(method.config[key]) !== JSON.stringify(wanted.config[key]));
   if (changed.length) note(`The adapter in ${init} was made with other settings: ${changed.join(', ')}.`);
-  const same = head && sameAnswers(head, model.head);
+  const same = head && sameAnswers(head, model.heads[0] as Head);
   if (head && !same) note(`The head in ${init} answers other labels or has another form: a new one is trained.`);
   for (const [name, value] of [...tensors, ...(same ? head.tensors : [])]) values.set(name, value);
   return values;
 }
 
 /** Whether two heads have the same form and give the same label at every output; a head without names is taken at its word. */
-function sameAnswers(one: Head, other: Head): boolean {
+function sameAnswers(head: Head, other: Head): boolean {
   const form = ({ config }: Head) => {
     const { label2id: _labels, dropout_prob: _dropout, ...rest } = config;
     return JSON.stringify(Object.entries(rest).sort());
   };
-  const names = labelsOf(one);
-  return form(one) === form(other) && (names.length === 0 || String(names) === String(labelsOf(other)));
+  const names = labelsOf(head);
+  return form(head) === form(other) && (names.length === 0 || String(names) === String(labelsOf(other)));
 }

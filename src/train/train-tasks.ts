@@ -1,3 +1,4 @@
+import { defined } from '../base/defined.ts';
 import { fail } from '../base/errors.ts';
 import { joinPath } from '../base/files.ts';
 import { asName } from '../checkpoint/index.ts';
@@ -39,10 +40,8 @@ export async function trainTasks({ tasks, output, onTask, exclusions, ...options
       onTask?.(task, i + 1);
       if (resume && finished && !unfinished) results.push((await readJson(files, joinPath(folder, METRICS))) as unknown as TrainTaskResult);
       else {
-        const exclude = exclusions?.get(task.name);
-        results.push(
-          await trainTask({ ...options, ...(exclude && { exclude }), engine, task, output: folder, resume: resume && unfinished }),
-        );
+        const exclude = defined({ exclude: exclusions?.get(task.name) });
+        results.push(await trainTask({ ...options, ...exclude, engine, task, output: folder, resume: resume && unfinished }));
       }
     }
   } finally {

@@ -5,8 +5,9 @@ import { nodeFiles } from '../base/files-node.ts';
 import { float32, type Tensor } from '../base/tensor.ts';
 import { loadEncoder } from '../encoders/index.ts';
 import { configureMethod } from '../methods/index.ts';
-import { feedsOf, prepare } from '../model/data.ts';
+import { feedsOf } from '../model/feeds.ts';
 import { adapterModel, type Model, trainableParameters } from '../model/model.ts';
+import { prepare } from '../model/prepare.ts';
 import { headFor } from '../model/task-setup.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import type { Answer } from '../predict/answer.ts';
@@ -80,9 +81,13 @@ const bytes = (values: ReadonlyMap<string, Tensor>) => [...values].map(([name, {
 
 it('a head that reads a pooler needs an encoder that has one', async () => {
   const data = prepared('classification');
-  const { encoder, head } = data.model;
+  const { encoder, heads } = data.model;
   const weights = new Map([...encoder.weights].filter(([name]) => !name.includes('pooler')));
-  const model = { ...data.model, encoder: { ...encoder, weights }, head: { ...head, config: { ...head.config, use_pooler: true } } };
+  const model = {
+    ...data.model,
+    encoder: { ...encoder, weights },
+    heads: heads.map((head) => ({ ...head, config: { ...head.config, use_pooler: true } })),
+  };
   await expect(train({ ...data, model }, { maxSteps: 1 })).rejects.toThrow(
     /^head 'classification': key 'use_pooler': found true; expected false: the encoder .* has no pooler\./,
   );
@@ -230,7 +235,7 @@ describe('numbers that are not finite', () => {
     store.initialize(1);
     const engine = await nodeEngine({ threads: 1 });
     const step = await createTrainingStep(engine, model, store, { adamw: ADAMW, seed: 1 });
-    const of = (from: number, to: number) => feedsOf(splits.train.prepared.units.slice(from, to), model.head, model.encoder, 8);
+    const of = (from: number, to: number) => feedsOf(splits.train.prepared.units.slice(from, to), model, { counts: [8], weights: [1] });
     const batch = parts === 1 ? [of(0, 8)] : [of(0, 3), of(3, 8)];
     await step.run(batch, 0.01, 1);
     const before = bytes(store.state()).map((part) => part.slice());

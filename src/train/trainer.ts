@@ -1,8 +1,10 @@
 import type { Tensor } from '../base/tensor.ts';
 import { createSampler } from '../batch/index.ts';
-import { feedsOf, lossTerms, type Unit } from '../model/data.ts';
-import { type Model, trainableParameters } from '../model/model.ts';
+import { batchTerms, feedsOf } from '../model/feeds.ts';
+import type { Model } from '../model/model.ts';
 import { runSizeOf } from '../model/runs.ts';
+import { startStore } from '../model/start-values.ts';
+import type { Unit } from '../objectives/index.ts';
 import { createPredictor, type Predictor } from '../predict/predictor.ts';
 import type { Engine } from '../session/session.ts';
 import type { Task } from '../tasks/index.ts';
@@ -18,7 +20,7 @@ import { metricsOf } from './score.ts';
 import type { TrainSettings } from './settings.ts';
 import type { SavedRun } from './state.ts';
 import { createTrainingStep } from './step.ts';
-import { copies, createStore, restore } from './store.ts';
+import { copies, restore } from './store.ts';
 
 export type Saved = SavedRun<TaskProgress>;
 
@@ -48,19 +50,23 @@ export interface TrainResult {
  * @throws train.memory for what cannot fit; train.non-finite; train.stopped when `signal` aborts (the state is saved first)
  */
 export function trainModel(options: TrainOptions): Promise<TrainResult> {
-  const { engine, model, task, train, validation, settings, initial, resume } = options;
+  const { engine, task, train, validation, settings, resume } = options;
   const { batchSize, shuffle, seed, weightDecay, clip } = settings;
   const { units } = train.prepared;
   return releasing(async (hold) => {
-    const store = createStore(trainableParameters(model), seed, initial);
+    const { store, fixed } = await startStore(options.model, seed, options);
+    const model: Model = { ...options.model, frozen: new Map([...(options.model.frozen ?? []), ...fixed]) };
     const lengths = Int32Array.from(units, (unit) => unit.length);
     const sampler = createSampler({ lengths, batchSize, shuffle, seed }, resume?.progress.sampler);
     const schedule = scheduleOf(settings, sampler.batchesPerEpoch, model.attachment.learningRate);
     const { parts } = partition(units, settings, runSizeOf(model.encoder, store.size));
     const [largest] = parts(longest(units, batchSize)) as [Unit[]];
-    const adamw = { ...ADAMW, weightDecay, clip };
     const step = hold(
-      await createTrainingStep(engine, model, store, { adamw, seed, largest: feedsOf(largest, model.head, model.encoder, 1) }),
+      await createTrainingStep(engine, model, store, {
+        adamw: { ...ADAMW, weightDecay, clip },
+        seed,
+        largest: feedsOf(largest, model, batchTerms(model, largest)),
+      }),
     );
     let steps = 0;
     const predictor = validation && hold(await createPredictor(engine, model, { current: () => store.values(), steps: () => steps }));
@@ -75,12 +81,8 @@ export function trainModel(options: TrainOptions): Promise<TrainResult> {
       next() {
         const { rows, epoch } = sampler.next();
         const batch = Array.from(rows, (row) => units[row] as Unit);
-        const terms = batch.reduce((sum, unit) => sum + lossTerms(unit), 0);
-        return {
-          parts: parts(batch).map((part) => feedsOf(part, model.head, model.encoder, Math.max(1, terms))),
-          size: batch.length,
-          epoch,
-        };
+        const terms = batchTerms(model, batch);
+        return { parts: parts(batch).map((part) => feedsOf(part, model, terms)), size: batch.length, epoch };
       },
       ...(validation && predictor && { judge: (done) => judge(done, validation, predictor) }),
       state: ({ step, stale }) => ({
@@ -91,7 +93,7 @@ export function trainModel(options: TrainOptions): Promise<TrainResult> {
     };
     const end = await runSteps(loop, options);
     return {
-      parameters: kept.parameters ?? copies(store.values()),
+      parameters: new Map([...fixed, ...(kept.parameters ?? copies(store.values()))]),
       steps: end.step,
       best: kept.bests[0] ?? undefined,
       stoppedEarly: end.step < schedule.total,

@@ -15,15 +15,25 @@ const rows = (part: string, header: string) => {
   );
 };
 
-test.each([
+test.each<[title: string, preset: string, count: number, base?: string]>([
   ['Bottleneck adapters', 'seq_bn', 29],
+  ['Invertible adapters', 'seq_bn_inv', 27, 'Bottleneck adapters'],
   ['LoRA', 'lora', 17],
+  ['DoRA', 'dora', 16, 'LoRA'],
+  ['VeRA', 'vera', 14, 'LoRA'],
+  ['(IA)³', 'ia3', 11, 'LoRA'],
   ['MTL-LoRA', 'mtl_lora', 20],
+  ['Prefix tuning', 'prefix_tuning', 12],
   ['Projected attention layers', 'pals', 5],
-])('the settings of %s and their defaults are those of the schema', (title, name, count) => {
+  ['LayerNorm tuning', 'ln_tuning', 2],
+  ['Unions', 'mam', 1],
+  ['BitFit', 'bitfit', 3],
+])('the settings of %s and their defaults are those of the schema', (title, name, count, base) => {
   const { method, config } = configureMethod(name);
   // What the smallest preset leaves alone has its default.
-  const listed = rows(section(title), 'key | default | meaning');
+  const tables = [title, ...(base ? [base] : [])].map((part) => rows(section(part), 'key | default | meaning'));
+  // A row of its own stands before the base's.
+  const listed = [...new Map(tables.toReversed().flatMap((table) => table.map((row) => [row[0], row] as const))).values()];
   expect(listed.map(([key]) => key?.replaceAll('`', '')).sort()).toEqual(Object.keys(config).sort());
   const documented = listed.filter(([, value]) => value !== '');
   const set = Object.keys(method.presets[name] ?? {});

@@ -6,8 +6,8 @@ import { float32 } from '../../src/base/tensor.ts';
 import { ADAPTER_CONFIG, loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
 import { add } from '../../src/graph/index.ts';
-import { adapterPath, configureMethod, METHODS, type Method, methodNames, modules } from '../../src/methods/index.ts';
-import { checkHeadConfig, headParameters } from '../../src/objectives/index.ts';
+import { adapterPath, bindAdapter, configureMethod, METHODS, type Method, methodNames, modules } from '../../src/methods/index.ts';
+import { createHead, headParameters } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { forward, readCases, relativeError } from '../golden/forward.ts';
 
@@ -75,8 +75,8 @@ test('it runs, changes the output where it sits, and comes back from a folder th
       ),
     ]),
   );
-  const config = checkHeadConfig({ head_type: 'classification', num_labels: 2, label2id: { no: 0, yes: 1 } }, 'toy');
-  const weights = headParameters({ name: 'toy', config }, 32).map(
+  const made = createHead('toy', { head_type: 'classification', num_labels: 2, label2id: { no: 0, yes: 1 } });
+  const weights = headParameters(made, encoder.config).map(
     ({ name, shape }) =>
       [
         name,
@@ -86,7 +86,7 @@ test('it runs, changes the output where it sits, and comes back from a folder th
         ),
       ] as const,
   );
-  const head = { name: 'toy', config, tensors: new Map(weights) };
+  const head = { ...made, tensors: new Map(weights) };
 
   const files = memoryFiles();
   await saveAdapter(files, 'toy', { name: 'toy', method, tensors, head, model: encoder });
@@ -109,4 +109,42 @@ test('it runs, changes the output where it sits, and comes back from a folder th
   expect(relativeError(await run({ method: loaded.method, read: 'first' }), Array.from(all?.data ?? [], Number))).toBeLessThan(1e-6);
   const plain = await run({});
   expect(relativeError(plain, Array.from(all?.data ?? [], Number))).toBeGreaterThan(0.1);
+});
+
+test('it can be a member of a union, which acts like a stack of its members and comes back from a folder the same', async () => {
+  const encoder = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
+  const facts = { encoder: encoder.config, family: encoder.family };
+  const method = configureMethod('strong_shift|lora[r=2]', {}, methods);
+  expect(() => configureMethod('strong_shift|lora[r=2]')).toThrow("found 'strong_shift'");
+  const { parameters } = bindAdapter(method, { ...facts, name: 'toy' });
+  expect(parameters).toHaveLength(3 + 3 * 2 * 2);
+  const tensors = new Map(
+    parameters.map(({ name, shape }, i) => [
+      name,
+      float32(
+        shape,
+        Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, (_, j) => 0.1 * Math.sin(i + j)),
+      ),
+    ]),
+  );
+  const files = memoryFiles();
+  await saveAdapter(files, 'toy', { name: 'toy', method, tensors, model: encoder });
+  const written = new TextDecoder().decode(await files.read(`toy/${ADAPTER_CONFIG}`));
+  expect(written).toContain('"strength": 2.0');
+  await expect(loadAdapter(files, 'toy', { encoder })).rejects.toMatchObject({ code: 'method.config' });
+  const loaded = await loadAdapter(files, 'toy', { encoder, methods });
+  expect(loaded.tensors).toEqual(tensors);
+  expect(loaded.method.config).toEqual(method.config);
+
+  const { batch } = readCases<{ batch: Parameters<typeof forward>[2] }>('heads/heads.json');
+  const hidden = async (options: Partial<Parameters<typeof forward>[1]>) =>
+    Array.from(
+      (await forward(await nodeEngine({ threads: 1 }), { encoder, name: 'toy', tensors, ...options }, batch)).hidden?.data ?? [],
+      Number,
+    );
+  const together = await hidden({ method: loaded.method });
+  for (const text of ['strong_shift', 'lora[r=2]']) {
+    const apart = await hidden({ method: configureMethod(text, {}, methods) });
+    expect(Math.max(...together.map((x, i) => Math.abs(x - (apart[i] as number))))).toBeGreaterThan(0.01);
+  }
 });

@@ -1,9 +1,10 @@
 import { expect } from 'vitest';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { gradients, type Value } from '../../src/graph/index.ts';
-import { drawModel, type Model, weightsOf } from '../../src/model/model.ts';
+import { drawModel } from '../../src/model/draw.ts';
+import { drawLoss } from '../../src/model/loss.ts';
+import { type Model, weightsOf } from '../../src/model/model.ts';
 import { noDropout } from '../../src/nn/index.ts';
-import { drawLoss } from '../../src/objectives/index.ts';
 import type { Engine } from '../../src/session/session.ts';
 import { type Batch, feedsOf } from './forward.ts';
 
@@ -32,11 +33,15 @@ export async function passOf(
   parts: readonly (readonly number[])[] = [labels.map((_, row) => row)],
 ): Promise<Outcome> {
   const drawn = drawModel(model, noDropout, (name) => trainable.includes(name));
-  const loss = drawLoss(model.head, drawn.logits);
+  const { loss } = drawLoss(model, drawn.logits);
   expect([...drawn.trainable.keys()].sort()).toEqual([...trainable].sort());
   const drawnSlopes = gradients(loss, [...drawn.trainable.values()]) as Value[];
   const slopeNames = [...drawn.trainable.keys()];
-  const outputs = { logits: drawn.logits, loss, ...Object.fromEntries(slopeNames.map((name, i) => [name, drawnSlopes[i] as Value])) };
+  const outputs = {
+    logits: drawn.logits[0] as Value,
+    loss,
+    ...Object.fromEntries(slopeNames.map((name, i) => [name, drawnSlopes[i] as Value])),
+  };
   const session = await engine.compile({ outputs }, weightsOf(model, tensors));
   const logits: number[][] = [];
   const slopes = new Map<string, Float64Array>();

@@ -6,9 +6,11 @@ import { loadSetup } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { gradients, type Value } from '../../src/graph/index.ts';
 import { type Attachment, attachComposition, bindAdapter, configureMethod } from '../../src/methods/index.ts';
-import { drawModel, type Model, weightsOf } from '../../src/model/model.ts';
+import { drawModel } from '../../src/model/draw.ts';
+import { drawLoss } from '../../src/model/loss.ts';
+import { type Model, weightsOf } from '../../src/model/model.ts';
 import { noDropout } from '../../src/nn/index.ts';
-import { checkHeadConfig, drawLoss } from '../../src/objectives/index.ts';
+import { createHead } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import type { Engine } from '../../src/session/session.ts';
@@ -78,18 +80,18 @@ async function modelOf({ encoder: name, adapters, block }: Pick<Case, 'encoder' 
   const methods = new Map(Object.entries(adapters).map(([adapter, text]) => [adapter, configureMethod(text)]));
   const attachment: Attachment = attachComposition(composition, { adapters: methods, fusions: new Map() }, facts);
   const specs = [...methods].flatMap(([adapter, method]) => bindAdapter(method, { ...facts, name: adapter }).parameters);
-  const config = checkHeadConfig({ head_type: 'classification', num_labels: 3, layers: 1, dropout_prob: 0 }, 'head');
+  const head = createHead('golden', { head_type: 'classification', num_labels: 3, layers: 1, dropout_prob: 0 });
   const frozen = new Map(specs.map(({ name: key, shape }) => [key, draw(golden, key, shape)]));
-  return { encoder, attachment, head: { name: 'golden', config }, frozen };
+  return { encoder, attachment, heads: [head], frozen };
 }
 
 /** Gradients are those that Python has: where one adapter makes another void, there is none. */
 async function run(engine: Engine, model: Model, { encoder, gradients: slopesInPython = {} }: Case) {
   const trains = (name: string) => name.startsWith('heads.') || Object.hasOwn(slopesInPython, name);
   const drawing = drawModel(model, noDropout, trains, { read: 'all' });
-  const loss = drawLoss(model.head, drawing.logits);
+  const { loss } = drawLoss(model, drawing.logits);
   const slopes = gradients(loss, [...drawing.trainable.values()]);
-  const outputs: Record<string, Value> = { logits: drawing.logits, loss };
+  const outputs: Record<string, Value> = { logits: drawing.logits[0] as Value, loss };
   [...drawing.trainable.keys()].forEach((name, i) => {
     outputs[`gradient/${name}`] = slopes[i] as Value;
   });

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
-import { drawEncoder, drawPooled, type Encoder, firstTokens } from '../../src/encoders/index.ts';
+import { drawEncoder, drawPooled, drawWordScores, type Encoder } from '../../src/encoders/index.ts';
 import type { Value } from '../../src/graph/index.ts';
 import { attach, type ConfiguredMethod } from '../../src/methods/index.ts';
 import { noDropout, parameters } from '../../src/nn/index.ts';
-import { batchOf, drawLogits, drawLoss, type Head, readsOf } from '../../src/objectives/index.ts';
+import { type Head, headInputs } from '../../src/objectives/index.ts';
 import type { Engine, FileWeight } from '../../src/session/session.ts';
 
 export interface Batch {
@@ -38,19 +38,34 @@ export async function forward(
   const { family, config } = encoder;
   const resolve = parameters(() => false);
   const hooks = method ? attach(method, { encoder: config, family, name }).hooks(resolve, noDropout) : {};
-  const options = { family, config, parameters: resolve, dropout: noDropout, hooks, read, batch: head ? batchOf(head) : 'B' } as const;
-  const { output, rows } = drawEncoder(options);
+  const options = { family, config, parameters: resolve, dropout: noDropout, hooks, read } as const;
+  const { output, first } = drawEncoder(options);
   const outputs: Record<string, Value> = { hidden: output };
-  if (family.pooler !== undefined) outputs.pooled = drawPooled(options, firstTokens(output, rows));
+  if (family.pooler !== undefined) outputs.pooled = drawPooled(options, first);
   if (head) {
-    const first = head.config.use_pooler ? (outputs.pooled as Value) : firstTokens(output, rows);
-    outputs.logits = drawLogits(head, readsOf(head) === 'all' ? output : first, resolve, noDropout, 0);
-    if (targets) outputs.loss = drawLoss(head, outputs.logits);
+    const inputs = headInputs(0, 1);
+    const drawing = {
+      encoder: config,
+      tokens: output,
+      first,
+      pooled: () => outputs.pooled as Value,
+      wordScores: (x: Value, bias: Value) => drawWordScores(options, x, bias),
+      parameters: resolve,
+      dropout: noDropout,
+    };
+    outputs.logits = head.kind.draw(head, drawing, inputs);
+    if (targets) outputs.loss = head.kind.loss(head, outputs.logits, inputs);
   }
   const session = await engine.compile({ outputs }, new Map<string, Tensor | FileWeight>([...encoder.weights, ...tensors]));
-  const results = await session.run({ ...feedsOf(batch, encoder), ...targets });
+  const results = await session.run({ ...feedsOf(batch, encoder), ...choicesOf(batch, head), ...targets });
   await session.release();
   return results;
+}
+
+/** Which sequences are the choices of each row: those that stand together. */
+function choicesOf({ inputIds }: Batch, head: Head | undefined): Record<string, Tensor> {
+  const choices = head?.kind.sequences?.(head.config);
+  return choices ? { choices: int32([inputIds.length / choices, choices], [...inputIds.keys()]) } : {};
 }
 
 export function feedsOf(batch: Batch, { config }: Encoder): Record<string, Tensor> {

@@ -4,8 +4,10 @@ import { nodeFiles } from '../../src/base/files-node.ts';
 import type { Tensor } from '../../src/base/tensor.ts';
 import { loadAdapter, loadFusion, loadHead, loadSetup, saveFusion } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
+import type { Value } from '../../src/graph/index.ts';
 import { attachComposition, type Composition, type ConfiguredMethod } from '../../src/methods/index.ts';
-import { drawModel, weightsOf } from '../../src/model/model.ts';
+import { drawModel } from '../../src/model/draw.ts';
+import { weightsOf } from '../../src/model/model.ts';
 import { noDropout } from '../../src/nn/index.ts';
 import type { Head } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
@@ -39,9 +41,12 @@ interface Whole {
 async function logitsOf(encoder: Encoder, { composition, methods, fusion, head, adapterTensors }: Whole): Promise<Tensor> {
   const parts = { adapters: methods, fusions: new Map([[fusion.name, fusion.config]]) };
   const attachment = attachComposition(composition, parts, { encoder: encoder.config, family: encoder.family });
-  const { logits } = drawModel({ encoder, attachment, head }, noDropout, () => false, { read: 'all' });
+  const { logits } = drawModel({ encoder, attachment, heads: [head] }, noDropout, () => false, { read: 'all' });
   const tensors = new Map([...adapterTensors, ...fusion.tensors, ...head.tensors]);
-  const session = await (await nodeEngine({ threads: 1 })).compile({ outputs: { logits } }, weightsOf({ encoder }, tensors));
+  const session = await (await nodeEngine({ threads: 1 })).compile(
+    { outputs: { logits: logits[0] as Value } },
+    weightsOf({ encoder }, tensors),
+  );
   const results = await session.run(feedsOf(golden, encoder));
   await session.release();
   return results.logits as Tensor;

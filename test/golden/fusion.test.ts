@@ -14,9 +14,11 @@ import {
   type Stack,
   stack,
 } from '../../src/methods/index.ts';
-import { drawModel, type Model, scheduledFeeds, trainableParameters, weightsOf } from '../../src/model/model.ts';
+import { drawModel } from '../../src/model/draw.ts';
+import { drawLoss } from '../../src/model/loss.ts';
+import { type Model, scheduledFeeds, trainableParameters, weightsOf } from '../../src/model/model.ts';
 import { noDropout } from '../../src/nn/index.ts';
-import { checkHeadConfig, drawLoss, type Head } from '../../src/objectives/index.ts';
+import { createHead, type Head } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import type { Engine } from '../../src/session/session.ts';
@@ -133,10 +135,10 @@ async function run(engine: Engine, model: Model, { encoder, adapterGradients }: 
   const drawing = drawModel(model, noDropout, (name) => trained.has(name) || (adapterGradients === true && frozen.has(name)), {
     read: 'all',
   });
-  const loss = drawLoss(model.head, drawing.logits);
+  const { loss } = drawLoss(model, drawing.logits);
   const names = [...drawing.trainable.keys()];
   const slopes = gradients(loss, [...drawing.trainable.values()]);
-  const outputs: Record<string, Value> = { logits: drawing.logits, loss };
+  const outputs: Record<string, Value> = { logits: drawing.logits[0] as Value, loss };
   names.forEach((name, i) => {
     outputs[`gradient/${name}`] = slopes[i] as Value;
   });
@@ -182,14 +184,12 @@ async function modelOf(
   const named = (rest as { fusion?: string }).fusion;
   const attachment = attachComposition(parse(setup, named), { adapters: methods, fusions: configs }, facts);
   const specs = [...methods].flatMap(([key, { method, config }]) => method.parameters(config, { ...facts, name: key }));
-  const head: Head = {
-    name: 'golden',
-    config: checkHeadConfig(
-      { head_type: 'classification', num_labels: filled === golden ? 3 : 2, layers: filled === golden ? 1 : 2, dropout_prob: 0 },
-      'head',
-    ),
-  };
-  return { encoder, attachment, head, frozen: new Map(specs.map(({ name: key, shape }) => [key, draw(filled, key, shape)])) };
+  const head: Head = createHead(
+    'golden',
+    { head_type: 'classification', num_labels: filled === golden ? 3 : 2, layers: filled === golden ? 1 : 2, dropout_prob: 0 },
+    'head',
+  );
+  return { encoder, attachment, heads: [head], frozen: new Map(specs.map(({ name: key, shape }) => [key, draw(filled, key, shape)])) };
 }
 
 const encoders = new Map<string, Promise<Encoder>>();

@@ -6,7 +6,6 @@ import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { HEAD_CONFIG, loadHead, saveHead } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { readTorch } from '../../src/formats/torch.ts';
-import { readsOf } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import { type Batch, forward, readCases, relativeError } from './forward.ts';
@@ -87,10 +86,10 @@ describe.each(VARIANTS)('%s', (name, variant) => {
     expect(head.notes).toEqual([]);
     expect(head.config.head_type).toBe(variant.headType);
     const batch = golden[variant.batch];
-    const targets = targetsOf(variant, head.config.num_labels ?? 0, batch);
+    const targets = targetsOf(variant, (head.config.num_labels ?? 0) as number, batch);
     const expected = logitsOf(variant);
     const base = { encoder, name, head, tensors: head.tensors, targets };
-    for (const read of readsOf(head) === 'all' ? (['all'] as const) : (['all', 'first'] as const)) {
+    for (const read of head.kind.reads === 'all' ? (['all'] as const) : (['all', 'first'] as const)) {
       const { logits, loss } = await forward(await nodeEngine({ threads: 1 }), { ...base, read }, batch);
       expect(relativeError(logits, expected)).toBeLessThan(1e-5);
       expect(relativeError(loss, [variant.loss64])).toBeLessThan(1e-5);

@@ -3,7 +3,7 @@ import { memoryFiles } from '../../src/base/files.ts';
 import { nodeFiles } from '../../src/base/files-node.ts';
 import type { Tensor } from '../../src/base/tensor.ts';
 import { loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
-import { drawEncoder, type Encoder, type EncoderDrawing, firstTokens, type Hooks, loadEncoder } from '../../src/encoders/index.ts';
+import { drawEncoder, type Encoder, type EncoderDrawing, type Hooks, loadEncoder } from '../../src/encoders/index.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
 import { readTorch } from '../../src/formats/torch.ts';
 import { div, layerNorm, mul, reduceSum, reshape, type Value } from '../../src/graph/index.ts';
@@ -48,14 +48,14 @@ async function loadClassifier(name: string): Promise<Classifier> {
 }
 
 /** transformers' head: classifier(norm(act(dense x))), of first tokens, of the mean over real tokens, or of every token. */
-function drawHead({ config, fields }: Encoder, { output, rows, mask }: EncoderDrawing, pooling: Pooling, read: Parameters): Value {
+function drawHead({ config, fields }: Encoder, { output, first, mask }: EncoderDrawing, pooling: Pooling, read: Parameters): Value {
   const { hidden } = config;
   const mean = () => {
-    const real = reshape(mask, [rows.batch, rows.length, 1]);
-    const sum = reduceSum(mul(reshape(output, [rows.batch, rows.length, hidden]), real), [1]);
-    return reshape(div(sum, reduceSum(real, [1])), [rows.batch, hidden]);
+    const real = reshape(mask, ['B', 'S', 1]);
+    const sum = reduceSum(mul(reshape(output, ['B', 'S', hidden]), real), [1]);
+    return reshape(div(sum, reduceSum(real, [1])), ['B', hidden]);
   };
-  const pooled = { cls: () => firstTokens(output, rows), mean, tokens: () => output };
+  const pooled = { cls: () => first, mean, tokens: () => output };
   const dense = linear(read, 'head.dense', pooled[pooling](), hidden, { bias: fields.classifier_bias === true });
   const { gain, bias } = normParameters(read, 'head.norm', hidden, { bias: fields.norm_bias === true });
   const active = activation(fields.classifier_activation as string, 'head.config')(dense);

@@ -7,7 +7,7 @@ import { ADAPTER_CONFIG, type LoadedAdapter, loadAdapter, saveAdapter } from '..
 import { loadEncoder } from '../../src/encoders/index.ts';
 import { readTorch } from '../../src/formats/torch.ts';
 import { attach, attachPerTask, namesAmongTasks } from '../../src/methods/index.ts';
-import { checkHeadConfig, type Head } from '../../src/objectives/index.ts';
+import { createHead, type Head } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import { expectOutcome, passOf, type TaskRows } from './among-tasks.ts';
@@ -24,10 +24,7 @@ interface Case {
 const golden = readCases<TaskRows & { tasks: string[]; cases: Record<string, Case> }>('mtl-lora/cases.json');
 const encoder = { ...(await loadEncoder(nodeFiles, 'test/golden/encoders/bert')), name: 'multigraft-tiny-bert' };
 const facts = { encoder: encoder.config, family: encoder.family };
-const head: Head = {
-  name: 'head',
-  config: checkHeadConfig({ head_type: 'classification', num_labels: 3, layers: 1, activation_function: 'tanh' }, 'test'),
-};
+const head: Head = createHead('head', { head_type: 'classification', num_labels: 3, layers: 1, activation_function: 'tanh' }, 'test');
 
 async function adaptersOf(name: string): Promise<LoadedAdapter[]> {
   return Promise.all(golden.tasks.map((task) => loadAdapter(nodeFiles, `test/golden/mtl-lora/${name}/${task}`, { encoder })));
@@ -61,7 +58,7 @@ describe.each(Object.entries(golden.cases))('%s', (name, one) => {
     const trainable = attachment.parameters.map((spec) => spec.name);
     expect(trainable).toHaveLength(tensors.size - 2);
     const engine = which === 'node' ? await nodeEngine({ threads: 1 }) : referenceEngine();
-    const outcome = await passOf(engine, { encoder, attachment, head }, tensors, trainable, golden);
+    const outcome = await passOf(engine, { encoder, attachment, heads: [head] }, tensors, trainable, golden);
     expectOutcome(outcome, one, which === 'node' ? { forward: 1e-5, backward: 1e-5 } : { forward: 1e-7, backward: 1e-7 });
   });
 
@@ -70,7 +67,7 @@ describe.each(Object.entries(golden.cases))('%s', (name, one) => {
     for (const [task, adapter] of (await adaptersOf(name)).entries()) {
       expect(adapter.notes).toEqual([]);
       const rows = golden.taskIds.flatMap((id, row) => (id === task ? [row] : []));
-      const model = { encoder, attachment: attach(adapter.method, { ...facts, name: adapter.name }), head };
+      const model = { encoder, attachment: attach(adapter.method, { ...facts, name: adapter.name }), heads: [head] };
       const { logits } = await passOf(engine, model, new Map([...headTensors(one), ...adapter.tensors]), [], golden, [rows]);
       const want = rows.flatMap((row) => one.logits[row] as number[]);
       const got = logits.filter((value) => value !== undefined);

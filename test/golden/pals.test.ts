@@ -4,7 +4,7 @@ import type { Tensor } from '../../src/base/tensor.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
 import { attachPerTask, configureMethod } from '../../src/methods/index.ts';
-import { checkHeadConfig, type Head } from '../../src/objectives/index.ts';
+import { createHead, type Head } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import { expectOutcome, passOf, type TaskRows } from './among-tasks.ts';
@@ -24,7 +24,7 @@ interface Case {
 const golden = readCases<TaskRows & { tasks: string[]; cases: Record<string, Case> }>('pals/cases.json');
 const { tensors: stored } = await readSafetensors(nodeFiles, 'test/golden/pals/pals.safetensors');
 const encoder = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
-const head: Head = { name: 'head', config: checkHeadConfig({ head_type: 'classification', num_labels: 3, layers: 1 }, 'test') };
+const head: Head = createHead('head', { head_type: 'classification', num_labels: 3, layers: 1 }, 'test');
 /** A run is of one task. */
 const PARTS = golden.tasks.map((_, task) => golden.taskIds.flatMap((id, row) => (id === task ? [row] : [])));
 
@@ -47,7 +47,7 @@ describe.each(Object.entries(golden.cases))('%s', (name, one) => {
         .sort(),
     );
     const engine = which === 'node' ? await nodeEngine({ threads: 1 }) : referenceEngine();
-    const outcome = await passOf(engine, { encoder, attachment, head }, tensors, [...tensors.keys()], golden, PARTS);
+    const outcome = await passOf(engine, { encoder, attachment, heads: [head] }, tensors, [...tensors.keys()], golden, PARTS);
     const want = { ...one, gradientNorms: { ...one.gradientNorms, ...one.encoderGradientNorms } };
     expectOutcome(outcome, want, which === 'node' ? { forward: 1e-5, backward: 1e-4 } : { forward: 1e-7, backward: 1e-7 });
   });

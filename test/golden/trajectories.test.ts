@@ -6,15 +6,19 @@ import { loadEncoder } from '../../src/encoders/index.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
 import { configureMethod, methodOfConfig } from '../../src/methods/index.ts';
 import { adapterModel, trainableParameters } from '../../src/model/model.ts';
-import type { Head } from '../../src/objectives/index.ts';
+import { createHead } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { createTrainingStep } from '../../src/train/step.ts';
 import { ADAMW, ParameterStore } from '../../src/update/index.ts';
+import { GROUP_NAMES, missingPresets } from './groups.ts';
 
 const FOLDER = 'test/golden/trajectories';
-const names = readdirSync(FOLDER)
-  .filter((name) => name.endsWith('.json') && name !== 'schedules.json')
-  .map((name) => name.slice(0, -5));
+/** Those in a folder belong to the group of methods of its name. */
+const names = readdirSync(FOLDER, { recursive: true, encoding: 'utf8' })
+  .filter((file) => file.endsWith('.json') && file !== 'schedules.json')
+  .map((file) => file.slice(0, -'.json'.length));
+const groupOf = (name: string) => (name.includes('/') ? (name.split('/')[0] as string) : 'methods');
+const runnable = names.filter((name) => missingPresets(groupOf(name)).length === 0);
 
 test('trajectories of every kind of method are compared', () => {
   expect(names.sort()).toEqual([
@@ -22,36 +26,33 @@ test('trajectories of every kind of method are compared', () => {
     'double_seq_bn',
     'full',
     'head',
+    'ia3-dora/dora',
+    'ia3-dora/ia3',
+    'invertible/seq_bn_inv',
     'lora',
     'lora-all',
     'par_bn',
+    'prefix/prefix_tuning',
+    'prefix/prefix_tuning_flat',
     'seq_bn',
     'seq_bn-accumulated',
     'seq_bn-albert',
     'seq_bn-norms',
     'seq_bn-roberta',
+    'union/lora-seq_bn',
+    'union/mam',
   ]);
+  expect(GROUP_NAMES).toEqual(expect.arrayContaining([...new Set(names.map(groupOf))]));
+  expect(runnable).toEqual(expect.arrayContaining(names.filter((name) => !name.includes('/'))));
 });
 
 /** Six steps of AdamW without dropout, as PyTorch takes them. */
-test.each(names)('%s: losses, gradient norms and parameters follow PyTorch for 6 steps', async (name) => {
+test.each(runnable)('%s: losses, gradient norms and parameters follow PyTorch for 6 steps', async (name) => {
   const golden = JSON.parse(readFileSync(`${FOLDER}/${name}.json`, 'utf8'));
   const loaded = await loadEncoder(nodeFiles, `test/golden/encoders/${golden.encoder}`);
   const encoder = { ...loaded, config: { ...loaded.config, hiddenDropout: 0, attentionDropout: 0, classifierDropout: 0 } };
   const { layers, num_labels, use_pooler, activation_function } = golden.head;
-  const head: Head = {
-    name: 'golden',
-    config: {
-      head_type: 'classification',
-      num_labels,
-      layers,
-      activation_function,
-      label2id: null,
-      use_pooler,
-      bias: true,
-      dropout_prob: 0,
-    },
-  };
+  const head = createHead('golden', { head_type: 'classification', num_labels, layers, activation_function, use_pooler, dropout_prob: 0 });
   const method = golden.config ? methodOfConfig(golden.config, name) : configureMethod(golden.method);
   const model = adapterModel(encoder, method, 'golden', head);
 

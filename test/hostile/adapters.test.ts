@@ -144,6 +144,12 @@ const ATTEMPTS: Attempt[] = [
     /alpha_pattern/,
     () => changedPeft(set('alpha_pattern', { '(a+)+$': 2 })),
   ],
+  [
+    'PEFT with trained weights of the encoder',
+    'adapter.format',
+    /safetensors/,
+    () => changedPeft(same, (tensors) => tensors.set('base_model.model.pooler.dense.weight', float32([32, 32], new Float32Array(1024)))),
+  ],
   ['PEFT with half a pair', 'adapter.format', /query/, () => changedPeft(same, (tensors) => tensors.delete(QUERY))],
   [
     'PEFT of another width',
@@ -200,12 +206,12 @@ it.each(ATTEMPTS)('%s → %s', async (_title, code, subject, files, options) => 
   expect((failure as MultigraftError).message.length).toBeLessThan(2000);
 });
 
-it('the table above is whole', () => expect(ATTEMPTS).toHaveLength(49));
+it('the table above is whole', () => expect(ATTEMPTS).toHaveLength(50));
 
 const HEADS: [title: string, code: string, subject: RegExp, change: (fields: Fields) => void][] = [
   ['a fixed head', 'head.config', /head_config/, set('config', null)],
   ['no type', 'head.config', /head_type/, setConfig('head_type', undefined)],
-  ['an unknown type', 'head.config', /head_type/, setConfig('head_type', 'masked_lm')],
+  ['an unknown type', 'head.config', /head_type/, setConfig('head_type', 'causal_lm')],
   ['no outputs', 'head.config', /head_config/, setConfig('num_labels', undefined)],
   ['a hundred layers', 'head.config', /layers/, setConfig('layers', 100)],
   ['labels beyond the outputs', 'head.config', /label2id/, setConfig('label2id', { a: 0, b: 9 })],

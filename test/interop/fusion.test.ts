@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Attached, AttachedFusion, AttachedHead } from '../../src/auto-adapter-model/attached.ts';
+import { kindsWith } from '../../src/auto-adapter-model/extensions.ts';
 import { Named } from '../../src/auto-adapter-model/named.ts';
 import { saveAttached, saveAttachedFusion, saveAttachedSetup } from '../../src/auto-adapter-model/saved.ts';
 import { fusionFacts, knownValues, modelOf, type Shelf } from '../../src/auto-adapter-model/shelf.ts';
@@ -13,10 +14,12 @@ import { createRandom, type Random } from '../../src/base/random.ts';
 import { float32, type Tensor } from '../../src/base/tensor.ts';
 import { fusionSpecs } from '../../src/checkpoint/index.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
+import type { Value } from '../../src/graph/index.ts';
 import { adaptersOf, type Composition, configureMethod, fuse, fusionConfig, fusionsOf, lastOf, stack } from '../../src/methods/index.ts';
-import { drawModel, weightsOf } from '../../src/model/model.ts';
+import { drawModel } from '../../src/model/draw.ts';
+import { weightsOf } from '../../src/model/model.ts';
 import { noDropout, type ParameterSpec } from '../../src/nn/index.ts';
-import { checkHeadConfig, headParameters } from '../../src/objectives/index.ts';
+import { createHead, headParameters } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { type Batch, feedsOf, readCases } from '../golden/forward.ts';
 
@@ -99,10 +102,10 @@ describe.skipIf(!python)(
 
 async function caseOf({ title, encoder: name, adapters, setup, config = 'dynamic', as, format }: Plan, folder: string) {
   const { shelf, head } = await shelfOf(name, { adapters, setup, config });
-  const model = modelOf(shelf, setup, head);
+  const model = await modelOf(shelf, setup, head);
   const { logits } = drawModel(model, noDropout, () => false, { read: 'all' });
   const session = await (await nodeEngine({ threads: 1 })).compile(
-    { outputs: { logits } },
+    { outputs: { logits: logits[0] as Value } },
     weightsOf(model, knownValues(shelf, setup, head)),
   );
   const batch = batchOf(shelf.encoder.config.types > 0, name);
@@ -127,6 +130,7 @@ async function shelfOf(name: string, { adapters, setup, config }: Required<Pick<
   const random = createRandom(17, name.length);
   const shelf: Shelf = {
     files: nodeFiles,
+    kinds: kindsWith({}),
     encoder,
     tokenizer: undefined as never,
     adapters: new Named<Attached>('adapter'),
@@ -145,11 +149,8 @@ async function shelfOf(name: string, { adapters, setup, config }: Required<Pick<
   }
   const headName = (fusionsOf(setup)[0] as { name: string }).name;
   const label2id = { no: 0, perhaps: 1, yes: 2 };
-  const head: AttachedHead = {
-    name: headName,
-    config: checkHeadConfig({ head_type: 'classification', num_labels: 3, layers: 2, label2id }, headName),
-  };
-  const filled = { ...head, tensors: randomTensors(headParameters(head, encoder.config.hidden), random) };
+  const head: AttachedHead = createHead(headName, { head_type: 'classification', num_labels: 3, layers: 2, label2id }, headName);
+  const filled = { ...head, tensors: randomTensors(headParameters(head, encoder.config), random) };
   shelf.heads.set(headName, filled);
   return { shelf, head: filled };
 }

@@ -8,10 +8,10 @@ import { nodeFiles } from '../../src/base/files-node.ts';
 import { createRandom, type Random } from '../../src/base/random.ts';
 import { float32, type Tensor } from '../../src/base/tensor.ts';
 import { type HeadPackage, saveAdapter, saveEncoder, saveHead } from '../../src/checkpoint/index.ts';
-import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
-import { configureMethod, METHODS } from '../../src/methods/index.ts';
+import { type Encoder, type EncoderConfig, loadEncoder } from '../../src/encoders/index.ts';
+import { type AdapterLayout, configureMethod, METHODS } from '../../src/methods/index.ts';
 import type { ParameterSpec } from '../../src/nn/index.ts';
-import { checkHeadConfig, type Head, headParameters } from '../../src/objectives/index.ts';
+import { createHead, type Head, headParameters } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { type Batch, forward, readCases } from '../golden/forward.ts';
 
@@ -30,17 +30,27 @@ const HEADS: readonly Record<string, unknown>[] = [
   { head_type: 'question_answering', num_labels: 2, layers: 1 },
   { head_type: 'multiple_choice', num_choices: 2, layers: 2 },
 ];
+const NOT_IN_PYTHON = ['pals', 'bitfit'];
 /** Every preset once, aliases left out; row drop path needs torchvision in Python even where it does nothing. */
 const PRESETS = METHODS.flatMap(({ presets }) => [
   ...new Map(Object.entries(presets).map(([name, preset]) => [JSON.stringify(preset), name])).values(),
 ])
-  // Python has no projected attention layers.
-  .filter((name) => configureMethod(name).method.architecture !== undefined && name !== 'pals')
+  .filter((name) => usualLayout(name) === 'adapters' && !NOT_IN_PYTHON.includes(name))
   .map((name) => ({ adapter_plus: 'adapter_plus[stochastic_depth=0.0]', mtl_lora: 'mtl_lora[n_up_projection=2]' })[name] ?? name);
 const EXTRA = [
   "lora[attn_matrices=['q','k','v'],intermediate_lora=True,output_lora=True,alpha=12]",
   'double_seq_bn[ln_before=True,ln_after=True,scaling="channel"]',
 ];
+
+const PEFT: readonly [title: string, text: string][] = [
+  ['LoRA with attention output', "lora[attn_matrices=['q','o'],intermediate_lora=True,output_lora=True,r=4,alpha=6]"],
+  ['LayerNorm tuning', 'ln_tuning'],
+];
+
+function usualLayout(text: string): AdapterLayout | undefined {
+  const { method, config } = configureMethod(text);
+  return method.architecture === undefined ? undefined : (method.layouts?.(config) ?? ['adapters'])[0];
+}
 
 interface Case {
   name: string;
@@ -69,15 +79,16 @@ describe.skipIf(!python)(
         const encoder = await loadEncoder(nodeFiles, `test/golden/encoders/${name}`);
         for (const [i, text] of [...PRESETS, ...EXTRA].entries())
           cases.push(await adapterCase(folder, encoder, text, HEADS[(i + ENCODERS.indexOf(name)) % HEADS.length] as object));
-        cases.push(await peftCase(folder, encoder, HEADS[4] as object));
+        for (const [title, text] of PEFT) cases.push(await peftCase(folder, encoder, title, text, HEADS[4] as object));
         cases.push(await fullCase(folder, encoder));
       }
       const bert = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
       for (const [i, head] of HEADS.entries())
         cases.push(await adapterCase(folder, bert, 'seq_bn', head, i % 2 ? 'safetensors' : 'bin', `all heads ${i}`));
-      cases.push(await peftCase(folder, bert, { head_type: 'classification', num_labels: 3, layers: 1, use_pooler: true }));
-      expect(PRESETS).toHaveLength(7);
-      expect(cases).toHaveLength(7 * (7 + 2 + 2) + 7 + 1);
+      const pooled = { head_type: 'classification', num_labels: 3, layers: 1, use_pooler: true };
+      for (const [title, text] of PEFT) cases.push(await peftCase(folder, bert, title, text, pooled));
+      expect(PRESETS).toHaveLength(16);
+      expect(cases).toHaveLength(7 * (16 + 2 + 2 + 1) + 7 + 2);
 
       await writeFile(join(folder, 'manifest.json'), JSON.stringify({ tolerance: 1e-5, cases }));
       const results = await check(join(folder, 'manifest.json'));
@@ -118,11 +129,11 @@ function randomTensors(specs: readonly ParameterSpec[], random: Random): Map<str
   );
 }
 
-function makeHead(config: object, name: string, hidden: number, random: Random): HeadPackage {
+function makeHead(config: object, name: string, encoder: EncoderConfig, random: Random): HeadPackage {
   const count = (config as { num_labels?: number; num_choices?: number }).num_labels ?? 2;
   const label2id = Object.fromEntries(Array.from({ length: count }, (_, i) => [`label ${i}`, i]));
-  const head: Head = { name, config: checkHeadConfig({ ...config, label2id }, name) };
-  return { ...head, tensors: randomTensors(headParameters(head, hidden), random) };
+  const head = createHead(name, { ...config, label2id });
+  return { ...head, tensors: randomTensors(headParameters(head, encoder), random) };
 }
 
 async function adapterCase(
@@ -135,9 +146,10 @@ async function adapterCase(
 ): Promise<Case> {
   const name = `${text.replace(/\W+/g, '_')}_${title.replaceAll(' ', '_')}`;
   const random = createRandom(7, name.length, encoder.name.length);
-  const method = configureMethod(text, encoder.config.hidden === 32 && !text.includes('lora') ? { reduction_factor: 8 } : {});
+  const narrow = 'reduction_factor' in configureMethod(text).config ? { reduction_factor: 8 } : {};
+  const method = configureMethod(text, narrow);
   const specs = method.method.parameters(method.config, { encoder: encoder.config, family: encoder.family, name });
-  const head = makeHead(headConfig, name, encoder.config.hidden, random);
+  const head = makeHead(headConfig, name, encoder.config, random);
   const tensors = randomTensors(specs, random);
   const where = join(folder, `${encoder.name}-${name}`);
   await saveAdapter(nodeFiles, where, { name, method, tensors, head, model: encoder }, { format });
@@ -151,18 +163,19 @@ async function adapterCase(
   };
 }
 
-async function peftCase(folder: string, encoder: Encoder, headConfig: object): Promise<Case> {
-  const name = `peft_${(headConfig as { head_type: string }).head_type}`;
+async function peftCase(folder: string, encoder: Encoder, title: string, text: string, headConfig: object): Promise<Case> {
+  const { head_type: headType } = headConfig as { head_type: string };
+  const name = `peft_${text.replace(/\W+/g, '_')}_${headType}`;
   const random = createRandom(11, encoder.name.length);
-  const method = configureMethod("lora[attn_matrices=['q','o'],intermediate_lora=True,output_lora=True,r=4,alpha=6]");
+  const method = configureMethod(text);
   const specs = method.method.parameters(method.config, { encoder: encoder.config, family: encoder.family, name });
-  const head = makeHead(headConfig, name, encoder.config.hidden, random);
+  const head = makeHead(headConfig, name, encoder.config, random);
   const tensors = randomTensors(specs, random);
   const where = join(folder, `${encoder.name}-${name}`);
   await saveAdapter(nodeFiles, where, { name, method, tensors, head, model: encoder });
   const outputs = await outputsOf(encoder, head, new Map([...tensors, ...head.tensors]), method);
   return {
-    name: `PEFT LoRA with attention output on ${encoder.name} with ${head.config.head_type}`,
+    name: `PEFT ${title} on ${encoder.name} with ${head.config.head_type}`,
     format: 'peft',
     encoder: resolve(encoder.folder),
     adapter: where,
@@ -185,7 +198,7 @@ async function fullCase(folder: string, encoder: Encoder): Promise<Case> {
     );
   }
   const where = join(folder, `${encoder.name}-full`);
-  const head = makeHead(HEADS[1] as object, 'full', encoder.config.hidden, random);
+  const head = makeHead(HEADS[1] as object, 'full', encoder.config, random);
   await saveEncoder(nodeFiles, where, encoder, moved);
   await saveHead(nodeFiles, where, head, encoder);
   const outputs = await outputsOf(await loadEncoder(nodeFiles, where), head, head.tensors, undefined, encoder.name);

@@ -7,9 +7,10 @@ import { encoderSpecs, type Hooks } from '../../src/encoders/index.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
 import { gradients, type Value } from '../../src/graph/index.ts';
 import { attachCaMtl, fromPublishedName, hooksOfCaMtl } from '../../src/methods/index.ts';
-import { drawMultiTask, multiTaskParameters } from '../../src/model/multi-task.ts';
+import { drawModel } from '../../src/model/draw.ts';
+import { drawLoss } from '../../src/model/loss.ts';
+import { trainableParameters } from '../../src/model/model.ts';
 import { noDropout } from '../../src/nn/index.ts';
-import { drawJointLoss } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import type { Engine, Feeds, FileWeight } from '../../src/session/session.ts';
@@ -90,7 +91,7 @@ describe.skipIf(!existsSync(ROOT))(`CA-MTL against the published code (skipped w
     test.each(['all', 'first'] as const)(
       'logits of the batch and of all candidates, computing %s tokens of the last layer',
       async (read) => {
-        const { logits } = drawMultiTask(model, noDropout, () => false, { read });
+        const { logits } = drawModel(model, noDropout, () => false, { read });
         const outputs = Object.fromEntries(logits.map((value, task) => [String(task), value]));
         const batches = [cases.batch, ...cases.uncertainty.map(({ candidates }) => candidates)];
         expect(batches).toHaveLength(4);
@@ -108,18 +109,18 @@ describe.skipIf(!existsSync(ROOT))(`CA-MTL against the published code (skipped w
     );
 
     test('task losses, loss and gradients', async () => {
-      const specs = multiTaskParameters(model);
+      const specs = trainableParameters(model);
       const published = cases.parameters.map(({ name, shape }) => `${ours(name)} [${shape}]`);
       expect(specs.map(({ name, shape }) => `${name} [${shape}]`).sort()).toEqual(published.sort());
       const trained = new Set(specs.map(({ name }) => name));
-      const { logits, taskIds, trainable } = drawMultiTask(model, noDropout, (name) => trained.has(name));
-      const { loss, taskLosses } = drawJointLoss(model.heads, logits, taskIds);
+      const { logits, trainable } = drawModel(model, noDropout, (name) => trained.has(name));
+      const { loss, losses: taskLosses } = drawLoss(model, logits);
       const slopes = gradients(
         loss,
         specs.map(({ name }) => trainable.get(name) as Value),
       );
       const outputs: Record<string, Value> = { loss, ...Object.fromEntries(taskLosses.map((value, task) => [`task ${task}`, value])) };
-      const feeds = { ...feedsOf(cases.batch), ...targetsOf(cases.batch), ...(await valuesOf(model)) };
+      const feeds = { ...feedsOf(cases.batch), ...targetsOf(cases.batch, model), ...(await valuesOf(model)) };
 
       const exact = await run(referenceEngine(), outputs, model, feeds);
       // Weights of a third and labels are fed as float32.
@@ -159,20 +160,20 @@ describe.skipIf(!existsSync(ROOT))(`CA-MTL against the published code (skipped w
       const { plan } = model.attachment;
       const attachment = attachCaMtl({ ...plan.config, freeze: freeze ?? 0 }, plan.context);
       const trained = { ...model, attachment };
-      const store = new ParameterStore(multiTaskParameters(trained));
+      const store = new ParameterStore(trainableParameters(trained));
       const start = await valuesOf(model);
       for (const { name } of store.specs) store.set(name, (start[name] as Tensor).data as Float32Array);
-      const { logits, taskIds, trainable } = drawMultiTask(trained, noDropout, (name) => store.values().has(name));
-      const { loss } = drawJointLoss(model.heads, logits, taskIds);
+      const { logits, trainable } = drawModel(trained, noDropout, (name) => store.values().has(name));
+      const { loss } = drawLoss(model, logits);
       const goal = { loss, trainable, weights: weightsOf(model), masks: () => ({}) };
       const step = await compileStep(engine, goal, store, { adamw: { ...ADAMW, clip: 0, weightDecay: 0 } });
       const losses: number[] = [];
       for (let t = 1; t <= 5; t++)
-        losses.push((await step.run([{ ...feedsOf(cases.batch), ...targetsOf(cases.batch) }], golden.lr, t)).loss);
+        losses.push((await step.run([{ ...feedsOf(cases.batch), ...targetsOf(cases.batch, model) }], golden.lr, t)).loss);
       await step.release();
       const after = await run(engine, { loss }, model, {
         ...feedsOf(cases.batch),
-        ...targetsOf(cases.batch),
+        ...targetsOf(cases.batch, model),
         ...Object.fromEntries(store.values()),
       });
       losses.push(Number(after.loss?.data[0]));
@@ -262,7 +263,7 @@ function drawEverything(model: SavedCaMtl): Record<string, Value> {
       };
     },
   };
-  const { hiddenStates, output, pooled } = drawMultiTask({ ...model, attachment: watched }, noDropout, () => false, { read: 'all' });
+  const { hiddenStates, output, pooled } = drawModel({ ...model, attachment: watched }, noDropout, () => false, { read: 'all' });
   for (const [i, value] of hiddenStates.slice(1).entries()) outputs[`layer_${i}`] = value;
   return { ...outputs, sequence_output: output, pooled: pooled as Value };
 }
@@ -294,14 +295,21 @@ function feedsOf({ input_ids, token_type_ids, attention_mask, task_id }: Rows & 
   };
 }
 
-function targetsOf({ task_id, labels }: Cases['batch']): Feeds {
-  const count = (task: number) => task_id.filter((id) => id === task).length;
+function targetsOf({ task_id, labels }: Cases['batch'], { heads }: SavedCaMtl): Feeds {
+  const ofHeads = heads.map(({ kind }, task) => {
+    const own = task_id.map((id) => id === task);
+    const share = 1 / own.filter(Boolean).length;
+    const given = labels.map((label, row) => (own[row] ? label : 0));
+    return {
+      [`labels.${task}`]: kind.numbers ? float32([labels.length], given) : int32([labels.length], given),
+      [`lossWeights.${task}`]: float32(
+        [labels.length],
+        own.map((mine) => (mine ? share : 0)),
+      ),
+    };
+  });
   return {
-    labels: float32([labels.length], labels),
-    lossWeights: float32(
-      [labels.length],
-      task_id.map((task) => 1 / count(task)),
-    ),
+    ...Object.assign({}, ...ofHeads),
     taskWeights: float32(
       [TASKS.length],
       TASKS.map(() => 1 / TASKS.length),

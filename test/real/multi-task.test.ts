@@ -5,7 +5,7 @@ import { highest, normalisedEntropy, uncertaintyScores } from '../../src/batch/i
 import { answerTasks } from '../../src/predict/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { loadMultiTask } from '../../src/train/index.ts';
-import { createMeter, hasEntropy } from '../../src/train/multi-task/uncertainty.ts';
+import { createUncertaintyScorer, hasEntropy } from '../../src/train/multi-task/uncertainty.ts';
 
 /** Numbers of the published PyTorch code, on tiny models with random parameters: see the README beside them. */
 const ROOT = '../shared/golden/ca-mtl';
@@ -104,11 +104,16 @@ describe.skipIf(!existsSync(ROOT))(`several tasks against the published code (sk
       }
     });
 
-    test('the meter’s forward pass over candidates of all tasks gives the same entropies', async () => {
+    test('the scorer’s forward pass over candidates of all tasks gives the same entropies', async () => {
       const engine = await nodeEngine({ threads: 1 });
       const saved = await loadMultiTask(nodeFiles, folder);
       expect(saved.heads.map(hasEntropy)).toEqual([true, true, false]);
-      const meter = await createMeter(engine, saved, { current: () => new Map(), fixed: saved.tensors, seed: 1, deviations: undefined });
+      const scorer = await createUncertaintyScorer(engine, saved, {
+        current: () => new Map(),
+        fixed: saved.tensors,
+        seed: 1,
+        deviations: undefined,
+      });
       for (const { candidates, normalised_entropy } of cases.uncertainty) {
         const units = rowsOf(candidates).map(({ inputIds, tokenTypeIds }, row) => ({
           row,
@@ -117,9 +122,9 @@ describe.skipIf(!existsSync(ROOT))(`several tasks against the published code (sk
           length: inputIds.length,
           target: undefined,
         }));
-        close(await meter.of(units, 0), normalised_entropy);
+        close(await scorer.of(units, 0), normalised_entropy);
       }
-      await meter.release();
+      await scorer.release();
     });
   });
 });

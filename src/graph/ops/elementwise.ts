@@ -5,23 +5,29 @@ import { apply1, type GradientRule, type Op, requireDtype, scalar, type Value } 
 
 /** Element-wise operators. Those of several operands broadcast as NumPy does. */
 
-function unary(name: string, kernel: (x: number) => number, gradient: (x: Value, y: Value, dy: Value) => Value): Op {
+function unary(name: string, kernel: (x: number) => number, gradient: (x: Value, y: Value, dy: Value) => Value): Op<[Value]> {
   return {
     name,
     infer: ([x]) => {
-      requireDtype(name, x as Value, 'float32');
-      return [{ dtype: 'float32', shape: (x as Value).shape }];
+      requireDtype(name, x, 'float32');
+      return [{ dtype: 'float32', shape: x.shape }];
     },
-    gradient: ({ inputs: [x], outputs: [y] }, [dy]) => [gradient(x as Value, y as Value, dy as Value)],
-    reference: ([x], _, [shape]) => [nd(shape as number[], (x as { data: Float64Array }).data.map(kernel))],
+    gradient: ({ inputs: [x], outputs: [y] }, [dy]) => [gradient(x, y, dy)],
+    reference: ([x], _, [shape]) => [nd(shape, x.data.map(kernel))],
   };
 }
 
-function binary(name: string, kernel: (a: number, b: number) => number, gradient: GradientRule | { none: string }, boolean = false): Op {
+type Two = [Value, Value];
+
+function binary(
+  name: string,
+  kernel: (a: number, b: number) => number,
+  gradient: GradientRule<Two> | { readonly none: string },
+  boolean = false,
+): Op<Two> {
   return {
     name,
-    infer: ([a, b]) => {
-      const [left, right] = [a as Value, b as Value];
+    infer: ([left, right]) => {
       if (left.dtype !== right.dtype)
         fail({ code: 'graph.dtype', subject: name, found: `${left.dtype} and ${right.dtype}`, expected: 'one element type' });
       // Integers are rounded by a division, and the rewrites that turn divisions into products would change them.
@@ -29,11 +35,10 @@ function binary(name: string, kernel: (a: number, b: number) => number, gradient
       return [{ dtype: boolean ? 'bool' : left.dtype, shape: broadcastShapes(name, left.shape, right.shape) }];
     },
     gradient,
-    reference: (inputs, _, [shape]) => [broadcastMap(shape as number[], inputs, kernel)],
+    reference: (inputs, _, [shape]) => [broadcastMap(shape, inputs, kernel)],
   };
 }
 
-type Two = readonly [Value, Value];
 const STEP = { none: 'a comparison is constant almost everywhere' };
 
 export const ADD = binary(
@@ -44,35 +49,29 @@ export const ADD = binary(
 export const SUB = binary(
   'Sub',
   (a, b) => a - b,
-  (_, [dy]) => [dy, neg(dy as Value)],
+  (_, [dy]) => [dy, neg(dy)],
 );
 export const MUL = binary(
   'Mul',
   (a, b) => a * b,
-  ({ inputs }, [dy]) => {
-    const [a, b] = inputs as Two;
-    return [mul(dy as Value, b), mul(dy as Value, a)];
-  },
+  ({ inputs: [a, b] }, [dy]) => [mul(dy, b), mul(dy, a)],
 );
 export const DIV = binary(
   'Div',
   (a, b) => a / b,
-  ({ inputs, outputs: [y] }, [dy]) => {
-    const [, b] = inputs as Two;
-    const da = div(dy as Value, b);
-    return [da, neg(mul(da, y as Value))];
+  ({ inputs: [, b], outputs: [y] }, [dy]) => {
+    const da = div(dy, b);
+    return [da, neg(mul(da, y))];
   },
 );
 /** Ties send the gradient to the first operand. */
-export const MAX = binary('Max', Math.max, ({ inputs }, [dy]) => {
-  const [a, b] = inputs as Two;
+export const MAX = binary('Max', Math.max, ({ inputs: [a, b] }, [dy]) => {
   const second = cast(greater(b, a), 'float32');
-  return [mul(dy as Value, sub(scalar(1), second)), mul(dy as Value, second)];
+  return [mul(dy, sub(scalar(1), second)), mul(dy, second)];
 });
-export const MIN = binary('Min', Math.min, ({ inputs }, [dy]) => {
-  const [a, b] = inputs as Two;
+export const MIN = binary('Min', Math.min, ({ inputs: [a, b] }, [dy]) => {
   const second = cast(less(b, a), 'float32');
-  return [mul(dy as Value, sub(scalar(1), second)), mul(dy as Value, second)];
+  return [mul(dy, sub(scalar(1), second)), mul(dy, second)];
 });
 export const EQUAL = binary('Equal', (a, b) => Number(a === b), STEP, true);
 export const LESS = binary('Less', (a, b) => Number(a < b), STEP, true);
@@ -105,7 +104,7 @@ export const SOFTPLUS = unary(
 export const ERF = unary('Erf', erfOf, (x, _y, dy) => mul(dy, mul(scalar(2 / Math.sqrt(Math.PI)), exp(neg(mul(x, x))))));
 
 /** x·Φ(x) (Hendrycks & Gimpel 2016, exact form); derivative Φ(x) + x·φ(x), φ and Φ those of the normal distribution. */
-export const GELU: Op = {
+export const GELU: Op<[Value]> = {
   ...unary(
     'Gelu',
     (x) => 0.5 * x * (1 + erfOf(x * Math.SQRT1_2)),
@@ -122,32 +121,30 @@ function doubledGeluDerivative(x: Value): Value {
 }
 
 /** Picks from the second operand where the first (bool) holds, else from the third. */
-export const WHERE: Op = {
+export const WHERE: Op<[Value, Value, Value]> = {
   name: 'Where',
-  infer: (inputs) => {
-    const [condition, a, b] = inputs as readonly [Value, Value, Value];
+  infer: ([condition, a, b]) => {
     requireDtype('Where', condition, 'bool');
     if (a.dtype !== b.dtype)
       fail({ code: 'graph.dtype', subject: 'Where', found: `${a.dtype} and ${b.dtype}`, expected: 'one element type' });
     const shape = broadcastShapes('Where', condition.shape, broadcastShapes('Where', a.shape, b.shape));
     return [{ dtype: a.dtype, shape }];
   },
-  gradient: ({ inputs }, [dy]) => {
-    const [condition] = inputs as readonly [Value, Value, Value];
+  gradient: ({ inputs: [condition] }, [dy]) => {
     const zero = scalar(0);
-    return [undefined, where(condition, dy as Value, zero), where(condition, zero, dy as Value)];
+    return [undefined, where(condition, dy, zero), where(condition, zero, dy)];
   },
-  reference: (inputs, _, [shape]) => [broadcastMap(shape as number[], inputs, (c, a, b) => (c ? a : b) as number)],
+  reference: (inputs, _, [shape]) => [broadcastMap(shape, inputs, (c, a, b) => (c ? a : b) as number)],
 };
 
-export const CAST: Op = {
+export const CAST: Op<[Value], { readonly to: 'float32' | 'int32' | 'int64' | 'bool' }> = {
   name: 'Cast',
-  infer: ([x], { to }) => [{ dtype: to as 'float32', shape: (x as Value).shape }],
+  infer: ([x], { to }) => [{ dtype: to, shape: x.shape }],
   gradient: { none: 'casts here are between conditions, indices and numbers, which are not differentiable' },
   reference: ([x], { to }, [shape]) => [
     nd(
-      shape as number[],
-      (x as { data: Float64Array }).data.map((v) => (to === 'bool' ? Number(v !== 0) : to === 'float32' ? v : Math.trunc(v))),
+      shape,
+      x.data.map((v) => (to === 'bool' ? Number(v !== 0) : to === 'float32' ? v : Math.trunc(v))),
     ),
   ],
 };

@@ -1,25 +1,24 @@
 import { elementCount } from '../../base/tensor.ts';
 import type { Dim, Shape } from '../dim.ts';
 import { generate, nd, rowAt } from '../nd.ts';
-import { apply1, type Nd, type Op, requireDtype, requireShape, type Value } from '../value.ts';
+import { apply1, type Op, requireDtype, requireShape, type Value } from '../value.ts';
 
 /** Operators that read or write at places given by other values. */
 
 /** Rows of `table` (along axis 0): table [N, …], indices [i…] (int32 or int64) → [i…, …]. */
-export const GATHER: Op = {
+export const GATHER: Op<[Value, Value]> = {
   name: 'Gather',
   infer: ([table, indices]) => {
-    requireDtype('Gather', indices as Value, 'int32', 'int64');
-    return [{ dtype: (table as Value).dtype, shape: [...(indices as Value).shape, ...(table as Value).shape.slice(1)] }];
+    requireDtype('Gather', indices, 'int32', 'int64');
+    return [{ dtype: table.dtype, shape: [...indices.shape, ...table.shape.slice(1)] }];
   },
-  gradient: ({ inputs: [table, indices] }, [dy]) => [scatterRows(dy as Value, indices as Value, (table as Value).shape), undefined],
+  gradient: ({ inputs: [table, indices] }, [dy]) => [scatterRows(dy, indices, table.shape), undefined],
   reference: ([table, indices], _, [shape]) => {
-    const [from, at] = [table as Nd, indices as Nd];
-    const width = elementCount(from.shape.slice(1));
-    const out = nd(shape as number[]);
-    at.data.forEach((index, i) => {
-      const start = rowAt(index, from.shape[0] as number) * width;
-      out.data.set(from.data.subarray(start, start + width), i * width);
+    const width = elementCount(table.shape.slice(1));
+    const out = nd(shape);
+    indices.data.forEach((index, i) => {
+      const start = rowAt(index, table.shape[0] as number) * width;
+      out.data.set(table.data.subarray(start, start + width), i * width);
     });
     return [out];
   },
@@ -29,103 +28,79 @@ export const GATHER: Op = {
  * Adds rows of `updates` [i…, …] into zeros [N, …] at `indices` [i…]: the gradient of {@link GATHER}.
  * Written as ScatterElements with reduction 'add'; ScatterND loses sums when indices repeat and threads meet.
  */
-export const SCATTER_ROWS: Op = {
+export const SCATTER_ROWS: Op<[Value, Value], { readonly shape: Shape }> = {
   name: 'ScatterElements',
   infer: ([updates, indices], { shape }) => {
-    const rank = (indices as Value).shape.length;
-    requireShape(
-      (updates as Value).shape.length === rank + (shape as Shape).length - 1,
-      'ScatterElements',
-      [updates as Value, indices as Value],
-      `rows of [${shape}]`,
-    );
-    return [{ dtype: 'float32', shape: shape as Shape }];
+    const rank = indices.shape.length;
+    requireShape(updates.shape.length === rank + shape.length - 1, 'ScatterElements', [updates, indices], `rows of [${shape}]`);
+    return [{ dtype: 'float32', shape }];
   },
-  gradient: ({ inputs: [, indices] }, [dy]) => [gather(dy as Value, indices as Value), undefined],
+  gradient: ({ inputs: [, indices] }, [dy]) => [gather(dy, indices), undefined],
   reference: ([updates, indices], _, [shape]) => {
-    const out = nd(shape as number[]);
-    const width = elementCount((shape as number[]).slice(1));
-    (indices as Nd).data.forEach((index, i) => {
-      const row = rowAt(index, (shape as number[])[0] as number);
+    const out = nd(shape);
+    const width = elementCount(shape.slice(1));
+    indices.data.forEach((index, i) => {
+      const row = rowAt(index, shape[0] as number);
       for (let j = 0; j < width; j++)
-        out.data[row * width + j] = (out.data[row * width + j] as number) + ((updates as Nd).data[i * width + j] as number);
+        out.data[row * width + j] = (out.data[row * width + j] as number) + (updates.data[i * width + j] as number);
     });
     return [out];
   },
-  emit: ({ inputs: [updates, indices], outputs: [y], attributes }, emitter) => {
-    const shape = attributes.shape as Shape;
-    const [zeros, flat, wide, at, spread] = ['zeros', 'rows', 'wide', 'at', 'spread'].map((hint) => emitter.fresh(hint)) as [
-      string,
-      string,
-      string,
-      string,
-      string,
-    ];
+  emit: ({ inputs: [updates, indices], outputs: [y], attributes: { shape } }, emitter) => {
+    const [zeros, flat, wide] = [emitter.fresh('zeros'), emitter.fresh('rows'), emitter.fresh('wide')];
+    const [at, spread] = [emitter.fresh('at'), emitter.fresh('spread')];
     emitter.node('ConstantOfShape', [emitter.shape(shape)], [zeros]);
-    emitter.node('Reshape', [emitter.name(updates as Value), emitter.shape([-1, ...shape.slice(1)])], [flat]);
-    emitter.node('Reshape', [emitter.name(indices as Value), emitter.integers([-1, ...shape.slice(1).map(() => 1)])], [at]);
+    emitter.node('Reshape', [emitter.name(updates), emitter.shape([-1, ...shape.slice(1)])], [flat]);
+    emitter.node('Reshape', [emitter.name(indices), emitter.integers([-1, ...shape.slice(1).map(() => 1)])], [at]);
     emitter.node('Shape', [flat], [wide]);
     emitter.node('Expand', [at, wide], [spread]);
-    emitter.node('ScatterElements', [zeros, spread, flat], [emitter.name(y as Value)], { axis: 0, reduction: 'add' });
+    emitter.node('ScatterElements', [zeros, spread, flat], [emitter.name(y)], { axis: 0, reduction: 'add' });
   },
 };
 
 /** Picks one element per row: x [N, C], indices [N] → [N]. Written as GatherElements. */
-export const PICK: Op = {
+export const PICK: Op<[Value, Value]> = {
   name: 'GatherElements',
   infer: ([x, indices]) => {
-    requireDtype('GatherElements', indices as Value, 'int32', 'int64');
-    requireShape(
-      (x as Value).shape.length === 2 && (indices as Value).shape.length === 1,
-      'GatherElements',
-      [x as Value, indices as Value],
-      '[N, C] and [N]',
-    );
-    return [{ dtype: (x as Value).dtype, shape: [(x as Value).shape[0] as Dim] }];
+    requireDtype('GatherElements', indices, 'int32', 'int64');
+    requireShape(x.shape.length === 2 && indices.shape.length === 1, 'GatherElements', [x, indices], '[N, C] and [N]');
+    return [{ dtype: x.dtype, shape: [x.shape[0] as Dim] }];
   },
-  gradient: ({ inputs: [x, indices] }, [dy]) => [
-    apply1(UNPICK, [dy as Value, indices as Value], { width: (x as Value).shape[1] as Dim }),
-    undefined,
-  ],
+  gradient: ({ inputs: [x, indices] }, [dy]) => [apply1(UNPICK, [dy, indices], { width: x.shape[1] as Dim }), undefined],
   reference: ([x, indices], _, [shape]) => {
-    const width = (x as Nd).shape[1] as number;
-    return [
-      generate(
-        shape as number[],
-        ([row]) => (x as Nd).data[(row as number) * width + rowAt((indices as Nd).data[row as number] as number, width)] as number,
-      ),
-    ];
+    const width = x.shape[1] as number;
+    return [generate(shape, ([row]) => x.data[(row as number) * width + rowAt(indices.data[row as number] as number, width)] as number)];
   },
   emit: ({ inputs: [x, indices], outputs: [y] }, emitter) => {
     const [column, picked] = [emitter.fresh('column'), emitter.fresh('picked')];
-    emitter.node('Reshape', [emitter.name(indices as Value), emitter.integers([-1, 1])], [column]);
-    emitter.node('GatherElements', [emitter.name(x as Value), column], [picked], { axis: 1 });
-    emitter.node('Reshape', [picked, emitter.integers([-1])], [emitter.name(y as Value)]);
+    emitter.node('Reshape', [emitter.name(indices), emitter.integers([-1, 1])], [column]);
+    emitter.node('GatherElements', [emitter.name(x), column], [picked], { axis: 1 });
+    emitter.node('Reshape', [picked, emitter.integers([-1])], [emitter.name(y)]);
   },
 };
 
 /** x [N], indices [N] → [N, width], zero but for x at the index of each row: the gradient of {@link PICK}. Written as OneHot. */
-const UNPICK: Op = {
+const UNPICK: Op<[Value, Value], { readonly width: Dim }> = {
   name: 'OneHot',
-  infer: ([x], { width }) => [{ dtype: 'float32', shape: [(x as Value).shape[0] as Dim, width as Dim] }],
-  gradient: ({ inputs: [, indices] }, [dy]) => [pick(dy as Value, indices as Value), undefined],
+  infer: ([x], { width }) => [{ dtype: 'float32', shape: [x.shape[0] as Dim, width] }],
+  gradient: ({ inputs: [, indices] }, [dy]) => [pick(dy, indices), undefined],
   reference: ([x, indices], _, [shape]) => {
-    const out = nd(shape as number[]);
-    const width = (shape as number[])[1] as number;
-    (x as Nd).data.forEach((value, row) => {
-      out.data[row * width + rowAt((indices as Nd).data[row] as number, width)] = value;
+    const out = nd(shape);
+    const width = shape[1] as number;
+    x.data.forEach((value, row) => {
+      out.data[row * width + rowAt(indices.data[row] as number, width)] = value;
     });
     return [out];
   },
-  emit: ({ inputs: [x, indices], outputs: [y], attributes }, emitter) => {
+  emit: ({ inputs: [x, indices], outputs: [y], attributes: { width } }, emitter) => {
     const [hot, column] = [emitter.fresh('hot'), emitter.fresh('column')];
     const [values, wide] = [emitter.fresh('onOff'), emitter.fresh('wide')];
     // ONNX Runtime has no kernel for int32 indices with an int64 depth.
-    emitter.node('Cast', [emitter.name(indices as Value)], [wide], { to: 'int64' });
+    emitter.node('Cast', [emitter.name(indices)], [wide], { to: 'int64' });
     emitter.node('Cast', [emitter.integers([0, 1])], [values], { to: 'float32' });
-    emitter.node('OneHot', [wide, emitter.shape([attributes.width as Dim]), values], [hot], { axis: -1 });
-    emitter.node('Reshape', [emitter.name(x as Value), emitter.integers([-1, 1])], [column]);
-    emitter.node('Mul', [hot, column], [emitter.name(y as Value)]);
+    emitter.node('OneHot', [wide, emitter.shape([width]), values], [hot], { axis: -1 });
+    emitter.node('Reshape', [emitter.name(x), emitter.integers([-1, 1])], [column]);
+    emitter.node('Mul', [hot, column], [emitter.name(y)]);
   },
 };
 

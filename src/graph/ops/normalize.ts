@@ -1,7 +1,7 @@
 import { fail } from '../../base/errors.ts';
 import type { Dim } from '../dim.ts';
 import { nd } from '../nd.ts';
-import { apply, apply1, type Nd, type Op, requireShape, type Value } from '../value.ts';
+import { apply1, type Nd, type Op, requireShape, type Value } from '../value.ts';
 import { exp, mul, sub } from './elementwise.ts';
 import { reduceMean, reduceSum } from './reduce.ts';
 
@@ -14,48 +14,46 @@ function lastAxis(x: Nd, f: (row: Float64Array) => ArrayLike<number>): Nd {
   return out;
 }
 
-export const SOFTMAX: Op = {
+export const SOFTMAX: Op<[Value]> = {
   name: 'Softmax',
-  infer: ([x]) => [{ dtype: 'float32', shape: (x as Value).shape }],
+  infer: ([x]) => [{ dtype: 'float32', shape: x.shape }],
   gradient: ({ outputs: [y] }, [dy]) => {
-    const inner = reduceSum(mul(dy as Value, y as Value), [-1]);
-    return [mul(y as Value, sub(dy as Value, inner))];
+    const inner = reduceSum(mul(dy, y), [-1]);
+    return [mul(y, sub(dy, inner))];
   },
   reference: ([x]) => [
-    lastAxis(x as Nd, (row) => {
+    lastAxis(x, (row) => {
       const top = Math.max(...row);
       const powers = row.map((v) => Math.exp(v - top));
       const total = powers.reduce((a, b) => a + b, 0);
       return powers.map((v) => v / total);
     }),
   ],
-  emit: ({ inputs: [x], outputs: [y] }, emitter) =>
-    emitter.node('Softmax', [emitter.name(x as Value)], [emitter.name(y as Value)], { axis: -1 }),
+  emit: ({ inputs: [x], outputs: [y] }, emitter) => emitter.node('Softmax', [emitter.name(x)], [emitter.name(y)], { axis: -1 }),
 };
 
-export const LOG_SOFTMAX: Op = {
+export const LOG_SOFTMAX: Op<[Value]> = {
   name: 'LogSoftmax',
-  infer: ([x]) => [{ dtype: 'float32', shape: (x as Value).shape }],
-  gradient: ({ outputs: [y] }, [dy]) => [sub(dy as Value, mul(exp(y as Value), reduceSum(dy as Value, [-1])))],
+  infer: ([x]) => [{ dtype: 'float32', shape: x.shape }],
+  gradient: ({ outputs: [y] }, [dy]) => [sub(dy, mul(exp(y), reduceSum(dy, [-1])))],
   reference: ([x]) => [
-    lastAxis(x as Nd, (row) => {
+    lastAxis(x, (row) => {
       const top = Math.max(...row);
       const total = Math.log(row.reduce((sum, v) => sum + Math.exp(v - top), 0)) + top;
       return row.map((v) => v - total);
     }),
   ],
-  emit: ({ inputs: [x], outputs: [y] }, emitter) =>
-    emitter.node('LogSoftmax', [emitter.name(x as Value)], [emitter.name(y as Value)], { axis: -1 }),
+  emit: ({ inputs: [x], outputs: [y] }, emitter) => emitter.node('LogSoftmax', [emitter.name(x)], [emitter.name(y)], { axis: -1 }),
 };
 
 /**
  * Layer normalisation (Ba et al. 2016) over the last axis: x [..., d], gain [d], bias [d] → y, mean [..., 1], 1/σ [..., 1].
  * ONNX Runtime hands out the last two, so the backward pass recomputes nothing.
  */
-export const LAYER_NORM: Op = {
+export const LAYER_NORM: Op<[Value, Value, Value], { readonly epsilon: number }> = {
   name: 'LayerNormalization',
   infer: (inputs) => {
-    const [x, gain, bias] = inputs as [Value, Value, Value];
+    const [x, gain, bias] = inputs;
     const width = x.shape.at(-1) as Dim;
     requireShape(
       gain.shape.length === 1 && gain.shape[0] === width && bias.shape.length === 1 && bias.shape[0] === width,
@@ -66,27 +64,26 @@ export const LAYER_NORM: Op = {
     const statistics = { dtype: 'float32', shape: [...x.shape.slice(0, -1), 1] } as const;
     return [{ dtype: 'float32', shape: x.shape }, statistics, statistics];
   },
-  gradient: ({ inputs, outputs }, [dy, ...ofStatistics]) => {
-    if (dy === undefined || ofStatistics.some((gradient) => gradient !== undefined))
+  gradient: ({ inputs: [x, gain], outputs }, [dy, ...ofStatistics]) => {
+    if (ofStatistics.some((gradient) => gradient !== undefined))
       fail({ code: 'graph.gradient', subject: 'LayerNormalization', found: 'a second derivative', expected: 'first derivatives only' });
-    const [x, gain] = inputs as [Value, Value, Value];
-    const [, mean, inverse] = outputs as [Value, Value, Value];
+    const [, mean, inverse] = outputs as readonly [Value, Value, Value];
     const normalised = mul(sub(x, mean), inverse);
     const scaled = mul(dy, gain);
     const projected = sub(sub(scaled, reduceMean(scaled, [-1])), mul(normalised, reduceMean(mul(scaled, normalised), [-1])));
     return [mul(projected, inverse), mul(dy, normalised), dy];
   },
-  reference: ([x, gain, bias], { epsilon }, [, statistics]) => {
-    const from = x as Nd;
-    const width = from.shape.at(-1) as number;
-    const [mean, inverse] = [nd(statistics as number[]), nd(statistics as number[])];
+  reference: ([x, gain, bias], { epsilon }) => {
+    const width = x.shape.at(-1) as number;
+    const statistics = [...x.shape.slice(0, -1), 1];
+    const [mean, inverse] = [nd(statistics), nd(statistics)];
     let row = 0;
-    const y = lastAxis(from, (values) => {
+    const y = lastAxis(x, (values) => {
       const m = values.reduce((a, b) => a + b, 0) / width;
-      const s = 1 / Math.sqrt(values.reduce((sum, v) => sum + (v - m) ** 2, 0) / width + (epsilon as number));
+      const s = 1 / Math.sqrt(values.reduce((sum, v) => sum + (v - m) ** 2, 0) / width + epsilon);
       mean.data[row] = m;
       inverse.data[row++] = s;
-      return values.map((v, i) => (v - m) * s * ((gain as Nd).data[i] as number) + ((bias as Nd).data[i] as number));
+      return values.map((v, i) => (v - m) * s * (gain.data[i] as number) + (bias.data[i] as number));
     });
     return [y, mean, inverse];
   },
@@ -101,7 +98,6 @@ export const LAYER_NORM: Op = {
 
 export const softmax = (x: Value) => apply1(SOFTMAX, [x]);
 export const logSoftmax = (x: Value) => apply1(LOG_SOFTMAX, [x]);
-export const layerNorm = (x: Value, gain: Value, bias: Value, epsilon: number) =>
-  apply(LAYER_NORM, [x, gain, bias], { epsilon })[0] as Value;
+export const layerNorm = (x: Value, gain: Value, bias: Value, epsilon: number) => apply1(LAYER_NORM, [x, gain, bias], { epsilon });
 
 export const NORMALIZERS = [SOFTMAX, LOG_SOFTMAX, LAYER_NORM];

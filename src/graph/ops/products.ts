@@ -1,17 +1,20 @@
 import { broadcastShapes, type Dim, type Shape } from '../dim.ts';
 import { broadcastReader, generate } from '../nd.ts';
-import { type Attributes, apply1, type Nd, type Node, type Op, requireShape, type Value } from '../value.ts';
+import { apply1, type Nd, type Op, requireShape, type Value } from '../value.ts';
 
 /** Matrix products. */
+
+/** What is left at its default is absent, so that equal products have equal attributes. */
+export type ProductAttributes = { readonly transA?: true; readonly transB?: true; readonly alpha?: number };
 
 /**
  * α·op(a)·op(b) over the last two axes, leading axes broadcast; op transposes when its flag is set.
  * Without flags this is ONNX MatMul; with them com.microsoft FusedMatMul, which reads the operands as they lie.
  */
-export const MATMUL: Op = {
+export const MATMUL: Op<[Value, Value], ProductAttributes> = {
   name: 'MatMul',
   infer: (inputs, { transA, transB }) => {
-    const [a, b] = inputs as [Value, Value];
+    const [a, b] = inputs;
     requireShape(a.shape.length >= 2 && b.shape.length >= 2, 'MatMul', inputs, 'at least two axes each');
     const [rows, inner] = matrix(a.shape, transA === true);
     const [innerB, columns] = matrix(b.shape, transB === true);
@@ -23,21 +26,14 @@ export const MATMUL: Op = {
     );
     return [{ dtype: 'float32', shape: [...broadcastShapes('MatMul', a.shape.slice(0, -2), b.shape.slice(0, -2)), rows, columns] }];
   },
-  gradient: ({ inputs, attributes }, [dy]) => {
-    const [a, b] = inputs as [Value, Value];
-    const { transA, transB, alpha } = attributes as { transA?: boolean; transB?: boolean; alpha?: number };
-    const [ta, tb] = [transA ?? false, transB ?? false];
-    const da = ta ? matmul(b, dy as Value, { transA: tb, transB: true, alpha }) : matmul(dy as Value, b, { transB: !tb, alpha });
-    const db = tb ? matmul(dy as Value, a, { transA: true, transB: ta, alpha }) : matmul(a, dy as Value, { transA: !ta, alpha });
-    return [da, db];
-  },
+  gradient: ({ inputs: [a, b], attributes }, [dy]) => factorGradients(a, b, attributes, dy),
   reference: ([a, b], { transA, transB, alpha }, [shape]) => {
-    const rank = (shape as number[]).length;
-    const readA = broadcastReader(a as Nd, rank);
-    const readB = broadcastReader(b as Nd, rank);
-    const inner = (a as Nd).shape.at(transA ? -2 : -1) as number;
+    const rank = shape.length;
+    const readA = broadcastReader(a, rank);
+    const readB = broadcastReader(b, rank);
+    const inner = a.shape.at(transA ? -2 : -1) as number;
     return [
-      generate(shape as number[], (index) => {
+      generate(shape, (index) => {
         const [row, column] = [index[rank - 2] as number, index[rank - 1] as number];
         const [atA, atB] = [[...index], [...index]];
         let sum = 0;
@@ -46,17 +42,25 @@ export const MATMUL: Op = {
           [atB[rank - 2], atB[rank - 1]] = transB ? [column, k] : [k, column];
           sum += readA(atA) * readB(atB);
         }
-        return sum * ((alpha as number | undefined) ?? 1);
+        return sum * (alpha ?? 1);
       }),
     ];
   },
   emit: ({ inputs, outputs, attributes: { transA, transB, alpha } }, emitter) => {
     const names = inputs.map((value) => emitter.name(value));
-    const out = [emitter.name(outputs[0] as Value)];
+    const out = [emitter.name(outputs[0])];
     if (!transA && !transB && (alpha ?? 1) === 1) emitter.node('MatMul', names, out);
     else emitter.node('FusedMatMul', names, out, { transA: transA ? 1 : 0, transB: transB ? 1 : 0, alpha: alpha ?? 1 }, 'com.microsoft');
   },
 };
+
+/** The gradients by a and b of α·op(a)·op(b). */
+function factorGradients(a: Value, b: Value, { transA = false, transB = false, alpha }: ProductOptions, dy: Value): [Value, Value] {
+  return [
+    transA ? matmul(b, dy, { transA: transB, transB: true, alpha }) : matmul(dy, b, { transB: !transB, alpha }),
+    transB ? matmul(dy, a, { transA: true, transB: transA, alpha }) : matmul(a, dy, { transA: !transA, alpha }),
+  ];
+}
 
 function matrix(shape: Shape, transposed: boolean): [Dim, Dim] {
   const [rows, columns] = shape.slice(-2) as [Dim, Dim];
@@ -64,10 +68,10 @@ function matrix(shape: Shape, transposed: boolean): [Dim, Dim] {
 }
 
 /** α·op(a)·op(b) + c for two-dimensional a and b and c [N] or [M, N]: a linear layer in one node. */
-export const GEMM: Op = {
+export const GEMM: Op<[Value, Value, Value], ProductAttributes> = {
   name: 'Gemm',
   infer: (inputs, { transA, transB }) => {
-    const [a, b, c] = inputs as [Value, Value, Value];
+    const [a, b, c] = inputs;
     requireShape(a.shape.length === 2 && b.shape.length === 2, 'Gemm', inputs, 'two axes each');
     const [rows, inner] = matrix(a.shape, transA === true);
     const [innerB, columns] = matrix(b.shape, transB === true);
@@ -77,27 +81,18 @@ export const GEMM: Op = {
     requireShape(fits, 'Gemm', inputs, `a third operand of [${columns}], [1,${columns}] or [${rows},${columns}]`);
     return [{ dtype: 'float32', shape: [rows, columns] }];
   },
-  gradient: (node, [dy]) => {
-    const [a, b] = node.inputs as [Value, Value, Value];
-    const product = (MATMUL.gradient as (node: Node, upstream: readonly (Value | undefined)[]) => readonly Value[])(
-      { ...node, inputs: [a, b] },
-      [dy],
-    );
-    return [...product, dy];
-  },
-  reference: ([a, b, c], { transA, transB, alpha }, [shape], size) => {
-    const [product] = MATMUL.reference([a as Nd, b as Nd], { transA, transB, alpha }, [shape as number[]], size) as [Nd];
-    const read = broadcastReader(c as Nd, 2);
-    const width = (shape as number[])[1] as number;
-    return [
-      generate(shape as number[], (index) => (product.data[(index[0] as number) * width + (index[1] as number)] as number) + read(index)),
-    ];
+  gradient: ({ inputs: [a, b], attributes }, [dy]) => [...factorGradients(a, b, attributes, dy), dy],
+  reference: ([a, b, c], attributes, [shape], size) => {
+    const [product] = MATMUL.reference([a, b], attributes, [shape], size) as [Nd];
+    const read = broadcastReader(c, 2);
+    const width = shape[1] as number;
+    return [generate(shape, (index) => (product.data[(index[0] as number) * width + (index[1] as number)] as number) + read(index))];
   },
   emit: ({ inputs, outputs, attributes: { transA, transB, alpha } }, emitter) =>
     emitter.node(
       'Gemm',
       inputs.map((value) => emitter.name(value)),
-      [emitter.name(outputs[0] as Value)],
+      [emitter.name(outputs[0])],
       { transA: transA ? 1 : 0, transB: transB ? 1 : 0, alpha: alpha ?? 1 },
     ),
 };
@@ -116,8 +111,7 @@ export function gemm(a: Value, b: Value, c: Value, options: ProductOptions = {})
   return apply1(GEMM, [a, b, c], attributesOf(options));
 }
 
-/** Equal products have equal attributes: what is left at its default is not among them. */
-function attributesOf({ transA, transB, alpha }: ProductOptions): Attributes {
+function attributesOf({ transA, transB, alpha }: ProductOptions): ProductAttributes {
   return { ...(transA && { transA }), ...(transB && { transB }), ...(alpha !== undefined && alpha !== 1 && { alpha }) };
 }
 

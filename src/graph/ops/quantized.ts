@@ -1,6 +1,6 @@
 import type { Dim } from '../dim.ts';
 import { generate, nd } from '../nd.ts';
-import { apply1, constant, type Nd, type Op, requireDtype, requireShape, scalar, type Value } from '../value.ts';
+import { apply1, constant, type Op, requireDtype, requireShape, scalar, type Value } from '../value.ts';
 import { max, mul, neg } from './elementwise.ts';
 import { reduceMax } from './reduce.ts';
 import { reshape, transpose } from './shape.ts';
@@ -16,23 +16,22 @@ function round(x: number): number {
 const clamp = (x: number, least: number, most: number) => Math.min(most, Math.max(least, x));
 
 /** x [n, ...] float32, scale [n] float32, zero [n] int8 → int8: the elements of row i divided by scale i, rounded, plus zero i. */
-export const QUANTIZE: Op = {
+export const QUANTIZE: Op<[Value, Value, Value]> = {
   name: 'QuantizeLinear',
   infer: (inputs) => {
-    const [x, scale, zero] = inputs as [Value, Value, Value];
+    const [x, scale, zero] = inputs;
     requireDtype('QuantizeLinear', zero, 'int8');
     const fits = x.shape.length > 0 && [scale, zero].every(({ shape }) => shape.length === 1 && shape[0] === x.shape[0]);
     requireShape(fits, 'QuantizeLinear', inputs, `a scale and a zero point of [${x.shape[0]}]`);
     return [{ dtype: 'int8', shape: x.shape }];
   },
   gradient: { none: 'rounding is constant between its steps, and has no slope on them' },
-  reference: (inputs, _, [shape]) => {
-    const [x, scale, zero] = inputs as [Nd, Nd, Nd];
+  reference: ([x, scale, zero], _, [shape]) => {
     const width = x.data.length / (x.shape[0] as number);
     const row = (position: number) => Math.floor(position / width);
     return [
       nd(
-        shape as number[],
+        shape,
         x.data.map((v, i) => clamp(round(v / (scale.data[row(i)] as number)) + (zero.data[row(i)] as number), -128, 127)),
       ),
     ];
@@ -41,7 +40,7 @@ export const QUANTIZE: Op = {
     emitter.node(
       'QuantizeLinear',
       inputs.map((value) => emitter.name(value)),
-      [emitter.name(outputs[0] as Value)],
+      [emitter.name(outputs[0])],
       { axis: 0 },
     ),
 };
@@ -50,11 +49,11 @@ export const QUANTIZE: Op = {
  * x [M, K] float32 times w [K, N] int8, whose column j is scaled by scale [N], plus c [N] → [M, N] float32. x is rounded to
  * 256 steps from min(0, x) to max(0, x), then the product is exact: com.microsoft DynamicQuantizeMatMul.
  */
-export const INT8_PRODUCT: Op = {
+export const INT8_PRODUCT: Op<[Value, Value, Value, Value]> = {
   name: 'DynamicQuantizeMatMul',
   domain: 'com.microsoft',
   infer: (inputs) => {
-    const [x, w, scale, c] = inputs as [Value, Value, Value, Value];
+    const [x, w, scale, c] = inputs;
     requireDtype('DynamicQuantizeMatMul', w, 'int8');
     requireShape(x.shape.length === 2 && w.shape.length === 2, 'DynamicQuantizeMatMul', inputs, 'two axes each');
     const [rows, inner] = x.shape as [Dim, Dim];
@@ -65,8 +64,7 @@ export const INT8_PRODUCT: Op = {
     return [{ dtype: 'float32', shape: [rows, columns] }];
   },
   gradient: { none: 'it rounds what it multiplies: differentiate the product of floats, and quantise the program that no gradient needs' },
-  reference: (inputs, _, [shape]) => {
-    const [x, w, scale, c] = inputs as [Nd, Nd, Nd, Nd];
+  reference: ([x, w, scale, c], _, [shape]) => {
     const [inner, columns] = w.shape as [number, number];
     const least = x.data.reduce((a, b) => Math.min(a, b), 0);
     const most = x.data.reduce((a, b) => Math.max(a, b), 0);
@@ -74,7 +72,7 @@ export const INT8_PRODUCT: Op = {
     const zero = clamp(round(-least / step), 0, 255);
     const steps = x.data.map((v) => clamp(round(v / step) + zero, 0, 255) - zero);
     return [
-      generate(shape as number[], ([row, column]) => {
+      generate(shape, ([row, column]) => {
         let sum = 0;
         for (let k = 0; k < inner; k++)
           sum += (steps[(row as number) * inner + k] as number) * (w.data[k * columns + (column as number)] as number);
@@ -84,7 +82,7 @@ export const INT8_PRODUCT: Op = {
   },
   emit: ({ inputs, outputs }, emitter) => {
     const [x, w, scale, c] = inputs.map((value) => emitter.name(value)) as [string, string, string, string];
-    emitter.node('DynamicQuantizeMatMul', [x, w, scale, '', c], [emitter.name(outputs[0] as Value)], {}, 'com.microsoft');
+    emitter.node('DynamicQuantizeMatMul', [x, w, scale, '', c], [emitter.name(outputs[0])], {}, 'com.microsoft');
   },
 };
 

@@ -5,18 +5,17 @@ import { apply1, type Nd, type Op, requireShape, type Value } from '../value.ts'
 
 /** Operators that move elements without changing them. */
 
-export const RESHAPE: Op = {
+export const RESHAPE: Op<[Value], { readonly shape: Shape }> = {
   name: 'Reshape',
   infer: ([x], { shape }) => {
-    const [from, to] = [(x as Value).shape, shape as Shape];
-    requireShape(multiplyDims(...from) === multiplyDims(...to), 'Reshape', [x as Value], `as many elements as [${to}]`);
-    return [{ dtype: (x as Value).dtype, shape: to }];
+    requireShape(multiplyDims(...x.shape) === multiplyDims(...shape), 'Reshape', [x], `as many elements as [${shape}]`);
+    return [{ dtype: x.dtype, shape }];
   },
-  gradient: ({ inputs: [x] }, [dy]) => [reshape(dy as Value, (x as Value).shape)],
-  reference: ([x], _, [shape]) => [nd(shape as number[], (x as Nd).data)],
+  gradient: ({ inputs: [x] }, [dy]) => [reshape(dy, x.shape)],
+  reference: ([x], _, [shape]) => [nd(shape, x.data)],
   emit: ({ inputs: [x], outputs: [y], attributes }, emitter) => {
-    const target = reshapeTarget((x as Value).shape, attributes.shape as Shape);
-    emitter.node('Reshape', [emitter.name(x as Value), emitter.shape(target)], [emitter.name(y as Value)]);
+    const target = reshapeTarget(x.shape, attributes.shape);
+    emitter.node('Reshape', [emitter.name(x), emitter.shape(target)], [emitter.name(y)]);
   },
 };
 
@@ -28,85 +27,64 @@ function reshapeTarget(from: Shape, to: Shape): Dim[] {
   return target;
 }
 
-export const TRANSPOSE: Op = {
+export const TRANSPOSE: Op<[Value], { readonly perm: readonly number[] }> = {
   name: 'Transpose',
   infer: ([x], { perm }) => {
-    const order = perm as readonly number[];
-    requireShape(
-      [...order].sort((a, b) => a - b).every((axis, i) => axis === i) && order.length === (x as Value).shape.length,
-      'Transpose',
-      [x as Value],
-      `a permutation of its axes, not [${order}]`,
-    );
-    return [{ dtype: (x as Value).dtype, shape: order.map((axis) => (x as Value).shape[axis] as Dim) }];
+    const fits = [...perm].sort((a, b) => a - b).every((axis, i) => axis === i) && perm.length === x.shape.length;
+    requireShape(fits, 'Transpose', [x], `a permutation of its axes, not [${perm}]`);
+    return [{ dtype: x.dtype, shape: perm.map((axis) => x.shape[axis] as Dim) }];
   },
-  gradient: ({ attributes }, [dy]) => {
-    const perm = attributes.perm as readonly number[];
-    return [
-      transpose(
-        dy as Value,
-        perm.map((_, axis) => perm.indexOf(axis)),
-      ),
-    ];
+  gradient: ({ attributes: { perm } }, [dy]) => {
+    const inverse = perm.map((_, axis) => perm.indexOf(axis));
+    return [transpose(dy, inverse)];
   },
   reference: ([x], { perm }, [shape]) => {
-    const from = x as Nd;
-    const step = strides(from.shape);
-    const moved = (perm as readonly number[]).map((axis) => step[axis] as number);
-    return [
-      generate(shape as number[], (index) => from.data[index.reduce((at, i, axis) => at + i * (moved[axis] as number), 0)] as number),
-    ];
+    const step = strides(x.shape);
+    const moved = perm.map((axis) => step[axis] as number);
+    return [generate(shape, (index) => x.data[index.reduce((at, i, axis) => at + i * (moved[axis] as number), 0)] as number)];
   },
 };
 
-export const EXPAND: Op = {
+export const EXPAND: Op<[Value], { readonly shape: Shape }> = {
   name: 'Expand',
   infer: ([x], { shape }) => {
-    const to = shape as Shape;
-    requireShape(
-      sameShape(broadcastShapes('Expand', (x as Value).shape, to), to),
-      'Expand',
-      [x as Value],
-      `something that broadcasts to [${to}]`,
-    );
-    return [{ dtype: (x as Value).dtype, shape: to }];
+    requireShape(sameShape(broadcastShapes('Expand', x.shape, shape), shape), 'Expand', [x], `something that broadcasts to [${shape}]`);
+    return [{ dtype: x.dtype, shape }];
   },
   gradient: (_, [dy]) => [dy],
-  reference: ([x], _, [shape]) => [generate(shape as number[], broadcastReader(x as Nd, (shape as number[]).length))],
+  reference: ([x], _, [shape]) => [generate(shape, broadcastReader(x, shape.length))],
   emit: ({ inputs: [x], outputs: [y], attributes }, emitter) =>
-    emitter.node('Expand', [emitter.name(x as Value), emitter.shape(attributes.shape as Shape)], [emitter.name(y as Value)]),
+    emitter.node('Expand', [emitter.name(x), emitter.shape(attributes.shape)], [emitter.name(y)]),
 };
 
-export const CONCAT: Op = {
+export const CONCAT: Op<[Value, ...Value[]], { readonly axis: number }> = {
   name: 'Concat',
   infer: (inputs, { axis }) => {
-    const [first, ...rest] = inputs as [Value, ...Value[]];
-    const at = axis as number;
+    const [first, ...rest] = inputs;
     for (const other of rest) {
-      const fits = other.shape.length === first.shape.length && other.shape.every((dim, i) => i === at || dim === first.shape[i]);
-      requireShape(fits && other.dtype === first.dtype, 'Concat', inputs, `equal dimensions but for axis ${at}`);
+      const fits = other.shape.length === first.shape.length && other.shape.every((dim, i) => i === axis || dim === first.shape[i]);
+      requireShape(fits && other.dtype === first.dtype, 'Concat', inputs, `equal dimensions but for axis ${axis}`);
     }
-    const total = inputs.map((value) => value.shape[at] as Dim).reduce(addDims);
-    return [{ dtype: first.dtype, shape: first.shape.map((dim, i) => (i === at ? total : dim)) }];
+    const total = inputs.map((value) => value.shape[axis] as Dim).reduce(addDims);
+    return [{ dtype: first.dtype, shape: first.shape.map((dim, i) => (i === axis ? total : dim)) }];
   },
-  gradient: ({ inputs, attributes }, [dy]) => {
-    let start: Dim = 0;
+  gradient: ({ inputs, attributes: { axis } }, [dy]) => {
+    let end: Dim = 0;
     return inputs.map((value) => {
-      const from = start;
-      start = addDims(start, value.shape[attributes.axis as number] as Dim);
-      return slice(dy as Value, attributes.axis as number, from, start);
+      const start = end;
+      end = addDims(start, value.shape[axis] as Dim);
+      return slice(dy, axis, start, end);
     });
   },
   reference: (inputs, { axis }, [shape]) => {
-    const at = axis as number;
-    const starts = inputs.map((_, i) => inputs.slice(0, i).reduce((sum, one) => sum + (one.shape[at] as number), 0));
+    const starts = inputs.map((_, i) => inputs.slice(0, i).reduce((sum, part) => sum + (part.shape[axis] as number), 0));
     return [
-      generate(shape as number[], (index) => {
-        const which = starts.findLastIndex((start, i) => start <= (index[at] as number) && (inputs[i] as Nd).shape[at] !== 0);
+      generate(shape, (index) => {
+        const which = starts.findLastIndex((start, i) => start <= (index[axis] as number) && (inputs[i] as Nd).shape[axis] !== 0);
         const from = inputs[which] as Nd;
         const step = strides(from.shape);
         return from.data[
-          index.reduce((sum, i, d) => sum + (d === at ? i - (starts[which] as number) : i) * (step[d] as number), 0)
+          index.reduce((sum, i, d) => sum + (d === axis ? i - (starts[which] as number) : i) * (step[d] as number), 0)
         ] as number;
       }),
     ];
@@ -114,32 +92,29 @@ export const CONCAT: Op = {
 };
 
 /** Elements [start, end) along one axis. Dimensions may be symbolic. */
-export const SLICE: Op = {
+export const SLICE: Op<[Value], { readonly axis: number; readonly start: Dim; readonly end: Dim }> = {
   name: 'Slice',
   infer: ([x], { axis, start, end }) => {
-    const { shape, dtype } = x as Value;
-    const length = addDims(end as Dim, negate(start as Dim));
-    requireShape(typeof length !== 'number' || length >= 0, 'Slice', [x as Value], `start ${start} before end ${end}`);
-    const beyond = addDims(shape[axis as number] as Dim, negate(end as Dim));
+    const { shape, dtype } = x;
+    const length = addDims(end, negate(start));
+    requireShape(typeof length !== 'number' || length >= 0, 'Slice', [x], `start ${start} before end ${end}`);
+    const beyond = addDims(shape[axis] as Dim, negate(end));
     requireShape(
       !(typeof start === 'number' && start < 0) && !(typeof beyond === 'number' && beyond < 0),
       'Slice',
-      [x as Value],
+      [x],
       `elements ${start} to ${end} on axis ${axis}`,
     );
     return [{ dtype, shape: shape.map((dim, i) => (i === axis ? length : dim)) }];
   },
-  gradient: ({ inputs: [x], attributes }, [dy]) => {
-    const axis = attributes.axis as number;
-    const { shape } = x as Value;
-    const after = addDims(shape[axis] as Dim, negate(attributes.end as Dim));
-    return [pad(dy as Value, axis, attributes.start as Dim, after)];
+  gradient: ({ inputs: [x], attributes: { axis, start, end } }, [dy]) => {
+    const after = addDims(x.shape[axis] as Dim, negate(end));
+    return [pad(dy, axis, start, after)];
   },
   reference: ([x], { axis, start, end }, [shape], size) => {
-    const from = x as Nd;
-    const step = strides(from.shape);
-    const length = from.shape[axis as number] as number;
-    const [first, last] = [size(start as Dim), size(end as Dim)];
+    const step = strides(x.shape);
+    const length = x.shape[axis] as number;
+    const [first, last] = [size(start), size(end)];
     if (first < 0 || last > length)
       fail({
         code: 'session.run',
@@ -147,15 +122,11 @@ export const SLICE: Op = {
         found: `elements ${first} to ${last}`,
         expected: `a range within the ${length} there are`,
       });
-    const shift = first * (step[axis as number] as number);
-    return [generate(shape as number[], (index) => from.data[index.reduce((at, i, d) => at + i * (step[d] as number), shift)] as number)];
+    const shift = first * (step[axis] as number);
+    return [generate(shape, (index) => x.data[index.reduce((at, i, d) => at + i * (step[d] as number), shift)] as number)];
   },
   emit: ({ inputs: [x], outputs: [y], attributes: { axis, start, end } }, emitter) =>
-    emitter.node(
-      'Slice',
-      [emitter.name(x as Value), emitter.shape([start as Dim]), emitter.shape([end as Dim]), emitter.integers([axis as number])],
-      [emitter.name(y as Value)],
-    ),
+    emitter.node('Slice', [emitter.name(x), emitter.shape([start]), emitter.shape([end]), emitter.integers([axis])], [emitter.name(y)]),
 };
 
 function negate(dim: Dim): Dim {
@@ -163,38 +134,25 @@ function negate(dim: Dim): Dim {
 }
 
 /** Zeros before and after along one axis. */
-export const PAD: Op = {
+export const PAD: Op<[Value], { readonly axis: number; readonly before: Dim; readonly after: Dim }> = {
   name: 'Pad',
   infer: ([x], { axis, before, after }) => [
-    {
-      dtype: (x as Value).dtype,
-      shape: (x as Value).shape.map((dim, i) => (i === axis ? addDims(addDims(dim, before as Dim), after as Dim) : dim)),
-    },
+    { dtype: x.dtype, shape: x.shape.map((dim, i) => (i === axis ? addDims(addDims(dim, before), after) : dim)) },
   ],
-  gradient: ({ inputs: [x], attributes }, [dy]) => {
-    const axis = attributes.axis as number;
-    const before = attributes.before as Dim;
-    return [slice(dy as Value, axis, before, addDims(before, (x as Value).shape[axis] as Dim))];
-  },
+  gradient: ({ inputs: [x], attributes: { axis, before } }, [dy]) => [slice(dy, axis, before, addDims(before, x.shape[axis] as Dim))],
   reference: ([x], { axis, before }, [shape], size) => {
-    const from = x as Nd;
-    const step = strides(from.shape);
-    const at = axis as number;
-    const shift = size(before as Dim);
+    const step = strides(x.shape);
+    const shift = size(before);
     return [
-      generate(shape as number[], (index) => {
-        const i = (index[at] as number) - shift;
-        if (i < 0 || i >= (from.shape[at] as number)) return 0;
-        return from.data[index.reduce((sum, k, d) => sum + (d === at ? i : k) * (step[d] as number), 0)] as number;
+      generate(shape, (index) => {
+        const i = (index[axis] as number) - shift;
+        if (i < 0 || i >= (x.shape[axis] as number)) return 0;
+        return x.data[index.reduce((sum, k, d) => sum + (d === axis ? i : k) * (step[d] as number), 0)] as number;
       }),
     ];
   },
   emit: ({ inputs: [x], outputs: [y], attributes: { axis, before, after } }, emitter) =>
-    emitter.node(
-      'Pad',
-      [emitter.name(x as Value), emitter.shape([before as Dim, after as Dim]), '', emitter.integers([axis as number])],
-      [emitter.name(y as Value)],
-    ),
+    emitter.node('Pad', [emitter.name(x), emitter.shape([before, after]), '', emitter.integers([axis])], [emitter.name(y)]),
 };
 
 export function reshape(x: Value, shape: Shape): Value {
@@ -208,9 +166,9 @@ export function expand(x: Value, shape: Shape): Value {
 }
 
 export function concat(values: readonly Value[], axis: number): Value {
-  const [first] = values;
+  const [first, ...rest] = values;
   if (first === undefined) return fail({ code: 'graph.shape', subject: 'Concat', found: 'no inputs', expected: 'at least one' });
-  return values.length === 1 ? first : apply1(CONCAT, values, { axis: normalizeAxis(axis, first.shape.length) });
+  return rest.length === 0 ? first : apply1(CONCAT, [first, ...rest], { axis: normalizeAxis(axis, first.shape.length) });
 }
 
 export function slice(x: Value, axis: number, start: Dim, end: Dim): Value {

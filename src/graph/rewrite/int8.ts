@@ -2,7 +2,7 @@ import type { Dim } from '../dim.ts';
 import { GEMM } from '../ops/products.ts';
 import { int8Linear } from '../ops/quantized.ts';
 import type { Program } from '../program.ts';
-import type { Value } from '../value.ts';
+import { isDrawnBy } from '../value.ts';
 import { type Rule, rewrite } from './rewrite.ts';
 
 /** Narrower products gain little or nothing (`bench/int8.mjs`), and those of heads decide most. */
@@ -13,9 +13,11 @@ const NARROWEST = 64;
  * About twice as fast and no longer exact: for programs whose results are compared with each other, not for gradients.
  */
 export function quantizeProducts(program: Program, rows: Dim): Program {
-  const quantizeProduct: Rule = ({ op, inputs, attributes: { transA, transB, alpha = 1 } }) => {
-    if (op !== GEMM || transA || !transB || alpha !== 1) return undefined;
-    const [x, w, c] = inputs as [Value, Value, Value];
+  const quantizeProduct: Rule = (node) => {
+    if (!isDrawnBy(GEMM, node)) return undefined;
+    const { transA, transB, alpha = 1 } = node.attributes;
+    if (transA || !transB || alpha !== 1) return undefined;
+    const [x, w, c] = node.inputs;
     const wide = w.shape.every((dim) => typeof dim === 'number' && dim >= NARROWEST);
     return wide && x.shape[0] === rows && c.shape.length === 1 ? [int8Linear(x, w, c)] : undefined;
   };

@@ -16,15 +16,15 @@ const BINARY: Readonly<Record<string, (a: number, b: number) => number>> = {
 export const foldConstants: Rule = (node) => {
   const f = BINARY[node.op.name];
   const [a, b] = node.inputs.map(scalarOf);
-  const isScalar = node.outputs[0]?.shape.length === 0 && node.outputs[0].dtype === 'float32';
+  const isScalar = node.outputs[0].shape.length === 0 && node.outputs[0].dtype === 'float32';
   return f && a !== undefined && b !== undefined && isScalar ? [scalar(f(a, b))] : undefined;
 };
 
 /** x+0, x−0, x·1, x/1, −(−x), (x·a)·b, a·x → x·a. */
 export const dropNeutral: Rule = ({ op, inputs, outputs }) => {
-  if ((!(op.name in BINARY) && op.name !== 'Neg') || outputs[0]?.dtype !== 'float32') return undefined;
+  if ((!(op.name in BINARY) && op.name !== 'Neg') || outputs[0].dtype !== 'float32') return undefined;
   const [a, b] = inputs as [Value, Value];
-  const keeps = (x: Value) => sameShape(x.shape, (outputs[0] as Value).shape);
+  const keeps = (x: Value) => sameShape(x.shape, outputs[0].shape);
   const [left, right] = [scalarOf(a), b && scalarOf(b)];
   if (op.name === 'Neg' && a.node.op.name === 'Neg') return [a.node.inputs[0] as Value];
   if ((op.name === 'Add' || op.name === 'Sub') && right === 0 && keeps(a)) return [a];
@@ -54,7 +54,7 @@ export const foldNegation: Rule = ({ op, inputs }) => {
 export const foldExpand: Rule = (node) => {
   if (!(node.op.name in BINARY)) return undefined;
   const bare = node.inputs.map((value) => (value.node.op.name === 'Expand' ? (value.node.inputs[0] as Value) : value));
-  const { shape } = node.outputs[0] as Value;
+  const { shape } = node.outputs[0];
   for (const candidate of [bare, [bare[0], node.inputs[1]], [node.inputs[0], bare[1]]] as [Value, Value][]) {
     const changed = candidate.some((value, i) => value !== node.inputs[i]);
     if (changed && sameShape(broadcastShapes('foldExpand', candidate[0].shape, candidate[1].shape), shape))

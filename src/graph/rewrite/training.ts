@@ -3,7 +3,7 @@ import { SOFTMAX } from '../ops/normalize.ts';
 import { MATMUL, matmul } from '../ops/products.ts';
 import { reduceSum } from '../ops/reduce.ts';
 import type { Program } from '../program.ts';
-import { type Node, scalar, scalarOf, topological, type Value } from '../value.ts';
+import { isDrawnBy, type Node, scalar, scalarOf, topological, type Value } from '../value.ts';
 import { type Rule, rewrite } from './rewrite.ts';
 
 /** What pays only where forward and backward stand in one program. */
@@ -38,9 +38,10 @@ export const sumOverOutputs: Rule = ({ op, inputs: [product], attributes: { axes
   for (const [slope, weights] of pairsOf(product.node)) {
     if (weights.node.op !== SOFTMAX) continue;
     const [bare, mask] = slope.node.op.name === 'Mul' ? (slope.node.inputs as [Value, Value]) : [slope, undefined];
-    const { transA, transB, alpha } = bare.node.attributes as { transA?: boolean; transB?: boolean; alpha?: number };
-    if (bare.node.op !== MATMUL || transA || !transB || alpha !== undefined) continue;
-    const [upstream, values] = bare.node.inputs as [Value, Value];
+    if (!isDrawnBy(MATMUL, bare.node)) continue;
+    const { transA, transB, alpha } = bare.node.attributes;
+    if (transA || !transB || alpha !== undefined) continue;
+    const [upstream, values] = bare.node.inputs;
     return [reduceSum(mul(upstream, matmul(mask ? mul(weights, mask) : weights, values)), [-1])];
   }
   return undefined;

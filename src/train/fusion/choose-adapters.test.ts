@@ -6,7 +6,8 @@ import { createRandom } from '../../base/random.ts';
 import { loadAdapter } from '../../checkpoint/index.ts';
 import { loadEncoder } from '../../encoders/index.ts';
 import { evidenceModel } from '../../metrics/index.ts';
-import { prepare } from '../../model/data.ts';
+import { prepare } from '../../model/prepare.ts';
+import type { ClassTarget } from '../../objectives/index.ts';
 import { referenceEngine } from '../../session/reference.ts';
 import { loadRows, loadTask, type TaskKind } from '../../tasks/index.ts';
 import { loadTokenizer } from '../../text/index.ts';
@@ -70,7 +71,7 @@ describe('a task as questions', () => {
 
   it('leaves out what all answer alike, and draws some where there are many', async () => {
     const { task, units } = await unitsOf('classification', 40);
-    const sea = units.filter(({ target }) => target?.kind === 'class' && target.label === 0);
+    const sea = units.filter(({ target }) => (target as ClassTarget).label === 0);
     expect(questionsOf(sea, task, all).targets).toEqual([]);
     const some = questionsOf(units, task, { most: 25, random: createRandom(2) });
     expect(some.observations).toHaveLength(25);

@@ -1,10 +1,11 @@
+import { defined } from '../../base/defined.ts';
 import { fail } from '../../base/errors.ts';
 import type { Files } from '../../base/files.ts';
 import { createRandom } from '../../base/random.ts';
 import { type LoadedAdapter, loadAdapter } from '../../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
 import { centered, type EvidenceModel, evidenceModel } from '../../metrics/index.ts';
-import { prepare } from '../../model/data.ts';
+import { prepare } from '../../model/prepare.ts';
 import { sequenceLength } from '../../model/task-setup.ts';
 import { holding } from '../../session/holding.ts';
 import type { Engine } from '../../session/session.ts';
@@ -105,10 +106,10 @@ export function chooseGreedily(candidates: readonly Candidate[], targets: readon
   const chosen: AdapterScore[] = [];
   while (chosen.length < count) {
     const scored = rest.map((candidate) => ({ candidate, score: candidate.model.score(left) }));
-    const { candidate, score } = scored.reduce((best, one) => (one.score > best.score ? one : best));
+    const { candidate, score } = scored.reduce((best, next) => (next.score > best.score ? next : best));
     chosen.push({ name: candidate.name, folder: candidate.folder, score });
     left = left.map((target) => candidate.model.residual(target));
-    rest = rest.filter((one) => one !== candidate);
+    rest = rest.filter((other) => other !== candidate);
   }
   return chosen;
 }
@@ -117,7 +118,7 @@ async function loadAll(files: Files, folders: readonly string[], encoder: Encode
   const all: { readonly folder: string; readonly adapter: LoadedAdapter }[] = [];
   for (const folder of folders) {
     const adapter = await loadAdapter(files, folder, { encoder, head: false });
-    const before = all.find((one) => one.adapter.name === adapter.name);
+    const before = all.find((other) => other.adapter.name === adapter.name);
     if (before)
       fail({
         code: 'adapter.duplicate',
@@ -134,7 +135,7 @@ async function loadAll(files: Files, folders: readonly string[], encoder: Encode
 /** At most so many rows and tokens, drawn at random where there are more. */
 async function askedOf({ files, model, task, limit, exclude, maxLength, seed = 1 }: ChooseOptions, encoder: Encoder): Promise<Questions> {
   const tokenizer = await loadTokenizer(files, model);
-  const rows = await loadRows(files, task, 'train', { ...(limit && { limit }), ...(exclude && { exclude }) });
+  const rows = await loadRows(files, task, 'train', defined({ limit, exclude }));
   const random = createRandom(seed);
   const some = rows.length > ROWS ? random.shuffle([...rows]).slice(0, ROWS) : rows;
   const tokens = sequenceLength(encoder, tokenizer, maxLength, task.kind);

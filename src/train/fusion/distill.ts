@@ -13,10 +13,9 @@ import {
 } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import { adaptersOf, attachComposition, type ConfiguredMethod, describe, isFuse } from '../../methods/index.ts';
-import type { Unit } from '../../model/data.ts';
 import { taskForHead, taskOfHead, withLabels } from '../../model/head-task.ts';
 import { adapterModel, type Model, trainableParameters } from '../../model/model.ts';
-import { outputsOf } from '../../objectives/index.ts';
+import { DISTILLATION, type LogitsTarget, realRows, type Unit } from '../../objectives/index.ts';
 import { createPredictor } from '../../predict/predictor.ts';
 import type { TrainTaskResult } from '../card.ts';
 import { digestOfTensors } from '../fingerprint.ts';
@@ -49,7 +48,8 @@ export async function distillFusion(options: DistillOptions): Promise<TrainTaskR
   return runTask({ ...options, settings: { ...options.settings, learningRate } }, distillPlan(options));
 }
 
-interface Teacher {
+/** A fusion whose answers are learnt. */
+interface FusionTeacher {
   readonly model: Model;
   readonly adapters: ReadonlyMap<string, LoadedAdapter>;
   readonly tensors: ReadonlyMap<string, Tensor>;
@@ -61,7 +61,7 @@ interface Teacher {
 
 function distillPlan(options: DistillOptions): Plan {
   const { engine, method: wanted, format = 'bin' } = options;
-  let [teacher, method]: [Teacher | undefined, ConfiguredMethod | undefined] = [undefined, wanted];
+  let [teacher, method]: [FusionTeacher | undefined, ConfiguredMethod | undefined] = [undefined, wanted];
   return {
     text: wanted ? `${wanted.text}, distilled from a fusion` : 'one adapter, distilled from a fusion',
     saves: 'adapter',
@@ -73,26 +73,26 @@ function distillPlan(options: DistillOptions): Plan {
       return { ...taskForHead(task, head), labels: taskOfHead(head).labels };
     },
     async model(encoder, head, note) {
-      const known = teacher as Teacher;
-      const start = startOf(options, known);
-      method ??= (start ?? ([...known.adapters.values()][0] as LoadedAdapter)).method;
-      const model: Model = { ...adapterModel(encoder, method, head.name, head), objective: 'logits' };
-      const initial = await initialOf(options, model, known, start);
+      const fusion = teacher as FusionTeacher;
+      const start = startOf(options, fusion);
+      method ??= (start ?? ([...fusion.adapters.values()][0] as LoadedAdapter)).method;
+      const model: Model = { ...adapterModel(encoder, method, head.name, head), objective: DISTILLATION };
+      const initial = await initialOf(options, model, fusion, start);
       note(
-        `Learning from the fusion of ${[...known.adapters.keys()].join(', ')}${start && initial.size > 0 ? `, from the adapter ${start.name} on` : ''}.`,
+        `Learning from the fusion of ${[...fusion.adapters.keys()].join(', ')}${start && initial.size > 0 ? `, from the adapter ${start.name} on` : ''}.`,
       );
-      return { model, initial, contents: { 'content of the fusion': known.digest } };
+      return { model, initial, contents: { 'content of the fusion': fusion.digest } };
     },
     async teach(train) {
-      const { model, tensors, head, steps } = teacher as Teacher;
+      const { model, tensors, head, steps } = teacher as FusionTeacher;
       const predictor = await createPredictor(engine, model, { fixed: tensors, steps: () => steps });
       const numbers = await predictor.logits(train.prepared.units);
       await predictor.release();
-      const perToken = head.config.head_type === 'tagging' || head.config.head_type === 'question_answering';
-      const units = train.prepared.units.map((unit): Unit => {
-        const all = numbers.get(unit) as Float32Array;
-        const values = perToken ? all.subarray(0, unit.length * outputsOf(head)) : all;
-        return { ...unit, target: { kind: 'logits', values, perToken } };
+      const outputs = head.kind.outputs(head.config);
+      const units = train.prepared.units.map((unit, i): Unit => {
+        const values = (numbers[i] as Float32Array).subarray(0, realRows(head, unit) * outputs);
+        const target: LogitsTarget = { kind: 'logits', values };
+        return { ...unit, target };
       });
       return { ...train, prepared: { ...train.prepared, units } };
     },
@@ -101,7 +101,7 @@ function distillPlan(options: DistillOptions): Plan {
   };
 }
 
-async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: Encoder): Promise<Teacher> {
+async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: Encoder): Promise<FusionTeacher> {
   if ((await files.kind(joinPath(folder, ADAPTER_CONFIG))) === 'file')
     fail({
       code: 'usage.value',
@@ -123,15 +123,15 @@ async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: 
     return fail({ code: 'usage.value', subject: folder, found: 'a fusion without a head', expected: 'a fusion that answers a task' });
   const facts = { encoder: encoder.config, family: encoder.family };
   const attachment = attachComposition(composition, { adapters: methods, fusions: new Map([[composition.name, fusion.config]]) }, facts);
-  const frozen = new Map([...adapters.values()].flatMap((one) => [...one.tensors]));
+  const frozen = new Map([...adapters.values()].flatMap((adapter) => [...adapter.tensors]));
   const tensors = new Map([...fusion.tensors, ...head.tensors]);
   const steps = fusion.steps ?? 0;
   const settings = [composition, ...[...methods.values()].map(({ config }) => config), fusion.config, head.config, steps];
   const digest = await digestOfTensors(new Map([...frozen, ...tensors]), settings);
-  return { model: { encoder, attachment, head, frozen }, adapters, tensors, head, steps, digest };
+  return { model: { encoder, attachment, heads: [head], frozen }, adapters, tensors, head, steps, digest };
 }
 
-function startOf({ start, task }: DistillOptions, { adapters }: Teacher): LoadedAdapter | undefined {
+function startOf({ start, task }: DistillOptions, { adapters }: FusionTeacher): LoadedAdapter | undefined {
   if (start === undefined) return adapters.get(asName(task.name));
   return (
     adapters.get(start) ??
@@ -145,14 +145,14 @@ function startOf({ start, task }: DistillOptions, { adapters }: Teacher): Loaded
 }
 
 /** The tensors of the adapter to start from and of the fusion's head, under the student's names, where shapes agree. */
-async function initialOf({ files, teacher }: DistillOptions, model: Model, { head }: Teacher, start: LoadedAdapter | undefined) {
+async function initialOf({ files, teacher }: DistillOptions, model: Model, { head }: FusionTeacher, start: LoadedAdapter | undefined) {
   const { encoder, attachment } = model;
-  const own = start
+  const ofAdapter = start
     ? (await loadAdapter(files, joinPath(teacher, start.name), { encoder, head: false, as: attachment.name })).tensors
     : new Map<string, Tensor>();
   const ofHead = [...head.tensors].map(
-    ([name, value]) => [name.replace(`heads.${head.name}.`, `heads.${model.head.name}.`), value] as const,
+    ([name, value]) => [name.replace(`heads.${head.name}.`, `heads.${model.heads[0]?.name}.`), value] as const,
   );
   const shapes = new Map(trainableParameters(model).map(({ name, shape }) => [name, String(shape)]));
-  return new Map([...own, ...ofHead].filter(([name, { shape }]) => shapes.get(name) === String(shape)));
+  return new Map([...ofAdapter, ...ofHead].filter(([name, { shape }]) => shapes.get(name) === String(shape)));
 }

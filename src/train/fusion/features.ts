@@ -1,13 +1,15 @@
 import type { Random } from '../../base/random.ts';
 import { float32, type Tensor } from '../../base/tensor.ts';
 import type { LoadedAdapter } from '../../checkpoint/index.ts';
-import { drawEncoder, type Encoder, firstTokens } from '../../encoders/index.ts';
-import { type Attachment, attach, configureMethod } from '../../methods/index.ts';
+import type { Encoder } from '../../encoders/index.ts';
+import { attach } from '../../methods/index.ts';
 import type { Features } from '../../metrics/index.ts';
-import { encoderFeeds, type Unit } from '../../model/data.ts';
+import { drawTokens, meanOverTokens } from '../../model/draw.ts';
+import { encoderFeeds } from '../../model/encoder-inputs.ts';
 import { weightsOf } from '../../model/model.ts';
-import { noDropout, parameters } from '../../nn/index.ts';
-import { batches, meanOverTokens } from '../../predict/predictor.ts';
+import { parameters } from '../../nn/index.ts';
+import { kindForTask, type Unit } from '../../objectives/index.ts';
+import { batches } from '../../predict/predictor.ts';
 import type { Engine } from '../../session/session.ts';
 import type { Task } from '../../tasks/index.ts';
 
@@ -34,7 +36,10 @@ export function questionsOf(
   { kind, labels }: Pick<Task, 'kind' | 'labels'>,
   { most, random }: { readonly most: number; readonly random: Random },
 ): Questions {
-  const all = units.flatMap((unit) => observationsOf(unit, kind, labels.length));
+  const { questions } = kindForTask(kind);
+  const all = units.flatMap((unit) =>
+    questions(unit, labels.length).map(({ answers, ...place }) => ({ observation: { unit, ...place }, answers })),
+  );
   const asked = all.length > most ? random.shuffle(all).slice(0, most) : all;
   const targets = Array.from({ length: asked[0]?.answers.length ?? 0 }, (_, k) =>
     Float64Array.from(asked, ({ answers }) => answers[k] as number),
@@ -43,38 +48,6 @@ export function questionsOf(
     observations: asked.map(({ observation }) => observation),
     targets: targets.filter((target) => target.some((y) => y !== target[0])).map(withoutMean),
   };
-}
-
-interface Asked {
-  readonly observation: Observation;
-  readonly answers: readonly number[];
-}
-
-function observationsOf(unit: Unit, kind: Task['kind'], labels: number): Asked[] {
-  const { target, encodings } = unit;
-  const only = (answers: readonly number[]): Asked[] => [{ observation: { unit, sequence: 0 }, answers }];
-  const oneOf = (n: number, which: number) => Array.from({ length: n }, (_, i) => Number(i === which));
-  switch (target?.kind) {
-    case 'class':
-      if (kind !== 'choice') return only(oneOf(labels, target.label));
-      return encodings.map((_, sequence) => ({ observation: { unit, sequence }, answers: [Number(sequence === target.label)] }));
-    case 'number':
-      return only([target.value]);
-    case 'classes':
-      return only([...target.values]);
-    case 'tokens':
-      return Array.from(target.labels, (label, token) => ({
-        observation: { unit, sequence: 0, token },
-        answers: oneOf(labels, label),
-      })).filter((_, token) => (target.labels[token] as number) >= 0);
-    case 'span':
-      return Array.from({ length: unit.length }, (_, token) => ({
-        observation: { unit, sequence: 0, token },
-        answers: [Number(token === target.start), Number(token === target.end)],
-      }));
-    default:
-      return [];
-  }
 }
 
 function withoutMean(values: Float64Array): Float64Array {
@@ -93,15 +66,13 @@ export async function adapterFeatures(
   observations: readonly Observation[],
 ): Promise<Features> {
   const { config, family } = encoder;
-  const method = adapter?.method ?? configureMethod('head');
-  const attachment: Attachment = attach(method, { encoder: config, family, name: adapter?.name ?? '' });
+  const attachment = adapter && attach(adapter.method, { encoder: config, family, name: adapter.name });
   const tensors = new Map(adapter?.tensors);
   // As inputs: adapters of one form then share one compiled program.
   const get = parameters((name) => tensors.has(name));
-  const hooks = attachment.hooks(get, noDropout);
-  const { output, rows, mask } = drawEncoder({ config, family, parameters: get, dropout: noDropout, hooks, read: 'all' });
+  const { tokens, first, mask } = drawTokens(encoder, get, attachment);
   const perToken = observations.some(({ token }) => token !== undefined);
-  const outputs = perToken ? { tokens: output } : { first: firstTokens(output, rows), mean: meanOverTokens(output, mask) };
+  const outputs = perToken ? { tokens } : { first, mean: meanOverTokens(tokens, mask) };
   const session = await engine.compile({ outputs }, weightsOf({ encoder }));
   const width = perToken ? config.hidden : 2 * config.hidden;
   const data = new Float64Array(observations.length * width);
@@ -114,7 +85,7 @@ export async function adapterFeatures(
         batch.flatMap(({ encodings }) => encodings),
         encoder,
       );
-      const length = (feeds.inputIds as Tensor).shape[1] as number;
+      const length = feeds.inputIds.shape[1] as number;
       const result = await session.run({ ...feeds, ...current });
       let before = 0;
       for (const unit of batch) {

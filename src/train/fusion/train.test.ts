@@ -1,6 +1,7 @@
 import { beforeEach, expect, it } from 'vitest';
 import { open, world } from '../../../test/tiny-world.ts';
 import type { Files } from '../../base/files.ts';
+import { loadAdapter, saveAdapter } from '../../checkpoint/index.ts';
 import { configureMethod, fusionConfig } from '../../methods/index.ts';
 import { referenceEngine } from '../../session/reference.ts';
 import { loadTask } from '../../tasks/index.ts';
@@ -61,6 +62,32 @@ it('a fusion resumes with the same adapters only, wherever they lie', async () =
   );
   await saveAdapters('moved');
   expect((await fuse('moved', { resume: true })).steps).toBe(2);
+});
+
+it('adapters that do not train have the values that were loaded, while the fusion trains and in its folder', async () => {
+  const { encoder } = await open(files);
+  const load = (folder: string) => loadAdapter(files, folder, { encoder, head: false });
+  const { name, method, tensors } = await load('first/b');
+  const doubled = new Map(
+    [...tensors].map(([key, value]) => [key, { ...value, data: (value.data as Float32Array).map((x) => 2 * x) } as const]),
+  );
+  await saveAdapter(files, 'doubled/b', { name, method, tensors: doubled, model: encoder });
+  const losses: number[] = [];
+  for (const folder of ['first', 'doubled']) {
+    const onEvent = (event: TrainEvent) => event.type === 'step' && event.step === 1 && losses.push(event.loss);
+    await trainFusion({
+      ...(await common(folder, {})),
+      onEvent,
+      output: `out/${folder}`,
+      adapters: ['first/a', `${folder}/b`],
+      config: fusionConfig(),
+    });
+    const { tensors: before } = await load(`${folder}/b`);
+    expect(before.size).toBeGreaterThan(5);
+    expect((await load(`out/${folder}/b`)).tensors).toEqual(before);
+  }
+  expect(losses).toHaveLength(2);
+  expect(losses[0]).not.toBe(losses[1]);
 });
 
 it('one number of an adapter or of the fusion makes another teacher', async () => {

@@ -1,3 +1,4 @@
+import { defined } from '../../base/defined.ts';
 import { fail } from '../../base/errors.ts';
 import { joinPath } from '../../base/files.ts';
 import type { Tensor } from '../../base/tensor.ts';
@@ -13,7 +14,7 @@ import {
 } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import { attachComposition, type FusionConfig, fuse } from '../../methods/index.ts';
-import { drawn } from '../../model/start-values.ts';
+import { untrainedValues } from '../../model/start-values.ts';
 import { ATTENTION, type AttentionTable, attentionTable } from '../../predict/attention.ts';
 import type { TrainTaskResult } from '../card.ts';
 import { digestOfTensors } from '../fingerprint.ts';
@@ -46,7 +47,7 @@ export async function trainFusion(options: TrainFusionOptions): Promise<FusionRe
   // Not the task's own name: that is most often the name of one of the adapters.
   const name = options.name ?? `${asName(options.task.name)}-fusion`;
   const result = await runTask({ ...options, name }, plan);
-  return { ...result, ...(attention && { attention }) };
+  return { ...result, ...defined({ attention }) };
 }
 
 function fusionPlan(
@@ -79,12 +80,13 @@ function fusionPlan(
         { adapters: methods, fusions: new Map([[setup.name, config]]), trainAdapters },
         { encoder: encoder.config, family: encoder.family },
       );
-      const tensors = new Map<string, Tensor>([...loaded.values()].flatMap((one) => [...one.tensors]));
+      const tensors = new Map<string, Tensor>([...loaded.values()].flatMap((adapter) => [...adapter.tensors]));
       const contents: Record<string, unknown> = { adapters: [...loaded.keys()] };
-      for (const [name, one] of loaded) contents[`content of the adapter ${name}`] = await digestOfTensors(one.tensors, one.method.config);
+      for (const [name, adapter] of loaded)
+        contents[`content of the adapter ${name}`] = await digestOfTensors(adapter.tensors, adapter.method.config);
       return trainAdapters
-        ? { model: { encoder, attachment, head }, initial: tensors, contents }
-        : { model: { encoder, attachment, head, frozen: tensors }, initial: new Map(), contents };
+        ? { model: { encoder, attachment, heads: [head] }, initial: tensors, contents }
+        : { model: { encoder, attachment, heads: [head], frozen: tensors }, initial: new Map(), contents };
     },
     onAnswers(_, answers) {
       attention = attentionTable(answers, name, [...loaded.keys()]);
@@ -93,13 +95,15 @@ function fusionPlan(
     async save(output, folder, { model, head, tensors, step }) {
       const { encoder, attachment } = model;
       for (const [name, { method, tensors: before }] of loaded) {
-        const own = new Map([...before].map(([key, value]) => [key, tensors.get(key) ?? value]));
-        await saveAdapter(output, joinPath(folder, name), { name, method, tensors: own, model: encoder }, { format });
+        const trained = new Map([...before].map(([key, value]) => [key, tensors.get(key) ?? value]));
+        await saveAdapter(output, joinPath(folder, name), { name, method, tensors: trained, model: encoder }, { format });
       }
       const adapters = new Map([...loaded].map(([name, { method }]) => [name, method]));
       const facts = { name: attachment.name, adapters, config, model: encoder };
       // Python wants those of layers where nothing is fused, too.
-      const all = new Map([...drawn(fusionSpecs(facts))].map(([key, value]) => [key, tensors.get(key) ?? value]));
+      const all = new Map(
+        [...(await untrainedValues(fusionSpecs(facts), encoder))].map(([key, value]) => [key, tensors.get(key) ?? value]),
+      );
       await saveFusion(output, joinPath(folder, attachment.name), { ...facts, tensors: all, steps: step, head }, { format });
       if (attention) await output.write(joinPath(folder, ATTENTION), `${JSON.stringify(attention, null, 1)}\n`);
       await saveSetup(output, folder, fuse([...loaded.keys()], { name: attachment.name }), head.name);
@@ -117,16 +121,16 @@ function fusionPlan(
           expected: 'an adapter',
           next: 'Give the adapters in it, or turn it into one with multigraft distill.',
         });
-      const one = await loadAdapter(files, folder, { encoder, head: false });
-      if (all.has(one.name))
+      const adapter = await loadAdapter(files, folder, { encoder, head: false });
+      if (all.has(adapter.name))
         fail({
           code: 'adapter.duplicate',
           subject: folder,
-          found: `an adapter named '${one.name}', as one before it`,
+          found: `an adapter named '${adapter.name}', as one before it`,
           expected: 'adapters of different names',
           next: 'Give each adapter once; save one of them under another name.',
         });
-      all.set(one.name, one);
+      all.set(adapter.name, adapter);
     }
     for (const text of new Set([...all.values()].flatMap(({ notes }) => notes))) note(text);
     return all;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { defined } from '../../base/defined.ts';
 import { fail, invariant } from '../../base/errors.ts';
 import {
   createTaskSampler,
@@ -7,11 +8,11 @@ import {
   type TaskSamplerState,
   type UncertaintyState,
 } from '../../batch/index.ts';
-import type { MultiTaskModel } from '../../model/multi-task.ts';
-import type { TaskUnit } from '../../model/multi-task-data.ts';
+import type { Model } from '../../model/model.ts';
+import type { TaskUnit } from '../../objectives/index.ts';
 import { count } from '../progress.ts';
 import type { MultiTaskSettings } from './settings.ts';
-import { comparable, hasEntropy, type UncertaintyMeter } from './uncertainty.ts';
+import { comparable, hasEntropy, type UncertaintyScorer } from './uncertainty.ts';
 
 const pick = z.object({ task: count, row: count });
 
@@ -32,20 +33,20 @@ export interface TaskBatches {
   scoring(): { readonly seconds: number; readonly candidates: readonly number[]; readonly chosen: readonly number[] } | undefined;
 }
 
-/** Samples units (rows, or windows of rows) as the settings say. `meter` scores candidates for uncertainty sampling. */
+/** Samples units (rows, or windows of rows) as the settings say. `scorer` scores candidates for uncertainty sampling. */
 export function createTaskBatches(
-  model: MultiTaskModel,
+  model: Model,
   units: readonly (readonly TaskUnit[])[],
   settings: MultiTaskSettings,
-  meter: UncertaintyMeter | undefined,
+  scorer: UncertaintyScorer | undefined,
   state: AnySamplerState | undefined,
 ): TaskBatches {
-  const lengths = units.map((own) => Int32Array.from(own, ({ length }) => length));
+  const lengths = units.map((some) => Int32Array.from(some, ({ length }) => length));
   const unitOf = ({ task, row }: TaskPick) => (units[task] as readonly TaskUnit[])[row] as TaskUnit;
-  const given = ({ picks, epoch }: { readonly picks: readonly TaskPick[]; readonly epoch: number }) => ({
+  const batchOf = ({ picks, epoch }: { readonly picks: readonly TaskPick[]; readonly epoch: number }) => ({
     batch: picks.map(unitOf),
     // A row may have several windows.
-    rows: units.map((_, task) => [...new Set(picks.flatMap((one) => (one.task === task ? [unitOf(one).row] : [])))]),
+    rows: units.map((_, task) => [...new Set(picks.flatMap((pick) => (pick.task === task ? [unitOf(pick).row] : [])))]),
     epoch,
   });
   const { sampler: rule } = settings;
@@ -56,19 +57,19 @@ export function createTaskBatches(
       batchSize,
       temperature,
       epochs,
-      ...(steps && { steps }),
+      ...defined({ steps }),
       seed,
       oneTask: model.attachment.oneTaskRuns === true,
     };
     const sampler = createTaskSampler({ ...options, rule }, state as TaskSamplerState | undefined);
     return {
       batchesPerEpoch: sampler.batchesPerEpoch,
-      next: async () => given(sampler.next()),
+      next: async () => batchOf(sampler.next()),
       state: () => sampler.state(),
       scoring: () => undefined,
     };
   }
-  invariant(meter, 'uncertainty sampling without a meter');
+  invariant(scorer, 'uncertainty sampling without a scorer');
   if (settings.regressionScore === 'published' && !model.heads.some(hasEntropy))
     fail({
       code: 'usage.value',
@@ -77,7 +78,7 @@ export function createTaskBatches(
       expected: "'spread'",
       next: 'As published, numbers take the scores of mrpc; without any classes all scores are 0.',
     });
-  const lender = model.heads.findIndex(({ name }) => name === LENDER);
+  const lender = model.heads.findIndex(({ name }) => name === PUBLISHED_LENDER);
   const sampler = createUncertaintySampler(
     {
       lengths,
@@ -91,17 +92,17 @@ export function createTaskBatches(
           settings.regressionScore === 'published' ? { rule: 'published', lender: lender < 0 ? undefined : lender } : { rule: 'quantile' },
         taskFactor: settings.taskFactor,
       },
-      uncertaintyOf: (picks, pass) => meter.of(picks.map(unitOf), pass),
+      uncertaintyOf: (picks, pass) => scorer.of(picks.map(unitOf), pass),
     },
     state as UncertaintyState | undefined,
   );
   return {
     batchesPerEpoch: sampler.batchesPerEpoch,
-    next: async () => given(await sampler.next()),
+    next: async () => batchOf(await sampler.next()),
     state: () => sampler.state(),
     scoring: () => ({ seconds: sampler.seconds, candidates: sampler.state().drawn, chosen: sampler.state().chosen }),
   };
 }
 
-/** In the published code regression takes the scores of this task. */
-export const LENDER = 'mrpc';
+/** The task whose scores numbers take in the published code, where they have none of their own: a task of that name, of any data. */
+export const PUBLISHED_LENDER = 'mrpc';

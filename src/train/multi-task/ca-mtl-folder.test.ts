@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { startValues } from '../../../test/start-values.ts';
 import { type Files, memoryFiles } from '../../base/files.ts';
 import { nodeFiles } from '../../base/files-node.ts';
 import { float32, int32, type Tensor } from '../../base/tensor.ts';
@@ -6,18 +7,18 @@ import { loadEncoder } from '../../encoders/index.ts';
 import { readSafetensors, writeSafetensors } from '../../formats/safetensors.ts';
 import { inspectPath } from '../../inspect/inspect.ts';
 import { attachCaMtl, caMtlConfig } from '../../methods/index.ts';
+import { drawModel } from '../../model/draw.ts';
 import { weightsOf } from '../../model/model.ts';
-import { drawMultiTask, multiTaskStart } from '../../model/multi-task.ts';
 import { noDropout } from '../../nn/index.ts';
-import { checkHeadConfig, type Head } from '../../objectives/index.ts';
+import { createHead, type Head } from '../../objectives/index.ts';
 import { nodeEngine } from '../../session/node.ts';
 import type { FileWeight } from '../../session/session.ts';
 import { loadCaMtl, type SavedCaMtl, saveCaMtl } from './ca-mtl-folder.ts';
 import { isMultiTask, loadMultiTask } from './folder.ts';
 
 const HEADS: readonly Head[] = [
-  { name: 'first', config: checkHeadConfig({ head_type: 'classification', num_labels: 2, label2id: { no: 0, yes: 1 } }, 'test') },
-  { name: 'second', config: checkHeadConfig({ head_type: 'tagging', num_labels: 3 }, 'test') },
+  createHead('first', { head_type: 'classification', num_labels: 2, label2id: { no: 0, yes: 1 } }, 'test'),
+  createHead('second', { head_type: 'tagging', num_labels: 3 }, 'test'),
 ];
 
 /** A model whose every trained tensor differs from the checkpoint's. */
@@ -25,7 +26,7 @@ async function trained(family: string): Promise<SavedCaMtl> {
   const encoder = await loadEncoder(nodeFiles, `test/golden/encoders/${family}`);
   const config = caMtlConfig('ca_mtl_compact', { max_length: 8, start: 'published' });
   const attachment = attachCaMtl(config, { encoder: encoder.config, family: encoder.family, tasks: 2 });
-  const tensors = await multiTaskStart({ encoder, attachment, heads: HEADS }, 1);
+  const tensors = await startValues({ encoder, attachment, heads: HEADS }, 1);
   const moved = [...tensors].map(([name, { shape, data }]) => {
     const values = Array.from(data as Float32Array, (x, i) => x + 0.1 * Math.sin(i));
     return [name, float32(shape, values)] as const;
@@ -34,7 +35,7 @@ async function trained(family: string): Promise<SavedCaMtl> {
 }
 
 async function logits(model: SavedCaMtl): Promise<number[][]> {
-  const drawn = drawMultiTask(model, noDropout, () => false);
+  const drawn = drawModel(model, noDropout, () => false);
   const outputs = Object.fromEntries(drawn.logits.map((value, task) => [`${task}`, value]));
   const weights = await inMemory(weightsOf(model, model.tensors));
   const session = await (await nodeEngine({ threads: 1 })).compile({ outputs }, weights);
@@ -144,7 +145,7 @@ describe('a CA-MTL folder', () => {
       ...head,
       config: { ...head.config, head_type: 'classification', num_labels: 2, layers: 1 } as Head['config'],
     }));
-    const tensors = await multiTaskStart({ encoder, attachment, heads }, 1);
+    const tensors = await startValues({ encoder, attachment, heads }, 1);
     await saveCaMtl(files, 'out', { encoder, attachment, heads, tensors, training: [] });
     await files.remove('out/ca_mtl_config.json');
     const { tensors: written } = await readSafetensors(files, 'out/model.safetensors');

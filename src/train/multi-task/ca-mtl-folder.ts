@@ -1,3 +1,4 @@
+import { defined } from '../../base/defined.ts';
 import { fail } from '../../base/errors.ts';
 import { type Files, joinPath } from '../../base/files.ts';
 import { asFloat32, type Tensor } from '../../base/tensor.ts';
@@ -14,12 +15,12 @@ import {
   fromPublishedName,
   isCaMtlName,
 } from '../../methods/index.ts';
-import type { MultiTaskModel } from '../../model/multi-task.ts';
-import { checkHeadConfig, type Head, headParameters } from '../../objectives/index.ts';
+import type { Model } from '../../model/model.ts';
+import { createHead, type Head, headParameters } from '../../objectives/index.ts';
 import { checkTaskNames } from './task-names.ts';
 
 /** A CA-MTL model as it lies in a folder: encoder, attachment, a head for each task, and the tensors of the last two. */
-export interface SavedCaMtl extends MultiTaskModel {
+export interface SavedCaMtl extends Model {
   readonly attachment: CaMtlAttachment;
   /** By full name; those of the encoder are in `encoder.weights`. */
   readonly tensors: ReadonlyMap<string, Tensor>;
@@ -29,7 +30,7 @@ export interface SavedCaMtl extends MultiTaskModel {
   readonly training: readonly HeadTraining[];
 }
 
-export interface LoadedCaMtl extends SavedCaMtl {
+interface LoadedCaMtl extends SavedCaMtl {
   /** What a user should know. */
   readonly notes: readonly string[];
 }
@@ -91,14 +92,10 @@ export async function loadCaMtl(files: Files, folder: string): Promise<LoadedCaM
     tensors.set(name, tensor);
   }
   const features = await featuresIn(files, joinPath(folder, FEATURES), model);
-  return { ...model, tensors, training, notes, ...(features && { features }) };
+  return { ...model, tensors, training, notes, ...defined({ features }) };
 }
 
-async function featuresIn(
-  files: Files,
-  path: string,
-  { encoder, heads }: MultiTaskModel,
-): Promise<ReadonlyMap<string, Tensor> | undefined> {
+async function featuresIn(files: Files, path: string, { encoder, heads }: Model): Promise<ReadonlyMap<string, Tensor> | undefined> {
   if ((await files.kind(path)) !== 'file') return undefined;
   const { tensors } = await readSafetensors(files, path);
   for (const { name } of heads) {
@@ -115,8 +112,8 @@ async function featuresIn(
   return tensors;
 }
 
-function addedOf({ attachment, heads, encoder }: MultiTaskModel & { readonly attachment: CaMtlAttachment }) {
-  return [...attachment.added, ...heads.flatMap((head) => headParameters(head, encoder.config.hidden))];
+function addedOf({ attachment, heads, encoder }: Model & { readonly attachment: CaMtlAttachment }) {
+  return [...attachment.added, ...heads.flatMap((head) => headParameters(head, encoder.config))];
 }
 
 function missing(name: string, subject: string): never {
@@ -147,14 +144,14 @@ function ours(raw: Json, path: string): Described {
         expected: "an object with 'name' and 'head'",
       });
     const subject = `${path}: task '${task.name}'`;
-    return { head: { name: task.name, config: checkHeadConfig(task.head, subject) }, training: readTraining(task, subject) };
+    return { head: createHead(task.name, task.head, subject), training: readTraining(task, subject) };
   });
   const heads = read.map(({ head }) => head);
   checkTaskNames(
     heads.map(({ name }) => name),
     path,
   );
-  return { config: checkCaMtlConfig(config, path), heads, training: read.map((one) => one.training) };
+  return { config: checkCaMtlConfig(config, path), heads, training: read.map(({ training }) => training) };
 }
 
 /**
@@ -179,7 +176,7 @@ function published(index: TensorIndex, { fields }: Encoder): Described {
     const name = names[task] ?? `task${task}`;
     // One linear on the pooled vector; one output is a number, more are classes.
     const head = { head_type: 'classification', num_labels: decoders.get(task)?.[0], use_pooler: true };
-    return { name: String(name), config: checkHeadConfig(head, `${index.path}: decoder ${task}`) };
+    return createHead(String(name), head, `${index.path}: decoder ${task}`);
   });
   checkTaskNames(
     heads.map(({ name }) => name),

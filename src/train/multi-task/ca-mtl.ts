@@ -1,5 +1,5 @@
 import { attachCaMtl, type CA_MTL_PRESETS, type CaMtlAttachment, type CaMtlReport, caMtlConfig, caMtlReport } from '../../methods/index.ts';
-import { multiTaskParameters } from '../../model/multi-task.ts';
+import { trainableParameters } from '../../model/model.ts';
 import { headParameters } from '../../objectives/index.ts';
 import { copyTokenizer } from '../../text/index.ts';
 import { saveCaMtl } from './ca-mtl-folder.ts';
@@ -31,8 +31,8 @@ export function caMtlMethod(
 /** Without heads a pooler counts as trained: most heads will read it. */
 function reportOf(model: Attached<CaMtlAttachment>): CaMtlReport {
   const { encoder, heads, attachment } = model;
-  const trained = new Set(multiTaskParameters(model).map(({ name }) => name));
+  const trained = new Set(trainableParameters(model).map(({ name }) => name));
   const trains = heads.length > 0 ? (name: string) => trained.has(name) : (name: string) => !attachment.freezes(name);
-  const ofHeads = heads.flatMap((head) => headParameters(head, encoder.config.hidden));
+  const ofHeads = heads.flatMap((head) => headParameters(head, encoder.config));
   return caMtlReport(attachment, ofHeads, { weights: encoder.weights, trains });
 }

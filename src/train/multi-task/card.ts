@@ -1,14 +1,10 @@
 import type { Encoder } from '../../encoders/index.ts';
 import type { CaMtlReport } from '../../methods/index.ts';
 import type { Task } from '../../tasks/index.ts';
+import type { Score } from '../keep-best.ts';
 import type { ChosenRows } from './chosen.ts';
 import type { Beginning, MultiTaskMethod } from './method.ts';
 import type { MultiTaskSettings } from './settings.ts';
-
-interface Best {
-  readonly step: number;
-  readonly metric: number;
-}
 
 export interface TaskSummary {
   readonly name: string;
@@ -24,7 +20,7 @@ export interface TaskSummary {
   /** What always giving the most frequent answer scores on the last split, by the deciding metric. */
   readonly majority: number | undefined;
   /** The best evaluation of this task on its own, whichever weights are kept. */
-  readonly best: Best | undefined;
+  readonly best: Score | undefined;
   /** The earlier task that it began as, where it was added to a model. */
   readonly begins?: Beginning;
 }
@@ -42,7 +38,7 @@ export interface MultiTaskSummary {
   readonly addedTo?: readonly string[];
   readonly steps: number;
   /** By the mean over tasks. */
-  readonly best: Best | undefined;
+  readonly best: Score | undefined;
   readonly stoppedEarly: boolean;
   readonly tasks: readonly TaskSummary[];
   /** What uncertainty sampling took, and the rows it looked at and chose, by task. */
@@ -62,7 +58,7 @@ export interface MultiTaskSummary {
 /** The README.md of a model of several tasks. */
 export function multiTaskCard(
   { parameters, encoderParameters, size, report, addedTo = [], steps, seconds, tasks, best }: MultiTaskSummary,
-  given: readonly Task[],
+  learnt: readonly Task[],
   encoder: Encoder,
   method: MultiTaskMethod,
   settings: MultiTaskSettings,
@@ -72,7 +68,7 @@ export function multiTaskCard(
     ({ name, kind, metric, metrics, majority }) =>
       `| ${name} | ${kind} | ${metric} | ${score(metrics.validation?.[metric])} | ${score(metrics.test?.[metric])} | ${score(majority)} |`,
   );
-  const licences = given.map(({ name, card }) => `${name}: ${String(card.licence ?? card.license ?? 'not stated')}`);
+  const licences = learnt.map(({ name, card }) => `${name}: ${String(card.licence ?? card.license ?? 'not stated')}`);
   const all = addedTo.length + tasks.length;
   const grown =
     addedTo.length > 0

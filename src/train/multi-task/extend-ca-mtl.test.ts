@@ -1,22 +1,18 @@
 import { beforeAll, expect, it } from 'vitest';
 import { forward } from '../../../test/golden/forward.ts';
+import { startValues } from '../../../test/start-values.ts';
 import { nodeFiles } from '../../base/files-node.ts';
 import { float32, type Tensor } from '../../base/tensor.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
 import { attachCaMtl, caMtlConfig } from '../../methods/index.ts';
-import type { Unit } from '../../model/data.ts';
-import { multiTaskStart } from '../../model/multi-task.ts';
-import { checkHeadConfig, type Head } from '../../objectives/index.ts';
+import { createHead, type Head, type Unit } from '../../objectives/index.ts';
 import { nodeEngine } from '../../session/node.ts';
 import type { SavedCaMtl } from './ca-mtl-folder.ts';
 import { extendCaMtl } from './extend-ca-mtl.ts';
 import type { FirstValues } from './method.ts';
 import { taskFeatures } from './task-features.ts';
 
-const head = (name: string, num_labels: number): Head => ({
-  name,
-  config: checkHeadConfig({ head_type: 'classification', num_labels }, 'test'),
-});
+const head = (name: string, num_labels: number): Head => createHead(name, { head_type: 'classification', num_labels }, 'test');
 const HEADS = [head('first', 2), head('second', 3), head('third', 4)];
 const TABLE = 'bert.encoder.task_type_embeddings.weight';
 
@@ -27,7 +23,7 @@ beforeAll(async () => {
   encoder = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
   const context = { encoder: encoder.config, family: encoder.family, tasks: 3 };
   const attachment = attachCaMtl(caMtlConfig('ca_mtl_base', { max_length: 8 }), context);
-  saved = { encoder, attachment, heads: HEADS, tensors: await multiTaskStart({ encoder, attachment, heads: HEADS }, 1), training: [] };
+  saved = { encoder, attachment, heads: HEADS, tensors: await startValues({ encoder, attachment, heads: HEADS }, 1), training: [] };
 });
 
 /** A feature that points mostly along one axis, and a little along all. */

@@ -1,8 +1,8 @@
+import { defined } from '../../base/defined.ts';
 import { fail, nearest } from '../../base/errors.ts';
 import { elementCount, type Tensor } from '../../base/tensor.ts';
 import { add, constant, input } from '../../graph/index.ts';
 import { attachCaMtl, type CaMtlAttachment, hooksOfCaMtl } from '../../methods/index.ts';
-import { kindOf } from '../../model/head-task.ts';
 import type { ParameterSpec } from '../../nn/index.ts';
 import { type Head, labelsOf } from '../../objectives/index.ts';
 import { copyTokenizer } from '../../text/index.ts';
@@ -37,7 +37,7 @@ export function extendCaMtl(saved: SavedCaMtl, { like }: { readonly like?: strin
     heads: 'pooled',
     grows: true,
     base: saved,
-    ...(like !== undefined && { like }),
+    ...defined({ like }),
     mostTokens: config.max_length,
     attach(_, names) {
       const whole = grown(names.length);
@@ -88,8 +88,8 @@ function tableOf({ added }: CaMtlAttachment): ParameterSpec {
 
 function beginning({ heads: earlier, features }: SavedCaMtl, like: string | undefined, head: Head, feature: Tensor): Beginning {
   const cosines = earlier.flatMap(({ name }): [string, number][] => {
-    const own = features?.get(name);
-    return own ? [[name, cosine(feature, own)]] : [];
+    const before = features?.get(name);
+    return before ? [[name, cosine(feature, before)]] : [];
   });
   const similarities = cosines.length > 0 ? { similarities: Object.fromEntries(cosines) } : {};
   if (like !== undefined) return { as: like, by: 'choice', ...similarities };
@@ -99,9 +99,9 @@ function beginning({ heads: earlier, features }: SavedCaMtl, like: string | unde
 }
 
 function mostAlike(head: Head, earlier: readonly Head[]): number {
-  const outputs = ({ config }: Head) => config.num_labels ?? config.num_choices;
+  const outputs = ({ kind, config }: Head) => kind.outputs(config);
   const likeness = earlier.map((other): number => {
-    if (kindOf(other) !== kindOf(head)) return 0;
+    if (other.kind.task !== head.kind.task) return 0;
     const labels = labelsOf(head);
     if (labels.length > 0 && String(labels) === String(labelsOf(other))) return 3;
     return outputs(other) === outputs(head) ? 2 : 1;

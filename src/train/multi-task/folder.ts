@@ -40,7 +40,7 @@ const schema = z.object({
 });
 
 /** A way to share an encoder by modules of one method, as it is saved. */
-export interface SavedModules {
+interface SavedModules {
   /** What the user wrote. */
   readonly text: string;
   readonly configured: ConfiguredMethod;
@@ -70,7 +70,7 @@ export async function saveModules(
   }
   for (const [task, head] of heads.entries()) {
     const path = joinPath(folder, head.name);
-    const ofHead = headParameters(head, encoder.config.hidden).map(({ name }) => name);
+    const ofHead = headParameters(head, encoder.config).map(({ name }) => name);
     const packed = { ...head, tensors: named((name) => ofHead.includes(name)), ...defined({ training: training[task] }) };
     if (modules === 'none') {
       await saveHead(files, path, packed, model);
@@ -131,8 +131,9 @@ export async function loadMultiTask(files: Files, folder: string, { model }: { r
     const heads = saved.heads.map((head) => withLabels(head));
     return {
       ...saved,
+      grows: true,
       heads,
-      training: saved.training.map((one) => ({ maxLength: saved.attachment.plan.config.max_length, ...one })),
+      training: saved.training.map((task) => ({ maxLength: saved.attachment.plan.config.max_length, ...task })),
       notes: [...saved.encoder.notes, ...saved.notes],
     };
   }
@@ -167,13 +168,13 @@ export async function loadMultiTask(files: Files, folder: string, { model }: { r
       checkShared(tensors.get(trained), value, `${place}: ${name}`, tasks[0] as string);
       tensors.set(trained, value);
     }
-    heads.push(withLabels({ name: task, config: head.config }));
+    heads.push(withLabels({ name: task, config: head.config, kind: head.kind }));
     training.push(head.training ?? {});
     notes.push(...(adapter?.notes ?? []), ...head.notes);
   }
   const method = configured ?? configureMethod('full');
   const attachment = kind === 'per_task' ? attachPerTask(method, tasks, facts) : attach(method, { ...facts, name: SHARED_NAME });
-  return { encoder, attachment, heads, tensors, training, notes: [...new Set(notes)] };
+  return { encoder, attachment, heads, tensors, training, grows: false, notes: [...new Set(notes)] };
 }
 
 /** @throws method.config */
@@ -193,15 +194,15 @@ function checked(raw: Json, path: string): z.infer<typeof schema> {
 }
 
 /** One program computes the modules of all tasks. @throws adapter.format for one that is made otherwise */
-function checkSame(own: ConfiguredMethod, first: ConfiguredMethod, place: string, task: string): void {
+function checkSame(method: ConfiguredMethod, first: ConfiguredMethod, place: string, task: string): void {
   const key = [...Object.keys(first.config), 'architecture'].find(
-    (one) => String(JSON.stringify(settingOf(own, one))) !== String(JSON.stringify(settingOf(first, one))),
+    (setting) => String(JSON.stringify(settingOf(method, setting))) !== String(JSON.stringify(settingOf(first, setting))),
   );
   if (key === undefined) return;
   fail({
     code: 'adapter.format',
     subject: `${place}: key '${key}'`,
-    found: JSON.stringify(settingOf(own, key)) ?? 'nothing',
+    found: JSON.stringify(settingOf(method, key)) ?? 'nothing',
     expected: `${JSON.stringify(settingOf(first, key))}, as in ${task}: the tasks of one model have the same modules`,
     next: 'The folders are of different runs: take all of one, or use each by itself with --adapter.',
   });

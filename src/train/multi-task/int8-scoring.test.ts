@@ -1,15 +1,16 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { startValues } from '../../../test/start-values.ts';
 import { savedAfter, tinyMultiTaskModel, tinyTaskData } from '../../../test/tiny-multi-task.ts';
 import { nodeFiles } from '../../base/files-node.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
 import { spearman } from '../../metrics/correlation.ts';
-import { type MultiTaskModel, multiTaskStart } from '../../model/multi-task.ts';
+import type { Model } from '../../model/model.ts';
 import { type HoldingEngine, holding } from '../../session/holding.ts';
 import { nodeEngine } from '../../session/node.ts';
 import { multiTaskSettings } from './settings.ts';
 import { type TaskData, trainMultiTask } from './trainer.ts';
-import { createMeter } from './uncertainty.ts';
+import { createUncertaintyScorer } from './uncertainty.ts';
 
 /** Two layers of it: the random encoders of other tests are too narrow for products in 8 bits. */
 const SEEDLING = 'assets/seedling';
@@ -18,7 +19,7 @@ const KINDS = ['classification', 'pair', 'regression'] as const;
 let encoder: Encoder;
 let engine: HoldingEngine;
 let tasks: readonly TaskData[];
-let model: MultiTaskModel;
+let model: Model;
 
 beforeAll(async () => {
   const seedling = await loadEncoder(nodeFiles, SEEDLING);
@@ -31,7 +32,7 @@ beforeAll(async () => {
 afterAll(() => engine.release());
 
 it('orders candidates as float32 does', async () => {
-  const start = await multiTaskStart(model, 1);
+  const start = await startValues(model, 1);
   // Heads that have learnt something: of fresh ones all answers are about equally unsure.
   for (const [name, { data }] of start)
     if (/heads\..*weight$/.test(name)) (data as Float32Array).set((data as Float32Array).map((value) => 40 * value));
@@ -39,9 +40,9 @@ it('orders candidates as float32 does', async () => {
   const measured: Float64Array[] = [];
   for (const int8 of [false, true]) {
     const options = { current: () => start, fixed: new Map<string, Tensor>(), seed: 1, deviations: tasks.map(() => 1), int8 };
-    const meter = await createMeter(engine, model, options);
-    measured.push(await meter.of(units, 0));
-    await meter.release();
+    const scorer = await createUncertaintyScorer(engine, model, options);
+    measured.push(await scorer.of(units, 0));
+    await scorer.release();
   }
   for (const [task, kind] of KINDS.entries()) {
     const [exact, ours] = measured.map((all) => Array.from(all.subarray(24 * task, 24 * task + 24))) as [number[], number[]];

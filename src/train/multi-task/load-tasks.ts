@@ -1,14 +1,14 @@
 import { fail } from '../../base/errors.ts';
 import type { Files } from '../../base/files.ts';
-import { type Encoder, poolerPath } from '../../encoders/index.ts';
-import { prepare } from '../../model/data.ts';
-import { deviation } from '../../model/standardize.ts';
+import type { Encoder } from '../../encoders/index.ts';
+import { deviation } from '../../model/label-scales.ts';
+import { hasPooler } from '../../model/model.ts';
 import { headFor, sequenceLength } from '../../model/task-setup.ts';
-import { type Head, readsOf } from '../../objectives/index.ts';
-import { classBalance, type Exclusions, loadRows, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
+import { type Head, kindForTask } from '../../objectives/index.ts';
+import { type Exclusions, numbersOf, onlyAnswer, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
-import type { LoadedRows } from '../load-rows.ts';
-import { LENDER } from './batches.ts';
+import { type LoadedRows, loadSplit } from '../load-rows.ts';
+import { PUBLISHED_LENDER } from './batches.ts';
 import type { MultiTaskMethod } from './method.ts';
 import type { MultiTaskSettings } from './settings.ts';
 import type { TaskData } from './trainer.ts';
@@ -43,14 +43,15 @@ export async function loadTask(options: LoadingTasks, task: Task, { name, encode
   const most = options.method.mostTokens;
   const maxLength = sequenceLength(encoder, tokenizer, settings.maxLength, task.kind, most, most);
   const exclude = options.exclude?.get(task.name);
-  const split = async (which: SplitName): Promise<LoadedRows> => {
-    const rowsOf = typeof limit === 'object' ? limit[which] : limit;
-    const rows = await loadRows(files, task, which, { ...(rowsOf && { limit: rowsOf }), ...(which === 'train' && exclude && { exclude }) });
-    const prepared = prepare(rows, { task, tokenizer, maxLength });
-    if (prepared.truncated)
-      note(`${name}: ${prepared.truncated} of ${rows.length} ${which} rows are longer than ${maxLength} tokens and were cut.`);
-    return { rows, prepared };
-  };
+  const split = (which: SplitName): Promise<LoadedRows> =>
+    loadSplit(task, which, {
+      files,
+      tokenizer,
+      maxLength,
+      limit: typeof limit === 'object' ? limit[which] : limit,
+      exclude,
+      note: (text) => note(`${name}: ${text}`),
+    });
   const train = await split('train');
   const only = onlyAnswer(task, train.rows);
   if (only !== undefined)
@@ -61,7 +62,7 @@ export async function loadTask(options: LoadingTasks, task: Task, { name, encode
       expected: 'two different answers or more',
       next: 'Leave the task out, correct its rows, or raise --limit.',
     });
-  const distant = task.kind === 'regression' ? labelsFarFromZero(train.rows) : undefined;
+  const distant = farFromZero(numbersOf(train.rows));
   if (distant !== undefined)
     note(
       `${name}: labels differ by less than a millionth of their size (${distant}), which predictions in float32 do not tell apart: subtract their mean.`,
@@ -71,20 +72,9 @@ export async function loadTask(options: LoadingTasks, task: Task, { name, encode
   return { name, task, maxLength, train, validation, test: task.files.test ? await split('test') : undefined };
 }
 
-/** The answer that all rows have; undefined where there are several. */
-function onlyAnswer(task: Task, rows: readonly Row[]): string | undefined {
-  const numbers = new Set(rows.flatMap((row) => (row.kind === 'regression' ? [row.label] : [])));
-  if (task.kind === 'regression') return numbers.size === 1 ? String([...numbers][0]) : undefined;
-  const sets = new Set(rows.flatMap((row) => (row.kind === 'multilabel' ? [row.label.toSorted().join(', ')] : [])));
-  if (task.kind === 'multilabel') return sets.size === 1 ? `[${[...sets][0]}]` : undefined;
-  const balance = classBalance(task, rows);
-  return balance?.majority === 1 ? Object.keys(balance.counts).find((label) => balance.counts[label]) : undefined;
-}
-
 const TOLD_APART = 1e-6;
 
-function labelsFarFromZero(rows: readonly Row[]): string | undefined {
-  const numbers = rows.flatMap((row) => (row.kind === 'regression' ? [row.label] : []));
+function farFromZero(numbers: readonly number[]): string | undefined {
   const mean = numbers.reduce((a, b) => a + b, 0) / numbers.length;
   return deviation(numbers) < TOLD_APART * Math.abs(mean) ? `about ${mean.toPrecision(3)}` : undefined;
 }
@@ -93,8 +83,7 @@ function labelsFarFromZero(rows: readonly Row[]): string | undefined {
 export function headOf({ method, headLayers }: LoadingTasks, task: Task, name: string, rows: readonly Row[], encoder: Encoder): Head {
   if (method.heads === 'single-task') return headFor(task, name, rows, headLayers);
   const head = headFor(task, name, rows, headLayers ?? 1);
-  const pooled = readsOf(head) === 'first' && encoder.weights.has(`${poolerPath(encoder.family)}.weight`);
-  return { ...head, config: { ...head.config, use_pooler: pooled } };
+  return { ...head, config: { ...head.config, use_pooler: head.kind.reads === 'first' && hasPooler(encoder) } };
 }
 
 const WILD = 100;
@@ -105,10 +94,12 @@ export function noteSizes(
   { sampler, regressionScore }: MultiTaskSettings,
   note: (text: string) => void,
 ): void {
-  if (sampler === 'uncertainty' && regressionScore === 'published' && tasks.every(({ name }) => name !== LENDER))
+  if (sampler === 'uncertainty' && regressionScore === 'published' && tasks.every(({ name }) => name !== PUBLISHED_LENDER))
     for (const { name, task } of tasks)
-      if (task.kind === 'regression')
-        note(`${name} scores 0, and hardly trains: as published, numbers take the scores of a task named ${LENDER}, and there is none.`);
+      if (!kindForTask(task.kind).entropy)
+        note(
+          `${name} scores 0, and hardly trains: as published, numbers take the scores of a task named ${PUBLISHED_LENDER}, and there is none.`,
+        );
   const sorted = tasks.toSorted((a, b) => a.train.rows.length - b.train.rows.length);
   const [smallest, largest] = [sorted[0], sorted.at(-1)] as [LoadedTask, LoadedTask];
   const ratio = largest.train.rows.length / smallest.train.rows.length;

@@ -3,7 +3,7 @@ import type { Tensor } from '../../base/tensor.ts';
 import type { HeadTraining } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import type { Attachment, CaMtlReport } from '../../methods/index.ts';
-import type { MultiTaskModel } from '../../model/multi-task.ts';
+import type { Model } from '../../model/model.ts';
 import type { Head } from '../../objectives/index.ts';
 
 /** A way to make one model of several tasks; `A` is what it attaches to the encoder. */
@@ -31,7 +31,7 @@ export interface MultiTaskMethod<A extends Attachment = Attachment> {
   save(files: Files, folder: string, trained: TrainedTasks<A>): Promise<void>;
 }
 
-export type Attached<A extends Attachment> = MultiTaskModel & { readonly attachment: A };
+export type Attached<A extends Attachment> = Model & { readonly attachment: A };
 
 /** A trained model of several tasks. */
 export interface TrainedTasks<A extends Attachment = Attachment> {
@@ -45,7 +45,7 @@ export interface TrainedTasks<A extends Attachment = Attachment> {
 }
 
 /** What is known of a model to which tasks are added. */
-export interface GrowingModel extends MultiTaskModel {
+interface GrowingModel extends Model {
   readonly tensors: ReadonlyMap<string, Tensor>;
 }
 

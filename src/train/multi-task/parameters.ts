@@ -1,16 +1,16 @@
 import { fail } from '../../base/errors.ts';
 import type { Tensor } from '../../base/tensor.ts';
-import { type MultiTaskModel, multiTaskParameters, multiTaskStart } from '../../model/multi-task.ts';
-import { inverse, type LabelScale, rescaleHeads } from '../../model/standardize.ts';
+import { inverse, rescaleHeads } from '../../model/label-scales.ts';
+import type { Model } from '../../model/model.ts';
+import { startStore } from '../../model/start-values.ts';
 import type { ParameterSpec } from '../../nn/index.ts';
-import { headParameters } from '../../objectives/index.ts';
+import { headParameters, type LabelScale } from '../../objectives/index.ts';
 import type { ParameterStore } from '../../update/index.ts';
-import { createStore } from '../store.ts';
 import type { MultiTaskSettings } from './settings.ts';
 import { logVariance } from './task-weights.ts';
 
 /** What a run over several tasks trains, and what is drawn for it and stays. */
-export interface JointParameters {
+interface JointParameters {
   readonly store: ParameterStore;
   readonly fixed: ReadonlyMap<string, Tensor>;
   /** By task: the numbers that weigh losses, where they train. */
@@ -23,18 +23,16 @@ export interface JointParameters {
 
 /** First values are drawn but for those of the checkpoint and of `initial`; heads learn in units of `scales`. @throws usage.value */
 export async function jointParameters(
-  model: MultiTaskModel,
+  model: Model,
   { seed, taskWeights, keep }: Pick<MultiTaskSettings, 'seed' | 'taskWeights' | 'keep'>,
   scales: readonly (LabelScale | undefined)[],
   initial: ReadonlyMap<string, Tensor> = new Map(),
 ): Promise<JointParameters> {
   const { heads, encoder } = model;
-  const { hidden } = encoder.config;
   const logVariances = taskWeights === 'uncertainty' ? heads.map(({ name }) => logVariance(name)) : [];
   const inverses = scales.map((scale) => scale && inverse(scale));
-  const start = new Map([...(await multiTaskStart(model, seed)), ...rescaleHeads(initial, heads, hidden, inverses)]);
-  const store = createStore([...multiTaskParameters(model), ...logVariances], seed, start);
-  const fixed = new Map([...start].filter(([name]) => !store.values().has(name)));
+  const start = { initial: rescaleHeads(initial, heads, encoder.config, inverses), more: logVariances };
+  const { store, fixed } = await startStore(model, seed, start);
   const owners = taskOwners(model);
   if (keep === 'task') checkApart(store, owners);
   const ofLoss = new Set(logVariances.map(({ name }) => name));
@@ -45,16 +43,16 @@ export async function jointParameters(
     owners,
     modelValues(trained = store.values()) {
       const values = ofLoss.size === 0 ? trained : new Map([...trained].filter(([name]) => !ofLoss.has(name)));
-      return rescaleHeads(values, heads, hidden, scales);
+      return rescaleHeads(values, heads, encoder.config, scales);
     },
   };
 }
 
 /** Heads, adapters of their own, weights of losses. */
-function taskOwners({ encoder, attachment, heads }: MultiTaskModel): Map<string, number> {
+function taskOwners({ encoder, attachment, heads }: Model): Map<string, number> {
   return new Map([
     ...(attachment.perTask ?? []),
-    ...heads.flatMap((head, task) => headParameters(head, encoder.config.hidden).map(({ name }) => [name, task] as const)),
+    ...heads.flatMap((head, task) => headParameters(head, encoder.config).map(({ name }) => [name, task] as const)),
     ...heads.map(({ name }, task) => [logVariance(name).name, task] as const),
   ]);
 }

@@ -1,5 +1,5 @@
 import { fail, nearest } from '../../base/errors.ts';
-import { CA_MTL_PRESETS, configureMethod, DEFAULT_METHOD, methodNames, parseGrammar } from '../../methods/index.ts';
+import { CA_MTL_PRESETS, configureMethod, DEFAULT_METHOD, methodNames, parseGrammar, splitUnion } from '../../methods/index.ts';
 import { caMtlMethod } from './ca-mtl.ts';
 import type { MultiTaskMethod } from './method.ts';
 import { moduleMethod } from './module-method.ts';
@@ -13,10 +13,15 @@ export function multiTaskMethodNames(): string[] {
 }
 
 /**
- * Reads `name` or `name[key=value, …]`; the keys are those of the configuration of CA-MTL, or of the module's method.
+ * Reads `name` or `name[key=value, …]`; the keys are those of the configuration of CA-MTL, or of the module's method, which may be
+ * several with `|` between.
  * `trainEncoder` trains the encoder with the modules. @throws method.config, usage.value
  */
 export function multiTaskMethod(text: string, { trainEncoder = false }: { readonly trainEncoder?: boolean } = {}): MultiTaskMethod {
+  if (splitUnion(text).length > 1) {
+    const shared = text.startsWith(SHARED);
+    return moduleMethod(text, configureMethod(shared ? text.slice(SHARED.length) : text), { shared, trainEncoder });
+  }
   const { name, values } = parseGrammar(text);
   if (Object.hasOwn(CA_MTL_PRESETS, name)) {
     if (trainEncoder) refuseTraining(name);

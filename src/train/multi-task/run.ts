@@ -5,12 +5,12 @@ import { elementCount, type Tensor } from '../../base/tensor.ts';
 import { asName, checkName } from '../../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
 import { majorityScore } from '../../metrics/index.ts';
-import { checkChoices } from '../../model/data.ts';
 import { shortList } from '../../model/head-task.ts';
-import type { MultiTaskModel } from '../../model/multi-task.ts';
+import type { Model } from '../../model/model.ts';
+import { checkSequences } from '../../model/prepare.ts';
 import { trainingOf, withDropout } from '../../model/task-setup.ts';
 import type { Head } from '../../objectives/index.ts';
-import { createMultiTaskPredictor } from '../../predict/multi-task-predictor.ts';
+import { createPredictor } from '../../predict/predictor.ts';
 import type { Task } from '../../tasks/index.ts';
 import { loadTokenizer } from '../../text/index.ts';
 import { digestOfEncoder, digestOfRows, digestOfTensors } from '../fingerprint.ts';
@@ -51,7 +51,7 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
 
   const heads = tasks.map(({ task, name, train }) => headOf({ ...options, settings }, task, name, train.rows, encoder));
   for (const [i, { train, validation, test }] of tasks.entries())
-    for (const loaded of [train, validation, test]) if (loaded) checkChoices(loaded.prepared.units, heads[i] as Head);
+    for (const loaded of [train, validation, test]) if (loaded) checkSequences(loaded.prepared.units, heads[i] as Head);
   const attachment = method.attach(encoder, names, Math.max(...tasks.map(({ maxLength }) => maxLength)));
   const model = { encoder: withDropout(encoder, settings.dropout), attachment, heads };
 
@@ -73,8 +73,8 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   const featuresBefore = method.base && (await featuresWith(method.base.tensors));
   const first = method.initial?.(heads, featuresBefore ?? []);
   for (const [i, begins] of (first?.begins ?? []).entries()) notesTo(options)(`${names[i]} ${beginningText(begins)}.`);
-  const given = defined({ initial: first?.parameters, resume: run.saved });
-  const trained = await run.train((hooks) => trainMultiTask({ engine, model, tasks, settings, ...given, ...hooks }));
+  const begin = defined({ initial: first?.parameters, resume: run.saved });
+  const trained = await run.train((hooks) => trainMultiTask({ engine, model, tasks, settings, ...begin, ...hooks }));
 
   const summary: MultiTaskSummary = {
     method: method.text,
@@ -141,7 +141,12 @@ async function fingerprintOf(
     trainsEncoder: method.trainsEncoder,
     log: log ?? null,
     encoder: await digestOfEncoder(encoder),
-    'the model that grows': base ? await digestOfTensors(base.tensors, base.heads) : null,
+    'the model that grows': base
+      ? await digestOfTensors(
+          base.tensors,
+          base.heads.map(({ name, config }) => ({ name, config })),
+        )
+      : null,
     like: method.like ?? null,
     ...rows,
   };
@@ -150,13 +155,13 @@ async function fingerprintOf(
 /** Scores of the kept weights, task by task. */
 function scoreTasks(
   { engine, method, exclude }: RunMultiTaskOptions,
-  model: MultiTaskModel,
+  model: Model,
   tasks: readonly LoadedTask[],
   { parameters, bests }: MultiTaskResult,
   first: FirstValues | undefined,
 ): Promise<TaskSummary[]> {
   return releasing(async (hold) => {
-    const predictor = hold(await createMultiTaskPredictor(engine, model, { fixed: parameters, steady: method.grows }));
+    const predictor = hold(await createPredictor(engine, model, { fixed: parameters, steady: method.grows }));
     const summaries: TaskSummary[] = [];
     for (const [i, { name, task, train, validation, test }] of tasks.entries()) {
       const last = test ?? validation;

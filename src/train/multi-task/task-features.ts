@@ -1,14 +1,16 @@
 import { float32, type Tensor } from '../../base/tensor.ts';
-import { drawEncoder, type Encoder } from '../../encoders/index.ts';
+import type { Encoder } from '../../encoders/index.ts';
 import { mul, reduceSum, reshape } from '../../graph/index.ts';
-import { encoderFeeds, type Unit } from '../../model/data.ts';
+import { drawTokens } from '../../model/draw.ts';
+import { encoderFeeds } from '../../model/encoder-inputs.ts';
 import { weightsOf } from '../../model/model.ts';
-import { noDropout, parameters } from '../../nn/index.ts';
+import { parameters } from '../../nn/index.ts';
+import type { Unit } from '../../objectives/index.ts';
 import { batches } from '../../predict/predictor.ts';
 import type { Engine } from '../../session/session.ts';
 
 /** Rows of a task that its feature is made of. */
-export const FEATURE_ROWS = 64;
+const FEATURE_ROWS = 64;
 
 /**
  * What the rows of each task look like to the bare encoder, without anything attached to it: the mean over the first
@@ -21,13 +23,15 @@ export async function taskFeatures(
   trained: ReadonlyMap<string, Tensor>,
   tasks: readonly (readonly Unit[])[],
 ): Promise<Tensor[]> {
-  const { config, family, weights } = encoder;
-  const read = parameters(() => false);
-  const { output, rows, mask } = drawEncoder({ config, family, parameters: read, dropout: noDropout, hooks: {}, read: 'all' });
-  const hidden = reshape(output, [rows.batch, rows.length, config.hidden]);
-  const sums = reduceSum(mul(hidden, reshape(mask, [rows.batch, rows.length, 1])), [1]);
-  const own = new Map([...trained].filter(([name]) => weights.has(name)));
-  const session = await engine.compile({ outputs: { sums } }, weightsOf({ encoder }, own));
+  const { config, weights } = encoder;
+  const { tokens, mask } = drawTokens(
+    encoder,
+    parameters(() => false),
+  );
+  const hidden = reshape(tokens, ['B', 'S', config.hidden]);
+  const sums = reduceSum(mul(hidden, reshape(mask, ['B', 'S', 1])), [1]);
+  const replaced = new Map([...trained].filter(([name]) => weights.has(name)));
+  const session = await engine.compile({ outputs: { sums } }, weightsOf({ encoder }, replaced));
   try {
     const features: Tensor[] = [];
     for (const units of tasks) {

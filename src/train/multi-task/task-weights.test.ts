@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { scalar } from '../../graph/index.ts';
-import { jointTerms, type TaskUnit } from '../../model/multi-task-data.ts';
+import { batchTerms } from '../../model/feeds.ts';
+import { createHead, type TaskUnit } from '../../objectives/index.ts';
 import { referenceEngine } from '../../session/reference.ts';
 import { averagedWeights, historyAt, newHistory, uncertaintyWeighted, withLosses } from './task-weights.ts';
 
@@ -35,8 +36,10 @@ it('a loss that was next to nothing does not overflow the average', () => {
 it('a task alone in its batch has the weight that it has among all', () => {
   const unit = { task: 1, target: { kind: 'class', label: 0 }, encodings: [{}], length: 3 } as unknown as TaskUnit;
   const weights = [1.5, 0.5];
-  expect(jointTerms([unit], 2, (task) => weights[task] as number).weights).toEqual([0, 0.5]);
-  expect(jointTerms([unit, { ...unit, task: 0 }], 2, (task) => weights[task] as number).weights).toEqual([0.75, 0.25]);
+  const heads = ['a', 'b'].map((name) => createHead(name, { head_type: 'classification', num_labels: 2 }));
+  const share = (task: number) => weights[task] as number;
+  expect(batchTerms({ heads }, [unit], share).weights).toEqual([0, 0.5]);
+  expect(batchTerms({ heads }, [unit, { ...unit, task: 0 }], share).weights).toEqual([0.75, 0.25]);
 });
 
 it('a loss weighted by its variance: e^(−s) L + s, s once in a batch of two parts', async () => {

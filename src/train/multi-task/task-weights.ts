@@ -1,5 +1,6 @@
-import { add, exp, mul, neg, reshape, type Value } from '../../graph/index.ts';
+import { add, exp, input, mul, neg, reshape, type Value } from '../../graph/index.ts';
 import { type ParameterSpec, ZERO } from '../../nn/index.ts';
+import type { LossWeights } from '../step.ts';
 
 /**
  * How much each task's loss counts:
@@ -17,10 +18,18 @@ export function logVariance(name: string): ParameterSpec {
   return { name: `loss.${name}.log_variance`, shape: [1], init: ZERO, decay: false };
 }
 
-/** e^(−s) L + s; `partShare`, a scalar, is 1 over the runs that a batch takes, so that s counts once. */
+/** Losses by numbers that train; the program reads `partShare`, a scalar: 1 over the parts of a batch, so that s counts once. */
+export function uncertaintyWeights(specs: readonly ParameterSpec[]): LossWeights {
+  const share = input('partShare', 'float32', []);
+  const trainable = new Map(specs.map(({ name, shape }) => [name, input(name, 'float32', shape)]));
+  const numbers = [...trainable.values()];
+  return { trainable, scaled: (loss, task) => uncertaintyWeighted(loss, numbers[task] as Value, share) };
+}
+
+/** e^(−s) L + s. */
 export function uncertaintyWeighted(loss: Value, s: Value, partShare: Value): Value {
-  const one = reshape(s, []);
-  return add(mul(exp(neg(one)), loss), mul(one, partShare));
+  const number = reshape(s, []);
+  return add(mul(exp(neg(number)), loss), mul(number, partShare));
 }
 
 /** Plain data: each task's summed losses in this epoch, and its means in those before. */

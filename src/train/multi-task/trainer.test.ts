@@ -1,16 +1,18 @@
 import { beforeAll, describe, expect, it } from 'vitest';
+import { startValues } from '../../../test/start-values.ts';
 import { TINY_ENCODER, TINY_TASKS, type TinyTask } from '../../../test/tiny.ts';
 import { savedAfter, tinyMultiTaskModel, tinyTaskData } from '../../../test/tiny-multi-task.ts';
 import { nodeFiles } from '../../base/files-node.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
+import type { Value } from '../../graph/index.ts';
 import { attach, attachPerTask, configureMethod } from '../../methods/index.ts';
-import { feedsOf, lossTerms } from '../../model/data.ts';
-import { drawModel, weightsOf } from '../../model/model.ts';
-import { drawMultiTask, multiTaskStart } from '../../model/multi-task.ts';
-import { jointFeeds, jointTerms, type TaskUnit } from '../../model/multi-task-data.ts';
+import { drawModel } from '../../model/draw.ts';
+import { batchTerms, feedsOf } from '../../model/feeds.ts';
+import { drawLoss } from '../../model/loss.ts';
+import { weightsOf } from '../../model/model.ts';
 import { noDropout } from '../../nn/index.ts';
-import { drawJointLoss, drawLoss } from '../../objectives/index.ts';
+import type { TaskUnit } from '../../objectives/index.ts';
 import { nodeEngine } from '../../session/node.ts';
 import type { Engine } from '../../session/session.ts';
 import { multiTaskMethod } from './registry.ts';
@@ -38,24 +40,23 @@ describe('one batch of all kinds', () => {
   it('has for each task the loss that its rows have alone, and their mean in all', async () => {
     const tasks = await Promise.all(TINY_TASKS.map((name) => dataOf(name)));
     const model = modelOf('joint', tasks);
-    const start = await multiTaskStart(model, 1);
+    const start = await startValues(model, 1);
     const units = tasks.flatMap(({ train }, task) => train.prepared.units.slice(0, 3).map((unit): TaskUnit => ({ ...unit, task })));
     const mixed = units.toSorted((a, b) => a.length - b.length);
-    const { logits, taskIds } = drawMultiTask(model, noDropout, () => false);
-    const { loss, taskLosses } = drawJointLoss(model.heads, logits, taskIds);
+    const { logits } = drawModel(model, noDropout, () => false);
+    const { loss, losses: taskLosses } = drawLoss(model, logits);
     const outputs = { loss, ...Object.fromEntries(taskLosses.map((value, task) => [`${task}`, value])) };
     const together = await engine.compile({ outputs }, weightsOf(model, start));
-    const results = await together.run(jointFeeds(mixed, model, jointTerms(mixed, tasks.length)));
+    const results = await together.run(feedsOf(mixed, model, batchTerms(model, mixed)));
     await together.release();
 
     const losses: number[] = [];
     for (const [task, head] of model.heads.entries()) {
-      const alone = { encoder, attachment: model.attachment, head };
+      const alone = { encoder, attachment: model.attachment, heads: [head] };
       const drawn = drawModel(alone, noDropout, () => false);
-      const session = await engine.compile({ outputs: { loss: drawLoss(head, drawn.logits) } }, weightsOf(alone, start));
-      const own = mixed.filter((unit) => unit.task === task);
-      const terms = own.reduce((sum, unit) => sum + lossTerms(unit), 0);
-      const { loss: expected } = await session.run(feedsOf(own, head, encoder, terms));
+      const session = await engine.compile({ outputs: { loss: drawLoss(alone, drawn.logits).loss } }, weightsOf(alone, start));
+      const own = mixed.filter((unit) => unit.task === task).map((unit) => ({ ...unit, task: 0 }));
+      const { loss: expected } = await session.run(feedsOf(own, alone, batchTerms(alone, own)));
       await session.release();
       losses.push(Number(expected?.data[0]));
       expect(Math.abs(Number(results[task]?.data[0]) / (losses[task] as number) - 1), head.name).toBeLessThan(1e-5);
@@ -68,11 +69,11 @@ describe('one batch of all kinds', () => {
     const tasks = await Promise.all((['choice', 'pair'] as const).map((name) => dataOf(name)));
     const model = modelOf('joint', tasks);
     const units = (tasks[1] as TaskData).train.prepared.units.slice(0, 4).map((unit): TaskUnit => ({ ...unit, task: 1 }));
-    const { logits, taskIds } = drawMultiTask(model, noDropout, () => false);
-    const { loss, taskLosses } = drawJointLoss(model.heads, logits, taskIds);
-    const outputs = { loss, absent: taskLosses[0] as typeof loss, present: taskLosses[1] as typeof loss };
-    const session = await engine.compile({ outputs }, weightsOf(model, await multiTaskStart(model, 1)));
-    const results = await session.run(jointFeeds(units, model, jointTerms(units, 2)));
+    const { logits } = drawModel(model, noDropout, () => false);
+    const { loss, losses } = drawLoss(model, logits);
+    const outputs = { loss, absent: losses[0] as typeof loss, present: losses[1] as typeof loss };
+    const session = await engine.compile({ outputs }, weightsOf(model, await startValues(model, 1)));
+    const results = await session.run(feedsOf(units, model, batchTerms(model, units)));
     await session.release();
     expect(Number(results.absent?.data[0])).toBe(0);
     expect(results.loss?.data).toEqual(results.present?.data);
@@ -87,19 +88,26 @@ describe('one module for each task', () => {
     const names = plain.heads.map(({ name }) => name);
     const facts = { encoder: encoder.config, family: encoder.family };
     const model = { ...plain, attachment: attachPerTask(configureMethod(text), names, facts) };
-    const start = await multiTaskStart(model, 5);
-    const { logits } = drawMultiTask(model, noDropout, () => false);
+    const start = await startValues(model, 5);
+    const { logits } = drawModel(model, noDropout, () => false);
     const outputs = Object.fromEntries(logits.map((value, task) => [`${task}`, value]));
     const together = await engine.compile({ outputs }, weightsOf(model, start));
     const answers: Float32Array[] = [];
     for (const [task, head] of model.heads.entries()) {
       const units = (tasks[task] as TaskData).train.prepared.units.slice(0, 3).map((unit): TaskUnit => ({ ...unit, task }));
-      const results = await together.run(jointFeeds(units, model));
+      const results = await together.run(feedsOf(units, model));
       const attachment = attach(configureMethod(text), { ...facts, name: head.name });
-      const one = { encoder, attachment, head };
+      const one = { encoder, attachment, heads: [head] };
       const drawn = drawModel(one, noDropout, () => false);
-      const alone = await engine.compile({ outputs: { logits: drawn.logits } }, weightsOf(one, start));
-      const expected = (await alone.run(feedsOf(units, head, encoder))).logits as Tensor;
+      const alone = await engine.compile({ outputs: { logits: drawn.logits[0] as Value } }, weightsOf(one, start));
+      const expected = (
+        await alone.run(
+          feedsOf(
+            units.map((unit) => ({ ...unit, task: 0 })),
+            one,
+          ),
+        )
+      ).logits as Tensor;
       await alone.release();
       const got = results[task] as Tensor;
       expect(difference(got.data as Float32Array, expected.data as Float32Array), head.name).toBeLessThan(1e-5);
@@ -177,7 +185,7 @@ describe('training', () => {
   it.each(['adapters', 'mtl_lora[init_weights="bert"]'])('%s: leaves what a task has alone while it has no rows', async (method) => {
     const tasks = await Promise.all((['pair', 'classification'] as const).map((name) => dataOf(name, 48)));
     const model = modelOf(method, tasks);
-    const before = await multiTaskStart(model, 1);
+    const before = await startValues(model, 1);
     let rows: Readonly<Record<string, readonly number[]>> | undefined;
     const { parameters } = await trainMultiTask({
       engine,

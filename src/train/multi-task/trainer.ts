@@ -1,10 +1,12 @@
-import type { Tensor } from '../../base/tensor.ts';
-import type { MultiTaskModel } from '../../model/multi-task.ts';
-import { jointTerms, type TaskUnit } from '../../model/multi-task-data.ts';
-import { labelScales } from '../../model/standardize.ts';
-import { createMultiTaskPredictor, type MultiTaskPredictor } from '../../predict/multi-task-predictor.ts';
-import type { Engine } from '../../session/session.ts';
+import { float32, type Tensor } from '../../base/tensor.ts';
+import { type BatchTerms, batchTerms, feedsOf } from '../../model/feeds.ts';
+import { labelScales } from '../../model/label-scales.ts';
+import type { Model } from '../../model/model.ts';
+import type { TaskUnit } from '../../objectives/index.ts';
+import { createPredictor, type Predictor } from '../../predict/predictor.ts';
+import type { Engine, Feeds } from '../../session/session.ts';
 import type { Task } from '../../tasks/index.ts';
+import { ADAMW } from '../../update/index.ts';
 import { type Kept, keepBest, keepBestByTask, nothingKept, type Score } from '../keep-best.ts';
 import type { LoadedRows } from '../load-rows.ts';
 import { releasing } from '../releasing.ts';
@@ -12,14 +14,15 @@ import { type Batch, type RunHooks, runSteps, START, type StepLoop, type Verdict
 import { scheduleOf } from '../schedule.ts';
 import { metricsOf } from '../score.ts';
 import type { SavedRun } from '../state.ts';
+import { createTrainingStep } from '../step.ts';
 import { copies, restore } from '../store.ts';
 import { createTaskBatches, type TaskBatches } from './batches.ts';
-import { createJointStep, jointParts, partFeeds } from './joint-step.ts';
 import { jointParameters } from './parameters.ts';
+import { jointParts } from './parts.ts';
 import { checkCounts, type MultiTaskProgress } from './progress.ts';
 import type { MultiTaskSettings } from './settings.ts';
-import { averagedWeights, historyAt, newHistory, withLosses } from './task-weights.ts';
-import { createMeter } from './uncertainty.ts';
+import { averagedWeights, historyAt, newHistory, uncertaintyWeights, withLosses } from './task-weights.ts';
+import { createUncertaintyScorer } from './uncertainty.ts';
 
 export interface TaskData {
   readonly task: Task;
@@ -29,7 +32,7 @@ export interface TaskData {
 
 export interface MultiTaskOptions extends RunHooks<SavedRun<MultiTaskProgress>> {
   readonly engine: Engine;
-  readonly model: MultiTaskModel;
+  readonly model: Model;
   /** By task id. */
   readonly tasks: readonly TaskData[];
   readonly settings: MultiTaskSettings;
@@ -62,27 +65,32 @@ interface TaskBatch extends Batch {
  * @throws usage.value; train.memory for what cannot fit; train.non-finite; train.stopped when `signal` aborts (the state is saved first)
  */
 export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResult> {
-  const { engine, model, tasks, settings, initial, resume } = options;
+  const { engine, tasks, settings, initial, resume } = options;
+  const { seed, weightDecay, clip } = settings;
+  const { heads } = options.model;
   const units = tasks.map(({ train }, task) => train.prepared.units.map((unit): TaskUnit => ({ ...unit, task })));
-  const scales = labelScales(units);
+  const scales = labelScales(heads, units);
   const standard = settings.regressionLabels === 'standardized' ? scales : [];
   return releasing(async (hold) => {
-    const parameters = await jointParameters(model, settings, standard, initial);
-    const { store, fixed, owners, modelValues } = parameters;
-    const now = { current: () => modelValues(), fixed };
+    const { store, fixed, logVariances, owners, modelValues } = await jointParameters(options.model, settings, standard, initial);
+    const model: Model = { ...options.model, frozen: fixed };
+    const current = () => modelValues();
     const deviations = settings.regressionScore === 'spread' ? scales.map((scale) => scale?.deviation) : undefined;
-    const scorer =
-      settings.sampler === 'uncertainty'
-        ? hold(await createMeter(engine, model, { ...now, seed: settings.seed, deviations, int8: settings.scoring === 'int8' }))
-        : undefined;
+    const scoring = { current, seed, deviations, int8: settings.scoring === 'int8' };
+    const scorer = settings.sampler === 'uncertainty' ? hold(await createUncertaintyScorer(engine, model, scoring)) : undefined;
     const sampler = createTaskBatches(model, units, settings, scorer, resume?.progress.sampler);
     const schedule = scheduleOf(settings, sampler.batchesPerEpoch, model.attachment.learningRate);
     const { parts, largest } = jointParts(model, units, settings, store.size);
     const most = largest();
     const step = hold(
-      await createJointStep(engine, model, parameters, settings, partFeeds(most, model, jointTerms(most, tasks.length), 1)),
+      await createTrainingStep(engine, model, store, {
+        adamw: { ...ADAMW, weightDecay, clip },
+        seed,
+        lossWeights: logVariances.length > 0 ? uncertaintyWeights(logVariances) : undefined,
+        largest: partFeeds(most, model, batchTerms(model, most), 1),
+      }),
     );
-    const predictor = tasks.some(({ validation }) => validation) ? hold(await createMultiTaskPredictor(engine, model, now)) : undefined;
+    const predictor = tasks.some(({ validation }) => validation) ? hold(await createPredictor(engine, model, { current })) : undefined;
     if (resume) {
       checkCounts(resume.progress, tasks.length);
       restore(store, resume);
@@ -100,7 +108,7 @@ export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResu
         const { batch, rows, epoch } = await sampler.next();
         history = historyAt(history, epoch);
         const weights = settings.taskWeights === 'averaging' ? averagedWeights(history) : undefined;
-        const terms = { ...jointTerms(batch, tasks.length, (task) => weights?.[task] ?? 1), scales: standard };
+        const terms = { ...batchTerms(model, batch, (task) => weights?.[task] ?? 1), scales: standard };
         const cut = parts(batch);
         return {
           parts: cut.map((part) => partFeeds(part, model, terms, cut.length)),
@@ -135,13 +143,13 @@ export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResu
       seconds: (performance.now() - started) / 1000,
     };
 
-    async function judge(done: number, predictor: MultiTaskPredictor): Promise<Verdict> {
+    async function judge(done: number, predictor: Predictor): Promise<Verdict> {
       const metrics: Record<string, number> = {};
       const found: (number | undefined)[] = [];
       for (const [i, { task, validation }] of tasks.entries()) {
         const values = validation && (await scoreTask(predictor, i, task, validation));
         found.push(values?.[task.metric]);
-        if (values) metrics[`${model.heads[i]?.name}/${task.metric}`] = values[task.metric] as number;
+        if (values) metrics[`${heads[i]?.name}/${task.metric}`] = values[task.metric] as number;
       }
       const judgement = keep(kept, done, found);
       kept = judgement.kept;
@@ -152,8 +160,13 @@ export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResu
 
   /** The values that are there, by the names of their tasks. */
   function byTask<T>(values: readonly (T | undefined)[]): Record<string, T> {
-    return Object.fromEntries(values.flatMap((value, task) => (value === undefined ? [] : [[model.heads[task]?.name ?? '', value]])));
+    return Object.fromEntries(values.flatMap((value, task) => (value === undefined ? [] : [[heads[task]?.name ?? '', value]])));
   }
+}
+
+/** What one of so many parts of a batch is fed; tasks may weigh their losses by the part's share. */
+function partFeeds(part: readonly TaskUnit[], model: Model, terms: BatchTerms, parts: number): Feeds {
+  return { ...feedsOf(part, model, terms), partShare: float32([], [1 / parts]) };
 }
 
 function keptBefore({ progress: { best, bests }, best: parameters }: SavedRun<MultiTaskProgress>): Kept {
@@ -162,11 +175,11 @@ function keptBefore({ progress: { best, bests }, best: parameters }: SavedRun<Mu
 
 /** What one of a model's tasks scores, by each of its metrics. `id` says which of the heads answers. */
 export async function scoreTask(
-  predictor: MultiTaskPredictor,
+  predictor: Predictor,
   id: number,
   task: Task,
   { rows, prepared }: LoadedRows,
 ): Promise<Record<string, number>> {
   const units = prepared.units.map((unit) => ({ ...unit, task: id }));
-  return metricsOf(task, rows, await predictor.answers(rows, units));
+  return metricsOf(task, rows, await predictor.answers(rows, { ...prepared, units }));
 }

@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest';
-import { deviation } from '../../model/standardize.ts';
-import { checkHeadConfig, type Head } from '../../objectives/index.ts';
+import { deviation } from '../../model/label-scales.ts';
+import { createHead, type Head } from '../../objectives/index.ts';
 import { comparable, entropyOf, hasEntropy } from './uncertainty.ts';
 
-const head = (values: object): Head => ({ name: 'one', config: checkHeadConfig(values, 'test') });
+const head = (values: object): Head => createHead('one', values, 'test');
 const unit = (length: number, labels?: number[]) => ({
   length,
   target: labels && { kind: 'tokens' as const, labels: Int32Array.from(labels) },

@@ -1,63 +1,38 @@
 import type { Tensor } from '../../base/tensor.ts';
-import { normalisedEntropy } from '../../batch/index.ts';
-import type { Unit } from '../../model/data.ts';
-import type { MultiTaskModel } from '../../model/multi-task.ts';
-import type { TaskUnit } from '../../model/multi-task-data.ts';
-import { deviation } from '../../model/standardize.ts';
+import { deviation } from '../../model/label-scales.ts';
+import type { Model } from '../../model/model.ts';
 import { withDropout } from '../../model/task-setup.ts';
-import type { Head } from '../../objectives/index.ts';
-import { createMultiTaskPredictor } from '../../predict/multi-task-predictor.ts';
+import type { Head, TaskUnit, Unit } from '../../objectives/index.ts';
+import { createPredictor } from '../../predict/predictor.ts';
 import type { Engine } from '../../session/session.ts';
 
 /** Whether a head's answers have an entropy; numbers have none. */
-export function hasEntropy({ config }: Head): boolean {
-  return !(config.head_type === 'classification' && config.num_labels === 1);
-}
-
-/** Whether the entropy is that of one choice. Means over many, most of them easy (words, labels, places of a span), are small. */
-function isOneChoice({ config }: Head): boolean {
-  return config.head_type === 'multiple_choice' || (config.head_type === 'classification' && config.num_labels !== 1);
+export function hasEntropy({ kind }: Head): boolean {
+  return kind.entropy !== undefined;
 }
 
 /** Of which tasks entropies are scores as they are: those of one choice, where there are any. The others are matched by rank. */
 export function comparable(heads: readonly Head[]): boolean[] {
-  return heads.some(isOneChoice) ? heads.map(isOneChoice) : heads.map(hasEntropy);
+  const single = heads.map(({ kind }) => kind.entropy?.single === true);
+  return single.includes(true) ? single : heads.map(hasEntropy);
 }
 
-/**
- * How unsure a head is of a unit, in 0 … 1: the normalised entropy of its answer; for several labels, words or the two ends
- * of a span the mean of theirs. Of a tagged row those tokens count that carry a label.
- */
-export function entropyOf({ config }: Head, { target, length }: Pick<Unit, 'target' | 'length'>, logits: Float32Array): number {
-  const mean = (values: readonly number[]) => values.reduce((a, b) => a + b, 0) / Math.max(1, values.length);
-  switch (config.head_type) {
-    case 'classification':
-    case 'multiple_choice':
-      return normalisedEntropy(logits);
-    case 'multilabel_classification':
-      return mean(Array.from(logits, (logit) => normalisedEntropy([logit, 0])));
-    case 'tagging': {
-      const labels = config.num_labels as number;
-      const marked = target?.kind === 'tokens' ? target.labels : new Int32Array(length);
-      return mean(
-        Array.from(marked, (_, i) => i).flatMap((i) => ((marked[i] as number) < 0 ? [] : [normalisedEntropy(logits, i * labels, labels)])),
-      );
-    }
-    case 'question_answering':
-      return mean([0, 1].map((column) => normalisedEntropy(Array.from({ length }, (_, i) => logits[2 * i + column] as number))));
-  }
+/** How unsure a head is of a unit, in 0 … 1; 0 where it has no entropy. */
+export function entropyOf(head: Head, unit: Pick<Unit, 'target' | 'length'>, logits: Float32Array): number {
+  return head.kind.entropy?.of(head, unit, logits) ?? 0;
 }
 
-export interface UncertaintyMeter {
+export interface UncertaintyScorer {
   /** Of each unit: {@link entropyOf}, or where there is none the spread of its predictions over that of the labels. */
   of(units: readonly TaskUnit[], pass: number): Promise<Float64Array>;
   release(): Promise<void>;
 }
 
-export interface MeterOptions {
+interface ScorerOptions {
   /** What trains, as it is now. */
   readonly current: () => ReadonlyMap<string, Tensor>;
-  readonly fixed: ReadonlyMap<string, Tensor>;
+  /** Tensors that do not train. */
+  readonly fixed?: ReadonlyMap<string, Tensor>;
   readonly seed: number;
   /** Standard deviation of the labels, by task; undefined: predictions of numbers are not looked at, their uncertainty is 0. */
   readonly deviations: readonly (number | undefined)[] | undefined;
@@ -73,17 +48,17 @@ const DROPOUT = 0.1;
  * Measures by one forward pass without gradients and without dropout; units of regression tasks go through the model
  * {@link DRAWS} times with dropout instead, 0.1 where the encoder has none.
  */
-export async function createMeter(
+export async function createUncertaintyScorer(
   engine: Engine,
-  model: MultiTaskModel,
-  { current, fixed, seed, deviations, int8 = false }: MeterOptions,
-): Promise<UncertaintyMeter> {
-  const sure = await createMultiTaskPredictor(engine, model, { current, fixed, int8 });
+  model: Model,
+  { current, fixed = new Map(), seed, deviations, int8 = false }: ScorerOptions,
+): Promise<UncertaintyScorer> {
+  const sure = await createPredictor(engine, model, { current, fixed, int8 });
   const numbers = model.heads.some((head) => !hasEntropy(head)) ? deviations : undefined;
   const dropping = model.encoder.config.hiddenDropout > 0 ? model : { ...model, encoder: withDropout(model.encoder, DROPOUT) };
   let drawing = 0;
   const dropout = { seed, pass: () => drawing };
-  const unsure = numbers && (await createMultiTaskPredictor(engine, dropping, { current, fixed, dropout, int8 }));
+  const unsure = numbers && (await createPredictor(engine, dropping, { current, fixed, dropout, int8 }));
   return {
     async of(units, pass) {
       const results = new Float64Array(units.length);
@@ -99,8 +74,8 @@ export async function createMeter(
       // All draws in one run: each row of a run has masks of its own.
       const drawn = await unsure.logits(others.flatMap((place) => new Array<TaskUnit>(DRAWS).fill(units[place] as TaskUnit)));
       others.forEach((place, k) => {
-        const given = drawn.slice(k * DRAWS, (k + 1) * DRAWS).map(([value]) => value as number);
-        results[place] = deviation(given) / (numbers?.[(units[place] as TaskUnit).task] ?? 1);
+        const predictions = drawn.slice(k * DRAWS, (k + 1) * DRAWS).map(([value]) => value as number);
+        results[place] = deviation(predictions) / (numbers?.[(units[place] as TaskUnit).task] ?? 1);
       });
       return results;
 

@@ -1,6 +1,6 @@
 import { fail } from '../../base/errors.ts';
 import { type Files, readText } from '../../base/files.ts';
-import { loadRows, loadTask, type Row, type Split, type Task } from '../../tasks/index.ts';
+import { loadRows, loadTask, passagesOf, type Row, type Split, type Task, textsOf } from '../../tasks/index.ts';
 import type { Sample } from './words.ts';
 
 /**
@@ -22,7 +22,7 @@ export async function loadCorpus(
       const key = sample.map(normal).join('\u0000');
       if (/^\0?$/.test(key) || seen.has(key)) continue;
       seen.add(key);
-      if (sample.some((text) => sentences(text).some((one) => held.has(one)))) dropped++;
+      if (sample.some((text) => sentences(text).some((sentence) => held.has(sentence)))) dropped++;
       else samples.push(sample);
     }
   if (samples.length === 0)
@@ -47,34 +47,13 @@ async function trainingTexts(files: Files, path: string): Promise<Sample[]> {
   return (await loadRows(files, task, 'train')).flatMap(samplesOf);
 }
 
-/** What to learn from a row: pairs stay pairs, a choice goes with the right answer, long texts become pieces. */
+/** What to learn from a row; long texts become pieces. */
 function samplesOf(row: Row): Sample[] {
-  switch (row.kind) {
-    case 'choice':
-      return [[row.text, row.choices[row.label] as string]];
-    case 'span':
-      return [row.question, ...pieces(row.context)].map((text): Sample => [text]);
-    case 'tagging':
-      return textsOf(row).map((text): Sample => [text]);
-    default: {
-      const [first, ...rest] = pieces(row.textPair ?? row.text) as [string, ...string[]];
-      return [row.textPair === undefined ? [first] : [row.text, first], ...rest.map((text): Sample => [text])];
-    }
-  }
-}
-
-/** All that a row says. */
-function textsOf(row: Row): string[] {
-  switch (row.kind) {
-    case 'tagging':
-      return [row.tokens.join(' ')];
-    case 'choice':
-      return [row.text, ...row.choices];
-    case 'span':
-      return [row.question, row.context];
-    default:
-      return row.textPair === undefined ? [row.text] : [row.text, row.textPair];
-  }
+  return passagesOf(row).flatMap(({ texts, cuts }): Sample[] => {
+    if (!cuts) return [texts];
+    const [first, ...rest] = pieces(texts.at(-1) as string) as [string, ...string[]];
+    return [[...texts.slice(0, -1), first] as unknown as Sample, ...rest.map((text): Sample => [text])];
+  });
 }
 
 /** Sentences of a piece. */
@@ -90,7 +69,7 @@ function split(text: string): string[] {
   return text.split(/(?<=[.!?]["')]?)\s+/).filter((part) => part.trim() !== '');
 }
 
-/** Normalised sentences of every validation and test row. */
+/** Normalized sentences of every validation and test row. */
 async function heldOut(files: Files, folders: readonly string[]): Promise<Set<string>> {
   const held = new Set<string>();
   for (const folder of folders) {
@@ -105,12 +84,12 @@ async function rowsOf(files: Files, task: Task, part: Split): Promise<Row[]> {
   return task.files[part] === undefined ? [] : loadRows(files, task, part);
 }
 
-/** Sentences with fewer words are nobody's, such as "Yes.": they are let pass. */
+/** Sentences with fewer words, such as "Yes.", stand in many texts: they may be learnt from. */
 const WORDS = 4;
 
-/** The text and its sentences, normalised, as far as they are long enough to be recognised. */
+/** The text and its sentences, normalized, as far as they are long enough to be recognised. */
 function sentences(text: string): string[] {
-  return [text, ...split(text)].map(normal).filter((one) => one.split(' ').length >= WORDS);
+  return [text, ...split(text)].map(normal).filter((sentence) => sentence.split(' ').length >= WORDS);
 }
 
 function normal(text: string): string {

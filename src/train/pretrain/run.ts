@@ -1,17 +1,17 @@
 import { z } from 'zod';
+import { defined } from '../../base/defined.ts';
 import { fail } from '../../base/errors.ts';
 import { type Files, joinPath } from '../../base/files.ts';
 import { type Tensor, toFloat16 } from '../../base/tensor.ts';
-import { configFields } from '../../encoders/fields.ts';
-import { type Encoder, FAMILIES, familyOf, loadEncoder } from '../../encoders/index.ts';
+import { configFields, type Encoder, FAMILIES, familyOf, loadEncoder } from '../../encoders/index.ts';
 import { readSafetensors, writeSafetensors } from '../../formats/safetensors.ts';
-import { maxTokens } from '../../model/data.ts';
-import type { Engine } from '../../session/session.ts';
-import { createTokenizer, loadTokenizer, type Tokenizer, trainWordPiece, wordPieceTokenizerJson } from '../../text/index.ts';
+import { maxTokens } from '../../model/encoder-inputs.ts';
+import { copyTokenizer, createTokenizer, loadTokenizer, type Tokenizer, trainWordPiece, wordPieceTokenizerJson } from '../../text/index.ts';
 import { digestOfEncoder, digestOfSamples } from '../fingerprint.ts';
 import { openLog } from '../log.ts';
 import { checkPretrainOutput, PRETRAIN_STATE as STATE } from '../output-folder.ts';
-import type { TrainEvent } from '../settings.ts';
+import { count, samplerSchema } from '../progress.ts';
+import { notesTo, type RunOptions } from '../run-options.ts';
 import { compareSettings, damagedUnless } from '../state.ts';
 import { loadCorpus } from './corpus.ts';
 import { type PretrainState, pretrain } from './trainer.ts';
@@ -38,9 +38,7 @@ export const pretrainSettings = z.object({
 
 type PretrainEncoderSettings = z.output<typeof pretrainSettings>;
 
-export interface PretrainEncoderOptions {
-  readonly files: Files;
-  readonly engine: Engine;
+export interface PretrainEncoderOptions extends Omit<RunOptions, 'model' | 'log'> {
   /** .txt files (a text a line) and task folders (their training rows). */
   readonly data: readonly string[];
   /** Task folders whose validation and test texts must not be learnt from. */
@@ -50,12 +48,7 @@ export interface PretrainEncoderOptions {
   readonly teacher?: string;
   /** Folder of an encoder of the same sizes to go on from: its weights and its vocabulary are kept. */
   readonly init?: string;
-  readonly resume?: boolean;
-  /** An earlier encoder in `output`, finished or not, is replaced; without it such a folder is refused. */
-  readonly overwrite?: boolean;
   readonly settings: PretrainEncoderSettings;
-  readonly onEvent?: (event: TrainEvent) => void;
-  readonly signal?: AbortSignal;
 }
 
 const WEIGHTS = 'model.safetensors';
@@ -69,7 +62,7 @@ const LOG_STEPS = 50;
  */
 export async function pretrainEncoder(options: PretrainEncoderOptions): Promise<{ texts: number; dropped: number }> {
   const { files, engine, output, settings, signal } = options;
-  const note = (text: string) => options.onEvent?.({ type: 'note', text });
+  const note = notesTo(options);
   checkSettings(settings, options.teacher);
   await checkPretrainOutput(files, output, options);
   const logPath = joinPath(output, 'log.jsonl');
@@ -85,14 +78,14 @@ export async function pretrainEncoder(options: PretrainEncoderOptions): Promise<
   else await clear(files, output, note);
 
   if (!saved && options.init !== undefined) await copyTokenizer(files, options.init, output);
-  const known = saved !== undefined || init !== undefined;
-  const tokenizer = known ? await loadTokenizer(files, output) : await learnTokenizer(options, samples.flat(), note);
+  const hasTokenizer = saved !== undefined || init !== undefined;
+  const tokenizer = hasTokenizer ? await loadTokenizer(files, output) : await learnTokenizer(options, samples.flat(), note);
   const fields = configOf(settings, tokenizer.vocabularySize);
   const path = joinPath(output, 'config.json');
   await files.write(path, `${JSON.stringify(fields, null, 2)}\n`);
   const family = familyOf(fields.model_type, path);
   const log = await openLog(files, logPath, saved?.logLength ?? 0);
-  let { sum, count } = saved?.unlogged ?? { sum: 0, count: 0 };
+  let unlogged = saved?.unlogged ?? { sum: 0, count: 0 };
   const weights = await pretrain({
     engine,
     family,
@@ -101,21 +94,17 @@ export async function pretrainEncoder(options: PretrainEncoderOptions): Promise<
     tokenizer,
     samples,
     settings,
-    ...(teacher && { teacher }),
-    ...(init && { initial: await weightsIn(init) }),
-    ...(saved && { resume: saved.state }),
-    ...(signal && { signal }),
+    ...defined({ teacher, initial: init && (await weightsIn(init)), resume: saved?.state, signal }),
     async onEvent(event) {
       options.onEvent?.(event);
       if (event.type !== 'step') return;
-      sum += event.loss;
-      count++;
+      unlogged = { sum: unlogged.sum + event.loss, count: unlogged.count + 1 };
       if (event.step % LOG_STEPS !== 0 && event.step !== settings.steps) return;
-      await log.write({ ...event, loss: sum / count });
-      [sum, count] = [0, 0];
+      await log.write({ ...event, loss: unlogged.sum / unlogged.count });
+      unlogged = { sum: 0, count: 0 };
     },
     async save({ step, sampler, parameters }) {
-      const progress: Progress = { step, sampler, logLength: await log.length(), unlogged: { sum, count }, settings: fingerprint };
+      const progress: PretrainProgress = { step, sampler, logLength: await log.length(), unlogged, settings: fingerprint };
       await files.write(joinPath(output, STATE), writeSafetensors(parameters, { progress: JSON.stringify(progress) }));
     },
   });
@@ -163,11 +152,6 @@ async function loadInit(files: Files, folder: string, settings: PretrainEncoderS
       expected: `${plain?.name}, which is what is made here`,
     });
   return encoder;
-}
-
-async function copyTokenizer(files: Files, from: string, to: string): Promise<void> {
-  for (const name of ['tokenizer.json', 'tokenizer_config.json'])
-    await files.write(joinPath(to, name), await files.read(joinPath(from, name)));
 }
 
 async function weightsIn({ weights }: Encoder): Promise<Map<string, Tensor>> {
@@ -236,7 +220,7 @@ function configOf({ hidden, layers, heads, intermediate, positions }: PretrainEn
   };
 }
 
-async function loadState(files: Files, output: string): Promise<Omit<Progress, 'step' | 'sampler'> & { state: PretrainState }> {
+async function loadState(files: Files, output: string): Promise<Omit<PretrainProgress, 'step' | 'sampler'> & { state: PretrainState }> {
   const path = joinPath(output, STATE);
   if ((await files.kind(path)) === 'none') {
     const finished = (await files.kind(joinPath(output, WEIGHTS))) === 'file';
@@ -264,19 +248,18 @@ async function loadState(files: Files, output: string): Promise<Omit<Progress, '
   return { ...rest, state: { step, sampler, parameters: tensors } };
 }
 
-const whole = z.number().int().nonnegative();
 const progressSchema = z.object({
-  step: whole,
-  sampler: z.object({ epoch: whole, batch: whole, rowCount: whole, batchSize: whole, shuffle: z.boolean(), seed: z.number() }),
+  step: count,
+  sampler: samplerSchema,
   /** Bytes of the log that belong to this state. */
-  logLength: whole,
+  logLength: count,
   /** Losses since the last line of the log. */
-  unlogged: z.object({ sum: z.number(), count: whole }),
+  unlogged: z.object({ sum: z.number(), count }),
   /** What the run was started with. */
   settings: z.record(z.string(), z.unknown()),
 });
 
-type Progress = z.output<typeof progressSchema>;
+type PretrainProgress = z.output<typeof progressSchema>;
 
 function parseOrUndefined(text: string | undefined): unknown {
   try {

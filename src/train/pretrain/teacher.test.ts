@@ -4,7 +4,7 @@ import { TINY_ENCODER, tinyTokenizer } from '../../../test/tiny.ts';
 import { nodeFiles } from '../../base/files-node.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { drawEncoder, loadEncoder } from '../../encoders/index.ts';
-import { encoderFeeds } from '../../model/data.ts';
+import { encoderFeeds } from '../../model/encoder-inputs.ts';
 import { noDropout, parameters } from '../../nn/index.ts';
 import { nodeEngine } from '../../session/index.ts';
 import type { Encoding } from '../../text/index.ts';

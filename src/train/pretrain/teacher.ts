@@ -1,6 +1,6 @@
 import { float32, type Tensor } from '../../base/tensor.ts';
 import { drawEncoder, type Encoder } from '../../encoders/index.ts';
-import { encoderFeeds } from '../../model/data.ts';
+import { encoderFeeds } from '../../model/encoder-inputs.ts';
 import { weightsOf } from '../../model/model.ts';
 import { noDropout, parameters } from '../../nn/index.ts';
 import type { Engine, Feeds } from '../../session/session.ts';
@@ -8,7 +8,7 @@ import type { Encoding, Tokenizer } from '../../text/index.ts';
 import { type Sample, wordTokens } from './words.ts';
 
 /** The vectors of one sample: row 0 (key '') the mean over all its tokens, then one row per word. */
-export interface WordVectors {
+interface WordVectors {
   readonly keys: readonly string[];
   /** [keys, width], scaled so that the numbers have about unit variance. */
   readonly vectors: Float32Array;
@@ -127,24 +127,24 @@ const TEXT_WEIGHT = 4;
  * student's first token answers for; words that the student has not weigh nothing.
  */
 export function wordTargets(
-  known: readonly WordVectors[],
-  own: readonly ReadonlyMap<string, readonly number[]>[],
+  teacher: readonly WordVectors[],
+  student: readonly ReadonlyMap<string, readonly number[]>[],
   length: number,
   width: number,
 ): Feeds {
-  const batch = known.length;
-  const most = Math.max(...known.map(({ keys }) => keys.length));
+  const batch = teacher.length;
+  const most = Math.max(...teacher.map(({ keys }) => keys.length));
   const tokens = new Float32Array(batch * most * length);
   const vectors = new Float32Array(batch * most * width);
   const weights = new Float32Array(batch * most);
   let total = 0;
-  known.forEach(({ keys, vectors: given }, b) => {
+  teacher.forEach(({ keys, vectors: ofTeacher }, b) => {
     keys.forEach((key, w) => {
-      const at = key === '' ? [0] : own[b]?.get(key);
+      const at = key === '' ? [0] : student[b]?.get(key);
       if (!at) return;
       const row = b * most + w;
       for (const token of at) tokens[row * length + token] = 1 / at.length;
-      vectors.set(given.subarray(w * width, (w + 1) * width), row * width);
+      vectors.set(ofTeacher.subarray(w * width, (w + 1) * width), row * width);
       weights[row] = key === '' ? TEXT_WEIGHT : 1;
       total += weights[row] as number;
     });

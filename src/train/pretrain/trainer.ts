@@ -8,12 +8,12 @@ import { gather, gemm, input, logSoftmax, matmul, mul, neg, pick, reduceSum, res
 import { activation, norm, type ParameterSpec, parameters, planDropout } from '../../nn/index.ts';
 import type { Engine, Feeds } from '../../session/session.ts';
 import type { Encoding, Tokenizer } from '../../text/index.ts';
-import { ADAMW, type ParameterStore } from '../../update/index.ts';
+import { ADAMW, ParameterStore } from '../../update/index.ts';
 import { releasing } from '../releasing.ts';
 import { type Batch, type RunHooks, runSteps, START, type StepLoop } from '../run-steps.ts';
 import { createSchedule } from '../schedule.ts';
 import { compileStep, type Goal } from '../step.ts';
-import { createStore, restore } from '../store.ts';
+import { restore } from '../store.ts';
 import { maskTokens } from './masking.ts';
 import { createTeacher, type Teacher, wordTargets } from './teacher.ts';
 import { type Sample, wordTokens } from './words.ts';
@@ -58,7 +58,7 @@ export interface PretrainState {
  * @throws train.stopped, train.resume, train.non-finite; text.tokenizer when the teacher splits text into other words
  */
 export function pretrain(options: PretrainOptions): Promise<Map<string, Tensor>> {
-  const { engine, family, config, tokenizer, samples, settings, initial, resume } = options;
+  const { engine, family, config, tokenizer, samples, settings, initial = new Map(), resume } = options;
   return releasing(async (hold) => {
     const student = await tokenize(options);
     const { maxLength } = settings;
@@ -68,7 +68,9 @@ export function pretrain(options: PretrainOptions): Promise<Map<string, Tensor>>
     if (teacher) await checkWords(teacher, samples.length, wordsOf);
     const weights = encoderParameters(family, config);
     const objective = teacher ? distillation(config.hidden, teacher.width) : languageModel(family, config);
-    const store = createStore([...weights, ...objective.parameters], settings.seed, initial);
+    const store = new ParameterStore([...weights, ...objective.parameters]);
+    store.initialize(settings.seed);
+    for (const [name, { data }] of initial) if (store.values().has(name)) store.set(name, data as Float32Array);
     const step = hold(await compileStep(engine, drawGoal(options, store, objective.draw), store, { adamw: ADAMW }));
     const lengths = Int32Array.from(student, ({ inputIds }) => inputIds.length);
     const sampler = createSampler({ lengths, batchSize: settings.batchSize, shuffle: true, seed: settings.seed }, resume?.sampler);
@@ -118,9 +120,9 @@ async function checkWords(teacher: Teacher, count: number, wordsOf: (row: number
   const rows = Int32Array.from({ length: Math.min(count, CHECKED) }, (_, row) => row);
   let [all, shared] = [0, 0];
   (await teacher.words(rows)).forEach(({ keys }, row) => {
-    const own = wordsOf(row);
-    all += own.size;
-    shared += keys.filter((key) => own.has(key)).length;
+    const words = wordsOf(row);
+    all += words.size;
+    shared += keys.filter((key) => words.has(key)).length;
   });
   if (shared * 2 < all)
     fail({

@@ -12,8 +12,8 @@ export function wordTokens({ sequenceIds, wordIds, offsets }: Encoding, sample: 
   wordIds.forEach((word, i) => {
     if (word < 0) return;
     const id = `${sequenceIds[i]}:${word}`;
-    const known = words.get(id);
-    if (known) known.push(i);
+    const tokens = words.get(id);
+    if (tokens) tokens.push(i);
     else words.set(id, [i]);
   });
   const keyed = new Map<string, number[]>();

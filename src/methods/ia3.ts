@@ -1,0 +1,70 @@
+import { z } from 'zod';
+import { linearPlace } from '../encoders/index.ts';
+import { expand, mul, reshape, scalar } from '../graph/index.ts';
+import { type Initializer, NORMAL, ONE, ZERO } from '../nn/index.ts';
+import type { Act } from './act.ts';
+import { adaptsLinear, atLinears, gateParameters, LORA_FLOATS, linearGate, loraFields, loraLinears, SOME_LINEAR } from './lora.ts';
+import { loraPath, type Method } from './method.ts';
+import { perSequence } from './per-sequence.ts';
+
+const fields = loraFields.extend({
+  r: z.literal(1),
+  dropout: z.literal(0).default(0),
+  attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
+  composition_mode: z.literal('scale'),
+  init_weights: z.enum(['ia3', 'lora', 'bert']).default('lora'),
+  use_dora: z.literal(false).default(false),
+  vera_d: z.null().default(null),
+  vera_b: z.null().default(null),
+});
+
+type Ia3Config = z.infer<typeof fields>;
+
+const INITIALIZERS: Readonly<Record<Ia3Config['init_weights'], Initializer>> = { ia3: ONE, bert: NORMAL, lora: ZERO };
+
+/**
+ * (IA)³ (Liu et al. 2022), at any of a layer's linears that `adapters` adapts:
+ *
+ *   y = α · l ⊙ (W x + b)
+ *
+ * l [out] starts at one. With `use_gating` a gate takes the place of α. In a stack vectors are multiplied, in an average averaged.
+ */
+export const IA3: Method<Ia3Config> = {
+  name: 'rescaling',
+  summary: 'a trained factor for each number that chosen linears give',
+  paper: 'Liu et al. 2022',
+  architecture: 'lora',
+  claims: (config) => config.composition_mode === 'scale',
+  schema: fields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR),
+  presets: {
+    ia3: { r: 1, alpha: 1, attn_matrices: ['k', 'v'], intermediate_lora: true, composition_mode: 'scale', init_weights: 'ia3' },
+  },
+  floatKeys: LORA_FLOATS,
+  trainsEncoder: false,
+  learningRate: 1e-2,
+  mixesTokens: (config) => config.use_gating,
+  parameters: (config, context) =>
+    atLinears(config, context, (linear, module) => {
+      const place = linearPlace(context.family, linear);
+      const path = loraPath(context, linear, module);
+      return [
+        { name: `${path}.lora_B`, shape: [place.out(context.encoder), 1], init: INITIALIZERS[config.init_weights], decay: true },
+        ...(config.use_gating ? gateParameters(path, place.fanIn(context.encoder)) : []),
+      ];
+    }),
+  acts: (config, context, read) => ({
+    linear(site): Act<'linear'> | undefined {
+      if (!adaptsLinear(config, site)) return undefined;
+      const { y, name, module } = site;
+      const vector = reshape(read(`${loraPath(context, name, module)}.lora_B`), [y.shape.at(-1) as number]);
+      const scaled = config.use_gating ? vector : mul(vector, scalar(config.alpha));
+      return {
+        apply(state) {
+          const factors = state ? mul(state, scaled) : expand(scaled, y.shape);
+          return config.use_gating ? perSequence(factors, linearGate(context, read, site), site) : factors;
+        },
+        close: (factors) => (factors ? mul(y, factors) : y),
+      };
+    },
+  }),
+};

@@ -1,0 +1,101 @@
+import { z } from 'zod';
+import { gemm, matmul, type Value } from '../graph/index.ts';
+import { activation, isActivation, type ParameterSpec } from '../nn/index.ts';
+import type { Task } from '../tasks/index.ts';
+import type { Head, HeadConfig, HeadDrawing } from './kind.ts';
+
+/** Heads that are linears one after another, as most of `adapters` are: a torch Sequential of [dropout, linear, activation]. */
+export interface DenseConfig extends HeadConfig {
+  readonly layers: number;
+  readonly activation_function: string | null;
+  readonly use_pooler: boolean;
+  readonly bias: boolean;
+  readonly dropout_prob: number | null;
+}
+
+export interface LabelConfig extends DenseConfig {
+  readonly num_labels: number;
+}
+
+export interface ChoiceConfig extends DenseConfig {
+  readonly num_choices: number;
+}
+
+const outputs = z.number().int().positive();
+/** The order is that of files. */
+const fields = {
+  layers: z.number().int().min(1).max(8).default(1),
+  activation_function: z.string().refine(isActivation, 'the name of an activation function').nullable().default('tanh'),
+  label2id: z.record(z.string(), z.number().int().nonnegative()).nullable().default(null),
+  use_pooler: z.boolean().default(false),
+  bias: z.boolean().default(true),
+  dropout_prob: z.number().min(0).lt(1).nullable().default(null),
+};
+
+/** With `num_labels`. Keys that Python's class does not take have the values that it works with. */
+export function labelSchema(type: string, keys: readonly string[]): z.ZodType<LabelConfig> {
+  return z.object({ head_type: z.literal(type), num_labels: outputs, ...fields, ...settled(keys) });
+}
+
+/** With `num_choices`. */
+export function choiceSchema(type: string, keys: readonly string[]): z.ZodType<ChoiceConfig> {
+  return z.object({ head_type: z.literal(type), num_choices: outputs, ...fields, ...settled(keys) });
+}
+
+/** The keys that Python's dense heads share, before those of each class. */
+export const DENSE_KEYS = ['head_type', 'layers', 'activation_function', 'label2id', 'dropout_prob'] as const;
+
+function settled(keys: readonly string[]) {
+  return {
+    ...(!keys.includes('use_pooler') && { use_pooler: z.literal(false).default(false) }),
+    ...(!keys.includes('bias') && { bias: z.literal(true).default(true) }),
+  };
+}
+
+/** The outputs of a labelled head: one for each label of the task. */
+export function labelDefaults({ labels }: Pick<Task, 'labels'>) {
+  return { num_labels: labels.length, label2id: Object.fromEntries(labels.map((label, i) => [label, i])) };
+}
+
+interface Linear {
+  readonly name: string;
+  readonly fanIn: number;
+  readonly out: number;
+}
+
+function linearsOf({ name, config }: Head<DenseConfig>, hidden: number, columns: number): Linear[] {
+  const step = config.activation_function === null ? 2 : 3;
+  return Array.from({ length: config.layers }, (_, i) => ({
+    name: `heads.${name}.${i * step + 1}`,
+    fanIn: hidden,
+    out: i === config.layers - 1 ? columns : hidden,
+  }));
+}
+
+/** Weights and biases of the linears; the last has `columns` outputs. */
+export function denseParameters(head: Head<DenseConfig>, hidden: number, columns: number): ParameterSpec[] {
+  return linearsOf(head, hidden, columns).flatMap(({ name, fanIn, out }) => [
+    { name: `${name}.weight`, shape: [out, fanIn], init: { kind: 'normal', deviation: 0.02 } as const, decay: true },
+    ...(head.config.bias ? [{ name: `${name}.bias`, shape: [out], init: { kind: 'constant', value: 0 } as const, decay: false }] : []),
+  ]);
+}
+
+/** x [n, hidden] → [n, columns]. Before each linear stands the head's dropout, else the encoder's for classifiers or hidden states. */
+export function drawDense(head: Head<DenseConfig>, x: Value, { encoder, parameters, dropout }: HeadDrawing, columns: number): Value {
+  const { bias, activation_function: f, dropout_prob } = head.config;
+  const p = dropout_prob ?? encoder.classifierDropout ?? encoder.hiddenDropout;
+  const linears = linearsOf(head, encoder.hidden, columns);
+  let value = x;
+  linears.forEach(({ name, fanIn, out }, i) => {
+    const dropped = dropout(value, p, `${name}.in`);
+    const weight = parameters(`${name}.weight`, [out, fanIn]);
+    value = bias ? gemm(dropped, weight, parameters(`${name}.bias`, [out]), { transB: true }) : matmul(dropped, weight, { transB: true });
+    if (i < linears.length - 1 && f !== null) value = activation(f, 'head.config')(value);
+  });
+  return value;
+}
+
+/** The vector of each sequence that a dense head reads [B, hidden]: the pooled one, or the first token's. */
+export function sequenceVector({ config }: Head<DenseConfig>, drawing: HeadDrawing): Value {
+  return config.use_pooler ? drawing.pooled() : drawing.first;
+}
