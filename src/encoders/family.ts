@@ -19,8 +19,10 @@ export interface LinearPlace<C extends EncoderConfig = EncoderConfig> {
 export interface EncoderFamily<C extends EncoderConfig = EncoderConfig> {
   /** The Hugging Face `model_type`. */
   readonly name: string;
-  /** Class names of the Python library: `${python}AdapterModel`. */
+  /** How class names begin in Python: `${python}Model`. */
   readonly python: string;
+  /** The class that takes adapters in Python, where that is not `${python}AdapterModel`: {@link pythonClass}. */
+  readonly adapted?: string;
   /** Prefix of all encoder weights in a checkpoint with a head, such as 'bert.'. */
   readonly prefix: string;
   /** Reads a Hugging Face config.json that has been checked to be an object. */
@@ -58,6 +60,11 @@ export interface FixedClassifier {
   readonly activation: string | null;
   /** Whether it reads the pooled vector rather than the first token. */
   readonly pooled: boolean;
+}
+
+/** The class that takes adapters in Python. */
+export function pythonClass({ python, adapted = `${python}AdapterModel` }: EncoderFamily): string {
+  return adapted;
 }
 
 /** A linear of a family by its name: its own, or the one that it is a part of. */
