@@ -42,6 +42,8 @@ it('linears in one matrix are one below the other in the file, in the order of t
     expect(numbers(tensors, `${path}.loras.a.${tail}`)).toEqual(parts.flat());
   }
   expect(tensors.size).toBe(4 * encoder.config.layers);
+  // Python has no class of its own for adapters on this family.
+  expect(new TextDecoder().decode(await files.read('out/adapter_config.json'))).toContain('"model_class": "ModernBertModel"');
   expect((await loadAdapter(files, 'out', { encoder })).tensors).toEqual(adapter.tensors);
 });
 

@@ -2,6 +2,7 @@ import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { shown } from '../base/messages.ts';
 import { asFloat32, type Tensor } from '../base/tensor.ts';
+import { pythonClass } from '../encoders/index.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
 import { createHead, type Head, type HeadKind, headParameters } from '../objectives/index.ts';
 import { checkModel, checkName, type ModelFacts, VERSION } from './facts.ts';
@@ -58,7 +59,7 @@ export function modelFields(model: ModelFacts, name: string): Record<string, unk
   const { family, config } = model;
   return {
     hidden_size: config.hidden,
-    model_class: `${family.python}AdapterModel`,
+    model_class: pythonClass(family),
     model_name: model.name,
     model_type: family.name,
     name,

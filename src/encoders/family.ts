@@ -19,8 +19,10 @@ export interface LinearPlace<C extends EncoderConfig = EncoderConfig> {
 export interface EncoderFamily<C extends EncoderConfig = EncoderConfig> {
   /** The Hugging Face `model_type`. */
   readonly name: string;
-  /** Class names of the Python library: `${python}AdapterModel`. */
+  /** How class names begin in Python: `${python}Model`. */
   readonly python: string;
+  /** The class that takes adapters in Python, where that is not `${python}AdapterModel`: {@link pythonClass}. */
+  readonly adapted?: string;
   /** Prefix of all encoder weights in a checkpoint with a head, such as 'bert.'. */
   readonly prefix: string;
   /** Reads a Hugging Face config.json that has been checked to be an object. */
@@ -60,6 +62,11 @@ export interface FixedClassifier {
   readonly pooled: boolean;
 }
 
+/** The class that takes adapters in Python. */
+export function pythonClass({ python, adapted = `${python}AdapterModel` }: EncoderFamily): string {
+  return adapted;
+}
+
 /** A linear of a family by its name: its own, or the one that it is a part of. */
 export function linearPlace(family: EncoderFamily, name: LinearName): LinearPlace & { readonly partOf?: LinearPlace } {
   const whole = family.linears.find((place) => place.name === name);
@@ -74,6 +81,12 @@ export function linearPlace(family: EncoderFamily, name: LinearName): LinearPlac
     out: (config) => fused.out(config) / parts.length,
     partOf: fused,
   };
+}
+
+/** Full name of the matrix that a linear lies in, without `.weight`: its own, or the one that it is a part of. */
+export function matrixPath(family: EncoderFamily, name: LinearName, module: number): string {
+  const place = linearPlace(family, name);
+  return family.prefix + (place.partOf ?? place).path(module);
 }
 
 /** Full name of a linear of a layer, without `.weight`. A part of another has no weight of its own: the name is that of its modules. */

@@ -28,6 +28,7 @@ const layerPath = (module: number) => `layers.${module}`;
 export const MODERNBERT: EncoderFamily<ModernBertConfig> = {
   name: 'modernbert',
   python: 'ModernBert',
+  adapted: 'ModernBertModel',
   prefix: 'model.',
   config: readConfig,
   linears: [

@@ -6,6 +6,7 @@ import {
   type EncoderFamily,
   encoderSpecs,
   FAMILIES,
+  pythonClass,
   type SiteName,
   type Sites,
 } from '../encoders/index.ts';
@@ -64,7 +65,7 @@ export function describeEncoders(): EncoderEntry[] {
       parameters: countOf(encoderSpecs(family, defaults)),
       pooler: family.pooler !== undefined,
       mostTokens: family.mostTokens(defaults),
-      pythonClass: `${family.python}AdapterModel`,
+      pythonClass: pythonClass(family),
     };
   });
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type AttentionSite, linearPath } from '../encoders/index.ts';
+import { type AttentionSite, matrixPath } from '../encoders/index.ts';
 import { concat, type Dim, expand, gemm, mul, reshape, scalar, slice, transpose, type Value } from '../graph/index.ts';
 import { activation, type Dropout, type Initializer, isActivation, NORMAL, type ParameterSpec } from '../nn/index.ts';
 import type { Act } from './act.ts';
@@ -168,5 +168,5 @@ function gatePath(context: MethodContext, module: number): string {
 
 /** Full name of the module that `adapters` adds to a layer's attention: `….attention.self.prefix_tuning`. */
 function attentionPath({ family }: MethodContext, module: number): string {
-  return `${linearPath(family, 'query', module).replace(/\.[^.]*$/, '')}.prefix_tuning`;
+  return `${matrixPath(family, 'query', module).replace(/\.[^.]*$/, '')}.prefix_tuning`;
 }
