@@ -62,6 +62,25 @@ describe('a fusion of LoRA adapters', () => {
     const y = input('y', 'float32', [3, encoder.hidden]);
     expect(attached.hooks(() => y, noDropout).linear?.(siteOf('key', 0, y, y))).toBe(y);
   });
+
+  const fusedWith = (text: string) => {
+    const methods = new Map([
+      ['a', configureMethod(text)],
+      ['b', configureMethod('lora[r=2]')],
+    ]);
+    return () => attachComposition(setup, { adapters: methods, fusions: new Map([['f', fusionConfig()]]) }, { encoder, family });
+  };
+
+  it('takes VeRA, whose update is of low rank too', () => {
+    expect(fusedWith('vera[r=2]')().parameters.map(({ name }) => name)).toContain('bert.shared_parameters.a.lora_A');
+  });
+
+  it.each(['dora', 'dvora', 'lora[use_gating=True]', "ia3[attn_matrices=['q','v'], intermediate_lora=False]"])(
+    'refuses what is not of low rank: %s',
+    (text) => {
+      expect(fusedWith(text)).toThrow(`adapter 'a': found the method ${text}, whose linear cannot be fused`);
+    },
+  );
 });
 
 function siteOf(name: string, layer: number, x: Value, y: Value): LinearSite {

@@ -1,5 +1,4 @@
 import { readdirSync } from 'node:fs';
-import { methodNames } from '../../src/methods/index.ts';
 import { type Batch, readCases } from './forward.ts';
 
 /** What tools/golden/methods.py wrote of one adapter. */
@@ -24,8 +23,6 @@ interface Expected {
   readonly encoders: number;
   /** Variants for the reference engine, which is slow: one for each kind of module. */
   readonly reference: readonly string[];
-  /** Presets whose methods the group needs: without one of them it is skipped. */
-  readonly presets: readonly string[];
 }
 
 /** The groups of test/golden/methods, each a file: what they hold. Trajectories in a folder of the same name belong to it. */
@@ -43,49 +40,42 @@ const EXPECTED: Readonly<Record<string, Expected>> = {
       'lora-all',
       'lora-use-gating',
     ],
-    presets: ['seq_bn', 'lora'],
   },
   'ia3-dora': {
     variants: 28,
     folders: 28,
     encoders: 7,
     reference: ['ia3', 'ia3-use-gating', 'dora-all', 'dora-use-gating'],
-    presets: ['ia3', 'dora'],
   },
   invertible: {
     variants: 12,
     folders: 12,
     encoders: 7,
     reference: ['seq_bn_inv', 'seq_bn_inv-albert'],
-    presets: ['seq_bn_inv'],
   },
   prefix: {
     variants: 22,
     folders: 22,
     encoders: 7,
     reference: ['prefix_tuning', 'prefix_tuning_flat', 'prefix-use-gating-two'],
-    presets: ['prefix_tuning'],
   },
   prompt: {
     variants: 6,
     folders: 6,
     encoders: 5,
     reference: ['prompt_tuning', 'prompt-after-bos'],
-    presets: ['prompt_tuning'],
   },
   union: {
     variants: 15,
     folders: 15,
     encoders: 4,
     reference: ['mam', 'unipelt'],
-    presets: ['mam', 'ia3', 'dora', 'seq_bn_inv', 'prefix_tuning'],
   },
   vera: {
     variants: 9,
     folders: 9,
     encoders: 4,
     reference: ['vera', 'vera-use-gating', 'dvora'],
-    presets: ['vera', 'dvora'],
   },
 };
 
@@ -109,9 +99,3 @@ export const GROUPS: readonly Group[] = readdirSync(FOLDER)
   });
 
 export const GROUP_NAMES = Object.keys(EXPECTED);
-
-/** The presets of a group that there are no methods for. */
-export function missingPresets(group: string): string[] {
-  const names = methodNames();
-  return (EXPECTED[group]?.presets ?? []).filter((preset) => !names.includes(preset));
-}
