@@ -22,7 +22,7 @@ import { answerableRows, isUnpaired, taskForHead, taskOfHead, withLabels } from 
 import { prepare } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
 import { headFor, sequenceLength } from '../model/task-setup.ts';
-import type { Head } from '../objectives/index.ts';
+import { createHead, type Head } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
 import type { Evaluation } from '../predict/evaluation.ts';
 import { createPredictor, type Predictor } from '../predict/predictor.ts';
@@ -40,6 +40,7 @@ import {
   checkSetupGiven,
   type EvaluateOptions,
   fusionGiven,
+  type HeadFields,
   type HeadOptions,
   type LabelledHeadOptions,
   type LoadOptions,
@@ -100,7 +101,7 @@ export class AutoAdapterModel {
 
   /**
    * Opens the encoder in a Hugging Face folder, with the head that was saved beside it, if any. Weights are not read yet. Methods,
-   * blocks and families from outside take part beside those of this package.
+   * blocks, heads and families from outside take part beside those of this package.
    * @throws encoder.config, encoder.weights, text.tokenizer, file.*
    */
   static async fromPretrained(folder: string, { files, engine, ...extensions }: PretrainedOptions = {}): Promise<AutoAdapterModel> {
@@ -201,9 +202,17 @@ export class AutoAdapterModel {
     this.#changed();
   }
 
-  /** Adds the head that suits a task, with the names of its labels. @throws adapter.duplicate, head.config */
-  addHead(name: string, task: Task, { layers, ...options }: Pick<HeadOptions, 'layers' | 'overwriteOk'> = {}): void {
-    this.#attach(headFor(task, name, [], layers), options);
+  /**
+   * Adds the head that suits a task, with the names of its labels; or one of a configuration, as head_config.json holds it.
+   * @throws adapter.duplicate, head.config
+   */
+  addHead(name: string, given: Task | HeadFields, { layers, ...options }: Pick<HeadOptions, 'layers' | 'overwriteOk'> = {}): void {
+    const { heads } = this.#shelf.kinds;
+    const head =
+      'head_type' in given
+        ? createHead(name, { ...given, ...(layers !== undefined && { layers }) }, `head '${name}'`, heads)
+        : headFor(given as Task, name, [], layers, heads);
+    this.#attach(head, options);
   }
 
   /** One of several labels a row; with `multilabel` any number of them. */
@@ -390,7 +399,8 @@ export class AutoAdapterModel {
 
   /** Loads a saved head and makes it the active one. Returns its name. @throws adapter.mismatch, adapter.format, head.config, file.* */
   async loadHead(folder: string, { loadAs }: { loadAs?: string } = {}): Promise<string> {
-    const { notes, ...head } = await loadHead(this.#shelf.files, folder, { encoder: this.encoder, ...(loadAs && { as: loadAs }) });
+    const { files, encoder, kinds } = this.#shelf;
+    const { notes, ...head } = await loadHead(files, folder, { encoder, headKinds: kinds.heads, as: loadAs });
     this.#shelf.heads.set(head.name, withLabels(head));
     this.#notes.push(...notes);
     this.activeHead = head.name;

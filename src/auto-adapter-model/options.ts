@@ -15,6 +15,12 @@ export interface PretrainedOptions extends Extensions {
   readonly engine?: Engine;
 }
 
+/** The configuration of a head by the keys of head_config.json; what it leaves out has the Python library's defaults. */
+export interface HeadFields {
+  readonly head_type: string;
+  readonly [key: string]: unknown;
+}
+
 /** Settings of a head, as the methods of the Python library take them. */
 export interface HeadOptions {
   readonly layers?: number;

@@ -103,7 +103,13 @@ export async function loadAttached(
 ): Promise<Loaded<string>> {
   const { files, encoder, kinds } = shelf;
   await checkAdapterFolder(files, folder);
-  const adapter = await loadAdapter(files, folder, { encoder, methods: kinds.methods, head: withHead, ...(loadAs && { as: loadAs }) });
+  const adapter = await loadAdapter(files, folder, {
+    encoder,
+    methods: kinds.methods,
+    headKinds: kinds.heads,
+    head: withHead,
+    ...(loadAs && { as: loadAs }),
+  });
   return { ...put(shelf, { adapters: [adapter] }), loaded: adapter.name };
 }
 
@@ -113,10 +119,16 @@ export async function loadAttachedFusion(
   folder: string,
   { loadAs, withHead = true }: { readonly loadAs?: string; readonly withHead?: boolean },
 ): Promise<Loaded<Fuse>> {
-  const { files, encoder, adapters } = shelf;
+  const { files, encoder, adapters, kinds } = shelf;
   await checkFolderWith(files, folder, FUSION_CONFIG, 'a fusion folder');
   const methods = new Map([...adapters.entries()].map(([name, { method }]) => [name, method]));
-  const fusion = await loadFusion(files, folder, { encoder, adapters: methods, head: withHead, ...(loadAs && { as: loadAs }) });
+  const fusion = await loadFusion(files, folder, {
+    encoder,
+    adapters: methods,
+    headKinds: kinds.heads,
+    head: withHead,
+    ...(loadAs && { as: loadAs }),
+  });
   return { ...put(shelf, { fusions: [fusion] }), loaded: { type: 'fuse', children: [...fusion.adapters.keys()], name: fusion.name } };
 }
 
@@ -128,13 +140,14 @@ export async function loadAttachedSetup(shelf: Shelf, folder: string): Promise<L
   for (const name of adaptersOf(composition)) {
     const path = joinPath(folder, name);
     await checkAdapterFolder(files, path);
-    adapters.push(await loadAdapter(files, path, { encoder, methods: kinds.methods, as: name }));
+    adapters.push(await loadAdapter(files, path, { encoder, methods: kinds.methods, headKinds: kinds.heads, as: name }));
   }
   const methods = new Map(adapters.map(({ name, method }) => [name, method]));
   const fusions: LoadedFusion[] = [];
   for (const { name } of fusionsOf(composition))
     fusions.push(await loadFusion(files, folders.get(name) as string, { encoder, adapters: methods, as: name }));
-  const head = headName === undefined ? undefined : await loadHead(files, joinPath(folder, headName), { encoder, as: headName });
+  const options = { encoder, headKinds: kinds.heads, as: headName };
+  const head = headName === undefined ? undefined : await loadHead(files, joinPath(folder, headName), options);
   const result = put(shelf, { adapters, fusions, ...(head && { head }), ...(typeof composition !== 'string' && { composition }) });
   return { ...result, loaded: composition };
 }

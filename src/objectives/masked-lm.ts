@@ -9,7 +9,7 @@ import { argmax, mean } from './answers.ts';
 import type { Head, HeadConfig, HeadKind } from './kind.ts';
 import { crossEntropy } from './loss.ts';
 import { textColumns, textUnit } from './text-rows.ts';
-import type { HeadBatch, Target } from './unit.ts';
+import type { HeadBatch, Target, UnitLogits } from './unit.ts';
 
 /** Places of hidden tokens in their sequence, and the ids that stood there, −1 where they are not known. */
 export interface MaskedTarget extends Target {
@@ -142,8 +142,11 @@ export const MASKED_LM: HeadKind<MaskedLmConfig> = {
   terms: ({ target }) => (target as MaskedTarget).labels.filter((label) => label >= 0).length,
 
   answer({ config: { vocab_size } }, _, [unit], tokenizer) {
-    const { places } = unit?.unit.target as MaskedTarget;
-    const best = Array.from(places, (__, i) => argmax(unit?.logits.subarray(i * vocab_size, (i + 1) * vocab_size) ?? []));
+    const {
+      unit: { target },
+      logits,
+    } = unit as UnitLogits;
+    const best = Array.from((target as MaskedTarget).places, (__, i) => argmax(logits.subarray(i * vocab_size, (i + 1) * vocab_size)));
     return { prediction: best.map((id) => tokenizer?.tokenOf(id) ?? String(id)) };
   },
   entropy: {

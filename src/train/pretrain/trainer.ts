@@ -3,9 +3,18 @@ import { pause } from '../../base/pause.ts';
 import { createRandom } from '../../base/random.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { createSampler, type SamplerState } from '../../batch/index.ts';
-import { drawEncoder, type Encoder, type EncoderConfig, type EncoderFamily, encoderSpecs } from '../../encoders/index.ts';
-import { gather, gemm, input, logSoftmax, matmul, mul, neg, pick, reduceSum, reshape, scalar, sub, type Value } from '../../graph/index.ts';
-import { activation, norm, type ParameterSpec, parameters, planDropout } from '../../nn/index.ts';
+import {
+  type DrawingOptions,
+  drawEncoder,
+  drawWordScores,
+  type Encoder,
+  type EncoderConfig,
+  type EncoderFamily,
+  encoderSpecs,
+} from '../../encoders/index.ts';
+import { gather, input, logSoftmax, matmul, mul, neg, pick, reduceSum, reshape, scalar, sub, type Value } from '../../graph/index.ts';
+import { linear, type ParameterSpec, parameters, planDropout } from '../../nn/index.ts';
+import { drawTransform } from '../../objectives/index.ts';
 import type { Engine, Feeds } from '../../session/session.ts';
 import type { Encoding, Tokenizer } from '../../text/index.ts';
 import { ADAMW, ParameterStore } from '../../update/index.ts';
@@ -67,11 +76,11 @@ export function pretrain(options: PretrainOptions): Promise<Map<string, Tensor>>
     const wordsOf = (row: number) => wordTokens(student[row] as Encoding, samples[row] as Sample);
     if (teacher) await checkWords(teacher, samples.length, wordsOf);
     const weights = encoderParameters(family, config);
-    const objective = teacher ? distillation(config.hidden, teacher.width) : languageModel(family, config);
+    const objective = teacher ? distillation(config.hidden, teacher.width) : languageModel(config);
     const store = new ParameterStore([...weights, ...objective.parameters]);
     store.initialize(settings.seed);
     for (const [name, { data }] of initial) if (store.values().has(name)) store.set(name, data as Float32Array);
-    const step = hold(await compileStep(engine, drawGoal(options, store, objective.draw), store, { adamw: ADAMW }));
+    const step = hold(await compileStep(engine, drawGoal(options, objective.draw), store, { adamw: ADAMW }));
     const lengths = Int32Array.from(student, ({ inputIds }) => inputIds.length);
     const sampler = createSampler({ lengths, batchSize: settings.batchSize, shuffle: true, seed: settings.seed }, resume?.sampler);
     if (resume) restore(store, resume);
@@ -142,10 +151,10 @@ function encoderParameters(family: EncoderFamily, config: EncoderConfig): Parame
 interface Objective {
   readonly parameters: readonly ParameterSpec[];
   /** The loss from the student's token vectors [B·S, d] and its parameters. */
-  readonly draw: (hidden: Value, get: (name: string) => Value) => Value;
+  readonly draw: (hidden: Value, options: DrawingOptions) => Value;
 }
 
-function drawGoal({ family, config, settings }: PretrainOptions, store: ParameterStore, draw: Objective['draw']): Goal {
+function drawGoal({ family, config, settings }: PretrainOptions, draw: Objective['draw']): Goal {
   const plan = planDropout(Math.max(config.hidden, config.positions), settings.seed);
   const resolve = parameters(() => true);
   const trainable = new Map<string, Value>();
@@ -154,8 +163,8 @@ function drawGoal({ family, config, settings }: PretrainOptions, store: Paramete
     trainable.set(name, value);
     return value;
   };
-  const { output } = drawEncoder({ family, config, parameters: get, dropout: plan.dropout, hooks: {}, read: 'all' });
-  const loss = draw(output, (name) => get(name, store.get(name).shape));
+  const options: DrawingOptions = { family, config, parameters: get, dropout: plan.dropout, hooks: {}, read: 'all' };
+  const loss = draw(drawEncoder(options).output, options);
   const masks = (part: Feeds, t: number, microBatch: number) => {
     const [batch, length] = (part.inputIds as Tensor).shape as [number, number];
     return plan.feeds(
@@ -173,15 +182,15 @@ function drawGoal({ family, config, settings }: PretrainOptions, store: Paramete
 
 /** Mean squared difference of projected word vectors and the teacher's, each word weighing `wordWeights`. */
 function distillation(hidden: number, width: number): Objective {
-  const [weight, bias] = ['distillation.weight', 'distillation.bias'];
+  const name = 'distillation';
   return {
     parameters: [
-      { name: weight as string, shape: [width, hidden], init: { kind: 'fan-in-uniform', fanIn: hidden }, decay: true },
-      { name: bias as string, shape: [width], init: { kind: 'constant', value: 0 }, decay: false },
+      { name: `${name}.weight`, shape: [width, hidden], init: { kind: 'fan-in-uniform', fanIn: hidden }, decay: true },
+      { name: `${name}.bias`, shape: [width], init: { kind: 'constant', value: 0 }, decay: false },
     ],
-    draw(output, get) {
+    draw(output, { parameters: resolve }) {
       const pooled = matmul(input('wordTokens', 'float32', ['B', 'W', 'S']), reshape(output, ['B', 'S', hidden]));
-      const projected = gemm(reshape(pooled, ['B*W', hidden]), get(weight as string), get(bias as string), { transB: true });
+      const projected = linear(resolve, name, reshape(pooled, ['B*W', hidden]), width);
       const difference = sub(projected, input('teacherWords', 'float32', ['B*W', width]));
       const each = mul(reduceSum(mul(difference, difference), [1]), scalar(1 / width));
       return reshape(reduceSum(mul(reshape(each, ['B*W']), input('wordWeights', 'float32', ['B*W'])), [0]), []);
@@ -190,28 +199,22 @@ function distillation(hidden: number, width: number): Objective {
 }
 
 /** Cross-entropy of the hidden tokens: dense, activation, norm, then the word embeddings as output layer, with a bias. */
-function languageModel(family: EncoderFamily, config: EncoderConfig): Objective {
-  const { hidden, vocabulary } = config;
+function languageModel({ hidden, embedding, vocabulary, activation, epsilon }: EncoderConfig): Objective {
   const flat = { init: { kind: 'constant', value: 0 }, decay: false } as const;
   const path = 'cls.predictions';
   return {
     parameters: [
-      { name: `${path}.transform.dense.weight`, shape: [hidden, hidden], init: { kind: 'normal', deviation: 0.02 }, decay: true },
-      { name: `${path}.transform.dense.bias`, shape: [hidden], ...flat },
-      { name: `${path}.transform.LayerNorm.weight`, shape: [hidden], init: { kind: 'constant', value: 1 }, decay: false },
-      { name: `${path}.transform.LayerNorm.bias`, shape: [hidden], ...flat },
+      { name: `${path}.transform.dense.weight`, shape: [embedding, hidden], init: { kind: 'normal', deviation: 0.02 }, decay: true },
+      { name: `${path}.transform.dense.bias`, shape: [embedding], ...flat },
+      { name: `${path}.transform.LayerNorm.weight`, shape: [embedding], init: { kind: 'constant', value: 1 }, decay: false },
+      { name: `${path}.transform.LayerNorm.bias`, shape: [embedding], ...flat },
       { name: `${path}.bias`, shape: [vocabulary], ...flat },
     ],
-    draw(output, get) {
+    draw(output, options) {
       const places = gather(output, input('maskedPlaces', 'int32', ['M']));
-      const dense = gemm(places, get(`${path}.transform.dense.weight`), get(`${path}.transform.dense.bias`), { transB: true });
-      const normed = norm(
-        (name) => get(name),
-        `${path}.transform.LayerNorm`,
-        activation(config.activation, 'encoder.config')(dense),
-        config.epsilon,
-      );
-      const logits = gemm(normed, get(`${family.prefix}${family.wordTable}.weight`), get(`${path}.bias`), { transB: true });
+      const layers = [{ linear: `${path}.transform.dense`, norm: `${path}.transform.LayerNorm` }];
+      const hidden = drawTransform(places, layers, { parameters: options.parameters, width: embedding, activation, epsilon });
+      const logits = drawWordScores(options, hidden, options.parameters(`${path}.bias`, [vocabulary]));
       const each = mul(pick(logSoftmax(logits), input('maskedTokens', 'int32', ['M'])), input('maskedWeights', 'float32', ['M']));
       return neg(reshape(reduceSum(each, [0]), []));
     },
