@@ -124,11 +124,11 @@ function tokenizerJson() {
 }
 
 /** Writes the encoder with its tokenizer to `folder`/encoder. Returns that path. */
-export async function writeTinyEncoder(folder: string): Promise<string> {
+export async function writeTinyEncoder(folder: string, encoder = TINY_ENCODER): Promise<string> {
   const path = join(folder, 'encoder');
   const { tokenizer, config } = tokenizerJson();
   await mkdir(path, { recursive: true });
-  for (const name of ['config.json', 'model.safetensors']) await writeFile(join(path, name), await readFile(join(TINY_ENCODER, name)));
+  for (const name of ['config.json', 'model.safetensors']) await writeFile(join(path, name), await readFile(join(encoder, name)));
   await writeFile(join(path, 'tokenizer.json'), JSON.stringify(tokenizer));
   await writeFile(join(path, 'tokenizer_config.json'), JSON.stringify(config));
   return path;

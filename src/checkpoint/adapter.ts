@@ -5,6 +5,7 @@ import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.t
 import { type AdapterLayout, bindAdapter, type ConfiguredMethod, type MethodConfig, methodOfConfig } from '../methods/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import { checkModel, checkName, type ModelFacts, noteOfModel } from './facts.ts';
+import { partsOfStacks, stackParts } from './fused.ts';
 import { HEAD_CONFIG, loadHead, modelFields, removeHead, saveHead } from './head.ts';
 import type { AdapterPackage, LoadedAdapter, LoadingOptions, SavingOptions } from './package.ts';
 import { isPeftConfig, loadPeft, removePeft, savePeft } from './peft.ts';
@@ -35,7 +36,7 @@ export async function saveAdapter(
     return savePeft(files, folder, { ...adapter, tensors: new Map(tensors) }, format ?? 'safetensors');
   }
   await removePeft(files, folder);
-  await writeWeights(files, folder, ADAPTER_WEIGHTS, format ?? 'bin', tensors);
+  await writeWeights(files, folder, ADAPTER_WEIGHTS, format ?? 'bin', stackParts(tensors, specs, adapter.model));
   await saveHeadOf(files, folder, adapter, format);
   await files.write(
     joinPath(folder, ADAPTER_CONFIG),
@@ -103,7 +104,7 @@ async function loadAdapters(
   const stored = raw.name;
   const found = new Map([...weights.tensors].map(([key, value]) => [renamed(key, stored, name), value]));
   const specs = parametersOf(method, encoder, name);
-  const matched = matchTensors(found, specs, {
+  const matched = matchTensors(partsOfStacks(found, specs, encoder, weights.path), specs, {
     path: weights.path,
     prefix: encoder.family.prefix,
     owner: `the adapter '${name}'`,

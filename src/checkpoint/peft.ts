@@ -6,6 +6,7 @@ import { encoderSpecs } from '../encoders/index.ts';
 import { type Json, pythonJson } from '../formats/json.ts';
 import { bindAdapter, METHODS, methodOfConfig } from '../methods/index.ts';
 import { asName, checkName, type ModelFacts } from './facts.ts';
+import { stacksOf } from './fused.ts';
 import type { AdapterPackage, LoadedAdapter, LoadingOptions } from './package.ts';
 import { peftHead, readPeftHead } from './peft-head.ts';
 import { matchTensors, readWeights, type WeightFormat, writeWeights } from './weights.ts';
@@ -93,6 +94,20 @@ export async function savePeft(files: Files, folder: string, adapter: AdapterPac
   const { peft } = method.method;
   if (!peft)
     return fail({ code: 'adapter.format', subject: `method ${method.text}`, found: 'no form in PEFT', expected: 'the layout adapters' });
+  const parts = [
+    ...stacksOf(
+      [...adapter.tensors.keys()].map((one) => ({ name: one })),
+      model,
+    ).values(),
+  ].flat();
+  if (parts.length > 0)
+    fail({
+      code: 'adapter.format',
+      subject: `adapter '${name}'`,
+      found: list(parts.map((part) => part.name)),
+      expected: 'modules in whole matrices: PEFT has none for a part of one',
+      next: 'Save it in the layout adapters.',
+    });
   const head = adapter.head && peftHead(adapter.head, model);
   const { fields, tensors } = peft.write(method.config, adapter.tensors, { encoder: model.config, family: model.family, name });
   const all = new Map<string, Tensor>();

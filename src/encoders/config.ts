@@ -43,4 +43,6 @@ export interface ConfigFields {
   text(name: string, fallback?: string): string;
   flag(name: string, fallback: boolean): boolean;
   has(name: string): boolean;
+  /** Whether it stands there as null. */
+  isNull(name: string): boolean;
 }

@@ -22,8 +22,8 @@ export interface EncoderTools {
   table(path: string, size: number, width: number): Value;
   /** x [n, in] → [n, out] by a linear at which no method acts. */
   linear(path: string, x: Value, out: number): Value;
-  /** A layer norm outside the layers. */
-  norm(path: string, x: Value, options?: { readonly bias?: boolean }): Value;
+  /** A layer norm outside the layers; the rows are those of all tokens unless others are given. */
+  norm(path: string, x: Value, options?: { readonly bias?: boolean; readonly rows?: Rows }): Value;
   readonly dropout: Dropout;
   /** Ends the embeddings: x [rows, embedding] as methods leave it. */
   embedded(x: Value): Value;
@@ -43,16 +43,19 @@ export interface Layer extends LayerRows {
   norm(path: string, x: Value, options?: { readonly bias?: boolean; readonly rows?: Rows }): Value;
   /** softmax(q·kᵀ/√e + mask)·v of query [rows, hidden] and key and value of all tokens [batch·S, hidden] → [rows, hidden]. */
   attention(given: Attention): Value;
-  /** h + x, normed where `norm` names one. */
-  residual(place: Place, h: Value, x: Value, norm?: string): Value;
+  /**
+   * The sub-block's output h plus the residual x, normed where `norm` names one. `read` is what the sub-block read, where that is
+   * not the residual itself but a norm of it.
+   */
+  residual(place: Place, h: Value, x: Value, options?: { readonly norm?: string; readonly read?: Value }): Value;
 }
 
 export interface Attention {
   readonly query: Value;
   readonly key: Value;
   readonly value: Value;
-  /** Turns queries and keys [batch, heads, tokens, e] by their positions; `rows` says which tokens they are. */
-  readonly rotate?: (x: Value, rows: Rows) => Value;
-  /** Added to the mask: [1, 1, S, S], 0 or the lowest float32. */
-  readonly window?: Value;
+  /** The base of rotary positions, by which queries and keys are turned; none where it is left out. */
+  readonly theta?: number;
+  /** How many places away a token may be to be read; any where it is left out. */
+  readonly window?: number;
 }

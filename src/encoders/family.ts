@@ -1,3 +1,4 @@
+import { invariant } from '../base/errors.ts';
 import type { Tensor } from '../base/tensor.ts';
 import type { ConfigFields, EncoderConfig, LinearName, Place } from './config.ts';
 import type { EncoderTools, Layers } from './drawing.ts';
@@ -5,12 +6,12 @@ import type { EncoderTools, Layers } from './drawing.ts';
 /** Where a linear of a layer lies, and its sizes. */
 export interface LinearPlace<C extends EncoderConfig = EncoderConfig> {
   readonly name: LinearName;
-  /** Path without prefix and `.weight`. */
-  readonly path: (module: number) => string;
-  readonly fanIn: (config: C) => number;
-  readonly out: (config: C) => number;
-  readonly bias?: (config: C) => boolean;
-  /** The linears whose outputs stand in this one's side by side, each as wide: their own paths are this one's. */
+  /** Path without prefix and `.weight`; modules of methods lie under it. */
+  path(module: number): string;
+  fanIn(config: C): number;
+  out(config: C): number;
+  bias?(config: C): boolean;
+  /** The linears whose outputs stand in this one's side by side, each as wide. A part's modules lie under this path and its name. */
   readonly parts?: readonly LinearName[];
 }
 
@@ -43,8 +44,11 @@ export interface EncoderFamily<C extends EncoderConfig = EncoderConfig> {
   draw(tools: EncoderTools, config: C): Layers;
   /** Keys of checkpoints that belong to no encoder part and are ignored: pretraining heads and buffers. */
   readonly ignored: readonly RegExp[];
-  /** The head of transformers' sequence classifier for this family, in the vocabulary of flexible heads. */
-  readonly classifier: FixedClassifier;
+  /**
+   * The head of transformers' sequence classifier for this family, in the vocabulary of flexible heads; absent where that, or the one
+   * for tokens, cannot be said in it.
+   */
+  readonly classifier?: FixedClassifier;
 }
 
 export interface FixedClassifier {
@@ -60,12 +64,19 @@ export interface FixedClassifier {
 export function linearPlace(family: EncoderFamily, name: LinearName): LinearPlace & { readonly partOf?: LinearPlace } {
   const whole = family.linears.find((place) => place.name === name);
   if (whole) return whole;
-  const fused = family.linears.find(({ parts }) => parts?.includes(name)) as LinearPlace;
-  const count = fused.parts?.length ?? 1;
-  return { ...fused, name, out: (config) => fused.out(config) / count, partOf: fused };
+  const fused = family.linears.find(({ parts }) => parts?.includes(name));
+  invariant(fused?.parts, `the family ${family.name} has no linear '${name}'`);
+  const { parts, ...others } = fused;
+  return {
+    ...others,
+    name,
+    path: (module) => `${fused.path(module)}.${name}`,
+    out: (config) => fused.out(config) / parts.length,
+    partOf: fused,
+  };
 }
 
-/** Full name of a linear of a layer, without `.weight`. */
+/** Full name of a linear of a layer, without `.weight`. A part of another has no weight of its own: the name is that of its modules. */
 export function linearPath(family: EncoderFamily, name: LinearName, module: number): string {
   return family.prefix + linearPlace(family, name).path(module);
 }

@@ -64,5 +64,6 @@ export function configFields(raw: Readonly<Record<string, unknown>>, subject: st
     flag: (name, fallback) => read(name, fallback, 'true or false', (value): value is boolean => typeof value === 'boolean'),
     text: (name, fallback) => read(name, fallback, 'a string', (value): value is string => typeof value === 'string'),
     has: (name) => raw[name] !== undefined && raw[name] !== null,
+    isNull: (name) => raw[name] === null,
   };
 }

@@ -55,11 +55,11 @@ function drawLayer(layer: Layer, x: Value, config: EncoderConfig, dropout: Encod
   });
   const attended = dropout(layer.linear('attentionOutput', context), hiddenDropout, `${where}.attentionOutput`);
   const [h, residual] = own.swapsAttentionResidual ? [before, attended] : [attended, before];
-  const middle = layer.residual('attention', h, residual, own.norm('attention', layer.module));
+  const middle = layer.residual('attention', h, residual, { norm: own.norm('attention', layer.module) });
 
   const inner = activation(config.activation, 'encoder.config')(layer.linear('intermediate', middle));
   const forward = dropout(layer.linear('output', inner), hiddenDropout, `${where}.output`);
-  return layer.residual('output', forward, middle, own.norm('output', layer.module));
+  return layer.residual('output', forward, middle, { norm: own.norm('output', layer.module) });
 }
 
 /** The six linears of a post-norm layer, by their paths. */

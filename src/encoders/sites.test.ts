@@ -1,12 +1,13 @@
 import { expect, it } from 'vitest';
 import { nodeFiles } from '../base/files-node.ts';
 import { float32, int32, type Tensor } from '../base/tensor.ts';
-import { addDims, concat, expand, mul, multiplyDims, reshape, scalar, slice } from '../graph/index.ts';
+import { addDims, concat, expand, mul, multiplyDims, reshape, scalar, slice, type Value } from '../graph/index.ts';
 import { noDropout, parameters } from '../nn/index.ts';
 import { referenceEngine } from '../session/reference.ts';
-import { drawEncoder, type Hooks, loadEncoder } from './index.ts';
+import { drawEncoder, type Encoder, type Hooks, loadEncoder } from './index.ts';
 
-const encoder = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
+const bert = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
+const modernBert = await loadEncoder(nodeFiles, 'test/golden/encoders/modernbert');
 const SHAPE = [2, 4];
 const FEEDS = {
   inputIds: int32(SHAPE, [2, 9, 8, 3, 2, 7, 3, 0]),
@@ -14,7 +15,11 @@ const FEEDS = {
   attentionMask: float32(SHAPE, [1, 1, 1, 1, 1, 1, 1, 0]),
 };
 
-async function encode(hooks: Hooks, read: 'all' | 'first' = 'all'): Promise<{ output: number[]; first: number[]; states: number[][] }> {
+async function encode(
+  hooks: Hooks,
+  read: 'all' | 'first' = 'all',
+  encoder: Encoder = bert,
+): Promise<{ output: number[]; first: number[]; states: number[][] }> {
   const options = { ...encoder, parameters: parameters(() => false), dropout: noDropout, hooks, read };
   const { output, first, hiddenStates } = drawEncoder(options);
   const outputs = { output, first, ...Object.fromEntries(hiddenStates.map((state, i) => [`state ${i}`, state])) };
@@ -72,7 +77,68 @@ it('every site is called in the order of the computation, and may leave all as i
   ]);
 });
 
-it('tokens that a method puts in are read by every layer, and gone from what comes out', async () => {
+it('a family that norms before its sub-blocks and fuses linears has the same sites, and says what its sub-blocks read', async () => {
+  const calls: string[] = [];
+  const hooks: Hooks = {
+    linear({ name, layer, y, length, weight, bias }) {
+      calls.push(`${layer} ${name} ${length} [${weight.shape}] ${bias?.shape}`);
+      return y;
+    },
+    residual({ place, layer, h, x, norm, join, input }) {
+      expect(norm(h)).toBe(h);
+      // Nothing is normed before the first attention.
+      expect(x === input).toBe(layer === 0 && place === 'attention');
+      calls.push(`${layer} residual ${place}`);
+      return join(h);
+    },
+    attention({ layer, key, value, mask }) {
+      calls.push(`${layer} attention ${mask.shape}`);
+      return { key, value, mask };
+    },
+    norm({ path, layer, y, length }) {
+      calls.push(`${layer ?? '-'} norm ${path.replace(/^.*\./, '')} ${length}`);
+      return y;
+    },
+  };
+  expect(await encode(hooks, 'first', modernBert)).toEqual(await encode({}, 'first', modernBert));
+  const layer = (i: number, length: 'S' | 1, mask: string) => [
+    ...(i > 0 ? [`${i} norm attn_norm S`] : []),
+    `${i} queryKeyValue S [96,32] undefined`,
+    ...['query', 'key', 'value'].map((part) => `${i} ${part} S [32,32] undefined`),
+    `${i} attention ${mask}`,
+    `${i} attentionOutput ${length} [32,32] undefined`,
+    `${i} residual attention`,
+    `${i} norm mlp_norm ${length}`,
+    `${i} intermediate ${length} [80,32] undefined`,
+    `${i} output ${length} [32,40] undefined`,
+    `${i} residual output`,
+  ];
+  expect(calls).toEqual([
+    '- norm norm S',
+    ...layer(0, 'S', 'B,1,1,S'),
+    ...layer(1, 'S', 'B,1,S,S'),
+    ...layer(2, 'S', 'B,1,S,S'),
+    ...layer(3, 1, 'B,1,1,S'),
+    '- norm final_norm 1',
+  ]);
+});
+
+it('one mask of a window is drawn for all layers that look through it', () => {
+  const masks = new Set<Value>();
+  const hooks: Hooks = {
+    attention({ key, value, mask }) {
+      masks.add(mask);
+      return { key, value, mask };
+    },
+  };
+  drawEncoder({ ...modernBert, parameters: parameters(() => false), dropout: noDropout, hooks, read: 'all' });
+  expect([...masks].map(({ shape }) => String(shape))).toEqual(['B,1,1,S', 'B,1,S,S']);
+});
+
+it.each([
+  ['bert', bert],
+  ['modernbert', modernBert],
+])('tokens that a method puts in are read by every layer of %s, and gone from what comes out', async (_, encoder) => {
   const shape = ['B', 2, 32] as const;
   const twice = ({ at, first }: { at: 0 | 1; first: number }): Hooks => ({
     embedded: ({ x, mask, batch, length }) => {
@@ -91,14 +157,14 @@ it('tokens that a method puts in are read by every layer, and gone from what com
       };
     },
   });
-  const plain = await encode({});
+  const plain = await encode({}, 'all', encoder);
   const places = [
     { at: 0, first: 2, own: true },
     { at: 1, first: 0, own: true },
     { at: 0, first: 0, own: false },
   ] as const;
   for (const { own, ...place } of places) {
-    const all = await encode(twice(place));
+    const all = await encode(twice(place), 'all', encoder);
     expect(all.states.map(({ length }) => length)).toEqual(plain.states.map(({ length }) => length));
     expect(all.states[0]).toEqual(plain.states[0]);
     expect(all.states[1]).not.toEqual(plain.states[1]);
@@ -107,7 +173,7 @@ it('tokens that a method puts in are read by every layer, and gone from what com
     const ofText = [0, 1].flatMap((row) => all.output.slice(row * width, row * width + 32));
     if (own) expect(all.first).toEqual(ofText);
     else all.first.forEach((x, i) => void expect(x).not.toBe(ofText[i]));
-    const alone = await encode(twice(place), 'first');
+    const alone = await encode(twice(place), 'first', encoder);
     expect(alone.first).toEqual(alone.output);
     alone.first.forEach((x, i) => void expect(x).toBeCloseTo(all.first[i] as number, 10));
   }

@@ -71,9 +71,11 @@ export interface ResidualSite extends LayerRows {
   readonly place: Place;
   /** The sub-block's output after its dense layer and dropout. */
   readonly h: Value;
-  /** What is added to it: the sub-block's input. */
+  /** The sub-block's input as its linears read it: the residual, or a norm of it where the family norms before the sub-block. */
   readonly x: Value;
-  /** h + x, and the norm of it where the family has one there. */
+  /** The encoder's norm after the sub-block, of a sum; the sum itself where the family has none there. */
+  readonly norm: (sum: Value) => Value;
+  /** h plus the residual, and the norm of that: norm(h + x) but where the family norms before the sub-block. */
   readonly join: (h: Value) => Value;
 }
 

@@ -3,16 +3,14 @@ import {
   addDims,
   concat,
   type Dim,
+  evaluateDim,
   input,
   layerNorm,
   matmul,
-  mul,
   multiplyDims,
   reshape,
-  scalar,
   slice,
   softmax,
-  sub,
   type Value,
 } from '../graph/index.ts';
 import {
@@ -29,6 +27,8 @@ import {
 import { type EncoderConfig, type LinearName, layerModule, type Place } from './config.ts';
 import type { EncoderTools, Layer } from './drawing.ts';
 import { type EncoderFamily, linearPath, linearPlace } from './family.ts';
+import { paddingMask, windowMask } from './masks.ts';
+import { rotaryPositions, type Turn } from './rotary.ts';
 import type { EmbeddedSite, Hooks, LayerRows, Rows } from './sites.ts';
 
 export interface DrawingOptions {
@@ -43,9 +43,6 @@ export interface DrawingOptions {
   /** 'first' computes the last layer for the first token only: exact for heads that read nothing else. */
   readonly read: 'all' | 'first';
 }
-
-/** Rather than −∞: a row of nothing but pads must stay finite. */
-const LOWEST = 3.4028234663852886e38;
 
 export function encoderTools({ config, family, parameters, dropout, hooks, batch = 'B', read }: DrawingOptions): EncoderTools & {
   readonly mask: Value;
@@ -80,7 +77,8 @@ export function encoderTools({ config, family, parameters, dropout, hooks, batch
     embeddedSite: () => sequence,
     table: (path, size, width) => embeddings(`${prefix}${path}.weight`, [size, width], { role: 'table' }),
     linear: (path, x, out) => linear(embeddings, prefix + path, x, out),
-    norm: (path, x, options) => normAt(embeddings, path, x, { ...sequence, layer: undefined, place: undefined }, options),
+    norm: (path, x, { rows = sequence, ...options } = {}) =>
+      normAt(embeddings, path, x, { ...rows, layer: undefined, place: undefined }, options),
     dropout,
     embedded(x) {
       const site = { ...tokens, x, mask, added: 0, at: 0 };
@@ -90,13 +88,13 @@ export function encoderTools({ config, family, parameters, dropout, hooks, batch
     layers(x, draw) {
       const { batch: sequences, length, first } = sequence;
       const all: Rows = { batch: sequences, length, first };
-      const bias = mul(sub(reshape(sequence.mask, [sequences, 1, 1, length]), scalar(1)), scalar(LOWEST));
+      const shared = sharedByLayers(sequence, family.mostTokens(config), config.hidden / config.heads);
       const hiddenStates = [hooks.input ? hooks.input({ ...all, x }) : x];
       let rows = all;
       for (let index = 0; index < config.layers; index++) {
         if (read === 'first' && index === config.layers - 1) rows = { batch: sequences, length: 1, first: 0 };
         const before = hiddenStates[index] as Value;
-        const layer = drawnLayer(index, before, bias, rows, all);
+        const layer = drawnLayer(index, before, shared, rows, all);
         const h = draw(layer, before);
         hiddenStates.push(hooks.layer ? hooks.layer({ ...layer, h }) : h);
       }
@@ -104,10 +102,10 @@ export function encoderTools({ config, family, parameters, dropout, hooks, batch
     },
   };
 
-  function drawnLayer(index: number, x: Value, bias: Value, rows: Rows, all: Rows): Layer {
+  function drawnLayer(index: number, x: Value, shared: Shared, rows: Rows, all: Rows): Layer {
     const module = layerModule(config, index);
     const source = of(module);
-    const site: LayerRows = { ...rows, layer: index, module, input: x, all, mask: bias };
+    const site: LayerRows = { ...rows, layer: index, module, input: x, all, mask: shared.padding };
 
     const linearAt = (name: LinearName, from: Value, at: Rows) => {
       const place = linearPlace(family, name);
@@ -137,14 +135,15 @@ export function encoderTools({ config, family, parameters, dropout, hooks, batch
       },
       norm: (path, value, { rows: at = rows, ...options } = {}) =>
         normAt(source, path, value, { ...at, layer: index, place: undefined }, options),
-      attention({ query, key, value, rotate = (turned) => turned, window }) {
+      attention({ query, key, value, theta, window }) {
         const { heads, attentionDropout } = config;
-        const split = (given: Value, at: Rows) => splitHeads(given, at.batch, at.length, heads);
-        const queries = rotate(split(query, rows), rows);
+        const [from, to] = rows.length === 1 ? [all.first, all.first + 1] : [0, all.length];
+        const turn: Turn = theta === undefined ? (turned) => turned : shared.turn(theta);
+        const queries = turn(splitHeads(query, rows.batch, rows.length, heads), from, to);
         const stock = {
-          key: rotate(split(key, all), all),
-          value: split(value, all),
-          mask: window ? add(bias, rows.length === 1 ? slice(window, 2, all.first, all.first + 1) : window) : bias,
+          key: turn(splitHeads(key, all.batch, all.length, heads), 0, all.length),
+          value: splitHeads(value, all.batch, all.length, heads),
+          mask: window === undefined ? shared.padding : shared.window(window, from, to),
         };
         const read = hooks.attention ? hooks.attention({ ...site, ...stock }) : stock;
         const masked = add(attentionScores(queries, read.key), read.mask);
@@ -152,15 +151,40 @@ export function encoderTools({ config, family, parameters, dropout, hooks, batch
         const probabilities = dropout(softmax(scores), attentionDropout, `layer.${index}.attention`);
         return mergeHeads(matmul(probabilities, read.value), multiplyDims(rows.batch, rows.length));
       },
-      residual(place, h, residual, norm) {
-        const join = (value: Value) => {
-          const sum = add(value, residual);
-          return norm === undefined ? sum : normAt(source, norm, sum, { ...rows, layer: index, place });
-        };
-        return hooks.residual ? hooks.residual({ ...site, place, h, x: residual, join }) : join(h);
+      residual(place, h, residual, { norm: path, read = residual } = {}) {
+        const norm = (sum: Value) => (path === undefined ? sum : normAt(source, path, sum, { ...rows, layer: index, place }));
+        const join = (value: Value) => norm(add(value, residual));
+        return hooks.residual ? hooks.residual({ ...site, place, h, x: read, norm, join }) : join(h);
       },
     };
   }
+}
+
+/** What several layers read and is drawn once: masks and the tables of positions. */
+interface Shared {
+  /** [batch, 1, 1, length] */
+  readonly padding: Value;
+  readonly window: (reach: number, from: Dim, to: Dim) => Value;
+  readonly turn: (theta: number) => Turn;
+}
+
+/** `text` is the greatest length of a sequence to which methods have added nothing, `width` that of a head. */
+function sharedByLayers({ mask, length }: EmbeddedSite, text: number, width: number): Shared {
+  const padding = paddingMask(mask);
+  const most = evaluateDim(length, new Map([['S', text]]));
+  const windows = new Map<string, Value>();
+  const turns = new Map<number, Turn>();
+  return {
+    padding,
+    window: (reach, from, to) => once(windows, `${reach} ${from} ${to}`, () => windowMask(mask, reach, most, from, to)),
+    turn: (theta) => once(turns, theta, () => rotaryPositions(theta, width, most)),
+  };
+}
+
+function once<Key, Drawn>(drawn: Map<Key, Drawn>, key: Key, draw: () => Drawn): Drawn {
+  const value = drawn.get(key) ?? draw();
+  drawn.set(key, value);
+  return value;
 }
 
 /** The token that stands for each sequence, the first unless tokens were put before it: [batch·length, d] → [batch, d]. */

@@ -45,7 +45,9 @@ export const BOTTLENECK: Method<BottleneckConfig> = {
   acts: bottleneckActs,
 };
 
+/** @throws method.config for what would lose the encoder's residual */
 export function bottleneckParameters(config: BottleneckConfig, context: MethodContext): readonly ParameterSpec[] {
+  checkResidual(config, context);
   return places(config).flatMap((place) =>
     modules(context.encoder, config.leave_out).flatMap((module) => parametersAt(config, context, place, module)),
   );
@@ -55,7 +57,7 @@ export function bottleneckParameters(config: BottleneckConfig, context: MethodCo
 export function bottleneckActs(config: BottleneckConfig, context: MethodContext, read: ReadParameter, dropout: Dropout): Acts {
   return {
     residual(site) {
-      const { place, module, layer, x, join } = site;
+      const { place, module, layer, x, join, norm } = site;
       if (!places(config).includes(place) || config.leave_out.includes(module)) return undefined;
       const path = adapterPath(context, place, module);
       const own = (tail: string) => read(`${path}.${tail}`);
@@ -64,7 +66,8 @@ export function bottleneckActs(config: BottleneckConfig, context: MethodContext,
       const open: Opened<'residual'> = {
         read({ h }) {
           if (parallel) return { query: x, queryBeforeNorm: x, residual: x, state: { h: x } };
-          const z = config.original_ln_before ? join(h) : h;
+          // Where nothing follows that adds the residual, it is read.
+          const z = config.original_ln_before ? (config.original_ln_after ? norm(add(h, x)) : join(h)) : h;
           const residual = config.residual_before_ln === 'post_add' ? add(h, x) : config.residual_before_ln ? h : z;
           return { query: z, queryBeforeNorm: h, residual, state: { h: z } };
         },
@@ -112,6 +115,21 @@ export function bottleneckActs(config: BottleneckConfig, context: MethodContext,
 
 function places(config: BottleneckConfig): Place[] {
   return PLACES.filter((place) => (place === 'attention' ? config.mh_adapter : config.output_adapter));
+}
+
+/**
+ * Where a norm stands before the sub-block and none after it, only an adapter that reads the sum with the residual, and adds what it
+ * reads, may leave out what follows.
+ */
+function checkResidual(config: BottleneckConfig, { family }: MethodContext): void {
+  const keepsSum = config.original_ln_before && config.residual_before_ln === false && !config.is_parallel;
+  if (config.original_ln_after || keepsSum || places(config).every((place) => family.normPath(place, 0) !== undefined)) return;
+  fail({
+    code: 'method.config',
+    subject: "key 'original_ln_after'",
+    found: 'False',
+    expected: `True on ${family.name}, whose residual nothing else would add`,
+  });
 }
 
 /** r = ⌊d / factor⌋, at least 1, of the exact quotient: 0.8 is a little more than 4/5, so 32 / 0.8 gives 39. */

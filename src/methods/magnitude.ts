@@ -1,5 +1,5 @@
 import type { Tensor } from '../base/tensor.ts';
-import { type LinearName, type LinearSite, linearPath, linearPlace } from '../encoders/index.ts';
+import { type LinearName, type LinearSite, linearPlace } from '../encoders/index.ts';
 import { add, div, matmul, mul, reduceSum, reshape, sqrt, type Value } from '../graph/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import type { Act } from './act.ts';
@@ -16,7 +16,8 @@ import { loraPath, type ReadParameter } from './method.ts';
  */
 export function magnitudeParameter(context: MethodContext, linear: LinearName, module: number): ParameterSpec {
   const { family, encoder } = context;
-  const { out, partOf } = linearPlace(family, linear);
+  const place = linearPlace(family, linear);
+  const { out, partOf } = place;
   const rows = out(encoder);
   const first = (partOf?.parts?.indexOf(linear) ?? 0) * rows;
   return {
@@ -24,7 +25,7 @@ export function magnitudeParameter(context: MethodContext, linear: LinearName, m
     shape: [rows, 1],
     init: {
       kind: 'derived',
-      reads: [`${linearPath(family, linear, module)}.weight`],
+      reads: [`${family.prefix}${(partOf ?? place).path(module)}.weight`],
       make: ([weight]) => rowNorms(weight as Tensor, first, rows),
     },
     decay: true,

@@ -46,8 +46,9 @@ export function trainingOf(rows: readonly Row[], maxLength: number): HeadTrainin
   return { maxLength, ...(textPairs && { textPairs }) };
 }
 
+/** One rate of dropout in place of all that the encoder has, those that only its family knows too: their names end so. */
 export function withDropout(encoder: Encoder, p: number | undefined): Encoder {
-  return p === undefined
-    ? encoder
-    : { ...encoder, config: { ...encoder.config, hiddenDropout: p, attentionDropout: p, classifierDropout: p } };
+  if (p === undefined) return encoder;
+  const rates = Object.keys(encoder.config).filter((name) => name.endsWith('Dropout'));
+  return { ...encoder, config: { ...encoder.config, ...Object.fromEntries(rates.map((name) => [name, p])) } };
 }

@@ -56,7 +56,7 @@ export const CLASSIFICATION: HeadKind<LabelConfig> = {
   questions({ target }, labels) {
     return target ? [{ sequence: 0, answers: oneHot(labels, (target as ClassTarget).label) }] : [];
   },
-  fixed: ({ classifier }) => ({ task: 'SEQ_CLS', ...classifier }),
+  fixed: ({ classifier }) => classifier && { task: 'SEQ_CLS', ...classifier },
 };
 
 function classTarget(row: PredictionRow, labels: readonly string[]): ClassTarget | undefined {

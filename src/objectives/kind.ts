@@ -170,6 +170,6 @@ export interface HeadKind<C extends HeadConfig = HeadConfig> {
   readonly entropy?: { readonly single: boolean; of(head: Head<C>, unit: Pick<Unit, 'target' | 'length'>, logits: Float32Array): number };
   /** A labelled unit as questions, `labels` counting the task's; none for one without a label. */
   questions(unit: Unit, labels: number): readonly Question[];
-  /** Its like among transformers' heads for a family. */
-  fixed?(family: EncoderFamily): FixedHead;
+  /** Its like among transformers' heads for a family, where there is one. */
+  fixed?(family: EncoderFamily): FixedHead | undefined;
 }

@@ -78,7 +78,7 @@ export const SPANS: HeadKind<LabelConfig> = {
     const { start, end } = target as SpanTarget;
     return Array.from({ length }, (_, token) => ({ sequence: 0, token, answers: [Number(token === start), Number(token === end)] }));
   },
-  fixed: () => ({ task: 'QUESTION_ANS', linears: ['qa_outputs'], activation: null, pooled: false }),
+  fixed: ({ classifier }) => classifier && { task: 'QUESTION_ANS', linears: ['qa_outputs'], activation: null, pooled: false },
 };
 
 /** Every token that shares a character with the first answer; 0 where the window does not hold all of it. */

@@ -88,7 +88,7 @@ export const TAGGING: HeadKind<LabelConfig> = {
     const marked = (target as TokensTarget | undefined)?.labels ?? [];
     return Array.from(marked).flatMap((label, token) => (label < 0 ? [] : [{ sequence: 0, token, answers: oneHot(labels, label) }]));
   },
-  fixed: () => ({ task: 'TOKEN_CLS', linears: ['classifier'], activation: null, pooled: false }),
+  fixed: ({ classifier }) => classifier && { task: 'TOKEN_CLS', linears: ['classifier'], activation: null, pooled: false },
 };
 
 function targetOf(encoding: Encoding, tags: readonly string[], labels: readonly string[]): TokensTarget {

@@ -233,7 +233,7 @@ interface Slopes {
   readonly lossAt: (direction: ReadonlyMap<string, Float64Array>, step: number) => Promise<number>;
 }
 
-/** Of the output against a fixed random projection, by every parameter that trains. */
+/** Of the output at real tokens against a fixed random projection, by every parameter that trains. */
 async function slopesOf(given: AttachmentCase, values: ReadonlyMap<string, Tensor>, batch: readonly Sequence[]): Promise<Slopes> {
   const { encoder, attachment } = given;
   const specs = trained(attachment);
@@ -249,7 +249,15 @@ async function slopesOf(given: AttachmentCase, values: ReadonlyMap<string, Tenso
   );
   const outputs: Record<string, Value> = Object.fromEntries(specs.map(({ name }, i) => [name, drawn[i] as Value]));
   const weights = weightsOf({ encoder }, new Map([...values].filter(([name]) => !training.has(name))));
-  const fixed = { ...feedsOf(given, batch), ...Object.fromEntries(randomValues([{ name: 'projection', shape }], 2)) };
+  const feeds = feedsOf(given, batch);
+  const random = randomValues([{ name: 'projection', shape }], 2).get('projection') as Tensor;
+  // Where a softmax is over nothing but pads, finite differences are lost in the rounding.
+  const real = (i: number) => Number(feeds.attentionMask?.data[Math.floor(i / encoder.config.hidden)]);
+  const projection = float32(
+    shape,
+    Float32Array.from(random.data as Float32Array, (x, i) => x * real(i)),
+  );
+  const fixed = { ...feeds, projection };
   const engine = referenceEngine();
   const found = await (await engine.compile({ outputs }, weights)).run({ ...fixed, ...Object.fromEntries(training) });
   const forward = await engine.compile({ outputs: { loss } }, weights);

@@ -6,6 +6,7 @@ import {
   type Attachment,
   attach,
   attachComposition,
+  bindAdapter,
   type ConfiguredMethod,
   configureMethod,
   fuse,
@@ -27,66 +28,82 @@ const SETTINGS: Readonly<Record<string, string>> = { mtl_lora: '[n_up_projection
 const settled = (name: string) => `${name}${SETTINGS[name] ?? ''}`;
 /** One name for each configuration: others are old names for it. */
 const NAMES = [...new Map(methodNames().map((name) => [keyOf(configureMethod(name)), name])).values()];
-let encoder: Encoder;
+const SEVERAL = [...new Set([...multiTaskMethodNames(), 'lora', 'mtl_lora', 'pals', 'vera'])];
+/** A family that norms after its sub-blocks, and one that norms before them, fuses its queries, keys and values, and looks through windows. */
+const FAMILIES = ['bert', 'modernbert'];
+const encoders = new Map<string, Encoder>();
+const encoderOf = (family: string) => encoders.get(family) as Encoder;
 
 function keyOf({ method, config }: ConfiguredMethod): string {
   return `${method.name} ${JSON.stringify(config)}`;
 }
 
-beforeAll(async () => {
-  const fields = {
-    hidden_size: 32,
-    num_hidden_layers: 2,
-    num_attention_heads: 2,
-    intermediate_size: 16,
-    vocab_size: 20,
-    max_position_embeddings: TOKENS,
-  };
-  const family = familyOf('bert', 'test');
-  const config = family.config(configFields(fields, 'test'));
-  const specs = encoderSpecs(family, config).map((spec) => ({ ...spec, init: spec.init === ONE ? ONE : WIDE }));
-  const store = new ParameterStore(specs);
-  store.initialize(6);
-  const weights = [...store.values()].map(
-    ([name, value]) => [name, { ...value, name, read: async () => value } as unknown as EncoderWeight] as const,
-  );
-  encoder = { name: 'tiny', folder: '', family, config, fields, weights: new Map(weights), notes: [] };
+beforeAll(() => {
+  for (const name of FAMILIES) {
+    const fields = {
+      hidden_size: 32,
+      num_hidden_layers: 2,
+      num_attention_heads: 2,
+      intermediate_size: 16,
+      vocab_size: 20,
+      max_position_embeddings: TOKENS,
+      pad_token_id: 0,
+      global_attn_every_n_layers: 2,
+      local_attention: 4,
+    };
+    const family = familyOf(name, 'test');
+    const config = family.config(configFields(fields, 'test'));
+    const specs = encoderSpecs(family, config).map((spec) => ({ ...spec, init: spec.init === ONE ? ONE : WIDE }));
+    const store = new ParameterStore(specs);
+    store.initialize(6);
+    const weights = [...store.values()].map(
+      ([weight, value]) => [weight, { ...value, name: weight, read: async () => value } as unknown as EncoderWeight] as const,
+    );
+    encoders.set(name, { name: 'tiny', folder: '', family, config, fields, weights: new Map(weights), notes: [] });
+  }
 });
 
-const facts = () => ({ encoder: encoder.config, family: encoder.family });
-const rules = async (given: Omit<AttachmentCase, 'encoder'>) =>
-  checkAttachment({ ...given, encoder, engines: [await nodeEngine({ threads: 1 })] });
+const factsOf = ({ config, family }: Encoder) => ({ encoder: config, family });
+const rules = async (given: AttachmentCase) => checkAttachment({ ...given, engines: [await nodeEngine({ threads: 1 })] });
 
 /** All rules but those that do not concern it. */
 const without = (...left: readonly (typeof ATTACHMENT_RULES)[number][]) => ATTACHMENT_RULES.filter((rule) => !left.includes(rule));
 
-describe('every method keeps the rules', () => {
+describe.each(FAMILIES)('on %s every method keeps the rules', (family) => {
   it.each(NAMES.map(settled))('%s, alone', async (name) => {
-    const attachment = attach(configureMethod(name), { ...facts(), name: 'one' });
-    const found = await rules({ name, attachment });
+    const encoder = encoderOf(family);
+    const bind = () => attach(configureMethod(name), { ...factsOf(encoder), name: 'one' });
+    if (name === 'bitfit' && family === 'modernbert') return void expect(bind).toThrow('found no bias');
+    const attachment = bind();
+    const found = await rules({ name, encoder, attachment });
     expect(found).toEqual(attachment.parameters.length > 0 ? without('tasks') : without('tasks', 'gradients'));
   });
 
   // Every method for several tasks, CA-MTL among them; any method's own name is a module for each task.
-  it.each([...new Set([...multiTaskMethodNames(), 'lora', 'mtl_lora', 'pals', 'vera'])].map(settled))(
-    '%s, for several tasks',
-    async (name) => {
-      const attachment = multiTaskMethod(name).attach(encoder, TASKS, TOKENS);
-      const found = await rules({ name, attachment, tasks: TASKS.length });
-      const left = [...(attachment.taskIds ? [] : ['tasks' as const]), ...(attachment.parameters.length > 0 ? [] : ['gradients' as const])];
-      expect(found).toEqual(without(...left));
-      expect(attachment.taskIds !== undefined).toBe(!['joint', 'shared_adapter'].includes(name));
-    },
-  );
+  it.each(SEVERAL.map(settled))('%s, for several tasks', async (name) => {
+    const encoder = encoderOf(family);
+    if (name.startsWith('ca_mtl') && encoder.family.normPath('output', 0) === undefined) {
+      expect(() => multiTaskMethod(name).attach(encoder, TASKS, TOKENS)).toThrow(`no norm after the attention of ${family}`);
+      return;
+    }
+    const attachment = multiTaskMethod(name).attach(encoder, TASKS, TOKENS);
+    const found = await rules({ name, encoder, attachment, tasks: TASKS.length });
+    const left = [...(attachment.taskIds ? [] : ['tasks' as const]), ...(attachment.parameters.length > 0 ? [] : ['gradients' as const])];
+    expect(found).toEqual(without(...left));
+    expect(attachment.taskIds !== undefined).toBe(!['joint', 'shared_adapter'].includes(name));
+  });
 
   it.each([
-    ['fused', fuse(['one', 'two'], { name: 'both' })],
-    ['stacked under a fusion', fuse([stack('one', 'three'), 'two'], { name: 'both' })],
-  ])('adapters %s', async (name, setup) => {
-    const adapters = new Map(['one', 'two', 'three'].map((one) => [one, configureMethod('seq_bn')]));
-    const attachment = attachComposition(setup, { adapters, fusions: new Map([['both', fusionConfig('dynamic')]]) }, facts());
-    const frozen = [...adapters].flatMap(([one, { method, config }]) => method.parameters(config, { ...facts(), name: one }));
-    expect(await rules({ name, attachment, frozen })).toEqual(without('tasks'));
+    ['fused', 'seq_bn', fuse(['one', 'two'], { name: 'both' })],
+    ['stacked under a fusion', 'seq_bn', fuse([stack('one', 'three'), 'two'], { name: 'both' })],
+    ['fused', 'lora[alpha=2]', fuse(['one', 'two'], { name: 'both' })],
+  ])('adapters %s: %s', async (name, method, setup) => {
+    const encoder = encoderOf(family);
+    const facts = factsOf(encoder);
+    const adapters = new Map(['one', 'two', 'three'].map((one) => [one, configureMethod(method)]));
+    const attachment = attachComposition(setup, { adapters, fusions: new Map([['both', fusionConfig('dynamic')]]) }, facts);
+    const frozen = [...adapters].flatMap(([one, configured]) => bindAdapter(configured, { ...facts, name: one }).parameters);
+    expect(await rules({ name, encoder, attachment, frozen })).toEqual(without('tasks'));
   });
 });
 
@@ -102,7 +119,8 @@ describe('a method that breaks a rule is told which', () => {
     hooks: (parameters) => ({ input: ({ x }) => add(x, parameters('shift', [32])) }),
     ...changes,
   });
-  const check = (changes: Partial<Attachment>) => checkAttachment({ name: 'broken', encoder, attachment: plain(changes), tasks: 2 });
+  const check = (changes: Partial<Attachment>) =>
+    checkAttachment({ name: 'broken', encoder: encoderOf('bert'), attachment: plain(changes), tasks: 2 });
 
   it('the rule, the method and what was found', async () => {
     expect(await check({})).toEqual(without('tasks', 'engines'));

@@ -11,6 +11,11 @@ import type { Engine } from '../../src/session/session.ts';
 const FOLDER = 'test/golden/encoders';
 const cases = (name: string) => JSON.parse(readFileSync(`${FOLDER}/${name}/cases.json`, 'utf8')).cases;
 
+interface Digest {
+  readonly firstToken: number[][];
+  readonly tokenSums: number[][];
+}
+
 /** All hidden states and the pooled vector for one padded batch. */
 async function runEncoder(
   engine: Engine,
@@ -19,16 +24,16 @@ async function runEncoder(
 ) {
   const { family, config } = encoder;
   const options = { family, config, parameters: parameters(() => false), dropout: noDropout, hooks: {}, read: 'all' } as const;
-  const { hiddenStates, first } = drawEncoder(options);
+  const { hiddenStates, output, first } = drawEncoder(options);
   const pooled = family.pooler !== undefined ? { pooled: drawPooled(options, first) } : {};
-  const outputs = { ...Object.fromEntries(hiddenStates.map((value, i) => [`hidden${i}`, value])), ...pooled };
+  const outputs = { ...Object.fromEntries(hiddenStates.map((value, i) => [`hidden${i}`, value])), output, ...pooled };
   const shape = [batch.inputIds.length, (batch.inputIds[0] as number[]).length];
-  const positions = batch.attentionMask.map((row) => row.map((real, i) => (real ? config.padId + 1 + i : config.padId)));
+  const inputIds = int32(shape, batch.inputIds.flat());
   const feeds: Record<string, Tensor> = {
-    inputIds: int32(shape, batch.inputIds.flat()),
+    inputIds,
     attentionMask: float32(shape, batch.attentionMask.flat()),
     tokenTypeIds: int32(shape, (batch.tokenTypeIds ?? batch.inputIds.map((row) => row.map(() => 0))).flat()),
-    positionIds: int32(shape, positions.flat()),
+    ...family.inputs(inputIds, config),
   };
   const session = await engine.compile({ outputs }, encoder.weights);
   return session.run(feeds);
@@ -47,7 +52,7 @@ function relativeError(got: ArrayLike<number>, expected: readonly number[], real
   return difference / largest;
 }
 
-const NAMES = ['bert', 'roberta', 'xlm-roberta', 'distilbert', 'electra', 'albert', 'albert-groups'];
+const NAMES = ['bert', 'roberta', 'xlm-roberta', 'distilbert', 'electra', 'albert', 'albert-groups', 'modernbert', 'modernbert-biases'];
 
 describe.each(['node', 'reference'])('encoders on %s', (kind) => {
   const engine = () => (kind === 'node' ? nodeEngine({ threads: 1 }) : Promise.resolve(referenceEngine()));
@@ -57,9 +62,9 @@ describe.each(['node', 'reference'])('encoders on %s', (kind) => {
     expect(encoder.notes).toEqual([]);
     const { batch } = cases(name);
     const results = await runEncoder(await engine(), encoder, batch);
-    const { hidden, layers } = encoder.config;
+    const { hidden } = encoder.config;
     const mask = batch.attentionMask.flat() as number[];
-    const last = results[`hidden${layers}`]?.data as Float32Array;
+    const last = results.output?.data as Float32Array;
     expect(relativeError(last, batch.lastHiddenState.flat(2), (i) => mask[Math.floor(i / hidden)] === 1)).toBeLessThan(1e-5);
     const length = batch.inputIds[0].length;
     batch.hiddenStates.forEach(({ firstToken }: { firstToken: number[][] }, layer: number) => {
@@ -72,9 +77,27 @@ describe.each(['node', 'reference'])('encoders on %s', (kind) => {
   });
 });
 
+test.each(NAMES)('%s gives the last hidden states of all other batches, the longest among them', async (name) => {
+  const encoder = await loadEncoder(nodeFiles, `${FOLDER}/${name}`);
+  const { hidden } = encoder.config;
+  const { batch: _batch, ...others } = cases(name) as Record<string, Parameters<typeof runEncoder>[2] & { lastHiddenDigest: Digest }>;
+  expect(Object.keys(others)).toContain('longest');
+  for (const batch of Object.values(others)) {
+    const { output } = await runEncoder(await nodeEngine({ threads: 1 }), encoder, batch);
+    const last = output?.data as Float32Array;
+    const { firstToken, tokenSums } = batch.lastHiddenDigest;
+    const width = last.length / firstToken.length;
+    const firsts = firstToken.flatMap((_, row) => [...last.slice(row * width, row * width + hidden)]);
+    expect(relativeError(firsts, firstToken.flat(), () => true)).toBeLessThan(1e-5);
+    const mask = batch.attentionMask.flat();
+    const sums = mask.map((_, token) => last.slice(token * hidden, (token + 1) * hidden).reduce((sum, x) => sum + x, 0));
+    expect(relativeError(sums, tokenSums.flat(), (token) => mask[token] === 1)).toBeLessThan(1e-5);
+  }
+});
+
 test('every family has golden values', () => {
   expect(FAMILIES.map((family) => family.name).every((name) => NAMES.includes(name))).toBe(true);
-  expect(FAMILIES).toHaveLength(6);
+  expect(FAMILIES).toHaveLength(7);
 });
 
 test.each(['bert-bin', 'bert-sharded', 'bert-float16', 'bert-bfloat16'])('%s holds the same encoder as bert', async (name) => {
