@@ -3,7 +3,8 @@ import { memoryFiles } from '../base/files.ts';
 import { nodeFiles } from '../base/files-node.ts';
 import { elementCount, float32, type Tensor } from '../base/tensor.ts';
 import { loadAdapter, saveAdapter } from '../checkpoint/index.ts';
-import { drawEncoder, loadEncoder } from '../encoders/index.ts';
+import { drawEncoder, type LinearSite, loadEncoder } from '../encoders/index.ts';
+import { input, sub, type Value, weight } from '../graph/index.ts';
 import { noDropout, parameters } from '../nn/index.ts';
 import { referenceEngine } from '../session/reference.ts';
 import type { FileWeight } from '../session/session.ts';
@@ -116,26 +117,68 @@ async function encode(attachment: Attachment, tensors: ReadonlyMap<string, Tenso
   return Array.from(results.output?.data ?? [], Number);
 }
 
-it('acts as a stack of its members does, one after another where they share a site', async () => {
-  const parts = ['pals', 'seq_bn', 'prefix_tuning_flat[prefix_length=2]'];
-  const union = attached(parts.join('|'));
-  const value = (name: string, shape: readonly number[]) =>
-    float32(
-      shape,
-      Array.from({ length: elementCount(shape) }, (_, i) => 0.3 * Math.sin(i * (1 + (name.length % 7)))),
+const value = (name: string, shape: readonly number[]) =>
+  float32(
+    shape,
+    Array.from({ length: elementCount(shape) }, (_, i) => 0.3 * Math.sin(i * (1 + (name.length % 7)))),
+  );
+
+describe('what members do', () => {
+  it('is what they do in a stack, where they stand at different sites', async () => {
+    const parts = ['lora', 'seq_bn', 'prefix_tuning_flat[prefix_length=2]'];
+    const union = attached(parts.join('|'));
+    const tensors = new Map(union.parameters.map(({ name, shape }) => [name, value(name, shape)]));
+    const names = ['a', 'b', 'c'];
+    const adapters = new Map(names.map((name, i) => [name, configureMethod(parts[i] as string)]));
+    const stacked = attachComposition(stack(...names), { adapters, fusions: new Map() }, facts);
+    const renamed = new Map(stacked.parameters.map(({ name }) => [name, tensors.get(name.replace(/\.[abc]\./, '.x.')) as Tensor]));
+    expect(renamed.size).toBe(tensors.size);
+    const together = await encode(union, tensors);
+    expect(together).toEqual(await encode(stacked, renamed));
+    for (const part of parts) {
+      const alone = await encode(attached(part), tensors);
+      expect(Math.max(...alone.map((x, i) => Math.abs(x - (together[i] as number))))).toBeGreaterThan(0.01);
+    }
+  });
+
+  it('is added up at a linear, whichever comes first', async () => {
+    const texts = ['lora', 'bitfit', 'ia3[attn_matrices=["q"], intermediate_lora=False]'];
+    const [lora, bitfit, ia3, ...unions] = [...texts, 'lora|bitfit', 'bitfit|lora', `${texts[2]}|bitfit`];
+    const [x, y] = [input('x', 'float32', [4, 32]), input('y', 'float32', [4, 32])];
+    const rows = { batch: 2, length: 2, first: 0 };
+    const own = { weight: weight('w', 'float32', [32, 32]), bias: input('b', 'float32', [32]) };
+    const site: LinearSite = { ...rows, ...own, name: 'query', layer: 0, module: 0, all: rows, input: x, mask: y, x, y };
+    const changed = async (text: string): Promise<number[]> => {
+      const attachment = attached(text);
+      const output = attachment
+        .hooks(
+          parameters(() => false),
+          noDropout,
+        )
+        .linear?.(site) as Value;
+      const weights = new Map(attachment.parameters.map(({ name, shape }) => [name, value(name, shape)]));
+      const session = await referenceEngine().compile({ outputs: { change: sub(output, y) } }, weights);
+      const { change } = await session.run({ x: value('x', [4, 32]), y: value('out', [4, 32]), b: value('bias', [32]) });
+      return Array.from(change?.data ?? [], Number);
+    };
+    const [ofLora, ofBitfit, ofIa3] = [await changed(lora as string), await changed(bitfit as string), await changed(ia3 as string)];
+    for (const one of [ofLora, ofBitfit, ofIa3]) expect(Math.max(...one.map(Math.abs))).toBeGreaterThan(0.01);
+    const others = [ofLora, ofLora, ofIa3];
+    for (const [k, text] of unions.entries())
+      (await changed(text)).forEach((x, i) => void expect(x).toBeCloseTo((ofBitfit[i] as number) + (others[k]?.[i] as number), 10));
+  });
+
+  it('is refused where one would make void what another did: at a residual, and at a linear behind another adapter', async () => {
+    const draw = (attachment: Attachment) => encode(attachment, new Map());
+    await expect(draw(attached('pals|par_bn'))).rejects.toThrow(
+      "union: found 'projected attention' and 'bottleneck' together at the residual after output",
     );
-  const tensors = new Map(union.parameters.map(({ name, shape }) => [name, value(name, shape)]));
-  const names = ['a', 'b', 'c'];
-  const adapters = new Map(names.map((name, i) => [name, configureMethod(parts[i] as string)]));
-  const stacked = attachComposition(stack(...names), { adapters, fusions: new Map() }, facts);
-  const renamed = new Map(stacked.parameters.map(({ name }) => [name, tensors.get(name.replace(/\.[abc]\./, '.x.')) as Tensor]));
-  expect(renamed.size).toBe(tensors.size);
-  const together = await encode(union, tensors);
-  expect(together).toEqual(await encode(stacked, renamed));
-  for (const part of parts) {
-    const alone = await encode(attached(part), tensors);
-    expect(Math.max(...alone.map((x, i) => Math.abs(x - (together[i] as number))))).toBeGreaterThan(0.01);
-  }
+    const adapters = new Map([
+      ['a', configureMethod('lora')],
+      ['b', configureMethod('lora|bitfit')],
+    ]);
+    expect(() => attachComposition(stack('a', 'b'), { adapters, fusions: new Map() }, facts)).toThrow('behind another adapter at query');
+  });
 });
 
 it('in folders of versions that did not apply α, a member is read so', async () => {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
-import type { SiteName, Sites } from '../encoders/index.ts';
+import type { LinearSite, ResidualSite, SiteName, Sites } from '../encoders/index.ts';
+import { add, sub } from '../graph/index.ts';
 import type { Dropout, ParameterSpec } from '../nn/index.ts';
 import { type Act, type Acts, chain } from './act.ts';
 import { PARALLEL } from './bottleneck-config.ts';
@@ -18,8 +19,9 @@ type UnionConfig = z.infer<typeof schema>;
 export type ReadConfig = (config: MethodConfig, subject: string, options: ReadingOptions) => ConfiguredMethod;
 
 /**
- * Several methods in one adapter: each acts where it acts alone, one after another where they share a site. MAM is that of He et al.
- * 2022. `methods` are what members may be; unions are not among them.
+ * Several methods in one adapter, each where it acts alone. At a linear the changes of several are added; at other sites they act
+ * one after another, but for residuals, which only one may have. MAM is that of He et al. 2022. `methods` are what members may be;
+ * unions are not among them.
  */
 export function union(methods: readonly Method[], read: ReadConfig): Method<UnionConfig> {
   const membersOf = ({ configs }: UnionConfig, subject = 'union', options: ReadingOptions = {}) =>
@@ -90,9 +92,50 @@ function unionParameters(members: readonly ConfiguredMethod[], context: MethodCo
 }
 
 function unionActs(members: readonly ConfiguredMethod[], context: MethodContext, read: ReadParameter, dropout: Dropout): Acts {
-  const all = members.map(({ method, config }) => method.acts(config, context, read, dropout));
-  const names = new Set(all.flatMap((acts) => Object.keys(acts) as SiteName[]));
-  const actsAt = <Name extends SiteName>(name: Name, site: Sites[Name]): Act<Name>[] =>
-    all.flatMap((acts) => (acts[name] as ((site: Sites[Name]) => Act<Name> | undefined) | undefined)?.(site) ?? []);
-  return Object.fromEntries([...names].map((name) => [name, (site: Sites[typeof name]) => chain(actsAt(name, site))])) as Acts;
+  const all = members.map(({ method, config, text }) => ({ text, acts: method.acts(config, context, read, dropout) }));
+  const names = new Set(all.flatMap(({ acts }) => Object.keys(acts) as SiteName[]));
+  const present = <Name extends SiteName>(name: Name, site: Sites[Name]): Present<Name>[] =>
+    all.flatMap(({ text, acts }) => {
+      const act = (acts[name] as ((site: Sites[Name]) => Act<Name> | undefined) | undefined)?.(site);
+      return act ? [{ text, act }] : [];
+    });
+  const sites: { readonly [Name in SiteName]?: (site: Sites[Name]) => Act<Name> | undefined } = {
+    ...Object.fromEntries([...names].map((name) => [name, (site: Sites[typeof name]) => chain(present(name, site).map(({ act }) => act))])),
+    ...(names.has('linear') && { linear: (site) => addedUp(site, present('linear', site)) }),
+    ...(names.has('residual') && { residual: (site) => alone(site, present('residual', site)) }),
+  };
+  return sites;
+}
+
+interface Present<Name extends SiteName> {
+  readonly text: string;
+  readonly act: Act<Name>;
+}
+
+/** Members at one linear change what it gives each as it would alone, whichever comes first, and their changes are added. */
+function addedUp({ y, name }: LinearSite, present: readonly Present<'linear'>[]): Act<'linear'> | undefined {
+  if (present.length < 2) return present[0]?.act;
+  return {
+    apply(state) {
+      if (state) refuse(name, present, 'behind another adapter');
+      return present.map(({ act }) => sub(act.close?.(act.apply(undefined)) ?? y, y)).reduce(add);
+    },
+    close: (change) => (change ? add(y, change) : y),
+  };
+}
+
+/** Of members that read and replace the same output of a sub-block each would make void what others did. @throws method.config */
+function alone({ place }: ResidualSite, present: readonly Present<'residual'>[]): Act<'residual'> | undefined {
+  if (present.length > 1) refuse(`the residual after ${place}`, present, 'together');
+  return present[0]?.act;
+}
+
+function refuse(where: string, present: readonly { readonly text: string }[], how: string): never {
+  return fail({
+    code: 'method.config',
+    subject: 'union',
+    found: `${present.map(({ text }) => `'${text}'`).join(' and ')} ${how} at ${where}`,
+    expected: 'members at different places or in different layers',
+    next: 'Make adapters of them, and stack these.',
+  });
 }

@@ -31,6 +31,8 @@ const HEADS: readonly Record<string, unknown>[] = [
   { head_type: 'multiple_choice', num_choices: 2, layers: 2 },
 ];
 const NOT_IN_PYTHON = ['pals', 'bitfit'];
+/** Python fails at prompts on DistilBERT, and its heads of tokens and spans answer for the prompt too. */
+const PROMPT = 'prompt_tuning';
 /** Every preset once, aliases left out; row drop path needs torchvision in Python even where it does nothing. */
 const PRESETS = METHODS.flatMap(({ presets }) => [
   ...new Map(Object.entries(presets).map(([name, preset]) => [JSON.stringify(preset), name])).values(),
@@ -77,8 +79,11 @@ describe.skipIf(!python)(
       const cases: Case[] = [];
       for (const name of ENCODERS) {
         const encoder = await loadEncoder(nodeFiles, `test/golden/encoders/${name}`);
-        for (const [i, text] of [...PRESETS, ...EXTRA].entries())
-          cases.push(await adapterCase(folder, encoder, text, HEADS[(i + ENCODERS.indexOf(name)) % HEADS.length] as object));
+        for (const [i, text] of [...PRESETS, ...EXTRA].entries()) {
+          if (text === PROMPT && name === 'distilbert') continue;
+          const head = HEADS[text === PROMPT ? 0 : (i + ENCODERS.indexOf(name)) % HEADS.length] as object;
+          cases.push(await adapterCase(folder, encoder, text, head));
+        }
         for (const [title, text] of PEFT) cases.push(await peftCase(folder, encoder, title, text, HEADS[4] as object));
         cases.push(await fullCase(folder, encoder));
       }
@@ -87,8 +92,8 @@ describe.skipIf(!python)(
         cases.push(await adapterCase(folder, bert, 'seq_bn', head, i % 2 ? 'safetensors' : 'bin', `all heads ${i}`));
       const pooled = { head_type: 'classification', num_labels: 3, layers: 1, use_pooler: true };
       for (const [title, text] of PEFT) cases.push(await peftCase(folder, bert, title, text, pooled));
-      expect(PRESETS).toHaveLength(16);
-      expect(cases).toHaveLength(7 * (16 + 2 + 2 + 1) + 7 + 2);
+      expect(PRESETS).toHaveLength(17);
+      expect(cases).toHaveLength(7 * (17 + 2 + 2 + 1) - 1 + 7 + 2);
 
       await writeFile(join(folder, 'manifest.json'), JSON.stringify({ tolerance: 1e-5, cases }));
       const results = await check(join(folder, 'manifest.json'));
