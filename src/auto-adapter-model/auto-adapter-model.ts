@@ -22,7 +22,7 @@ import { answerableRows, isUnpaired, taskForHead, taskOfHead, withLabels } from 
 import { prepare } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
 import { headFor, sequenceLength } from '../model/task-setup.ts';
-import type { Head } from '../objectives/index.ts';
+import { createHead, HEAD_KINDS, type Head } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
 import type { Evaluation } from '../predict/evaluation.ts';
 import { createPredictor, type Predictor } from '../predict/predictor.ts';
@@ -31,7 +31,7 @@ import { loadRows, type PredictionRow, type Split, type Task } from '../tasks/in
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, packedHead } from './attached.ts';
 import { Named } from './named.ts';
-import { choiceHead, classificationHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
+import { choiceHead, classificationHead, maskedLmHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
 import {
   type AdapterTraining,
   checkFolder,
@@ -82,11 +82,12 @@ export class AutoAdapterModel {
   /** Whether the predictor also tells what can be looked at. */
   #explains = false;
 
-  private constructor(encoder: Encoder, tokenizer: Tokenizer, files: Files, engine: Engine | undefined) {
+  private constructor(encoder: Encoder, tokenizer: Tokenizer, files: Files, { engine, heads: more = [] }: PretrainedOptions) {
     this.encoder = encoder;
     this.tokenizer = tokenizer;
     const [adapters, fusions] = [new Named<Attached>('adapter'), new Named<AttachedFusion>('fusion')];
-    this.#shelf = { files, encoder, tokenizer, adapters, fusions, heads: new Named<AttachedHead>('head') };
+    const headKinds = [...more, ...HEAD_KINDS];
+    this.#shelf = { files, encoder, tokenizer, adapters, fusions, heads: new Named<AttachedHead>('head'), headKinds };
     this.#engine = engine;
     this.#notes = [...encoder.notes];
   }
@@ -95,11 +96,11 @@ export class AutoAdapterModel {
    * Opens the encoder in a Hugging Face folder, with the head that was saved beside it, if any. Weights are not read yet.
    * @throws encoder.config, encoder.weights, text.tokenizer, file.*
    */
-  static async fromPretrained(folder: string, { files, engine }: PretrainedOptions = {}): Promise<AutoAdapterModel> {
+  static async fromPretrained(folder: string, options: PretrainedOptions = {}): Promise<AutoAdapterModel> {
     checkFolder(folder);
-    const disk = files ?? (await import('#platform')).defaultFiles;
+    const disk = options.files ?? (await import('#platform')).defaultFiles;
     const encoder = await loadEncoder(disk, folder);
-    const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, folder), disk, engine);
+    const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, folder), disk, options);
     if ((await disk.kind(joinPath(folder, HEAD_CONFIG))) === 'file') await model.loadHead(folder);
     return model;
   }
@@ -192,7 +193,7 @@ export class AutoAdapterModel {
 
   /** Adds the head that suits a task, with the names of its labels. @throws adapter.duplicate, head.config */
   addHead(name: string, task: Task, { layers, ...options }: Pick<HeadOptions, 'layers' | 'overwriteOk'> = {}): void {
-    this.#attach(headFor(task, name, [], layers), options);
+    this.#attach(headFor(task, name, [], layers, this.#shelf.headKinds), options);
   }
 
   /** One of several labels a row; with `multilabel` any number of them. */
@@ -208,6 +209,19 @@ export class AutoAdapterModel {
   /** One of `numChoices` texts a row. */
   addMultipleChoiceHead(name: string, options: HeadOptions & { readonly numChoices?: number } = {}): void {
     this.#attach(choiceHead(name, options), options);
+  }
+
+  /** Guesses hidden words: Python's BertStyleMaskedLMHead. It is of no task, and rows hold the mask where words are to be guessed. */
+  addMaskedLmHead(name: string, options: Pick<HeadOptions, 'layers' | 'activationFunction' | 'overwriteOk'> = {}): void {
+    this.#attach(maskedLmHead(name, options, this.encoder.config), options);
+  }
+
+  /**
+   * A head of any kind, by its configuration as it stands in head_config.json: of those of this package, or of the `heads` that the
+   * model was opened with. @throws head.config, adapter.duplicate
+   */
+  addCustomHead(name: string, config: Readonly<Record<string, unknown>>, options: Pick<HeadOptions, 'overwriteOk'> = {}): void {
+    this.#attach(createHead(name, config, `head '${name}'`, this.#shelf.headKinds), options);
   }
 
   /** One label a word. */
@@ -379,7 +393,8 @@ export class AutoAdapterModel {
 
   /** Loads a saved head and makes it the active one. Returns its name. @throws adapter.mismatch, adapter.format, head.config, file.* */
   async loadHead(folder: string, { loadAs }: { loadAs?: string } = {}): Promise<string> {
-    const { notes, ...head } = await loadHead(this.#shelf.files, folder, { encoder: this.encoder, ...(loadAs && { as: loadAs }) });
+    const { files, encoder, headKinds } = this.#shelf;
+    const { notes, ...head } = await loadHead(files, folder, { encoder, headKinds, ...(loadAs && { as: loadAs }) });
     this.#shelf.heads.set(head.name, withLabels(head));
     this.#notes.push(...notes);
     this.activeHead = head.name;

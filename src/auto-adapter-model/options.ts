@@ -2,6 +2,7 @@ import { fail, nearest } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { ADAPTER_CONFIG, HEAD_CONFIG } from '../checkpoint/index.ts';
 import { type Fuse, fuse } from '../methods/index.ts';
+import type { HeadKind } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { Field, Split, Task } from '../tasks/index.ts';
 import type { TrainEvent, TrainSettings } from '../train/settings.ts';
@@ -12,6 +13,8 @@ export interface PretrainedOptions {
   readonly files?: Files;
   /** What computes; ONNX Runtime in this process when left out. It is started at the first training or prediction. */
   readonly engine?: Engine;
+  /** Kinds of heads from outside this package, which take part beside and before its own. */
+  readonly heads?: readonly HeadKind[];
 }
 
 /** Settings of a head, as the methods of the Python library take them. */

@@ -101,9 +101,9 @@ export async function loadAttached(
   folder: string,
   { loadAs, withHead = true }: { readonly loadAs?: string; readonly withHead?: boolean },
 ): Promise<Loaded<string>> {
-  const { files, encoder } = shelf;
+  const { files, encoder, headKinds } = shelf;
   await checkAdapterFolder(files, folder);
-  const adapter = await loadAdapter(files, folder, { encoder, head: withHead, ...(loadAs && { as: loadAs }) });
+  const adapter = await loadAdapter(files, folder, { encoder, head: withHead, headKinds, ...(loadAs && { as: loadAs }) });
   return { ...put(shelf, { adapters: [adapter] }), loaded: adapter.name };
 }
 
@@ -113,28 +113,28 @@ export async function loadAttachedFusion(
   folder: string,
   { loadAs, withHead = true }: { readonly loadAs?: string; readonly withHead?: boolean },
 ): Promise<Loaded<Fuse>> {
-  const { files, encoder, adapters } = shelf;
+  const { files, encoder, adapters, headKinds } = shelf;
   await checkFolderWith(files, folder, FUSION_CONFIG, 'a fusion folder');
   const methods = new Map([...adapters.entries()].map(([name, { method }]) => [name, method]));
-  const fusion = await loadFusion(files, folder, { encoder, adapters: methods, head: withHead, ...(loadAs && { as: loadAs }) });
+  const fusion = await loadFusion(files, folder, { encoder, adapters: methods, head: withHead, headKinds, ...(loadAs && { as: loadAs }) });
   return { ...put(shelf, { fusions: [fusion] }), loaded: { type: 'fuse', children: [...fusion.adapters.keys()], name: fusion.name } };
 }
 
 /** @throws adapter.*, composition.nesting, method.config, head.config, file.* ; then the shelf is as it was */
 export async function loadAttachedSetup(shelf: Shelf, folder: string): Promise<Loaded<Composition>> {
-  const { files, encoder } = shelf;
+  const { files, encoder, headKinds } = shelf;
   const { composition, head: headName, fusions: folders } = await loadSetup(files, folder);
   const adapters: LoadedAdapter[] = [];
   for (const name of adaptersOf(composition)) {
     const path = joinPath(folder, name);
     await checkAdapterFolder(files, path);
-    adapters.push(await loadAdapter(files, path, { encoder, as: name }));
+    adapters.push(await loadAdapter(files, path, { encoder, as: name, headKinds }));
   }
   const methods = new Map(adapters.map(({ name, method }) => [name, method]));
   const fusions: LoadedFusion[] = [];
   for (const { name } of fusionsOf(composition))
-    fusions.push(await loadFusion(files, folders.get(name) as string, { encoder, adapters: methods, as: name }));
-  const head = headName === undefined ? undefined : await loadHead(files, joinPath(folder, headName), { encoder, as: headName });
+    fusions.push(await loadFusion(files, folders.get(name) as string, { encoder, adapters: methods, as: name, headKinds }));
+  const head = headName === undefined ? undefined : await loadHead(files, joinPath(folder, headName), { encoder, as: headName, headKinds });
   const result = put(shelf, { adapters, fusions, ...(head && { head }), ...(typeof composition !== 'string' && { composition }) });
   return { ...result, loaded: composition };
 }

@@ -17,7 +17,7 @@ import {
 } from '../methods/index.ts';
 import { adapterModel, type Model } from '../model/model.ts';
 import { drawn } from '../model/start-values.ts';
-import type { Head } from '../objectives/index.ts';
+import type { Head, HeadKind } from '../objectives/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, adapterTensors } from './attached.ts';
 import type { Named } from './named.ts';
@@ -30,6 +30,8 @@ export interface Shelf {
   readonly adapters: Named<Attached>;
   readonly fusions: Named<AttachedFusion>;
   readonly heads: Named<AttachedHead>;
+  /** The kinds that heads may be of. */
+  readonly headKinds: readonly HeadKind[];
 }
 
 /** A setup with a head, ready to be drawn; without a setup, the bare encoder. @throws adapter.missing, method.config */

@@ -19,6 +19,7 @@ import {
   modules,
 } from '../methods/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
+import type { HeadKind } from '../objectives/index.ts';
 import { checkModel, checkName, type ModelFacts, noteOfModel } from './facts.ts';
 import { HEAD_CONFIG, type HeadPackage, loadHead, modelFields, removeHead, saveHead } from './head.ts';
 import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
@@ -53,6 +54,8 @@ export interface LoadingFusion {
   readonly as?: string;
   /** false leaves the head unread. */
   readonly head?: boolean;
+  /** As in {@link LoadingOptions}. */
+  readonly headKinds?: readonly HeadKind[];
 }
 
 export const FUSION_CONFIG = 'adapter_fusion_config.json';

@@ -97,13 +97,13 @@ export async function removeHead(files: Files, folder: string): Promise<void> {
 }
 
 /**
- * Reads a head that `adapters` or this package saved; `as` gives it another name, `kinds` are those that it may be of.
+ * Reads a head that `adapters` or this package saved; `as` gives it another name, `headKinds` are those that it may be of.
  * @throws adapter.mismatch, adapter.format, head.config, and file.* for damaged files
  */
 export async function loadHead(
   files: Files,
   folder: string,
-  { encoder, as, kinds }: { encoder: ModelFacts; as?: string | undefined; kinds?: readonly HeadKind[] | undefined },
+  { encoder, as, headKinds }: { encoder: ModelFacts; as?: string | undefined; headKinds?: readonly HeadKind[] | undefined },
 ): Promise<LoadedHead> {
   const path = joinPath(folder, HEAD_CONFIG);
   const raw = await readJson(files, path);
@@ -119,7 +119,7 @@ export async function loadHead(
   checkModel(raw, encoder, path);
   const stored = typeof raw.name === 'string' ? raw.name : '';
   const name = checkName(as ?? raw.name, `${path}: field 'name'`, 'Load it under another name.');
-  const head: Head = createHead(name, raw.config, path, kinds);
+  const head: Head = createHead(name, raw.config, path, headKinds);
   const weights = await readWeights(files, folder, HEAD_WEIGHTS);
   const found = new Map(
     [...weights.tensors].map(([key, value]) => [

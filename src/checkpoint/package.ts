@@ -1,5 +1,6 @@
 import type { Tensor } from '../base/tensor.ts';
 import type { AdapterLayout, ConfiguredMethod, Method } from '../methods/index.ts';
+import type { HeadKind } from '../objectives/index.ts';
 import type { ModelFacts } from './facts.ts';
 import type { HeadPackage } from './head.ts';
 import type { WeightFormat } from './weights.ts';
@@ -34,4 +35,6 @@ export interface LoadingOptions {
   readonly head?: boolean;
   /** Where methods from outside this package take part. */
   readonly methods?: readonly Method[];
+  /** Where kinds of heads from outside this package take part. */
+  readonly headKinds?: readonly HeadKind[];
 }

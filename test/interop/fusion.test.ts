@@ -18,7 +18,7 @@ import { adaptersOf, type Composition, configureMethod, fuse, fusionConfig, fusi
 import { drawModel } from '../../src/model/draw.ts';
 import { weightsOf } from '../../src/model/model.ts';
 import { noDropout, type ParameterSpec } from '../../src/nn/index.ts';
-import { createHead, headParameters } from '../../src/objectives/index.ts';
+import { createHead, HEAD_KINDS, headParameters } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { type Batch, feedsOf, readCases } from '../golden/forward.ts';
 
@@ -134,6 +134,7 @@ async function shelfOf(name: string, { adapters, setup, config }: Required<Pick<
     adapters: new Named<Attached>('adapter'),
     fusions: new Named<AttachedFusion>('fusion'),
     heads: new Named<AttachedHead>('head'),
+    headKinds: HEAD_KINDS,
   };
   for (const [key, text] of Object.entries(adapters)) {
     const method = configureMethod(text);

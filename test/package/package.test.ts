@@ -66,7 +66,18 @@ describe('the packed package', () => {
 
   it('has a file and types behind every export', () => {
     expect(subpaths.map(({ name }) => name)).toEqual(
-      expect.arrayContaining(['.', './graph', './inspect', './methods', './model', './predict', './session', './train', './testing']),
+      expect.arrayContaining([
+        '.',
+        './graph',
+        './inspect',
+        './methods',
+        './model',
+        './objectives',
+        './predict',
+        './session',
+        './train',
+        './testing',
+      ]),
     );
     for (const { types, default: code } of subpaths)
       for (const path of [types, code]) expect(packed.files.map((file) => file.path)).toContain(path.replace('./', ''));
