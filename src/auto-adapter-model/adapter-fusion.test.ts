@@ -3,6 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { tinyTask } from '../../test/tiny.ts';
 import { open, quick, SIZES, world } from '../../test/tiny-world.ts';
 import type { Files } from '../base/files.ts';
+import { readTorch } from '../formats/torch.ts';
 import { fuse, stack } from '../methods/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import type { AutoAdapterModel } from './auto-adapter-model.ts';
@@ -101,6 +102,27 @@ describe('fusion in AutoAdapterModel', () => {
     const other = await open(files);
     await other.loadAdapterSetup('setup');
     expect(await other.predict(rows.test)).toEqual(answers);
+  });
+
+  it('trains the invertible part of the first adapter alone, since that of no other acts', async () => {
+    const files = world();
+    const model = await open(files);
+    for (const name of ['a', 'b']) model.addAdapter(name, 'seq_bn_inv[reduction_factor=8]');
+    const tensorsOf = async (name: string, folder: string) => {
+      await model.saveAdapter(folder, name);
+      return (await readTorch(files, `${folder}/pytorch_adapter.bin`)).tensors;
+    };
+    const before = { a: await tensorsOf('a', 'before/a'), b: await tensorsOf('b', 'before/b') };
+    const task = await loadTask(files, 'classification');
+    await model.trainAdapterFusion(model.addAdapterFusion(['a', 'b']), { task, ...quick, unfreezeAdapters: true });
+    const after = { a: await tensorsOf('a', 'after/a'), b: await tensorsOf('b', 'after/b') };
+    for (const name of ['a', 'b'] as const) {
+      const moved = [...after[name]]
+        .filter(([key, value]) => String(value.data) !== String(before[name].get(key)?.data))
+        .map(([key]) => key);
+      expect(moved).toContain(`bert.encoder.layer.2.output.adapters.${name}.adapter_up.weight`);
+      expect(moved.filter((key) => key.includes('invertible_adapters'))).toHaveLength(name === 'a' ? 8 : 0);
+    }
   });
 
   it.each([

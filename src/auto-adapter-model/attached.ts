@@ -1,8 +1,8 @@
 import type { Tensor } from '../base/tensor.ts';
 import type { HeadPackage, HeadTraining } from '../checkpoint/index.ts';
 import type { Encoder } from '../encoders/index.ts';
-import type { ConfiguredMethod, FusionConfig } from '../methods/index.ts';
-import { drawn } from '../model/start-values.ts';
+import { bindAdapter, type ConfiguredMethod, type FusionConfig } from '../methods/index.ts';
+import { untrainedValues } from '../model/start-values.ts';
 import { type Head, headParameters } from '../objectives/index.ts';
 
 export interface Attached {
@@ -26,12 +26,12 @@ export interface AttachedHead extends Head {
   readonly training?: HeadTraining;
 }
 
-/** An adapter's tensors by full name, drawn where it has none yet. */
-export function adapterTensors(name: string, { method: { method, config }, tensors }: Attached, encoder: Encoder) {
-  return tensors ?? drawn(method.parameters(config, { encoder: encoder.config, family: encoder.family, name }));
+/** An adapter's tensors by full name: first values where it has none yet. */
+export async function adapterTensors(name: string, { method, tensors }: Attached, encoder: Encoder): Promise<ReadonlyMap<string, Tensor>> {
+  return tensors ?? untrainedValues(bindAdapter(method, { encoder: encoder.config, family: encoder.family, name }).parameters, encoder);
 }
 
-/** A head as it is saved, its tensors drawn where it has none yet. */
-export function packedHead(head: AttachedHead, encoder: Encoder): HeadPackage {
-  return { ...head, tensors: head.tensors ?? drawn(headParameters(head, encoder.config)) };
+/** A head as it is saved: with first values where it has none yet. */
+export async function packedHead(head: AttachedHead, encoder: Encoder): Promise<HeadPackage> {
+  return { ...head, tensors: head.tensors ?? (await untrainedValues(headParameters(head, encoder.config), encoder)) };
 }

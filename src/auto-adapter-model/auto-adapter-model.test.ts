@@ -1,6 +1,8 @@
+import { isDeepStrictEqual } from 'node:util';
 import { describe, expect, it } from 'vitest';
 import { tinyTask } from '../../test/tiny.ts';
 import { open, quick, SIZES, world } from '../../test/tiny-world.ts';
+import { loadAdapter } from '../checkpoint/index.ts';
 import { configureMethod } from '../methods/index.ts';
 import { referenceEngine } from '../session/reference.ts';
 import { loadTask } from '../tasks/index.ts';
@@ -210,6 +212,41 @@ describe('AutoAdapterModel', () => {
     expect(bare?.prediction).not.toBe(grafted?.prediction);
     model.setActiveAdapters('a');
     expect(await model.predict(row)).toEqual([grafted]);
+  });
+
+  it.each(['dora', 'dvora'])('%s: an untrained adapter begins from the encoder and changes nothing', async (method) => {
+    const files = world();
+    const model = await open(files);
+    model.addHead('h', await loadTask(files, 'classification'));
+    const rows = tinyTask('classification', SIZES).rows.test;
+    const bare = await model.predict(rows);
+    model.addAdapter('a', method);
+    model.setActiveAdapters('a');
+    const logits = (answers: typeof bare) => answers.flatMap(({ logits: numbers = [] }) => numbers.flat());
+    const [before, after] = [logits(bare), logits(await model.predict(rows))];
+    expect(before).toHaveLength(2 * 3);
+    for (const [i, value] of before.entries()) expect(after[i]).toBeCloseTo(value, 6);
+  });
+
+  it('keeps what does not train through saving, loading and more training', async () => {
+    const files = world();
+    const model = await open(files);
+    const task = await loadTask(files, 'classification');
+    const tensorsOf = async (folder: string) => (await loadAdapter(files, folder, { encoder: model.encoder })).tensors;
+    model.addAdapter('a', 'vera');
+    await model.trainAdapter('a', { task, ...quick, seed: 5 });
+    await model.saveAdapter('once', 'a');
+    const again = await open(files);
+    await again.loadAdapter('once');
+    await again.trainAdapter('a', { task, ...quick, seed: 6 });
+    await again.saveAdapter('twice', 'a');
+    const [once, twice] = [await tensorsOf('once'), await tensorsOf('twice')];
+    const same = [...once.keys()].filter((key) => isDeepStrictEqual(once.get(key), twice.get(key)));
+    expect(same).toEqual(['bert.shared_parameters.a.lora_A', 'bert.shared_parameters.a.lora_B']);
+    const rows = tinyTask('classification', SIZES).rows.test;
+    const other = await open(files);
+    await other.loadAdapter('twice');
+    expect(await other.predict(rows)).toEqual(await again.predict(rows));
   });
 
   it('counts parameters as adapter_summary does', async () => {

@@ -22,7 +22,7 @@ import { answerableRows, isUnpaired, taskForHead, taskOfHead, withLabels } from 
 import { prepare } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
 import { headFor, sequenceLength } from '../model/task-setup.ts';
-import { createHead, HEAD_KINDS, type Head } from '../objectives/index.ts';
+import { createHead, type Head } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
 import type { Evaluation } from '../predict/evaluation.ts';
 import { createPredictor, type Predictor } from '../predict/predictor.ts';
@@ -30,6 +30,7 @@ import type { Engine } from '../session/session.ts';
 import { loadRows, type PredictionRow, type Split, type Task } from '../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, packedHead } from './attached.ts';
+import { type Kinds, kindsWith } from './extensions.ts';
 import { Named } from './named.ts';
 import { choiceHead, classificationHead, maskedLmHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
 import {
@@ -39,6 +40,7 @@ import {
   checkSetupGiven,
   type EvaluateOptions,
   fusionGiven,
+  type HeadFields,
   type HeadOptions,
   type LabelledHeadOptions,
   type LoadOptions,
@@ -66,6 +68,12 @@ import { attachmentOf, knownValues, modelOf, nameOf, refuseTaken, type Shelf, tr
 import { summarize } from './summary.ts';
 import { trainAttached } from './train-attached.ts';
 
+interface Setting {
+  readonly files: Files;
+  readonly engine: Engine | undefined;
+  readonly kinds: Kinds;
+}
+
 /**
  * One encoder with adapters and heads by name: the class of that name in the Python library `adapters`, in camelCase.
  * One adapter is active at a time, a composition of several, or none.
@@ -82,25 +90,26 @@ export class AutoAdapterModel {
   /** Whether the predictor also tells what can be looked at. */
   #explains = false;
 
-  private constructor(encoder: Encoder, tokenizer: Tokenizer, files: Files, { engine, heads: more = [] }: PretrainedOptions) {
+  private constructor(encoder: Encoder, tokenizer: Tokenizer, { files, engine, kinds }: Setting) {
     this.encoder = encoder;
     this.tokenizer = tokenizer;
     const [adapters, fusions] = [new Named<Attached>('adapter'), new Named<AttachedFusion>('fusion')];
-    const headKinds = [...more, ...HEAD_KINDS];
-    this.#shelf = { files, encoder, tokenizer, adapters, fusions, heads: new Named<AttachedHead>('head'), headKinds };
+    this.#shelf = { files, kinds, encoder, tokenizer, adapters, fusions, heads: new Named<AttachedHead>('head') };
     this.#engine = engine;
     this.#notes = [...encoder.notes];
   }
 
   /**
-   * Opens the encoder in a Hugging Face folder, with the head that was saved beside it, if any. Weights are not read yet.
+   * Opens the encoder in a Hugging Face folder, with the head that was saved beside it, if any. Weights are not read yet. Methods,
+   * blocks, heads and families from outside take part beside those of this package.
    * @throws encoder.config, encoder.weights, text.tokenizer, file.*
    */
-  static async fromPretrained(folder: string, options: PretrainedOptions = {}): Promise<AutoAdapterModel> {
+  static async fromPretrained(folder: string, { files, engine, ...extensions }: PretrainedOptions = {}): Promise<AutoAdapterModel> {
     checkFolder(folder);
-    const disk = options.files ?? (await import('#platform')).defaultFiles;
-    const encoder = await loadEncoder(disk, folder);
-    const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, folder), disk, options);
+    const disk = files ?? (await import('#platform')).defaultFiles;
+    const kinds = kindsWith(extensions);
+    const encoder = await loadEncoder(disk, folder, { families: kinds.families });
+    const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, folder), { files: disk, engine, kinds });
     if ((await disk.kind(joinPath(folder, HEAD_CONFIG))) === 'file') await model.loadHead(folder);
     return model;
   }
@@ -148,7 +157,9 @@ export class AutoAdapterModel {
    * @throws method.config, method.site, adapter.duplicate, adapter.format for a name that no folder can hold
    */
   addAdapter(name: string, config: string | MethodConfig = DEFAULT_METHOD, { overwriteOk = false } = {}): void {
-    const method = typeof config === 'string' ? configureMethod(config) : methodOfConfig(config, `adapter '${name}'`);
+    const { methods } = this.#shelf.kinds;
+    const method =
+      typeof config === 'string' ? configureMethod(config, {}, methods) : methodOfConfig(config, `adapter '${name}'`, { methods });
     if (method.method.architecture === undefined)
       fail({
         code: 'method.config',
@@ -191,9 +202,17 @@ export class AutoAdapterModel {
     this.#changed();
   }
 
-  /** Adds the head that suits a task, with the names of its labels. @throws adapter.duplicate, head.config */
-  addHead(name: string, task: Task, { layers, ...options }: Pick<HeadOptions, 'layers' | 'overwriteOk'> = {}): void {
-    this.#attach(headFor(task, name, [], layers, this.#shelf.headKinds), options);
+  /**
+   * Adds the head that suits a task, with the names of its labels; or one of a configuration, as head_config.json holds it.
+   * @throws adapter.duplicate, head.config
+   */
+  addHead(name: string, given: Task | HeadFields, { layers, ...options }: Pick<HeadOptions, 'layers' | 'overwriteOk'> = {}): void {
+    const { heads } = this.#shelf.kinds;
+    const head =
+      'head_type' in given
+        ? createHead(name, { ...given, ...(layers !== undefined && { layers }) }, `head '${name}'`, heads)
+        : headFor(given as Task, name, [], layers, heads);
+    this.#attach(head, options);
   }
 
   /** One of several labels a row; with `multilabel` any number of them. */
@@ -214,14 +233,6 @@ export class AutoAdapterModel {
   /** Guesses hidden words: Python's BertStyleMaskedLMHead. It is of no task, and rows hold the mask where words are to be guessed. */
   addMaskedLmHead(name: string, options: Pick<HeadOptions, 'layers' | 'activationFunction' | 'overwriteOk'> = {}): void {
     this.#attach(maskedLmHead(name, options, this.encoder.config), options);
-  }
-
-  /**
-   * A head of any kind, by its configuration as it stands in head_config.json: of those of this package, or of the `heads` that the
-   * model was opened with. @throws head.config, adapter.duplicate
-   */
-  addCustomHead(name: string, config: Readonly<Record<string, unknown>>, options: Pick<HeadOptions, 'overwriteOk'> = {}): void {
-    this.#attach(createHead(name, config, `head '${name}'`, this.#shelf.headKinds), options);
   }
 
   /** One label a word. */
@@ -388,13 +399,13 @@ export class AutoAdapterModel {
 
   /** @throws adapter.missing, adapter.format */
   async saveHead(folder: string, name: string, options: { readonly format?: WeightFormat } = {}): Promise<void> {
-    await saveHead(this.#shelf.files, folder, packedHead(this.#shelf.heads.get(name), this.encoder), this.encoder, options);
+    await saveHead(this.#shelf.files, folder, await packedHead(this.#shelf.heads.get(name), this.encoder), this.encoder, options);
   }
 
   /** Loads a saved head and makes it the active one. Returns its name. @throws adapter.mismatch, adapter.format, head.config, file.* */
   async loadHead(folder: string, { loadAs }: { loadAs?: string } = {}): Promise<string> {
-    const { files, encoder, headKinds } = this.#shelf;
-    const { notes, ...head } = await loadHead(files, folder, { encoder, headKinds, ...(loadAs && { as: loadAs }) });
+    const { files, encoder, kinds } = this.#shelf;
+    const { notes, ...head } = await loadHead(files, folder, { encoder, headKinds: kinds.heads, as: loadAs });
     this.#shelf.heads.set(head.name, withLabels(head));
     this.#notes.push(...notes);
     this.activeHead = head.name;
@@ -427,9 +438,10 @@ export class AutoAdapterModel {
       onNote?.(`Rows without "${pair}", the second text of a pair, are answered from their one text: ${alone} of ${rows.length}.`);
     if (this.#predictor && this.#explains !== explain) this.#changed();
     if (!this.#predictor) {
-      const model = modelOf(this.#shelf, this.#active, head);
+      const known = knownValues(this.#shelf, this.#active, head);
       const steps = trainedSteps(this.#shelf, this.#active);
-      const fixed = valuesOf(model, knownValues(this.#shelf, this.#active, head));
+      const model = await modelOf(this.#shelf, this.#active, head);
+      const fixed = await valuesOf(model, known);
       this.#predictor = await createPredictor(await this.#runtime(), model, { fixed, steps: () => steps, observe: explain });
       this.#explains = explain;
     }

@@ -1,7 +1,9 @@
 export { AutoAdapterModel } from './auto-adapter-model.ts';
+export type { Extensions } from './extensions.ts';
 export type {
   AdapterTraining,
   EvaluateOptions,
+  HeadFields,
   HeadOptions,
   LabelledHeadOptions,
   LoadOptions,

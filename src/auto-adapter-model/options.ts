@@ -2,19 +2,23 @@ import { fail, nearest } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { ADAPTER_CONFIG, HEAD_CONFIG } from '../checkpoint/index.ts';
 import { type Fuse, fuse } from '../methods/index.ts';
-import type { HeadKind } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { Field, Split, Task } from '../tasks/index.ts';
 import type { TrainEvent, TrainSettings } from '../train/settings.ts';
 import type { TrainResult } from '../train/trainer.ts';
+import type { Extensions } from './extensions.ts';
 
-export interface PretrainedOptions {
+export interface PretrainedOptions extends Extensions {
   /** Where folders are read and written; the disk of this machine when left out. */
   readonly files?: Files;
   /** What computes; ONNX Runtime in this process when left out. It is started at the first training or prediction. */
   readonly engine?: Engine;
-  /** Kinds of heads from outside this package, which take part beside and before its own. */
-  readonly heads?: readonly HeadKind[];
+}
+
+/** The configuration of a head by the keys of head_config.json; what it leaves out has the Python library's defaults. */
+export interface HeadFields {
+  readonly head_type: string;
+  readonly [key: string]: unknown;
 }
 
 /** Settings of a head, as the methods of the Python library take them. */
@@ -168,7 +172,7 @@ export async function checkFolderWith(files: Files, folder: string, file: string
 export function checkSetupGiven(setup: unknown, call: string): void {
   if (typeof setup === 'string') return;
   const { type, children } = (setup ?? {}) as { type?: unknown; children?: unknown };
-  if ((type === 'fuse' || type === 'stack') && Array.isArray(children)) return;
+  if (typeof type === 'string' && Array.isArray(children)) return;
   fail({
     code: 'usage.value',
     subject: call,

@@ -46,12 +46,12 @@ export async function pruneFusion(
   { tolerance, onProgress }: PruneOptions,
 ): Promise<Pruning> {
   const names = setup.children.map(lastOf);
-  const model = modelOf(shelf, setup, head, { masked: true });
+  const model = await modelOf(shelf, setup, head, { masked: true });
   let mask = maskOf(names, names);
   const steps = trainedSteps(shelf, setup);
   const predictor = await createPredictor(engine, model, {
     current: () => new Map([[FUSION_MASK, mask]]),
-    fixed: valuesOf(model, knownValues(shelf, setup, head)),
+    fixed: await valuesOf(model, knownValues(shelf, setup, head)),
     steps: () => steps,
     observe: true,
   });

@@ -42,8 +42,8 @@ export async function saveAttached(
 ): Promise<void> {
   const adapter = adapters.get(name);
   const head = withHead ? heads.find(name) : undefined;
-  const tensors = adapterTensors(name, adapter, encoder);
-  const ofHead = head && { head: packedHead(head, encoder) };
+  const tensors = await adapterTensors(name, adapter, encoder);
+  const ofHead = head && { head: await packedHead(head, encoder) };
   await saveAdapter(files, folder, { name, method: adapter.method, tensors, model: encoder, ...ofHead }, options);
 }
 
@@ -59,9 +59,9 @@ export async function saveAttachedFusion(
   const head = withHead ? heads.find(name) : undefined;
   const fusion = {
     ...fusionFacts(shelf, name, mixed),
-    tensors: fusionTensors(shelf, name),
+    tensors: await fusionTensors(shelf, name),
     ...(steps !== undefined && { steps }),
-    ...(head && { head: packedHead(head, encoder) }),
+    ...(head && { head: await packedHead(head, encoder) }),
   };
   await saveFusion(files, folder, fusion, options);
 }
@@ -77,14 +77,14 @@ export async function saveAttachedSetup(
   if (typeof setup !== 'string') attachmentOf(shelf, setup);
   const name = nameOf(setup);
   const headName = head === undefined ? (heads.has(name) ? name : undefined) : head || undefined;
-  const packed = headName === undefined ? undefined : packedHead(heads.get(headName), encoder);
+  const packed = headName === undefined ? undefined : await packedHead(heads.get(headName), encoder);
   for (const adapter of adaptersOf(setup)) await saveAttached(shelf, joinPath(folder, adapter), adapter, options);
   for (const fuse of fusionsOf(setup)) {
     const mixed = fuse.children.map(lastOf);
     await saveAttachedFusion(shelf, joinPath(folder, fuse.name), fuse.name, { ...options, withHead: false, mixed });
   }
   if (packed) await saveHead(files, joinPath(folder, packed.name), packed, encoder, options);
-  await saveSetup(files, folder, setup, headName);
+  await saveSetup(files, folder, setup, headName, shelf.kinds);
 }
 
 /** What a folder held, on the shelf now. */
@@ -101,9 +101,15 @@ export async function loadAttached(
   folder: string,
   { loadAs, withHead = true }: { readonly loadAs?: string; readonly withHead?: boolean },
 ): Promise<Loaded<string>> {
-  const { files, encoder, headKinds } = shelf;
+  const { files, encoder, kinds } = shelf;
   await checkAdapterFolder(files, folder);
-  const adapter = await loadAdapter(files, folder, { encoder, head: withHead, headKinds, ...(loadAs && { as: loadAs }) });
+  const adapter = await loadAdapter(files, folder, {
+    encoder,
+    methods: kinds.methods,
+    headKinds: kinds.heads,
+    head: withHead,
+    ...(loadAs && { as: loadAs }),
+  });
   return { ...put(shelf, { adapters: [adapter] }), loaded: adapter.name };
 }
 
@@ -113,28 +119,35 @@ export async function loadAttachedFusion(
   folder: string,
   { loadAs, withHead = true }: { readonly loadAs?: string; readonly withHead?: boolean },
 ): Promise<Loaded<Fuse>> {
-  const { files, encoder, adapters, headKinds } = shelf;
+  const { files, encoder, adapters, kinds } = shelf;
   await checkFolderWith(files, folder, FUSION_CONFIG, 'a fusion folder');
   const methods = new Map([...adapters.entries()].map(([name, { method }]) => [name, method]));
-  const fusion = await loadFusion(files, folder, { encoder, adapters: methods, head: withHead, headKinds, ...(loadAs && { as: loadAs }) });
+  const fusion = await loadFusion(files, folder, {
+    encoder,
+    adapters: methods,
+    headKinds: kinds.heads,
+    head: withHead,
+    ...(loadAs && { as: loadAs }),
+  });
   return { ...put(shelf, { fusions: [fusion] }), loaded: { type: 'fuse', children: [...fusion.adapters.keys()], name: fusion.name } };
 }
 
 /** @throws adapter.*, composition.nesting, method.config, head.config, file.* ; then the shelf is as it was */
 export async function loadAttachedSetup(shelf: Shelf, folder: string): Promise<Loaded<Composition>> {
-  const { files, encoder, headKinds } = shelf;
-  const { composition, head: headName, fusions: folders } = await loadSetup(files, folder);
+  const { files, encoder, kinds } = shelf;
+  const { composition, head: headName, fusions: folders } = await loadSetup(files, folder, kinds);
   const adapters: LoadedAdapter[] = [];
   for (const name of adaptersOf(composition)) {
     const path = joinPath(folder, name);
     await checkAdapterFolder(files, path);
-    adapters.push(await loadAdapter(files, path, { encoder, as: name, headKinds }));
+    adapters.push(await loadAdapter(files, path, { encoder, methods: kinds.methods, headKinds: kinds.heads, as: name }));
   }
   const methods = new Map(adapters.map(({ name, method }) => [name, method]));
   const fusions: LoadedFusion[] = [];
   for (const { name } of fusionsOf(composition))
-    fusions.push(await loadFusion(files, folders.get(name) as string, { encoder, adapters: methods, as: name, headKinds }));
-  const head = headName === undefined ? undefined : await loadHead(files, joinPath(folder, headName), { encoder, as: headName, headKinds });
+    fusions.push(await loadFusion(files, folders.get(name) as string, { encoder, adapters: methods, as: name, headKinds: kinds.heads }));
+  const options = { encoder, headKinds: kinds.heads, as: headName };
+  const head = headName === undefined ? undefined : await loadHead(files, joinPath(folder, headName), options);
   const result = put(shelf, { adapters, fusions, ...(head && { head }), ...(typeof composition !== 'string' && { composition }) });
   return { ...result, loaded: composition };
 }
@@ -157,7 +170,7 @@ function put(shelf: Shelf, { adapters = [], fusions = [], head, composition }: P
     for (const name of plain.names) refuseTaken(all, 'adapter', name);
     for (const name of mixed.names) refuseTaken(all, 'fusion', name);
   }
-  if (composition) attachmentOf({ encoder: shelf.encoder, adapters: plain, fusions: mixed }, composition);
+  if (composition) attachmentOf({ ...shelf, adapters: plain, fusions: mixed }, composition);
   const parts = [...adapters, ...fusions];
   const heads = [...parts.flatMap((part) => part.head ?? []), ...(head ? [head] : [])].map(withLabels);
   for (const [name, entry] of plain.entries()) shelf.adapters.set(name, entry);

@@ -16,42 +16,43 @@ import {
   lastOf,
 } from '../methods/index.ts';
 import { adapterModel, type Model } from '../model/model.ts';
-import { drawn } from '../model/start-values.ts';
-import type { Head, HeadKind } from '../objectives/index.ts';
+import { untrainedValues } from '../model/start-values.ts';
+import type { Head } from '../objectives/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, adapterTensors } from './attached.ts';
+import type { Kinds } from './extensions.ts';
 import type { Named } from './named.ts';
 
 /** An encoder, and all that is attached to it by name. */
 export interface Shelf {
   readonly files: Files;
+  readonly kinds: Kinds;
   readonly encoder: Encoder;
   readonly tokenizer: Tokenizer;
   readonly adapters: Named<Attached>;
   readonly fusions: Named<AttachedFusion>;
   readonly heads: Named<AttachedHead>;
-  /** The kinds that heads may be of. */
-  readonly headKinds: readonly HeadKind[];
 }
 
 /** A setup with a head, ready to be drawn; without a setup, the bare encoder. @throws adapter.missing, method.config */
-export function modelOf(
+export async function modelOf(
   shelf: Shelf,
   setup: Composition | undefined,
   head: Head,
   { trainAdapters = false, masked = false }: { readonly trainAdapters?: boolean; readonly masked?: boolean } = {},
-): Model {
+): Promise<Model> {
   const { encoder, adapters } = shelf;
   if (setup === undefined) return adapterModel(encoder, configureMethod('head'), '', head);
   if (typeof setup === 'string') return adapterModel(encoder, adapters.get(setup).method, setup, head);
   const attachment = attachmentOf(shelf, setup, { trainAdapters, masked });
-  const frozen = trainAdapters ? [] : adaptersOf(setup).map((name) => adapterTensors(name, adapters.get(name), encoder));
+  const names = trainAdapters ? [] : adaptersOf(setup);
+  const frozen = await Promise.all(names.map((name) => adapterTensors(name, adapters.get(name), encoder)));
   return { encoder, attachment, heads: [head], frozen: new Map(frozen.flatMap((tensors) => [...tensors])) };
 }
 
 /** @throws adapter.missing, method.config for adapters that cannot be put together */
 export function attachmentOf(
-  { encoder, adapters, fusions }: Pick<Shelf, 'encoder' | 'adapters' | 'fusions'>,
+  { encoder, adapters, fusions, kinds }: Pick<Shelf, 'encoder' | 'adapters' | 'fusions' | 'kinds'>,
   setup: Block,
   {
     trainAdapters = false,
@@ -64,6 +65,7 @@ export function attachmentOf(
     fusions: new Map(fusionsOf(setup).map(({ name }) => [name, fresh.get(name) ?? fusions.get(name).config])),
     trainAdapters,
     masked,
+    blocks: kinds.blocks,
   };
   return attachComposition(setup, parts, { encoder: encoder.config, family: encoder.family });
 }
@@ -78,7 +80,7 @@ export function knownValues(shelf: Shelf, setup: Composition | undefined, head: 
   const [names, blocks] = setup === undefined ? [[], []] : [adaptersOf(setup), fusionsOf(setup)];
   const known = [
     ...names.map((name) => shelf.adapters.get(name).tensors),
-    ...blocks.map((fuse) => shelf.fusions.get(fuse.name).tensors && fusionTensors(shelf, fuse.name)),
+    ...blocks.map((fuse) => trainedFusion(shelf, fuse.name)),
     head.tensors,
   ];
   return new Map(known.flatMap((tensors) => [...(tensors ?? [])]));
@@ -96,11 +98,16 @@ export function fusionFacts({ encoder, adapters, fusions }: Shelf, name: string,
   return { name, adapters: methods, config: fusions.get(name).config, model: encoder };
 }
 
-/** A fusion's tensors by full name, drawn where it has none yet. @throws method.config when its adapters were replaced by others elsewhere */
-export function fusionTensors(shelf: Shelf, name: string): ReadonlyMap<string, Tensor> {
+/** A fusion's tensors by full name: first values where it has none yet. @throws method.config when its adapters were replaced by others elsewhere */
+export async function fusionTensors(shelf: Shelf, name: string): Promise<ReadonlyMap<string, Tensor>> {
+  return trainedFusion(shelf, name) ?? untrainedValues(fusionSpecs(fusionFacts(shelf, name)), shelf.encoder);
+}
+
+/** @throws method.config when its adapters were replaced by others elsewhere */
+function trainedFusion(shelf: Shelf, name: string): ReadonlyMap<string, Tensor> | undefined {
   const { tensors, adapters } = shelf.fusions.get(name);
+  if (!tensors) return undefined;
   const specs = fusionSpecs(fusionFacts(shelf, name));
-  if (!tensors) return drawn(specs);
   if (specs.some((spec) => !tensors.has(spec.name)))
     fail({
       code: 'method.config',
@@ -112,24 +119,24 @@ export function fusionTensors(shelf: Shelf, name: string): ReadonlyMap<string, T
   return tensors;
 }
 
-/** Gives trained tensors to the adapters and fusions that they belong to. */
-export function keepTrained(
+/** Gives trained tensors to the adapters and fusions that they belong to, all at once. */
+export async function keepTrained(
   shelf: Shelf,
   setup: Composition,
   parameters: ReadonlyMap<string, Tensor>,
   { steps }: { readonly steps: number },
-): void {
+): Promise<void> {
   const { adapters, fusions, encoder } = shelf;
+  const mixed = await Promise.all(fusionsOf(setup).map(async ({ name }) => ({ name, before: await fusionTensors(shelf, name) })));
   for (const name of adaptersOf(setup)) {
     const adapter = adapters.get(name);
     const own = bindAdapter(adapter.method, { encoder: encoder.config, family: encoder.family, name }).parameters;
     const tensors = new Map(own.flatMap((spec) => [...entry(parameters, spec.name)]));
     if (tensors.size > 0) adapters.set(name, { ...adapter, tensors });
   }
-  for (const { name } of fusionsOf(setup)) {
-    const fusion = fusions.get(name);
-    const tensors = new Map([...fusionTensors(shelf, name)].map(([key, value]) => [key, parameters.get(key) ?? value]));
-    fusions.set(name, { ...fusion, tensors, steps });
+  for (const { name, before } of mixed) {
+    const tensors = new Map([...before].map(([key, value]) => [key, parameters.get(key) ?? value]));
+    fusions.set(name, { ...fusions.get(name), tensors, steps });
   }
 }
 

@@ -36,14 +36,14 @@ export async function trainAttached(
   const checked = checkSettings(trainSettings, settings);
   const maxLength = sequenceLength(encoder, tokenizer, checked.maxLength, task.kind);
   const given = await readSplits(files, task, { rows, validationRows, limit });
-  const head: AttachedHead = heads.find(name) ?? withLabels(headFor(task, name, given.train, undefined, shelf.headKinds));
+  const head: AttachedHead = heads.find(name) ?? withLabels(headFor(task, name, given.train, undefined, shelf.kinds.heads));
   const judged = taskForHead(task, head);
   // A head that was there before keeps the order of its outputs, whatever that of the task's labels is.
   const ofHead = { ...task, labels: taskOfHead(head).labels };
   const split = (all: readonly Row[]) => ({ rows: all, prepared: prepare(all, { task: ofHead, tokenizer, maxLength, kind: head.kind }) });
   const train = split(given.train);
   const validation = given.validation && split(given.validation);
-  const model = modelOf({ ...shelf, encoder: withDropout(encoder, checked.dropout) }, setup, head, { trainAdapters });
+  const model = await modelOf({ ...shelf, encoder: withDropout(encoder, checked.dropout) }, setup, head, { trainAdapters });
   const { parameters, ...result } = await trainModel({
     engine: await engine(),
     model,
@@ -57,7 +57,7 @@ export async function trainAttached(
   });
   const ofTheHead = new Set(headParameters(head, encoder.config).map((spec) => spec.name));
   const tensors = new Map([...parameters].filter(([key]) => ofTheHead.has(key)));
-  keepTrained(shelf, setup, parameters, { steps: result.best?.step ?? result.steps });
+  await keepTrained(shelf, setup, parameters, { steps: result.best?.step ?? result.steps });
   heads.set(name, { ...head, tensors, training: trainingOf(given.train, maxLength) });
   return { ...result, trained: trainableParameters(model).reduce((sum, { shape }) => sum + elementCount(shape), 0) };
 }

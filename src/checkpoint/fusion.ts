@@ -54,7 +54,7 @@ export interface LoadingFusion {
   readonly as?: string;
   /** false leaves the head unread. */
   readonly head?: boolean;
-  /** As in {@link LoadingOptions}. */
+  /** Where kinds of heads from outside this package take part. */
   readonly headKinds?: readonly HeadKind[];
 }
 

@@ -1,5 +1,5 @@
 import { asFloat32, float32, type Tensor } from '../base/tensor.ts';
-import { createHead, type FixedHead, HEAD_KINDS, headParameters } from '../objectives/index.ts';
+import { createHead, type FixedHead, HEAD_KINDS, type HeadKind, headParameters } from '../objectives/index.ts';
 import type { ModelFacts } from './facts.ts';
 import type { HeadPackage } from './head.ts';
 
@@ -10,14 +10,15 @@ export function readPeftHead(
   encoder: ModelFacts,
   name: string,
   path: string,
+  kinds: readonly HeadKind[] = HEAD_KINDS,
 ): { head: HeadPackage; used: string[] } | undefined {
-  const found = HEAD_KINDS.map((kind) => ({ kind, fixed: kind.fixed?.(encoder.family) })).find(({ fixed }) => fixed && fixed.task === task);
+  const found = kinds.map((kind) => ({ kind, fixed: kind.fixed?.(encoder.family) })).find(({ fixed }) => fixed && fixed.task === task);
   const fixed = found?.fixed;
   const last = fixed && tensors.get(`${fixed.linears.at(-1)}.weight`);
   if (!fixed || last?.shape.length !== 2 || last.shape[1] !== encoder.config.hidden) return undefined;
   const outputs = last.shape[0] as number;
   if (outputs === 0) return undefined;
-  const head = createHead(name, { head_type: found.kind.type, ...fieldsOf(fixed, outputs) }, path);
+  const head = createHead(name, { head_type: found.kind.type, ...fieldsOf(fixed, outputs) }, path, kinds);
   const used: string[] = [];
   const values = new Map<string, Tensor>();
   for (const [i, spec] of headParameters(head, encoder.config).entries()) {

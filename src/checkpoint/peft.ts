@@ -29,7 +29,7 @@ export async function loadPeft(
   files: Files,
   folder: string,
   raw: { [key: string]: Json },
-  { encoder, as, head: withHead, methods = METHODS }: LoadingOptions,
+  { encoder, as, head: withHead, methods = METHODS, headKinds }: LoadingOptions,
 ): Promise<LoadedAdapter> {
   const path = joinPath(folder, CONFIG);
   const keeper = methods.find(({ peft }) => peft?.type === raw.peft_type);
@@ -54,7 +54,7 @@ export async function loadPeft(
     groups: encoder.config.groups,
   });
   const task = typeof raw.task_type === 'string' ? raw.task_type : undefined;
-  const head = withHead === false ? undefined : readPeftHead(reading.rest, task, encoder, name, weights.path);
+  const head = withHead === false ? undefined : readPeftHead(reading.rest, task, encoder, name, weights.path, headKinds);
   const ignored = [...reading.rest.keys()].filter((key) => !head?.used.includes(key));
   refuseTrainedEncoder(ignored, encoder, weights.path);
   const notes = ignored.length ? [`Not part of the adapter '${name}', ignored: ${list(ignored)}.`] : [];

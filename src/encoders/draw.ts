@@ -3,12 +3,13 @@ import { byRole, linear, noDropout, type ParameterSpec, type Parameters, paramet
 import type { EncoderConfig } from './config.ts';
 import type { EncoderFamily } from './family.ts';
 import type { Rows } from './sites.ts';
-import { type DrawingOptions, encoderTools, withoutAdded } from './tools.ts';
+import { type DrawingOptions, encoderTools, firstTokens, withoutAdded } from './tools.ts';
 
 export interface EncoderDrawing {
-  /** What heads read: [B·S, d], or [B, d] when only the first token is computed. */
+  /** What heads of every token read: [B·S, d], or [B, d] when only one token of a sequence is computed. */
   readonly output: Value;
-  readonly rows: Rows;
+  /** What heads of sequences read: [B, d], of the token that stands for each ({@link Rows.first}). */
+  readonly first: Value;
   /** What the first layer reads and every layer's output, in order; the last may hold first tokens only. */
   readonly hiddenStates: readonly Value[];
   /** [B, S]: 1 for real tokens, 0 for pads. */
@@ -26,17 +27,11 @@ export function drawEncoder(options: DrawingOptions): EncoderDrawing {
   const last = output ?? (hiddenStates[config.layers] as Value);
   const heard = hooks.output ? hooks.output({ ...rows, x: last }) : last;
   const site = embeddedSite();
-  if (site.added === 0) return { output: heard, rows, hiddenStates, mask };
   const text = (x: Value, i: number) => (i === config.layers && rows.length === 1 ? x : withoutAdded(x, site));
-  return {
-    output: text(heard, config.layers),
-    rows: rows.length === 1 ? rows : tools.tokens,
-    hiddenStates: hiddenStates.map(text),
-    mask,
-  };
+  return { output: text(heard, config.layers), first: firstTokens(heard, rows), hiddenStates: hiddenStates.map(text), mask };
 }
 
-/** The family's pooled vector of first tokens [batch, d]: tanh(W·x + b). */
+/** The family's pooled vector of the tokens that stand for sequences [batch, d]: tanh(W·x + b). */
 export function drawPooled({ config, family, parameters: resolve }: DrawingOptions, first: Value): Value {
   const source: Parameters = (name, shape, facts) => resolve(name, shape, facts && { ...facts, part: POOLER });
   return tanh(linear(source, poolerPath(family), first, config.hidden));

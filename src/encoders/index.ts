@@ -1,11 +1,13 @@
+export { BERT, likeBert } from './bert.ts';
 export { type EncoderConfig, LINEARS, type LinearName, layerModule, PLACES, type Place } from './config.ts';
 export { drawEncoder, drawPooled, drawWordScores, type EncoderDrawing, type EncoderSpec, encoderSpecs, poolerPath } from './draw.ts';
 export type { Attention, EncoderTools, Layer, Layers } from './drawing.ts';
 export { FAMILIES, familyOf } from './families.ts';
 export { type EncoderFamily, type LinearPlace, linearPath, linearPlace } from './family.ts';
-export { configFields } from './fields.ts';
+export { configFields, standardConfig } from './fields.ts';
 export { type Encoder, type EncoderWeight, EXPANDED, type LoadOptions, loadEncoder, readWeightIndex } from './load.ts';
 export { type EncoderNorm, encoderNorms } from './norms.ts';
+export { type PostNorm, postNormFamily, postNormLinears } from './post-norm.ts';
 export type {
   AttentionSite,
   EmbeddedSite,
@@ -23,4 +25,4 @@ export type {
   SiteResults,
   Sites,
 } from './sites.ts';
-export { type DrawingOptions, firstTokens } from './tools.ts';
+export { type DrawingOptions, firstTokens, withText } from './tools.ts';

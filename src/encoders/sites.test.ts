@@ -14,13 +14,17 @@ const FEEDS = {
   attentionMask: float32(SHAPE, [1, 1, 1, 1, 1, 1, 1, 0]),
 };
 
-async function encode(hooks: Hooks, read: 'all' | 'first' = 'all'): Promise<{ output: number[]; states: number[][] }> {
+async function encode(hooks: Hooks, read: 'all' | 'first' = 'all'): Promise<{ output: number[]; first: number[]; states: number[][] }> {
   const options = { ...encoder, parameters: parameters(() => false), dropout: noDropout, hooks, read };
-  const { output, hiddenStates } = drawEncoder(options);
-  const outputs = { output, ...Object.fromEntries(hiddenStates.map((state, i) => [`state ${i}`, state])) };
+  const { output, first, hiddenStates } = drawEncoder(options);
+  const outputs = { output, first, ...Object.fromEntries(hiddenStates.map((state, i) => [`state ${i}`, state])) };
   const results = await (await referenceEngine().compile({ outputs }, encoder.weights)).run(FEEDS);
   const numbers = (value: Tensor | undefined) => Array.from(value?.data as Float64Array);
-  return { output: numbers(results.output), states: hiddenStates.map((_, i) => numbers(results[`state ${i}`])) };
+  return {
+    output: numbers(results.output),
+    first: numbers(results.first),
+    states: hiddenStates.map((_, i) => numbers(results[`state ${i}`])),
+  };
 }
 
 it('every site is called in the order of the computation, and may leave all as it is', async () => {
@@ -70,7 +74,7 @@ it('every site is called in the order of the computation, and may leave all as i
 
 it('tokens that a method puts in are read by every layer, and gone from what comes out', async () => {
   const shape = ['B', 2, 32] as const;
-  const twice = (at: 0 | 1): Hooks => ({
+  const twice = ({ at, first }: { at: 0 | 1; first: number }): Hooks => ({
     embedded: ({ x, mask, batch, length }) => {
       const text = reshape(x, [batch, length, 32]);
       const added = mul(expand(scalar(0.3), shape), expand(slice(text, 1, 0, 1), shape));
@@ -81,22 +85,31 @@ it('tokens that a method puts in are read by every layer, and gone from what com
         mask: concat([expand(scalar(1), [batch, 2]), mask], 1),
         batch,
         length: longer,
-        first: at === 0 ? 2 : 0,
+        first,
         added: 2,
         at,
       };
     },
   });
   const plain = await encode({});
-  for (const at of [0, 1] as const) {
-    const all = await encode(twice(at));
+  const places = [
+    { at: 0, first: 2, own: true },
+    { at: 1, first: 0, own: true },
+    { at: 0, first: 0, own: false },
+  ] as const;
+  for (const { own, ...place } of places) {
+    const all = await encode(twice(place));
     expect(all.states.map(({ length }) => length)).toEqual(plain.states.map(({ length }) => length));
     expect(all.states[0]).toEqual(plain.states[0]);
     expect(all.states[1]).not.toEqual(plain.states[1]);
-    const first = await encode(twice(at), 'first');
+    // The token that stands for a sequence is the text's first, or one of those that were put in.
     const width = 4 * 32;
-    const expected = [0, 1].flatMap((row) => all.output.slice(row * width, row * width + 32));
-    first.output.forEach((x, i) => void expect(x).toBeCloseTo(expected[i] as number, 10));
+    const ofText = [0, 1].flatMap((row) => all.output.slice(row * width, row * width + 32));
+    if (own) expect(all.first).toEqual(ofText);
+    else all.first.forEach((x, i) => void expect(x).not.toBe(ofText[i]));
+    const alone = await encode(twice(place), 'first');
+    expect(alone.first).toEqual(alone.output);
+    alone.first.forEach((x, i) => void expect(x).toBeCloseTo(all.first[i] as number, 10));
   }
 });
 

@@ -10,7 +10,7 @@ export interface Rows {
   readonly batch: Dim;
   /** Tokens per sequence in these rows: 'S', or 1 where only the first token is computed. */
   readonly length: Dim;
-  /** Where a sequence's own first token stands; 0 but where tokens were put before it. */
+  /** Where the token stands whose output is that of the sequence, for heads that read one token; 0 for the first of all. */
   readonly first: number;
 }
 

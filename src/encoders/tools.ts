@@ -163,7 +163,7 @@ export function encoderTools({ config, family, parameters, dropout, hooks, batch
   }
 }
 
-/** The first token of every sequence: [batch·length, d] → [batch, d]. */
+/** The token that stands for each sequence, the first unless tokens were put before it: [batch·length, d] → [batch, d]. */
 export function firstTokens(x: Value, { batch, length, first }: Rows): Value {
   const d = x.shape.at(-1) as number;
   return length === 1 ? x : reshape(slice(reshape(x, [batch, length, d]), 1, first, first + 1), [batch, d]);
@@ -176,4 +176,16 @@ export function withoutAdded(x: Value, { batch, length, added, at }: EmbeddedSit
   const apart = reshape(x, [batch, length, d]);
   const kept = [...(at > 0 ? [slice(apart, 1, 0, at)] : []), slice(apart, 1, at + added, length)];
   return reshape(concat(kept, 1), [multiplyDims(batch, addDims(length, -added)), d]);
+}
+
+/** The sequence with its text changed, [batch·S, d] → [batch·S, d], and the tokens that methods put in as they are. */
+export function withText(site: EmbeddedSite, change: (x: Value) => Value): EmbeddedSite {
+  const { x, batch, length, added, at } = site;
+  if (added === 0) return { ...site, x: change(x) };
+  const d = x.shape.at(-1) as number;
+  const own = addDims(length, -added);
+  const text = reshape(change(withoutAdded(x, site)), [batch, own, d]);
+  const put = slice(reshape(x, [batch, length, d]), 1, at, at + added);
+  const parts = [...(at > 0 ? [slice(text, 1, 0, at)] : []), put, slice(text, 1, at, own)];
+  return { ...site, x: reshape(concat(parts, 1), [multiplyDims(batch, length), d]) };
 }

@@ -1,7 +1,7 @@
 import { fail } from '../base/errors.ts';
 import { drawEncoder, type SiteName, type Sites } from '../encoders/index.ts';
 import { add, input, scalar, type Value } from '../graph/index.ts';
-import { noDropout, type ParameterSpec, parameters as resolver } from '../nn/index.ts';
+import { noDropout, type ParameterSpec, recordedParameters } from '../nn/index.ts';
 import type { Act, Acts } from './act.ts';
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
 import { type Attachment, alone } from './attachment.ts';
@@ -45,6 +45,7 @@ export function attachComposition(setup: Composition, parts: CompositionParts, f
   const ofBlocks = bounds.flatMap((bound) => bound.parameters ?? []);
   const ofAdapters = [...adapters.values()].flatMap((adapter) => adapter.parameters).map((spec) => (trainAdapters ? spec : frozen(spec)));
   checkSites(setup, adapters, kinds);
+  checkOrder(setup, adapters);
   const scheduled = bounds.filter(({ schedule }) => schedule);
   const attachment: Attachment = {
     name: fusionsOf(setup)[0]?.name ?? lastOf(setup),
@@ -89,8 +90,9 @@ export function attachComposition(setup: Composition, parts: CompositionParts, f
       schedule: (steps: number) => Object.assign({}, ...scheduled.map(({ schedule }) => schedule?.(steps))),
     }),
   };
-  checkDrawing(attachment, facts);
-  return attachment;
+  const read = namesRead(attachment, facts);
+  // What of an adapter no site asks for, since only the first acts there, cannot train.
+  return { ...attachment, parameters: [...ofBlocks, ...ofAdapters.map((spec) => (read.has(spec.name) ? spec : frozen(spec)))] };
 }
 
 function sum(total: Value | undefined, value: Value): Value {
@@ -132,13 +134,29 @@ function checkSites(setup: Composition, adapters: ReadonlyMap<string, Adapter>, 
   }
 }
 
+/** @throws method.config for an adapter that would do nothing where it stands */
+function checkOrder(setup: Composition, adapters: ReadonlyMap<string, Adapter>): void {
+  const first = firstOf(setup);
+  for (const [name, adapter] of adapters) {
+    const sites = sitesOf(adapter);
+    if (name === first || sites.length === 0 || !sites.every((site) => ONLY_FIRST.includes(site))) continue;
+    fail({
+      code: 'method.config',
+      subject: `adapter '${name}'`,
+      found: `the method ${adapter.configured.text}, which acts at the site '${sites[0]}' alone, behind '${first}'`,
+      expected: "it as the first adapter: only that one's acts there count",
+    });
+  }
+}
+
 /** The sites that a method acts at, somewhere. */
 function sitesOf(adapter: Adapter): SiteName[] {
   return Object.keys(adapter.acts(() => scalar(0), noDropout)) as SiteName[];
 }
 
-/** What cannot be drawn is refused when it is put together, not when it is first trained. */
-function checkDrawing(attachment: Attachment, { encoder: config, family }: EncoderFacts): void {
-  const parameters = resolver(() => false);
-  drawEncoder({ config, family, parameters, dropout: noDropout, hooks: attachment.hooks(parameters, noDropout), read: 'all' });
+/** The names that a drawing asks for. What cannot be drawn is refused when it is put together, not when it is first trained. */
+function namesRead(attachment: Attachment, { encoder: config, family }: EncoderFacts): ReadonlySet<string> {
+  const { get, read } = recordedParameters(() => true);
+  drawEncoder({ config, family, parameters: get, dropout: noDropout, hooks: attachment.hooks(get, noDropout), read: 'all' });
+  return new Set(read.keys());
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { fail } from '../base/errors.ts';
+import { withText } from '../encoders/index.ts';
 import { add, concat, slice, sub, type Value } from '../graph/index.ts';
 import { NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
 import { bottleneckActs, bottleneckParameters } from './bottleneck.ts';
@@ -49,7 +50,7 @@ export const INVERTIBLE: Method<InvertibleConfig> = {
     const { forward, inverse } = coupling(config, context, read);
     return {
       ...bottleneckActs(config, context, read, dropout),
-      embedded: () => ({ apply: (state) => ({ ...state, x: forward(state.x) }) }),
+      embedded: () => ({ apply: (state) => withText(state, forward) }),
       word: () => ({ apply: inverse }),
     };
   },

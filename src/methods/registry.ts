@@ -13,6 +13,7 @@ import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
+import { PROMPT_TUNING } from './prompt-tuning.ts';
 import { union } from './union.ts';
 import { VERA } from './vera.ts';
 
@@ -26,6 +27,7 @@ const SINGLE = [
   VERA,
   MTL_LORA,
   PREFIX_TUNING,
+  PROMPT_TUNING,
   PALS,
   LN_TUNING,
   BITFIT,

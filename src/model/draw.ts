@@ -1,5 +1,5 @@
 import { fail } from '../base/errors.ts';
-import { type DrawingOptions, drawEncoder, drawPooled, drawWordScores, type Encoder, firstTokens, type Hooks } from '../encoders/index.ts';
+import { type DrawingOptions, drawEncoder, drawPooled, drawWordScores, type Encoder, type Hooks } from '../encoders/index.ts';
 import { type Dim, div, matmul, reduceSum, reshape, type Value } from '../graph/index.ts';
 import type { Attachment } from '../methods/index.ts';
 import { type Dropout, noDropout, type Parameters, recordedParameters } from '../nn/index.ts';
@@ -44,8 +44,7 @@ export function drawModel(
   const observed = new Map<string, Observed>();
   const hooks = attachment.hooks(get, dropout, (name, value, columns = []) => void observed.set(name, { value, columns }));
   const options = { ...partsOf(encoder, get), dropout, hooks, read };
-  const { output, rows, mask, hiddenStates } = drawEncoder(options);
-  const first = firstTokens(output, rows);
+  const { output, first, mask, hiddenStates } = drawEncoder(options);
   let pooled: Value | undefined;
   const drawingFor = (head: Head): HeadDrawing => ({
     encoder: encoder.config,
@@ -64,15 +63,15 @@ export function drawModel(
   return { logits, regularizer: attachment.regularizer?.(get), hiddenStates, output, pooled, mask, observed, trainable: seen };
 }
 
-/** What the encoder says of 'B' sequences with an attachment or without one: every token [B·S, d], the first of each sequence [B, d]. */
+/** What the encoder says of 'B' sequences with an attachment or without one: every token [B·S, d], and the one that stands for each sequence [B, d]. */
 export function drawTokens(
   encoder: Encoder,
   parameters: Parameters,
   attachment?: Attachment,
 ): { readonly tokens: Value; readonly first: Value; readonly mask: Value } {
   const hooks: Hooks = attachment?.hooks(parameters, noDropout) ?? {};
-  const { output, rows, mask } = drawEncoder({ ...partsOf(encoder, parameters), dropout: noDropout, hooks, read: 'all' });
-  return { tokens: output, first: firstTokens(output, rows), mask };
+  const { output, first, mask } = drawEncoder({ ...partsOf(encoder, parameters), dropout: noDropout, hooks, read: 'all' });
+  return { tokens: output, first, mask };
 }
 
 /** x [B·S, n] → its mean over the real tokens of each sequence [B, n]; mask [B, S]. */

@@ -1,8 +1,8 @@
 import type { Tensor } from '../base/tensor.ts';
-import { encoderSpecs } from '../encoders/index.ts';
+import { type Encoder, encoderSpecs } from '../encoders/index.ts';
 import type { Initializer, ParameterSpec } from '../nn/index.ts';
 import { ParameterStore } from '../update/index.ts';
-import { fillStore } from './first-values.ts';
+import { fillStore, firstValues } from './first-values.ts';
 import { type Model, trainableParameters } from './model.ts';
 
 /**
@@ -20,9 +20,7 @@ export async function startStore(
   const drawnAnew = <S extends ParameterSpec>(spec: S): S => ({ ...spec, init: anew.get(spec.name) ?? spec.init });
   const store = new ParameterStore([...trainableParameters(model).map(drawnAnew), ...more]);
   const untrained = encoderSpecs(encoder.family, encoder.config).filter(({ name }) => anew.has(name) && !store.values().has(name));
-  // What the model holds stays what it is: the adapters under a fusion.
-  const frozen = attachment.parameters.filter(({ name, trains }) => trains === false && !model.frozen?.has(name));
-  const rest = new ParameterStore([...frozen, ...untrained].map(drawnAnew));
+  const rest = new ParameterStore([...frozenParameters(model), ...untrained].map(drawnAnew));
   for (const part of [store, rest]) {
     await fillStore(part, encoder, { seed, anew });
     for (const { name } of part.specs) {
@@ -37,15 +35,18 @@ export async function startStore(
 /** Values of parameters that were neither trained nor loaded are drawn from this seed. */
 const UNTRAINED_SEED = 1;
 
-/** A tensor for every parameter of a model: the known ones, and drawn ones where there are none yet. */
-export function valuesOf(model: Model, known: ReadonlyMap<string, Tensor>): ReadonlyMap<string, Tensor> {
-  const specs = trainableParameters(model);
-  return specs.every(({ name }) => known.has(name)) ? known : new Map([...drawn(specs), ...known]);
+/** A tensor for all that a model adds to its encoder: the known ones, and first values where there are none yet. */
+export async function valuesOf(model: Model, known: ReadonlyMap<string, Tensor>): Promise<ReadonlyMap<string, Tensor>> {
+  const missing = [...trainableParameters(model), ...frozenParameters(model)].filter(({ name }) => !known.has(name));
+  return missing.length === 0 ? known : new Map([...(await untrainedValues(missing, model.encoder)), ...known]);
 }
 
-/** Each parameter has a stream of its own: what is drawn does not depend on what else is. */
-export function drawn(specs: readonly ParameterSpec[]): ReadonlyMap<string, Tensor> {
-  const store = new ParameterStore(specs);
-  store.initialize(UNTRAINED_SEED);
-  return store.values();
+/** First values of what is attached to an encoder and was neither trained nor loaded. */
+export function untrainedValues(specs: readonly ParameterSpec[], encoder: Pick<Encoder, 'weights'>): Promise<ReadonlyMap<string, Tensor>> {
+  return firstValues(specs, encoder, { seed: UNTRAINED_SEED });
+}
+
+/** What an attachment adds that does not train, but for what the model holds already: the adapters under a fusion. */
+function frozenParameters({ attachment, frozen }: Model): ParameterSpec[] {
+  return attachment.parameters.filter(({ name, trains }) => trains === false && !frozen?.has(name));
 }

@@ -4,7 +4,7 @@ import { elementCount, float32, int32, type Tensor } from '../base/tensor.ts';
 import { collate } from '../batch/index.ts';
 import { drawEncoder, type Encoder } from '../encoders/index.ts';
 import { gradients, input, mul, reduceSum, reshape, type Value } from '../graph/index.ts';
-import type { Attachment } from '../methods/index.ts';
+import { type Attachment, trained } from '../methods/index.ts';
 import { firstValues } from '../model/first-values.ts';
 import { weightsOf } from '../model/model.ts';
 import { noDropout, type ParameterSpec, type Parameters, parameters as resolver } from '../nn/index.ts';
@@ -40,7 +40,7 @@ const ENGINE = 1e-5;
  * Holds an attachment to the rules of all methods, with random values in everything that it adds:
  *
  *   parameters  names are its own and stand once; shapes and first values are sound; owners (`perTask`) are tasks
- *   reads       the program reads all that trains, and nothing that was not declared
+ *   reads       the program reads all that was declared, and nothing else
  *   output      [B·S, d], finite, and not what the bare encoder gives, unless it adds nothing
  *   company     a sequence has the same output alone as beside longer ones, of other tasks where runs may mix them
  *   pads        what stands in padded places changes nothing
@@ -56,7 +56,7 @@ const ENGINE = 1e-5;
  * @throws method.contract naming the rule, the method and what was found; graph.* for a program that cannot be
  */
 export async function checkAttachment(given: AttachmentCase): Promise<AttachmentRule[]> {
-  const { encoder, attachment, engines = [] } = given;
+  const { attachment, engines = [] } = given;
   const checked: AttachmentRule[] = ['parameters', 'reads', 'output', 'company', 'pads'];
   await checkParameters(given);
   checkReads(given);
@@ -68,14 +68,14 @@ export async function checkAttachment(given: AttachmentCase): Promise<Attachment
   await checkPads(given, values, batch, whole);
   if (!attachment.mixesTokens) {
     checked.push('first');
-    const first = await encode(given, values, batch, { read: 'first' });
-    compare(given, 'first', 'first tokens, read alone,', first, firstRows(whole, batch.length, encoder.config.hidden), SAME);
+    const alone = await encode(given, values, batch, { read: 'first' });
+    compare(given, 'first', 'first tokens, read alone,', alone, await encode(given, values, batch, { part: 'first' }), SAME);
   }
   if (attachment.taskIds) {
     checked.push('tasks');
     await checkTasks(given, values, batch, whole);
   }
-  if (attachment.parameters.length > 0) {
+  if (trained(attachment).length > 0) {
     checked.push('gradients');
     await checkSlopes(given, values, batch);
   }
@@ -129,7 +129,7 @@ function checkReads(given: AttachmentCase): void {
     return record(one, shape);
   });
   const unread = attachment.parameters.find((spec) => !wanted.includes(spec.name));
-  if (unread) broken(name, 'reads', `${unread.name}, which trains and is never read`, 'a program that depends on all that trains');
+  if (unread) broken(name, 'reads', `${unread.name}, which is declared and never read`, 'a program that depends on all that is declared');
   const declared = new Set([...attachment.parameters, ...untrained(given)].map((spec) => spec.name));
   const foreign = wanted.find((one) => !declared.has(one) && !encoder.weights.has(one));
   if (foreign !== undefined) broken(name, 'reads', foreign, 'its own parameters and weights of the encoder');
@@ -212,7 +212,7 @@ async function checkSlopes(given: AttachmentCase, values: ReadonlyMap<string, Te
   const random = createRandom(3);
   const direction = new Map<string, Float64Array>();
   let expected = 0;
-  for (const { name: own } of attachment.parameters) {
+  for (const { name: own } of trained(attachment)) {
     const slope = Float64Array.from((slopes.get(own) as Tensor).data as Float64Array);
     const owner = attachment.perTask?.get(own);
     if ((owner === undefined || present.has(owner)) && slope.every((one) => one === 0))
@@ -236,27 +236,27 @@ interface Slopes {
 /** Of the output against a fixed random projection, by every parameter that trains. */
 async function slopesOf(given: AttachmentCase, values: ReadonlyMap<string, Tensor>, batch: readonly Sequence[]): Promise<Slopes> {
   const { encoder, attachment } = given;
-  const trained = new Map(attachment.parameters.map(({ name }) => [name, values.get(name) as Tensor]));
-  const read = resolver((name) => trained.has(name));
+  const specs = trained(attachment);
+  const training = new Map(specs.map(({ name }) => [name, values.get(name) as Tensor]));
+  const read = resolver((name) => training.has(name));
   const { output } = draw(given, 'all', read);
   const shape = [batch.length * widthOf(given, batch), encoder.config.hidden];
   const projected = mul(output, input('projection', 'float32', output.shape));
   const loss = reshape(reduceSum(projected, [0, 1]), []);
-  const specs = attachment.parameters;
   const drawn = gradients(
     loss,
     specs.map(({ name, shape: own }) => read(name, own)),
   );
   const outputs: Record<string, Value> = Object.fromEntries(specs.map(({ name }, i) => [name, drawn[i] as Value]));
-  const weights = weightsOf({ encoder }, new Map([...values].filter(([name]) => !trained.has(name))));
+  const weights = weightsOf({ encoder }, new Map([...values].filter(([name]) => !training.has(name))));
   const fixed = { ...feedsOf(given, batch), ...Object.fromEntries(randomValues([{ name: 'projection', shape }], 2)) };
   const engine = referenceEngine();
-  const found = await (await engine.compile({ outputs }, weights)).run({ ...fixed, ...Object.fromEntries(trained) });
+  const found = await (await engine.compile({ outputs }, weights)).run({ ...fixed, ...Object.fromEntries(training) });
   const forward = await engine.compile({ outputs: { loss } }, weights);
   return {
     gradients: new Map(Object.entries(found)),
     async lossAt(direction, step) {
-      const moved = [...trained].map(([name, { shape: own, data }]) => {
+      const moved = [...training].map(([name, { shape: own, data }]) => {
         const along = direction.get(name) as Float64Array;
         const at = Float64Array.from(data as Float32Array, (x, i) => x + step * (along[i] as number));
         return [name, { dtype: 'float64', shape: own, data: at } as Tensor] as const;
@@ -278,18 +278,24 @@ async function encode(
   batch: readonly Sequence[],
   {
     read = 'all',
+    part = 'output',
     pad,
     engine = referenceEngine(),
-  }: { readonly read?: 'all' | 'first'; readonly pad?: number; readonly engine?: Engine } = {},
+  }: {
+    readonly read?: 'all' | 'first';
+    readonly part?: 'output' | 'first';
+    readonly pad?: number;
+    readonly engine?: Engine;
+  } = {},
 ): Promise<Tensor> {
-  const { output } = draw(
+  const drawing = draw(
     given,
     read,
     resolver(() => false),
   );
-  const session = await engine.compile({ outputs: { output } }, weightsOf({ encoder: given.encoder }, values));
+  const session = await engine.compile({ outputs: { [part]: drawing[part] } }, weightsOf({ encoder: given.encoder }, values));
   try {
-    return (await session.run(feedsOf(given, batch, pad))).output as Tensor;
+    return (await session.run(feedsOf(given, batch, pad)))[part] as Tensor;
   } finally {
     await session.release();
   }
@@ -333,12 +339,6 @@ function randomValues(specs: readonly Pick<ParameterSpec, 'name' | 'shape'>[], s
 /** Tokens of the padded batch. */
 function widthOf(given: AttachmentCase, batch: readonly Sequence[]): number {
   return feedsOf(given, batch).inputIds?.shape[1] as number;
-}
-
-function firstRows({ dtype, data }: Tensor, sequences: number, hidden: number): Tensor {
-  const width = data.length / sequences;
-  const rows = Array.from({ length: sequences }, (_, i) => Array.from(data.slice(i * width, i * width + hidden), Number));
-  return { dtype, shape: [sequences, hidden], data: Float64Array.from(rows.flat()) } as Tensor;
 }
 
 /** The largest difference of the elements of `a` from those of `b` at the same places. */

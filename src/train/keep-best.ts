@@ -20,7 +20,7 @@ export interface Kept {
 }
 
 /** What one more evaluation changes: `improved` where the mean is the best, be it once more; `better` where patience begins anew. */
-export interface Judgement {
+interface Judgement {
   readonly kept: Kept;
   readonly mean: number;
   readonly improved: boolean;

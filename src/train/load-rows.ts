@@ -10,7 +10,7 @@ export interface LoadedRows {
   readonly prepared: Prepared;
 }
 
-export interface LoadingRows {
+interface LoadingRows {
   readonly files: Files;
   readonly tokenizer: Tokenizer;
   /** Tokens per sequence. */

@@ -4,7 +4,7 @@ import { type Bindings, bindShape, evaluateShape, nameOf, optimize, type Program
 import { type Engine, type Feeds, isFileWeight, type Weights } from '../session/session.ts';
 
 /** Bytes that a training cannot do without, by what they hold. */
-export interface MemoryNeed {
+interface MemoryNeed {
   /** Frozen tensors: the encoder's weights, adapters that are mixed. */
   readonly weights: number;
   /** What trains, with its two moments and its gradient. */
@@ -13,7 +13,7 @@ export interface MemoryNeed {
   readonly activations: number;
 }
 
-export interface TrainingPrograms {
+interface TrainingPrograms {
   readonly programs: readonly Program[];
   readonly weights: Weights;
   /** Numbers that train. */

@@ -9,7 +9,7 @@ import type { RunHooks } from './run-steps.ts';
 import { type AnyProgress, runState, type SavedRun } from './state.ts';
 
 /** A run with its output folder, which can be stopped and gone on with. `P` is its progress. */
-export interface OpenRun<P> {
+interface OpenRun<P> {
   /** What is gone on with: absent in a new run, and in one that was ended before its first save. */
   readonly saved: SavedRun<P> | undefined;
   readonly logPath: string | undefined;
@@ -19,7 +19,7 @@ export interface OpenRun<P> {
   finish(result: RunResult): Promise<void>;
 }
 
-export interface RunResult {
+interface RunResult {
   /** Writes what was learnt. */
   readonly save: (files: Files, output: string) => Promise<void>;
   /** For metrics.json. */

@@ -11,13 +11,13 @@ export interface Earlier {
   readonly overwrite?: boolean;
 }
 
-export interface OutputUse extends Earlier {
+interface OutputUse extends Earlier {
   /** Folder of the encoder that is trained on. */
   readonly model: string;
   readonly task: Task;
 }
 
-export interface PretrainOutputUse extends Earlier {
+interface PretrainOutputUse extends Earlier {
   /** Texts and task folders that are learnt from. */
   readonly data: readonly string[];
   readonly unseen: readonly string[];

@@ -1,4 +1,4 @@
-export interface Releasable {
+interface Releasable {
   release(): Promise<void>;
 }
 

@@ -48,7 +48,7 @@ export function createSchedule({
 }
 
 /** The schedule that settings ask for. `usualRate` is the learning rate that suits the method. */
-export function scheduleOf(settings: TrainSettings | Omit<TrainSettings, 'shuffle'>, batchesPerEpoch: number, usualRate: number): Schedule {
+export function scheduleOf(settings: Omit<TrainSettings, 'shuffle'>, batchesPerEpoch: number, usualRate: number): Schedule {
   const { epochs, maxSteps, warmup, schedule, evalEvery = batchesPerEpoch, learningRate = usualRate, saveEvery, patience } = settings;
   const steps = maxSteps ?? Math.max(1, Math.round(epochs * batchesPerEpoch));
   const warmupSteps = warmup < 1 ? Math.round(warmup * steps) : warmup;

@@ -53,7 +53,7 @@ interface StateFile {
 const FOLDER = 'state';
 const ANEW = 'Start anew without --resume.';
 
-export interface RunState<P> {
+interface RunState<P> {
   /** Starts a run: an earlier unfinished one is removed. Returns whether there was one. */
   begin(): Promise<boolean>;
   save(saved: SavedRun<P>, logLength: number): Promise<void>;

@@ -24,6 +24,7 @@ test.each<[title: string, preset: string, count: number, base?: string]>([
   ['(IA)³', 'ia3', 11, 'LoRA'],
   ['MTL-LoRA', 'mtl_lora', 20],
   ['Prefix tuning', 'prefix_tuning', 12],
+  ['Prompt tuning', 'prompt_tuning', 6],
   ['Projected attention layers', 'pals', 5],
   ['LayerNorm tuning', 'ln_tuning', 2],
   ['Unions', 'mam', 1],

@@ -107,7 +107,9 @@ describe('a method that breaks a rule is told which', () => {
   it('the rule, the method and what was found', async () => {
     expect(await check({})).toEqual(without('tasks', 'engines'));
     await expect(check({ parameters: [shift, shift] })).rejects.toThrow("broken: rule 'parameters': found the parameter shift twice;");
-    await expect(check({ parameters: [shift, { ...shift, name: 'silent' }] })).rejects.toThrow("rule 'reads': found silent, which trains");
+    await expect(check({ parameters: [shift, { ...shift, name: 'silent' }] })).rejects.toThrow(
+      "rule 'reads': found silent, which is declared",
+    );
     await expect(check({ parameters: [] })).rejects.toThrow("rule 'reads': found shift; expected its own parameters");
     const first = { ...shift, name: 'bert.pooler.dense.bias' };
     await expect(check({ parameters: [shift, first] })).rejects.toThrow('which is a weight of the encoder');

@@ -62,8 +62,8 @@ it('trains, answers, is saved and loaded like any other head', async () => {
   const label2id = Object.fromEntries(task.labels.map((label, i) => [label, i]));
   const smoothed = { head_type: 'smoothed_classification', num_labels: task.labels.length, layers: 2, label2id };
   const [, plain] = await lossesWith(files, (name, model) => model.addClassificationHead(name, { labels: task.labels }));
-  const [, without] = await lossesWith(files, (name, model) => model.addCustomHead(name, { ...smoothed, smoothing: 0 }));
-  const [model, doubting] = await lossesWith(files, (name, one) => one.addCustomHead(name, { ...smoothed, smoothing: 0.2 }));
+  const [, without] = await lossesWith(files, (name, model) => model.addHead(name, { ...smoothed, smoothing: 0 }));
+  const [model, doubting] = await lossesWith(files, (name, one) => one.addHead(name, { ...smoothed, smoothing: 0.2 }));
   expect(without).toHaveLength(3);
   without.forEach((loss, i) => void expect(loss).toBeCloseTo(plain[i] as number, 6));
   expect(Math.abs((doubting[0] as number) - (plain[0] as number))).toBeGreaterThan(1e-4);

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { nodeFiles } from '../../src/base/files-node.ts';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
-import { drawEncoder, drawPooled, type Encoder, FAMILIES, firstTokens, loadEncoder } from '../../src/encoders/index.ts';
+import { drawEncoder, drawPooled, type Encoder, FAMILIES, loadEncoder } from '../../src/encoders/index.ts';
 import { noDropout, parameters } from '../../src/nn/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
@@ -19,8 +19,8 @@ async function runEncoder(
 ) {
   const { family, config } = encoder;
   const options = { family, config, parameters: parameters(() => false), dropout: noDropout, hooks: {}, read: 'all' } as const;
-  const { hiddenStates, output, rows } = drawEncoder(options);
-  const pooled = family.pooler !== undefined ? { pooled: drawPooled(options, firstTokens(output, rows)) } : {};
+  const { hiddenStates, first } = drawEncoder(options);
+  const pooled = family.pooler !== undefined ? { pooled: drawPooled(options, first) } : {};
   const outputs = { ...Object.fromEntries(hiddenStates.map((value, i) => [`hidden${i}`, value])), ...pooled };
   const shape = [batch.inputIds.length, (batch.inputIds[0] as number[]).length];
   const positions = batch.attentionMask.map((row) => row.map((real, i) => (real ? config.padId + 1 + i : config.padId)));

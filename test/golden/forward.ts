@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
-import { drawEncoder, drawPooled, drawWordScores, type Encoder, firstTokens } from '../../src/encoders/index.ts';
+import { drawEncoder, drawPooled, drawWordScores, type Encoder } from '../../src/encoders/index.ts';
 import type { Value } from '../../src/graph/index.ts';
 import { attach, type ConfiguredMethod } from '../../src/methods/index.ts';
 import { noDropout, parameters } from '../../src/nn/index.ts';
@@ -39,15 +39,15 @@ export async function forward(
   const resolve = parameters(() => false);
   const hooks = method ? attach(method, { encoder: config, family, name }).hooks(resolve, noDropout) : {};
   const options = { family, config, parameters: resolve, dropout: noDropout, hooks, read } as const;
-  const { output, rows } = drawEncoder(options);
+  const { output, first } = drawEncoder(options);
   const outputs: Record<string, Value> = { hidden: output };
-  if (family.pooler !== undefined) outputs.pooled = drawPooled(options, firstTokens(output, rows));
+  if (family.pooler !== undefined) outputs.pooled = drawPooled(options, first);
   if (head) {
     const inputs = headInputs(0, 1);
     const drawing = {
       encoder: config,
       tokens: output,
-      first: firstTokens(output, rows),
+      first,
       pooled: () => outputs.pooled as Value,
       wordScores: (x: Value, bias: Value) => drawWordScores(options, x, bias),
       parameters: resolve,

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Attached, AttachedFusion, AttachedHead } from '../../src/auto-adapter-model/attached.ts';
+import { kindsWith } from '../../src/auto-adapter-model/extensions.ts';
 import { Named } from '../../src/auto-adapter-model/named.ts';
 import { saveAttached, saveAttachedFusion, saveAttachedSetup } from '../../src/auto-adapter-model/saved.ts';
 import { fusionFacts, knownValues, modelOf, type Shelf } from '../../src/auto-adapter-model/shelf.ts';
@@ -18,7 +19,7 @@ import { adaptersOf, type Composition, configureMethod, fuse, fusionConfig, fusi
 import { drawModel } from '../../src/model/draw.ts';
 import { weightsOf } from '../../src/model/model.ts';
 import { noDropout, type ParameterSpec } from '../../src/nn/index.ts';
-import { createHead, HEAD_KINDS, headParameters } from '../../src/objectives/index.ts';
+import { createHead, headParameters } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { type Batch, feedsOf, readCases } from '../golden/forward.ts';
 
@@ -101,7 +102,7 @@ describe.skipIf(!python)(
 
 async function caseOf({ title, encoder: name, adapters, setup, config = 'dynamic', as, format }: Plan, folder: string) {
   const { shelf, head } = await shelfOf(name, { adapters, setup, config });
-  const model = modelOf(shelf, setup, head);
+  const model = await modelOf(shelf, setup, head);
   const { logits } = drawModel(model, noDropout, () => false, { read: 'all' });
   const session = await (await nodeEngine({ threads: 1 })).compile(
     { outputs: { logits: logits[0] as Value } },
@@ -129,12 +130,12 @@ async function shelfOf(name: string, { adapters, setup, config }: Required<Pick<
   const random = createRandom(17, name.length);
   const shelf: Shelf = {
     files: nodeFiles,
+    kinds: kindsWith({}),
     encoder,
     tokenizer: undefined as never,
     adapters: new Named<Attached>('adapter'),
     fusions: new Named<AttachedFusion>('fusion'),
     heads: new Named<AttachedHead>('head'),
-    headKinds: HEAD_KINDS,
   };
   for (const [key, text] of Object.entries(adapters)) {
     const method = configureMethod(text);

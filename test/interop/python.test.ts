@@ -87,8 +87,8 @@ describe.skipIf(!python)(
         cases.push(await adapterCase(folder, bert, 'seq_bn', head, i % 2 ? 'safetensors' : 'bin', `all heads ${i}`));
       const pooled = { head_type: 'classification', num_labels: 3, layers: 1, use_pooler: true };
       for (const [title, text] of PEFT) cases.push(await peftCase(folder, bert, title, text, pooled));
-      expect(PRESETS).toHaveLength(11);
-      expect(cases).toHaveLength(7 * (11 + 2 + 2 + 1) + 7 + 2);
+      expect(PRESETS).toHaveLength(16);
+      expect(cases).toHaveLength(7 * (16 + 2 + 2 + 1) + 7 + 2);
 
       await writeFile(join(folder, 'manifest.json'), JSON.stringify({ tolerance: 1e-5, cases }));
       const results = await check(join(folder, 'manifest.json'));

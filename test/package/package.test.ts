@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -66,18 +66,13 @@ describe('the packed package', () => {
 
   it('has a file and types behind every export', () => {
     expect(subpaths.map(({ name }) => name)).toEqual(
-      expect.arrayContaining([
-        '.',
-        './graph',
-        './inspect',
-        './methods',
-        './model',
-        './objectives',
-        './predict',
-        './session',
-        './train',
-        './testing',
-      ]),
+      expect.arrayContaining(
+        ['.', './checkpoint', './encoders', './graph', './inspect', './methods', './model', './nn', './objectives', './predict'].concat([
+          './session',
+          './testing',
+          './train',
+        ]),
+      ),
     );
     for (const { types, default: code } of subpaths)
       for (const path of [types, code]) expect(packed.files.map((file) => file.path)).toContain(path.replace('./', ''));
@@ -94,6 +89,12 @@ describe('the packed package', () => {
     const types = ['--typeRoots', join(root, 'node_modules', '@types')];
     expect(node(join(root, 'node_modules', 'typescript', 'bin', 'tsc'), ...flags, ...types, 'program.ts')).toBe('');
   });
+
+  it('takes a method, a block, a kind of head and a family from outside', () => {
+    for (const file of ['outside.mjs', 'use-outside.mjs']) cpSync(join(import.meta.dirname, file), join(work, 'user', file));
+    symlinkSync(join(root, 'node_modules', 'zod'), join(work, 'user', 'node_modules', 'zod'));
+    expect(node('use-outside.mjs')).toContain('from outside: trained, saved, loaded, answered');
+  }, 60_000);
 
   it('has a command that starts', () => {
     const bin = join(work, 'package', manifest.bin.multigraft as string);

@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { nodeFiles } from '../../src/base/files-node.ts';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
-import { drawEncoder, drawPooled, firstTokens, loadEncoder } from '../../src/encoders/index.ts';
+import { drawEncoder, drawPooled, loadEncoder } from '../../src/encoders/index.ts';
 import { noDropout, parameters } from '../../src/nn/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { loadTokenizer } from '../../src/text/index.ts';
@@ -24,10 +24,10 @@ describe.skipIf(!existsSync(FOLDER))(`the real MiniLM of ${FOLDER} (skipped when
     expect(encoder.notes).toEqual([]);
     const { family, config } = encoder;
     const options = { family, config, parameters: parameters(() => false), dropout: noDropout, hooks: {}, read: 'all' } as const;
-    const { hiddenStates, output, rows } = drawEncoder(options);
+    const { hiddenStates, first } = drawEncoder(options);
     const outputs = {
       ...Object.fromEntries(hiddenStates.map((value, i) => [`hidden${i}`, value])),
-      pooled: drawPooled(options, firstTokens(output, rows)),
+      pooled: drawPooled(options, first),
     };
     const session = await (await nodeEngine({ threads: 2 })).compile({ outputs }, encoder.weights);
     const length = Math.max(...golden.inputIds.map((ids) => ids.length));

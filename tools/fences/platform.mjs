@@ -3,7 +3,7 @@ import ts from 'typescript';
 import { at, isBuiltin, lineOf, walk } from './tree.mjs';
 
 /** Files made for one platform. All others reach them through `#platform` of package.json, which names those of the platform in use. */
-const PLATFORM_FILES = /^(hub\/|cli\/|base\/files-node\.ts$|session\/node\.ts$|session\/[a-z-]+-node\.ts$)/;
+const PLATFORM_FILES = /^(cli\/|base\/files-node\.ts$|session\/node\.ts$|session\/[a-z-]+-node\.ts$)/;
 /** What Node has and other platforms lack or, as timers, have with other meanings. `pause` of base/ waits without them. */
 const PLATFORM_GLOBALS = new Set(['process', 'console', 'fetch', 'Buffer', 'setImmediate', 'setInterval', 'setTimeout']);
 

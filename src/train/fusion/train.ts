@@ -14,7 +14,7 @@ import {
 } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import { attachComposition, type FusionConfig, fuse } from '../../methods/index.ts';
-import { drawn } from '../../model/start-values.ts';
+import { untrainedValues } from '../../model/start-values.ts';
 import { ATTENTION, type AttentionTable, attentionTable } from '../../predict/attention.ts';
 import type { TrainTaskResult } from '../card.ts';
 import { digestOfTensors } from '../fingerprint.ts';
@@ -101,7 +101,9 @@ function fusionPlan(
       const adapters = new Map([...loaded].map(([name, { method }]) => [name, method]));
       const facts = { name: attachment.name, adapters, config, model: encoder };
       // Python wants those of layers where nothing is fused, too.
-      const all = new Map([...drawn(fusionSpecs(facts))].map(([key, value]) => [key, tensors.get(key) ?? value]));
+      const all = new Map(
+        [...(await untrainedValues(fusionSpecs(facts), encoder))].map(([key, value]) => [key, tensors.get(key) ?? value]),
+      );
       await saveFusion(output, joinPath(folder, attachment.name), { ...facts, tensors: all, steps: step, head }, { format });
       if (attention) await output.write(joinPath(folder, ATTENTION), `${JSON.stringify(attention, null, 1)}\n`);
       await saveSetup(output, folder, fuse([...loaded.keys()], { name: attachment.name }), head.name);

@@ -30,7 +30,7 @@ export interface SavedCaMtl extends Model {
   readonly training: readonly HeadTraining[];
 }
 
-export interface LoadedCaMtl extends SavedCaMtl {
+interface LoadedCaMtl extends SavedCaMtl {
   /** What a user should know. */
   readonly notes: readonly string[];
 }

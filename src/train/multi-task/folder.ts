@@ -40,7 +40,7 @@ const schema = z.object({
 });
 
 /** A way to share an encoder by modules of one method, as it is saved. */
-export interface SavedModules {
+interface SavedModules {
   /** What the user wrote. */
   readonly text: string;
   readonly configured: ConfiguredMethod;

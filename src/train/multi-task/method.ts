@@ -45,7 +45,7 @@ export interface TrainedTasks<A extends Attachment = Attachment> {
 }
 
 /** What is known of a model to which tasks are added. */
-export interface GrowingModel extends Model {
+interface GrowingModel extends Model {
   readonly tensors: ReadonlyMap<string, Tensor>;
 }
 

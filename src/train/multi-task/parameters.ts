@@ -10,7 +10,7 @@ import type { MultiTaskSettings } from './settings.ts';
 import { logVariance } from './task-weights.ts';
 
 /** What a run over several tasks trains, and what is drawn for it and stays. */
-export interface JointParameters {
+interface JointParameters {
   readonly store: ParameterStore;
   readonly fixed: ReadonlyMap<string, Tensor>;
   /** By task: the numbers that weigh losses, where they train. */

@@ -10,7 +10,7 @@ import { batches } from '../../predict/predictor.ts';
 import type { Engine } from '../../session/session.ts';
 
 /** Rows of a task that its feature is made of. */
-export const FEATURE_ROWS = 64;
+const FEATURE_ROWS = 64;
 
 /**
  * What the rows of each task look like to the bare encoder, without anything attached to it: the mean over the first

@@ -28,7 +28,7 @@ export interface UncertaintyScorer {
   release(): Promise<void>;
 }
 
-export interface ScorerOptions {
+interface ScorerOptions {
   /** What trains, as it is now. */
   readonly current: () => ReadonlyMap<string, Tensor>;
   /** Tensors that do not train. */

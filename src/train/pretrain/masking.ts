@@ -4,7 +4,7 @@ import { collate } from '../../batch/index.ts';
 import type { Encoding, Tokenizer } from '../../text/index.ts';
 
 /** A padded batch with hidden tokens, and what stood there. */
-export interface Masked {
+interface Masked {
   /** inputIds, tokenTypeIds int32 [B, S] and attentionMask float32 [B, S]. */
   readonly feeds: Readonly<Record<'inputIds' | 'tokenTypeIds' | 'attentionMask', Tensor>>;
   /** Of M hidden tokens: place in the flattened batch and id, int32 [M], and weight, float32 [M]; the weights add up to 1. */

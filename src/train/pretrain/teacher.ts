@@ -8,7 +8,7 @@ import type { Encoding, Tokenizer } from '../../text/index.ts';
 import { type Sample, wordTokens } from './words.ts';
 
 /** The vectors of one sample: row 0 (key '') the mean over all its tokens, then one row per word. */
-export interface WordVectors {
+interface WordVectors {
   readonly keys: readonly string[];
   /** [keys, width], scaled so that the numbers have about unit variance. */
   readonly vectors: Float32Array;
