@@ -32,7 +32,7 @@ import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, packedHead } from './attached.ts';
 import { type Kinds, kindsWith } from './extensions.ts';
 import { Named } from './named.ts';
-import { choiceHead, classificationHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
+import { choiceHead, classificationHead, maskedLmHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
 import {
   type AdapterTraining,
   checkFolder,
@@ -228,6 +228,11 @@ export class AutoAdapterModel {
   /** One of `numChoices` texts a row. */
   addMultipleChoiceHead(name: string, options: HeadOptions & { readonly numChoices?: number } = {}): void {
     this.#attach(choiceHead(name, options), options);
+  }
+
+  /** Guesses hidden words: Python's BertStyleMaskedLMHead. It is of no task, and rows hold the mask where words are to be guessed. */
+  addMaskedLmHead(name: string, options: Pick<HeadOptions, 'layers' | 'activationFunction' | 'overwriteOk'> = {}): void {
+    this.#attach(maskedLmHead(name, options, this.encoder.config), options);
   }
 
   /** One label a word. */

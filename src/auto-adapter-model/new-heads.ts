@@ -1,10 +1,12 @@
 import { fail } from '../base/errors.ts';
+import type { EncoderConfig } from '../encoders/index.ts';
 import {
   CHOICE,
   CLASSIFICATION,
   createHead,
   type Head,
   type HeadKind,
+  MASKED_LM,
   MULTILABEL,
   REGRESSION,
   SPANS,
@@ -38,6 +40,11 @@ export function taggingHead(name: string, options: LabelledHeadOptions): Head {
 /** A span of a context that answers a question. @throws head.config */
 export function spanHead(name: string, options: HeadOptions): Head {
   return newHead(SPANS, name, { num_labels: 2, layers: 1 }, options);
+}
+
+/** Guesses hidden words of an encoder. @throws head.config */
+export function maskedLmHead(name: string, options: HeadOptions, { vocabulary, embedding }: EncoderConfig): Head {
+  return newHead(MASKED_LM, name, { vocab_size: vocabulary, embedding_size: embedding }, options);
 }
 
 /** What the options say goes before what the kind of head brings. */

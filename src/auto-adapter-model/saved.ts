@@ -145,7 +145,7 @@ export async function loadAttachedSetup(shelf: Shelf, folder: string): Promise<L
   const methods = new Map(adapters.map(({ name, method }) => [name, method]));
   const fusions: LoadedFusion[] = [];
   for (const { name } of fusionsOf(composition))
-    fusions.push(await loadFusion(files, folders.get(name) as string, { encoder, adapters: methods, as: name }));
+    fusions.push(await loadFusion(files, folders.get(name) as string, { encoder, adapters: methods, as: name, headKinds: kinds.heads }));
   const options = { encoder, headKinds: kinds.heads, as: headName };
   const head = headName === undefined ? undefined : await loadHead(files, joinPath(folder, headName), options);
   const result = put(shelf, { adapters, fusions, ...(head && { head }), ...(typeof composition !== 'string' && { composition }) });

@@ -36,7 +36,7 @@ export async function trainAttached(
   const checked = checkSettings(trainSettings, settings);
   const maxLength = sequenceLength(encoder, tokenizer, checked.maxLength, task.kind);
   const given = await readSplits(files, task, { rows, validationRows, limit });
-  const head: AttachedHead = heads.find(name) ?? withLabels(headFor(task, name, given.train));
+  const head: AttachedHead = heads.find(name) ?? withLabels(headFor(task, name, given.train, undefined, shelf.kinds.heads));
   const judged = taskForHead(task, head);
   // A head that was there before keeps the order of its outputs, whatever that of the task's labels is.
   const ofHead = { ...task, labels: taskOfHead(head).labels };

@@ -10,6 +10,7 @@ import {
   type Head,
   LABELS,
   logitRows,
+  MASKED_LM,
   type Objective,
   realRows,
   type Target,
@@ -52,7 +53,10 @@ const HEADS: readonly (readonly [Readonly<Record<string, unknown>>, number, () =
   ],
   [{ head_type: 'question_answering', num_labels: 2 }, 2, () => ({ kind: 'span', start: random.below(LENGTH), end: random.below(LENGTH) })],
   [{ head_type: 'multiple_choice', num_choices: 2 }, 2, () => ({ kind: 'class', label: random.below(2) })],
+  // Two places are asked for, one of which has no label.
+  [{ head_type: 'masked_lm', vocab_size: 7, embedding_size: 4 }, 2, () => ({ kind: 'masked', labels: Int32Array.of(random.below(7), -1) })],
   [{ head_type: 'classification', num_labels: 2 }, 0, () => ({ kind: 'class', label: 0 })],
+  [{ head_type: 'masked_lm', vocab_size: 5, embedding_size: 4 }, 0, () => ({ kind: 'masked', labels: Int32Array.of(0) })],
   [{ head_type: 'multiple_choice', num_choices: 3 }, 0, () => ({ kind: 'class', label: 0 })],
 ];
 const heads = HEADS.map(([config], i) => createHead(`head ${i}`, config));
@@ -63,7 +67,8 @@ function unitsFor(objective: Objective): Unit[] {
     Array.from({ length: count }, (_, i): Unit & { order: number } => {
       const { kind, config } = heads[task] as Head;
       const encodings = Array.from({ length: kind.sequences?.(config) ?? 1 }, encoding);
-      const unit = { row: i, encodings, length: LENGTH, target: targetOf(), task, order: i };
+      const places = kind === MASKED_LM ? { places: Int32Array.of(1, 3) } : {};
+      const unit = { row: i, encodings, length: LENGTH, target: targetOf(), task, order: i, ...places };
       if (objective === LABELS) return unit;
       const values = Float32Array.from(numbers(realRows(heads[task] as Head, unit) * kind.outputs(config)));
       return { ...unit, target: { kind: 'logits', values } as Target };

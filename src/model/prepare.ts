@@ -26,9 +26,13 @@ export interface Prepared {
 export function prepare(rows: readonly PredictionRow[], { task, kind = kindForTask(task.kind), ...options }: PrepareOptions): Prepared {
   const units = rows.flatMap((row, index) => {
     try {
-      return kind.units(row, { ...options, labels: task.labels }).map(({ encodings, target }): Unit => {
-        return { row: index, encodings, length: Math.max(...encodings.map(({ inputIds }) => inputIds.length)), target };
-      });
+      return kind.units(row, { ...options, labels: task.labels }).map(
+        (made): Unit => ({
+          ...made,
+          row: index,
+          length: Math.max(...made.encodings.map(({ inputIds }) => inputIds.length)),
+        }),
+      );
     } catch (error) {
       if (!(error instanceof MultigraftError)) throw error;
       return fail({ ...error.problem, subject: `row ${index + 1}, ${error.problem.subject}`, cause: error });

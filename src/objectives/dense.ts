@@ -32,9 +32,12 @@ const fields = {
   dropout_prob: z.number().min(0).lt(1).nullable().default(null),
 };
 
+/** What a zod object for a dense head with `num_labels` outputs has beside its `head_type`. */
+export const LABEL_FIELDS = { num_labels: outputs, ...fields };
+
 /** With `num_labels`. Keys that Python's class does not take have the values that it works with. */
 export function labelSchema(type: string, keys: readonly string[]): z.ZodType<LabelConfig> {
-  return z.object({ head_type: z.literal(type), num_labels: outputs, ...fields, ...settled(keys) });
+  return z.object({ head_type: z.literal(type), ...LABEL_FIELDS, ...settled(keys) });
 }
 
 /** With `num_choices`. */

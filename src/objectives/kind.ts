@@ -4,9 +4,9 @@ import type { EncoderConfig, EncoderFamily } from '../encoders/index.ts';
 import type { Dim, Value } from '../graph/index.ts';
 import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';
 import type { Field, Prediction, PredictionRow, Row, Task, TaskKind } from '../tasks/index.ts';
-import type { Encoding, Tokenizer } from '../text/index.ts';
+import type { Tokenizer } from '../text/index.ts';
 import type { SpanCandidate } from './best-spans.ts';
-import type { Feeds, HeadBatch, Target, Unit, UnitLogits } from './unit.ts';
+import type { Feeds, HeadBatch, Unit, UnitLogits } from './unit.ts';
 
 /** A head's configuration as `adapters` keeps it in head_config.json, by its keys. */
 export interface HeadConfig {
@@ -58,10 +58,7 @@ export interface UnitTools {
 }
 
 /** One sequence, or several that belong together, and what they should answer. */
-export interface Tokenized {
-  readonly encodings: readonly Encoding[];
-  readonly target: Target | undefined;
-}
+export type Tokenized = Pick<Unit, 'encodings' | 'target' | 'places'>;
 
 /** A head's answer to one row. */
 export interface HeadAnswer {

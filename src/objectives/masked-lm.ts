@@ -9,12 +9,11 @@ import { argmax, mean } from './answers.ts';
 import type { Head, HeadConfig, HeadKind } from './kind.ts';
 import { crossEntropy } from './loss.ts';
 import { textColumns, textUnit } from './text-rows.ts';
-import type { HeadBatch, Target, UnitLogits } from './unit.ts';
+import type { HeadBatch, Target } from './unit.ts';
 
-/** Places of hidden tokens in their sequence, and the ids that stood there, −1 where they are not known. */
+/** The ids that stood in the places of a unit, −1 where none is asked. */
 export interface MaskedTarget extends Target {
   readonly kind: 'masked';
-  readonly places: Int32Array;
   readonly labels: Int32Array;
 }
 
@@ -72,8 +71,7 @@ export const MASKED_LM: HeadKind<MaskedLmConfig> = {
         found: 'no word to guess',
         expected: `${tools.tokenizer.tokenOf(maskId) ?? 'a mask'} in its place, within the ${tools.maxLength} tokens that are read`,
       });
-    const target: MaskedTarget = { kind: 'masked', places, labels: new Int32Array(places.length).fill(-1) };
-    return [{ encodings, target }];
+    return [{ encodings, target: undefined, places }];
   },
 
   reads: 'all',
@@ -119,7 +117,7 @@ export const MASKED_LM: HeadKind<MaskedLmConfig> = {
       const places = placesIn(batch);
       return { maskedPlaces: int32([places.length], places) };
     },
-    rows: (_, { target }) => (target as MaskedTarget).places.length,
+    rows: (_, { places }) => places?.length ?? 0,
   },
 
   loss(_, logits, { input, rows }) {
@@ -142,11 +140,7 @@ export const MASKED_LM: HeadKind<MaskedLmConfig> = {
   terms: ({ target }) => (target as MaskedTarget).labels.filter((label) => label >= 0).length,
 
   answer({ config: { vocab_size } }, _, [unit], tokenizer) {
-    const {
-      unit: { target },
-      logits,
-    } = unit as UnitLogits;
-    const best = Array.from((target as MaskedTarget).places, (__, i) => argmax(logits.subarray(i * vocab_size, (i + 1) * vocab_size)));
+    const best = Array.from(unit?.unit.places ?? [], (__, i) => argmax(unit?.logits.subarray(i * vocab_size, (i + 1) * vocab_size) ?? []));
     return { prediction: best.map((id) => tokenizer?.tokenOf(id) ?? String(id)) };
   },
   entropy: {
@@ -193,7 +187,7 @@ function stepOf(activationFunction: string | null, layerNorm: boolean): number {
 
 /** Places among all tokens of a run; a run without any still asks for one, of weight 0: its program has no empty tensors. */
 function placesIn({ width, units }: HeadBatch): number[] {
-  const places = units.flatMap(({ unit, place }) => Array.from((unit.target as MaskedTarget).places, (i) => place * width + i));
+  const places = units.flatMap(({ unit, place }) => Array.from(unit.places ?? [], (i) => place * width + i));
   return places.length > 0 ? places : [0];
 }
 

@@ -15,6 +15,8 @@ export interface Unit {
   readonly length: number;
   /** Absent in rows that are only predicted. */
   readonly target: Target | undefined;
+  /** Tokens of its sequence that are asked for, where that is not all of them. */
+  readonly places?: Int32Array;
   /** Which of the model's heads it is for; the first where left out. */
   readonly task?: number;
 }
