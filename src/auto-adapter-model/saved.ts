@@ -135,7 +135,7 @@ export async function loadAttachedFusion(
 /** @throws adapter.*, composition.nesting, method.config, head.config, file.* ; then the shelf is as it was */
 export async function loadAttachedSetup(shelf: Shelf, folder: string): Promise<Loaded<Composition>> {
   const { files, encoder, kinds } = shelf;
-  const { composition, head: headName, fusions: folders } = await loadSetup(files, folder, kinds);
+  const { composition, head: headName, fusions: folders, notes } = await loadSetup(files, folder, kinds);
   const adapters: LoadedAdapter[] = [];
   for (const name of adaptersOf(composition)) {
     const path = joinPath(folder, name);
@@ -149,7 +149,7 @@ export async function loadAttachedSetup(shelf: Shelf, folder: string): Promise<L
   const options = { encoder, headKinds: kinds.heads, as: headName };
   const head = headName === undefined ? undefined : await loadHead(files, joinPath(folder, headName), options);
   const result = put(shelf, { adapters, fusions, ...(head && { head }), ...(typeof composition !== 'string' && { composition }) });
-  return { ...result, loaded: composition };
+  return { ...result, loaded: composition, notes: [...notes, ...result.notes] };
 }
 
 interface Parts {

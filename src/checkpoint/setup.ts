@@ -7,6 +7,7 @@ import {
   type Block,
   type BlockKind,
   blockKind,
+  blocksOf,
   type Composition,
   checkNesting,
   describe,
@@ -27,6 +28,8 @@ export interface SavedSetup {
   readonly head: string | undefined;
   /** The folder of each fusion, by the name of the fusion. */
   readonly fusions: ReadonlyMap<string, string>;
+  /** What a user should know of its blocks. */
+  readonly notes: readonly string[];
 }
 
 export interface BlockOptions {
@@ -60,7 +63,8 @@ export async function loadSetup(files: Files, folder: string, { blocks }: BlockO
   if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
   const fusions = new Map<string, string>();
   const composition = await named(fromJson(raw.adapter_setup, path, blocks));
-  return { composition, head: headOf(raw.head_setup, path), fusions };
+  const notes = blocksOf(composition).flatMap((block) => blockKind(block, blocks).note ?? []);
+  return { composition, head: headOf(raw.head_setup, path), fusions, notes };
 
   async function named(block: Composition): Promise<Composition> {
     if (typeof block === 'string') return block;

@@ -19,6 +19,8 @@ export interface BlockKind<B extends Block = Block> {
   readonly inside: readonly string[];
   /** Sites at which it can put adapters together. */
   readonly sites: readonly SiteName[];
+  /** What whoever loads a setup with it should know: where Python computes something else. */
+  readonly note?: string;
   /** @throws method.config, adapter.missing */
   bind(block: B, setting: BlockSetting): BoundBlock;
   /** What Python's class is given beside the children; undefined for nothing. */
