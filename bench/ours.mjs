@@ -103,7 +103,7 @@ async function createWorkload(options) {
 
   async function forward() {
     evaluation ??= await engine.compile(
-      { outputs: { logits: library.drawModel(model, library.noDropout, () => false).logits } },
+      { outputs: { logits: library.drawModel(model, library.noDropout, () => false).logits[0] } },
       library.weightsOf(model, store.values()),
     );
     await evaluation.run(all);
@@ -140,17 +140,17 @@ async function createWorkload(options) {
 async function createModel(library, { model, method, dropout, labels, headLayers, fuse }) {
   const loaded = await library.loadEncoder(library.nodeFiles, model);
   const config = { ...loaded.config, hiddenDropout: dropout, attentionDropout: dropout, classifierDropout: undefined };
-  const head = library.checkHeadConfig({ head_type: 'classification', num_labels: labels, layers: headLayers }, 'the benchmark');
+  const head = library.createHead('task', { head_type: 'classification', num_labels: labels, layers: headLayers });
   const encoder = { ...loaded, config };
   const one = library.configureMethod(method);
-  if (fuse === 0) return library.adapterModel(encoder, one, 'task', { name: 'task', config: head });
+  if (fuse === 0) return library.adapterModel(encoder, one, 'task', head);
   const facts = { encoder: config, family: loaded.family };
   const names = Array.from({ length: fuse }, (_, i) => `a${i}`);
-  const adapters = new library.ParameterStore(names.flatMap((name) => one.method.parameters(one.config, { ...facts, name })));
+  const adapters = new library.ParameterStore(names.flatMap((name) => library.bindAdapter(one, { ...facts, name }).parameters));
   adapters.initialize(1);
   const parts = { adapters: new Map(names.map((name) => [name, one])), fusions: new Map([['task', library.fusionConfig('dynamic')]]) };
   const attachment = library.attachComposition(library.fuse(names, { name: 'task' }), parts, facts);
-  return { encoder, attachment, head: { name: 'task', config: head }, frozen: adapters.values() };
+  return { encoder, attachment, heads: [head], frozen: adapters.values() };
 }
 
 /**
@@ -163,14 +163,12 @@ async function importLibrary(dist) {
     'base/random',
     'base/tensor',
     'encoders/load',
-    'methods/composed',
-    'methods/composition',
-    'methods/fusion',
-    'methods/registry',
-    'model/data',
+    'methods/index',
+    'model/draw',
+    'model/encoder-inputs',
     'model/model',
     'nn/dropout',
-    'objectives/head',
+    'objectives/registry',
     'session/node',
     'train/step',
     'update/adamw',

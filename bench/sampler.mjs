@@ -179,12 +179,12 @@ async function importLibrary() {
   const names = [
     'base/files-node',
     'encoders/load',
-    'model/data',
+    'model/prepare',
     'model/task-setup',
     'session/node',
     'tasks/load',
     'text/tokenizer',
-    'train/multi-task/method',
+    'train/multi-task/registry',
     'train/multi-task/settings',
     'train/multi-task/trainer',
   ];
