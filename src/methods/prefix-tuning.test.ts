@@ -4,6 +4,7 @@ import { elementCount } from '../base/tensor.ts';
 import { drawEncoder, type Encoder, loadEncoder } from '../encoders/index.ts';
 import { nameOf, partsOf } from '../graph/index.ts';
 import { noDropout, type ParameterSpec, parameters, planDropout } from '../nn/index.ts';
+import { ATTACHMENT_RULES, checkAttachment } from '../testing/index.ts';
 import { attach, configureMethod } from './index.ts';
 
 const encoder = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
@@ -53,3 +54,13 @@ describe('the drawing', () => {
     expect(albert.config.layers).toBeGreaterThan(albert.config.groups);
   });
 });
+
+it.each(['prefix_tuning[prefix_length=3, bottleneck_size=4]', 'prefix_tuning_flat[prefix_length=3, leave_out=[0]]'])(
+  '%s keeps the rules where positions are turned and windows local',
+  async (text) => {
+    const modern = await loadEncoder(nodeFiles, 'test/golden/encoders/modernbert');
+    const attachment = attach(configureMethod(text), { encoder: modern.config, family: modern.family, name: 'x' });
+    const rules = await checkAttachment({ name: text, encoder: modern, attachment });
+    expect(rules).toEqual(ATTACHMENT_RULES.filter((rule) => rule !== 'tasks' && rule !== 'engines'));
+  },
+);

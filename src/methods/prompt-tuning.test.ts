@@ -6,6 +6,7 @@ import { firstValues } from '../model/first-values.ts';
 import { noDropout, parameters } from '../nn/index.ts';
 import { referenceEngine } from '../session/reference.ts';
 import type { FileWeight } from '../session/session.ts';
+import { ATTACHMENT_RULES, checkAttachment } from '../testing/index.ts';
 import { type Attachment, attach, attachComposition, configureMethod, stack } from './index.ts';
 
 const encoder = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
@@ -104,3 +105,13 @@ describe('beside other methods', () => {
     );
   });
 });
+
+it.each(['prompt_tuning[prompt_length=3]', "prompt_tuning[prompt_length=3, combine='prefix_after_bos']"])(
+  '%s keeps the rules where positions are turned and windows local',
+  async (text) => {
+    const modern = await loadEncoder(nodeFiles, 'test/golden/encoders/modernbert');
+    const attachment = attach(configureMethod(text), { encoder: modern.config, family: modern.family, name: 'x' });
+    const rules = await checkAttachment({ name: text, encoder: modern, attachment });
+    expect(rules).toEqual(ATTACHMENT_RULES.filter((rule) => rule !== 'tasks' && rule !== 'engines'));
+  },
+);
