@@ -7,14 +7,15 @@ import { nodeFiles } from '../../src/base/files-node.ts';
 import { readSafetensors, readSafetensorsIndex } from '../../src/formats/safetensors.ts';
 import { type Running, runCli, startCli, temporaryFolder } from '../cli.ts';
 import { writeTinyEncoder, writeTinyTask } from '../tiny.ts';
+import { runHere } from './here.ts';
 
 const folder = temporaryFolder();
-const STEPS = 360;
+const STEPS = 240;
 let encoder: string;
 let task: string;
 
 function command(output: string, ...more: string[]): string[] {
-  const fixed = ['--batch-size', '8', '--epochs', '15', '--dropout', '0.1', '--learning-rate', '0.005', '--threads', '1', '--json'];
+  const fixed = ['--batch-size', '8', '--epochs', '10', '--dropout', '0.1', '--learning-rate', '0.005', '--threads', '1', '--json'];
   return ['train', '--model', encoder, '--task', task, '--output', output, ...fixed, ...more];
 }
 
@@ -28,7 +29,7 @@ beforeAll(async () => {
   encoder = await writeTinyEncoder(folder);
   task = await writeTinyTask(folder, 'classification');
   for (const which of ['adapter', 'everything'] as const) {
-    const { code, stderr } = await runCli(command(uninterrupted[which], ...METHODS[which]));
+    const { code, stderr } = await runHere(command(uninterrupted[which], ...METHODS[which]));
     expect(stderr).toBe('');
     expect(code).toBe(0);
   }
@@ -39,9 +40,9 @@ describe('kill -9', () => {
     const output = join(folder, 'killed');
     const moments: string[] = [];
     for (const [from, to] of [
-      [1, 100],
-      [110, 220],
-      [230, 300],
+      [1, 65],
+      [75, 145],
+      [155, 200],
     ] as const) {
       const run = startCli(command(output, ...METHODS.adapter, ...(moments.length ? ['--resume'] : [])));
       moments.push(await killAt(run, output, from + Math.floor(Math.random() * (to - from)), 40 * Math.random()));
@@ -79,7 +80,7 @@ describe('Ctrl-C', () => {
     expect(code).toBe(1);
     const { error } = JSON.parse(stderr) as { error: { code: string; message: string } };
     expect(error.code).toBe('train.stopped');
-    expect(error.message).toMatch(/^Stopped after step \d+ of 360\. Run the same command with --resume to go on\.$/);
+    expect(error.message).toMatch(/^Stopped after step \d+ of 240\. Run the same command with --resume to go on\.$/);
     const stopped = Number(/step (\d+)/.exec(error.message)?.[1]);
     expect(stateOf(output).saved?.progress.step).toBe(stopped);
     expect(stepsOf(output).at(-1)?.step).toBe(stopped);
@@ -117,7 +118,7 @@ describe('--resume refuses', () => {
     const output = join(folder, 'refused', String(Math.random()));
     await cp(unfinished, output, { recursive: true });
     await change(output);
-    const { code, stderr } = await runCli([...args(output), '--resume']);
+    const { code, stderr } = await runHere([...args(output), '--resume']);
     expect(code).toBe(1);
     const { error } = JSON.parse(stderr) as { error: { code: string; message: string } };
     expect(error.code).toBe('train.resume');

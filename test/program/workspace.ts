@@ -1,10 +1,8 @@
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { nodeFiles } from '../../src/base/files-node.ts';
-import { commands } from '../../src/cli/commands.ts';
-import { runProgram } from '../../src/cli/program.ts';
 import { trainWordPiece, wordPieceTokenizerJson } from '../../src/text/index.ts';
+import { runHere } from './here.ts';
 
 const golden = join(import.meta.dirname, '..', 'golden', 'encoders');
 
@@ -39,19 +37,10 @@ export function createWorkspace(): Workspace {
     write,
     read: (name) => readFileSync(path(name), 'utf8'),
     async run(words, stdin = '') {
-      const out: string[] = [];
-      const err: string[] = [];
-      const world = {
-        files: nodeFiles,
-        stdin: async () => new TextEncoder().encode(stdin),
-        stdout: (text: string) => void out.push(text),
-        stderr: (text: string) => void err.push(text),
-        isTTY: false,
-        signal: new AbortController().signal,
-      };
       const argv = words.map((word) => (word.startsWith('@') ? path(word.slice(1)) : word));
-      const code = await runProgram(argv, commands, world, '0.0.0');
-      return { code, out: out.join('\n'), err: err.join('\n').replaceAll(`${root}/`, '@') };
+      const { code, stdout, stderr } = await runHere(argv, stdin);
+      const lines = (text: string) => text.replace(/\n$/, '');
+      return { code, out: lines(stdout), err: lines(stderr).replaceAll(`${root}/`, '@') };
     },
     remove: () => rmSync(root, { recursive: true, force: true }),
   };

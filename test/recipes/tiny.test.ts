@@ -4,11 +4,12 @@ import { arch } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { runCli, temporaryFolder } from '../cli.ts';
+import { runHere } from '../program/here.ts';
 import { TINY_TASKS, type TinyTask, writeTinyEncoder, writeTinyTask } from '../tiny.ts';
 
 /**
- * One run of the program for each kind of task, on easy invented tasks. The first losses are pinned in expected.json,
- * which `WRITE_EXPECTED=1 npx vitest run --project program test/recipes` writes anew: after a change of the random
+ * One run of the program for each kind of task, on easy invented tasks; the first is a process of its own. The first losses
+ * are pinned in expected.json, which `WRITE_EXPECTED=1 npx vitest run --project program test/recipes` writes anew: after a change of the random
  * streams, of initial values or of the defaults, and never to make another difference go away.
  */
 const EXPECTED = 'test/recipes/expected.json';
@@ -57,7 +58,8 @@ it('there is a recipe for every kind of task', () => {
 describe.each(Object.entries(RECIPES))('%s', (name, { task, method, floor }) => {
   it('trains: first losses as pinned, the loss falls, the test metric is far above chance', async () => {
     const output = join(folder, 'out', name);
-    const { code, stdout, stderr } = await runCli([
+    const run = name === 'classification' ? runCli : runHere;
+    const { code, stdout, stderr } = await run([
       'train',
       '--model',
       encoder,
