@@ -9,7 +9,7 @@ import { createPredictor } from '../predict/predictor.ts';
 import type { Engine } from '../session/session.ts';
 import type { Row, Task } from '../tasks/index.ts';
 import type { AttachedHead } from './attached.ts';
-import { knownValues, modelOf, type Shelf, trainedSteps } from './shelf.ts';
+import { type ModelState, modelOf, trainedSteps, trainedValues } from './model-state.ts';
 
 export interface PruneOptions {
   /** How much of the metric may be lost; 0.005 is half a point of accuracy. */
@@ -39,19 +39,19 @@ export interface Pruning {
  */
 export async function pruneFusion(
   engine: Engine,
-  shelf: Shelf,
+  state: ModelState,
   setup: Fuse,
   head: AttachedHead,
   { task, rows, prepared }: { readonly task: Task; readonly rows: readonly Row[]; readonly prepared: Prepared },
   { tolerance, onProgress }: PruneOptions,
 ): Promise<Pruning> {
   const names = setup.children.map(lastOf);
-  const model = await modelOf(shelf, setup, head, { masked: true });
+  const model = await modelOf(state, setup, head, { masked: true });
   let mask = maskOf(names, names);
-  const steps = trainedSteps(shelf, setup);
+  const steps = trainedSteps(state, setup);
   const predictor = await createPredictor(engine, model, {
     current: () => new Map([[FUSION_MASK, mask]]),
-    fixed: await valuesOf(model, knownValues(shelf, setup, head)),
+    fixed: await valuesOf(model, trainedValues(state, setup, head)),
     steps: () => steps,
     observe: true,
   });

@@ -2,9 +2,15 @@ import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { list, shown } from '../base/messages.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
-import { type AdapterLayout, bindAdapter, type ConfiguredMethod, type MethodConfig, methodOfConfig } from '../methods/index.ts';
-import type { ParameterSpec } from '../nn/index.ts';
-import { checkModel, checkName, type ModelFacts, noteOfModel } from './facts.ts';
+import {
+  type AdapterLayout,
+  bindAdapter,
+  type ConfiguredMethod,
+  encoderFacts,
+  type MethodConfig,
+  methodOfConfig,
+} from '../methods/index.ts';
+import { checkModel, checkName, noteOfModel } from './facts.ts';
 import { HEAD_CONFIG, loadHead, modelFields, removeHead, saveHead } from './head.ts';
 import type { AdapterPackage, LoadedAdapter, LoadingOptions, SavingOptions } from './package.ts';
 import { isPeftConfig, loadPeft, removePeft, savePeft } from './peft.ts';
@@ -27,7 +33,7 @@ export async function saveAdapter(
   const { method, config } = adapter.method;
   checkName(adapter.name, "the adapter's name", 'Give it another name.');
   const chosen = layoutOf(adapter.method, layout);
-  const specs = parametersOf(adapter.method, adapter.model, adapter.name);
+  const specs = bindAdapter(adapter.method, { ...encoderFacts(adapter.model), name: adapter.name }).parameters;
   const tensors = tensorsToWrite(adapter.tensors, specs, `adapter '${adapter.name}'`);
   if (chosen === 'peft') {
     for (const name of Object.values(ADAPTER_WEIGHTS)) await files.remove(joinPath(folder, name));
@@ -59,10 +65,6 @@ function layoutOf({ method, config }: ConfiguredMethod, wanted: AdapterLayout | 
     expected: possible.length ? `the layout '${possible[0]}', which can express this configuration` : 'a method that adds parameters',
     next: possible.length ? `Save it as ${possible[0]}.` : 'Save its head, and the encoder where that was trained.',
   });
-}
-
-function parametersOf(method: ConfiguredMethod, { config: encoder, family }: ModelFacts, name: string): readonly ParameterSpec[] {
-  return bindAdapter(method, { encoder, family, name }).parameters;
 }
 
 /**
@@ -102,7 +104,7 @@ async function loadAdapters(
   const weights = await readWeights(files, folder, ADAPTER_WEIGHTS);
   const stored = raw.name;
   const found = new Map([...weights.tensors].map(([key, value]) => [renamed(key, stored, name), value]));
-  const specs = parametersOf(method, encoder, name);
+  const specs = bindAdapter(method, { ...encoderFacts(encoder), name }).parameters;
   const matched = matchTensors(found, specs, {
     path: weights.path,
     prefix: encoder.family.prefix,

@@ -9,6 +9,7 @@ import {
   attachComposition,
   bindAdapter,
   type ConfiguredMethod,
+  encoderFacts,
   FUSION_PRESETS,
   type FusionConfig,
   type FusionSite,
@@ -122,7 +123,7 @@ export async function loadFusion(files: Files, folder: string, options: LoadingF
   attachComposition(
     fuse([...fusion.adapters.keys()], { name }),
     { adapters: fusion.adapters, fusions: new Map([[name, fusion.config]]) },
-    { encoder: encoder.config, family: encoder.family },
+    encoderFacts(encoder),
   );
   const steps = readSteps(raw, path);
   const weights = await readWeights(files, folder, FUSION_WEIGHTS);
@@ -139,9 +140,10 @@ export async function loadFusion(files: Files, folder: string, options: LoadingF
   return { ...loaded, head, notes: [...loaded.notes, ...ofHead] };
 }
 
-function sitesOf({ name, adapters, model: { config, family } }: FusionFacts): FusionSite[] {
-  const bound = [...adapters].map(([adapter, method]) => bindAdapter(method, { encoder: config, family, name: adapter }));
-  return fusionSites(name, bound, { encoder: config, family });
+function sitesOf({ name, adapters, model }: FusionFacts): FusionSite[] {
+  const facts = encoderFacts(model);
+  const bound = [...adapters].map(([adapter, method]) => bindAdapter(method, { ...facts, name: adapter }));
+  return fusionSites(name, bound, facts);
 }
 
 /** The linear that Python makes where a fusion has nothing to train, reads nowhere, and misses when it is not in the file. */

@@ -12,6 +12,7 @@ import {
   type CaMtlConfig,
   caMtlConfig,
   checkCaMtlConfig,
+  encoderFacts,
   fromPublishedName,
   isCaMtlName,
 } from '../../methods/index.ts';
@@ -68,7 +69,7 @@ export async function loadCaMtl(files: Files, folder: string): Promise<LoadedCaM
   const path = joinPath(folder, CA_MTL_CONFIG);
   const { config, heads, training } =
     (await files.kind(path)) === 'file' ? ours(await readJson(files, path), path) : published(index, encoder);
-  const attachment = attachCaMtl(config, { encoder: encoder.config, family: encoder.family, tasks: heads.length });
+  const attachment = attachCaMtl(config, { ...encoderFacts(encoder), tasks: heads.length });
   const model = { encoder, attachment, heads };
   const notes: string[] = [];
   const renamed = new Map(
