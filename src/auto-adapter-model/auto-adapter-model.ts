@@ -18,14 +18,13 @@ import {
   type MethodConfig,
   methodOfConfig,
 } from '../methods/index.ts';
-import { computeMetrics, majorityScore } from '../metrics/index.ts';
 import { answerableRows, isUnpaired, taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
 import { prepare } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
 import { headFor, sequenceLength } from '../model/task-setup.ts';
 import { createHead, type Head } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
-import type { Evaluation } from '../predict/evaluation.ts';
+import { type Evaluation, evaluationOf } from '../predict/evaluation.ts';
 import { createPredictor, type Predictor } from '../predict/predictor.ts';
 import type { Engine } from '../session/session.ts';
 import { loadRows, type PredictionRow, type Split, type Task } from '../tasks/index.ts';
@@ -321,7 +320,7 @@ export class AutoAdapterModel {
       });
     const head = this.#currentHead();
     const judged = taskForHead(task, head);
-    const rows = await loadRows(this.#state.files, judged, split, limit === undefined ? {} : { limit });
+    const rows = await loadRows(this.#state.files, judged, split, { limit });
     const prepared = prepare(rows, {
       task: judged,
       tokenizer: this.tokenizer,
@@ -338,21 +337,8 @@ export class AutoAdapterModel {
   /** The metrics of a task on one split, beside what the most frequent answer scores. @throws adapter.missing, task.* */
   async evaluate(task: Task, split: Split = 'test', { limit, ...options }: EvaluateOptions = {}): Promise<Evaluation> {
     const judged = taskForHead(task, this.#currentHead());
-    const rows = await loadRows(this.#state.files, judged, split, limit === undefined ? {} : { limit });
-    const answers = await this.#answer(judged, rows, options);
-    const { values, warnings } = computeMetrics(
-      judged,
-      answers.map((answer) => answer.prediction),
-      rows,
-    );
-    const training = task.files.train ? await loadRows(this.#state.files, judged, 'train', limit === undefined ? {} : { limit }) : rows;
-    const majority = majorityScore(judged, rows, training);
-    return {
-      rows: rows.length,
-      metrics: values as Record<string, number>,
-      warnings: warnings as Record<string, string>,
-      ...(majority && { majority }),
-    };
+    const rows = await loadRows(this.#state.files, judged, split, { limit });
+    return evaluationOf(this.#state.files, judged, rows, await this.#answer(judged, rows, options), limit);
   }
 
   /** Saves an adapter, with the head of its name, as the Python library does. @throws adapter.missing, adapter.format */

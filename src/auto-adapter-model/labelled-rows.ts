@@ -10,7 +10,7 @@ export async function readSplits(
   { rows, validationRows, limit }: { [Key in 'rows' | 'validationRows' | 'limit']: TrainAdapterOptions[Key] | undefined },
 ): Promise<{ readonly train: readonly Row[]; readonly validation: readonly Row[] | undefined }> {
   const read = (which: Split, given: TrainAdapterOptions['rows']) =>
-    given ? labelledRows(task, given, which) : loadRows(files, task, which, limit === undefined ? {} : { limit });
+    given ? labelledRows(task, given, which) : loadRows(files, task, which, { limit });
   const train = await read('train', rows);
   return { train, validation: validationRows || (task.files.validation && !rows) ? await read('validation', validationRows) : undefined };
 }

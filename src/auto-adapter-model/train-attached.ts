@@ -1,4 +1,4 @@
-import { elementCount } from '../base/tensor.ts';
+import { totalElements } from '../base/tensor.ts';
 import type { Composition } from '../methods/index.ts';
 import { taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
 import { trainableParameters } from '../model/model.ts';
@@ -59,5 +59,5 @@ export async function trainAttached(
   const tensors = new Map([...parameters].filter(([key]) => ofTheHead.has(key)));
   await keepTrained(state, setup, parameters, { steps: result.best?.step ?? result.steps });
   heads.set(name, { ...head, tensors, training: trainingOf(labelled.train, maxLength) });
-  return { ...result, trained: trainableParameters(model).reduce((sum, { shape }) => sum + elementCount(shape), 0) };
+  return { ...result, trained: totalElements(trainableParameters(model)) };
 }

@@ -1,7 +1,7 @@
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { list, shown } from '../base/messages.ts';
-import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
+import { isJsonObject, type Json, pythonJson } from '../formats/json.ts';
 import {
   type AdapterLayout,
   bindAdapter,
@@ -10,8 +10,8 @@ import {
   type MethodConfig,
   methodOfConfig,
 } from '../methods/index.ts';
-import { checkModel, checkName, noteOfModel } from './facts.ts';
-import { HEAD_CONFIG, loadHead, modelFields, removeHead, saveHead } from './head.ts';
+import { checkModel, checkName, noteOfModel, readFields } from './facts.ts';
+import { modelFields, removeHead, saveHead, withSavedHead } from './head.ts';
 import type { AdapterPackage, LoadedAdapter, LoadingOptions, SavingOptions } from './package.ts';
 import { isPeftConfig, loadPeft, removePeft, savePeft } from './peft.ts';
 import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
@@ -74,13 +74,9 @@ function layoutOf({ method, config }: ConfiguredMethod, wanted: AdapterLayout | 
  */
 export async function loadAdapter(files: Files, folder: string, options: LoadingOptions): Promise<LoadedAdapter> {
   const path = joinPath(folder, ADAPTER_CONFIG);
-  const raw = await readJson(files, path);
-  if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
-  const withHead = options.head !== false && (await files.kind(joinPath(folder, HEAD_CONFIG))) === 'file';
+  const raw = await readFields(files, path);
   const loaded = isPeftConfig(raw) ? await loadPeft(files, folder, raw, options) : await loadAdapters(files, folder, raw, options);
-  if (!withHead) return loaded;
-  const { notes, ...head } = await loadHead(files, folder, options);
-  return { ...loaded, head, notes: [...loaded.notes, ...notes] };
+  return withSavedHead(files, folder, loaded, options);
 }
 
 async function loadAdapters(

@@ -1,9 +1,10 @@
+import { defined } from '../base/defined.ts';
 import { fail } from '../base/errors.ts';
 import { type Files, joinPath } from '../base/files.ts';
 import { list, shown } from '../base/messages.ts';
 import { float32, type Tensor } from '../base/tensor.ts';
 import { PLACES } from '../encoders/index.ts';
-import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
+import { isJsonObject, type Json, pythonJson } from '../formats/json.ts';
 import {
   allFusionParameters,
   attachComposition,
@@ -21,8 +22,8 @@ import {
 } from '../methods/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import type { HeadKind } from '../objectives/index.ts';
-import { checkModel, checkName, type ModelFacts, noteOfModel } from './facts.ts';
-import { HEAD_CONFIG, type HeadPackage, loadHead, modelFields, removeHead, saveHead } from './head.ts';
+import { checkModel, checkName, type ModelFacts, noteOfModel, readFields } from './facts.ts';
+import { type HeadPackage, modelFields, removeHead, saveHead, withSavedHead } from './head.ts';
 import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
 
 /** A fusion with its weights, and the head that was trained with it. */
@@ -108,14 +109,13 @@ export async function saveFusion(
 export async function loadFusion(files: Files, folder: string, options: LoadingFusion): Promise<LoadedFusion> {
   const { encoder, as } = options;
   const path = joinPath(folder, FUSION_CONFIG);
-  const raw = await readJson(files, path);
-  if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
+  const raw = await readFields(files, path);
   const notes = noteOfModel(checkModel(raw, encoder, path), encoder);
   const stored = typeof raw.name === 'string' && raw.name !== '' ? raw.name : undefined;
   const name = checkName(as ?? raw.name, `${path}: field 'name'`, 'Load it under another name.');
   const fusion: FusionFacts = {
     name,
-    adapters: ownAdapters(adapterNames(raw, path), options.adapters, path),
+    adapters: fusedAdapters(adapterNames(raw, path), options.adapters, path),
     config: readConfig(raw, path, notes),
     model: encoder,
   };
@@ -127,17 +127,15 @@ export async function loadFusion(files: Files, folder: string, options: LoadingF
   );
   const steps = readSteps(raw, path);
   const weights = await readWeights(files, folder, FUSION_WEIGHTS);
-  const found = ownTensors(weights.tensors, stored ?? name, fusion, weights.path, notes);
+  const found = tensorsOfFusion(weights.tensors, stored ?? name, fusion, weights.path, notes);
   const matched = matchTensors(found, fusionSpecs(fusion), {
     path: weights.path,
     prefix: encoder.family.prefix,
     owner: `the fusion '${name}'`,
     groups: encoder.config.groups,
   });
-  const loaded = { ...fusion, tensors: matched.tensors, ...(steps !== undefined && { steps }), notes: [...notes, ...matched.notes] };
-  if (options.head === false || (await files.kind(joinPath(folder, HEAD_CONFIG))) !== 'file') return loaded;
-  const { notes: ofHead, ...head } = await loadHead(files, folder, options);
-  return { ...loaded, head, notes: [...loaded.notes, ...ofHead] };
+  const loaded: LoadedFusion = { ...fusion, tensors: matched.tensors, ...defined({ steps }), notes: [...notes, ...matched.notes] };
+  return withSavedHead(files, folder, loaded, options);
 }
 
 function sitesOf({ name, adapters, model }: FusionFacts): FusionSite[] {
@@ -177,7 +175,11 @@ function adapterNames(raw: { readonly [key: string]: Json }, path: string): stri
   return checked;
 }
 
-function ownAdapters(names: readonly string[], there: ReadonlyMap<string, ConfiguredMethod>, path: string): Map<string, ConfiguredMethod> {
+function fusedAdapters(
+  names: readonly string[],
+  there: ReadonlyMap<string, ConfiguredMethod>,
+  path: string,
+): Map<string, ConfiguredMethod> {
   const absent = names.filter((name) => !there.has(name));
   if (absent.length > 0)
     fail({
@@ -218,7 +220,7 @@ function readSteps({ training_steps: steps }: { readonly [key: string]: Json }, 
  * The tensors of this fusion under its name of today. Python looks for names that begin like its own: what belongs to another
  * fusion becomes a note. @throws adapter.mismatch for a fusion at other places than its adapters
  */
-function ownTensors(
+function tensorsOfFusion(
   tensors: ReadonlyMap<string, Tensor>,
   stored: string,
   fusion: FusionFacts,

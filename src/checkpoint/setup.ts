@@ -16,7 +16,7 @@ import {
   stack,
   type Wrong,
 } from '../methods/index.ts';
-import { checkName, VERSION } from './facts.ts';
+import { checkName, readFields, VERSION } from './facts.ts';
 import { FUSION_CONFIG } from './fusion.ts';
 
 export const SETUP_CONFIG = 'adapter_setup.json';
@@ -56,8 +56,7 @@ export async function saveSetup(
  */
 export async function loadSetup(files: Files, folder: string, { blocks }: BlockOptions = {}): Promise<SavedSetup> {
   const path = joinPath(folder, SETUP_CONFIG);
-  const raw = await readJson(files, path);
-  if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
+  const raw = await readFields(files, path);
   const fusions = new Map<string, string>();
   const composition = await named(fromJson(raw.adapter_setup, path, blocks));
   return { composition, head: headOf(raw.head_setup, path), fusions };

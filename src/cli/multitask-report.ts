@@ -3,6 +3,7 @@ import type { MultiTaskMethod, MultiTaskSummary } from '../train/index.ts';
 import { caMtlLines } from './ca-mtl-report.ts';
 import { duration } from './progress.ts';
 import { alignColumns, grouped } from './table.ts';
+import { resultFlags } from './train-report.ts';
 
 /** A line for each task, what sampling chose, and the command to use the model. */
 export function renderMultiTask(
@@ -23,7 +24,7 @@ export function renderMultiTask(
   ]);
   const header = ['task', 'rows', 'metric', 'validation', 'test', 'most frequent answer', 'best', 'at step'];
   const times = (size / encoderParameters).toFixed(3);
-  const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
+  const place = resultFlags(output, model, method.trainsEncoder);
   const chosen = sampling && Object.values(sampling.chosen).reduce((a, b) => a + b, 0);
   return [
     `${method.text}: ${grouped(parameters)} trained parameters, ${times} × the encoder's in all, ${steps} steps in ${duration(seconds)}${best ? `, weights of step ${best.step}` : ''}`,

@@ -175,7 +175,7 @@ function plainName(pattern: string): string {
 }
 
 function targets(linears: readonly LinearName[]): Record<string, unknown> {
-  const letters = Object.entries(LETTERS)
+  const letters = Object.entries(ATTENTION_LETTERS)
     .filter(([, linear]) => linears.includes(linear))
     .map(([letter]) => letter);
   return {
@@ -186,7 +186,10 @@ function targets(linears: readonly LinearName[]): Record<string, unknown> {
   };
 }
 
-const LETTERS: Readonly<Record<string, LinearName>> = { q: 'query', k: 'key', v: 'value', o: 'attentionOutput' };
+/** The linears of attention by their letters in `attn_matrices`. */
+export const ATTENTION_LETTERS = { q: 'query', k: 'key', v: 'value', o: 'attentionOutput' } as const satisfies Readonly<
+  Record<string, LinearName>
+>;
 
 function padRows({ shape, data }: Tensor, rank: number): Tensor {
   const fanIn = shape[1] as number;

@@ -5,7 +5,7 @@ import { add, type Value } from '../graph/index.ts';
 import { type Dropout, NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
 import type { Act, Opened } from './act.ts';
 import type { MethodContext } from './context.ts';
-import { LORA_PEFT } from './lora-peft.ts';
+import { ATTENTION_LETTERS, LORA_PEFT } from './lora-peft.ts';
 import { type LowRank, product } from './low-rank.ts';
 import { loraPath, type Method, modules, type ReadParameter } from './method.ts';
 import { perSequence, sequenceGate } from './per-sequence.ts';
@@ -140,17 +140,10 @@ export function adaptsLinear(config: Placing, { name, module }: LinearSite): boo
   return loraLinears(config).includes(name) && !config.leave_out.includes(module);
 }
 
-const ATTENTION: Readonly<Record<LoraConfig['attn_matrices'][number], LinearName>> = {
-  q: 'query',
-  k: 'key',
-  v: 'value',
-  o: 'attentionOutput',
-};
-
 /** The adapted linears. `o`, the attention's output, has no form in `adapters`; PEFT has it. */
 export function loraLinears(config: Omit<Placing, 'leave_out'>): LinearName[] {
   return [
-    ...(config.selfattn_lora ? config.attn_matrices.map((letter) => ATTENTION[letter]) : []),
+    ...(config.selfattn_lora ? config.attn_matrices.map((letter) => ATTENTION_LETTERS[letter]) : []),
     ...(config.intermediate_lora ? ['intermediate'] : []),
     ...(config.output_lora ? ['output'] : []),
   ];

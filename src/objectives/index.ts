@@ -18,6 +18,7 @@ export type {
   Tokenized,
   UnitTools,
 } from './kind.ts';
+export { crossEntropy, meanSquaredError } from './loss.ts';
 export { drawTransform, MASKED_LM, type MaskedTarget } from './masked-lm.ts';
 export { MULTILABEL } from './multilabel.ts';
 export { DISTILLATION, LABELS, type LogitsTarget } from './objective.ts';

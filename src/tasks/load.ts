@@ -64,7 +64,7 @@ export interface LoadRowsOptions {
   /** Rows to skip, counted from 0 in the file; they count neither towards `offset` nor towards `limit`. */
   readonly exclude?: ReadonlySet<number>;
   readonly offset?: number;
-  readonly limit?: number;
+  readonly limit?: number | undefined;
 }
 
 /** The labelled rows of a split in file order. Throws `file.missing`, `task.empty`, `task.row`, `task.label`, `usage.value`. */
