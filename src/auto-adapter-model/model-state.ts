@@ -132,7 +132,7 @@ export async function keepTrained(
   for (const name of adaptersOf(setup)) {
     const adapter = adapters.get(name);
     const specs = bindAdapter(adapter.method, { ...encoderFacts(encoder), name }).parameters;
-    const tensors = new Map(specs.flatMap((spec) => [...entry(parameters, spec.name)]));
+    const tensors = new Map(specs.flatMap(({ name: key }) => (parameters.has(key) ? [[key, parameters.get(key) as Tensor] as const] : [])));
     if (tensors.size > 0) adapters.set(name, { ...adapter, tensors });
   }
   for (const { name, before } of mixed) {
@@ -156,9 +156,4 @@ export function refuseTaken(
     expected: 'a name of its own: the head of that name would serve both',
     next: `Choose another name, such as '${name}-${what}'.`,
   });
-}
-
-function entry(parameters: ReadonlyMap<string, Tensor>, name: string): [string, Tensor][] {
-  const value = parameters.get(name);
-  return value ? [[name, value]] : [];
 }

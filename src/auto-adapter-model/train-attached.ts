@@ -1,3 +1,4 @@
+import { defined } from '../base/defined.ts';
 import { totalElements } from '../base/tensor.ts';
 import type { Composition } from '../methods/index.ts';
 import { taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
@@ -14,7 +15,7 @@ import { readSplits } from './labelled-rows.ts';
 import { keepTrained, type ModelState, modelOf, nameOf, trainedValues } from './model-state.ts';
 import { type AdapterTraining, checkTask, type TrainAdapterOptions } from './options.ts';
 
-export interface TrainAttachedOptions extends TrainAdapterOptions {
+interface TrainAttachedOptions extends TrainAdapterOptions {
   /** Whether the adapters of a composition train with it. */
   readonly trainAdapters?: boolean;
 }
@@ -52,8 +53,7 @@ export async function trainAttached(
     validation,
     settings: checked,
     initial: trainedValues(state, setup, head),
-    ...(onEvent && { onEvent }),
-    ...(signal && { signal }),
+    ...defined({ onEvent, signal }),
   });
   const ofTheHead = new Set(headParameters(head, encoder.config).map((spec) => spec.name));
   const tensors = new Map([...parameters].filter(([key]) => ofTheHead.has(key)));

@@ -27,7 +27,6 @@ export const BITFIT: Method<BitFitConfig> = {
   schema,
   presets: { bitfit: {} },
   floatKeys: [],
-  trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: () => false,
   parameters: (config, context) =>

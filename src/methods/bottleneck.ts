@@ -38,7 +38,6 @@ export const BOTTLENECK: Method<BottleneckConfig> = {
     adapter_plus: PLUS,
   },
   floatKeys: ['scaling', 'dropout', 'stochastic_depth', 'phm_init_range'],
-  trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   parameters: bottleneckParameters,

@@ -42,7 +42,6 @@ export const INVERTIBLE: Method<InvertibleConfig> = {
     'houlsby+inv': { ...DOUBLE, ...NICE },
   },
   floatKeys: ['scaling', 'dropout', 'stochastic_depth', 'phm_init_range'],
-  trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   parameters: (config, context) => [...bottleneckParameters(config, context), ...couplingParameters(config, context)],

@@ -29,7 +29,6 @@ export const LN_TUNING: Method<LnTuningConfig> = {
   schema,
   presets: { ln_tuning: {} },
   floatKeys: [],
-  trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: () => false,
   layouts: () => ['peft'],

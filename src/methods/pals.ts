@@ -45,7 +45,6 @@ export const PALS: Method<PalsConfig> = {
   schema,
   presets: { pals: {} },
   floatKeys: ['dropout'],
-  trainsEncoder: false,
   learningRate: 1e-3,
   // It reads what went into the layer, which is there for all tokens.
   mixesTokens: () => false,

@@ -30,7 +30,6 @@ export const PROMPT_TUNING: Method<PromptConfig> = {
   schema,
   presets: { prompt_tuning: {} },
   floatKeys: [],
-  trainsEncoder: false,
   learningRate: 1e-2,
   mixesTokens: () => false,
   parameters: (config, context) => [

@@ -32,7 +32,6 @@ export function union(methods: readonly Method[], read: ReadConfig): Method<Unio
     schema,
     presets: { mam: { configs: [{ architecture: 'prefix_tuning', bottleneck_size: 800 }, PARALLEL] } },
     floatKeys: [...new Set(methods.flatMap(({ floatKeys }) => floatKeys))],
-    trainsEncoder: false,
     learningRate: 1e-3,
     mixesTokens: (config) => membersOf(config).some(({ method, config: own }) => method.mixesTokens(own)),
     parameters: (config, context) => unionParameters(membersOf(config), context),
