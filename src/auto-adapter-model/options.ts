@@ -184,8 +184,8 @@ export function checkSetup(setup: unknown, call: string): void {
 /** A fusion of these adapters under that name. @throws usage.value, adapter.duplicate */
 export function asFusion(adapters: readonly string[] | Fuse, name: string | undefined): Fuse {
   if (Array.isArray(adapters)) return fuse(adapters, name === undefined ? {} : { name });
-  const given = adapters as Partial<Fuse> | undefined | null;
-  if (given?.type === 'fuse') return { ...(given as Fuse), ...(name !== undefined && { name }) };
+  const block = adapters as Partial<Fuse> | undefined | null;
+  if (block?.type === 'fuse') return { ...(block as Fuse), ...(name !== undefined && { name }) };
   return fail({
     code: 'usage.value',
     subject: 'addAdapterFusion(adapters)',

@@ -27,13 +27,13 @@ const FLOATS = [
  */
 export async function saveEncoder(files: Files, folder: string, encoder: Encoder, tensors: ReadonlyMap<string, Tensor>): Promise<void> {
   for (const [name, { shape }] of tensors) {
-    const own = encoder.weights.get(name)?.shape;
-    if (String(own) !== String(shape))
+    const original = encoder.weights.get(name)?.shape;
+    if (String(original) !== String(shape))
       fail({
         code: 'encoder.weights',
         subject: `${name} of ${encoder.name}`,
         found: `[${shape}]`,
-        expected: own ? `[${own}]` : 'a tensor of the encoder',
+        expected: original ? `[${original}]` : 'a tensor of the encoder',
       });
   }
   const all: [string, Tensor][] = [];

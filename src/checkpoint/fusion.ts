@@ -155,15 +155,15 @@ function unread(fusion: FusionFacts): [string, Tensor][] {
 
 function adapterNames(raw: { readonly [key: string]: Json }, path: string): string[] {
   const { adapter_names: names = raw.name } = raw;
-  const given = typeof names === 'string' ? names.split(',') : names;
-  if (!Array.isArray(given) || given.length === 0)
+  const listed = typeof names === 'string' ? names.split(',') : names;
+  if (!Array.isArray(listed) || listed.length === 0)
     return fail({
       code: 'adapter.format',
       subject: `${path}: field 'adapter_names'`,
       found: shown(names),
       expected: 'the names of at least one adapter',
     });
-  const checked = given.map((one) => checkName(one, `${path}: field 'adapter_names'`, 'Correct it.'));
+  const checked = listed.map((one) => checkName(one, `${path}: field 'adapter_names'`, 'Correct it.'));
   const twice = checked.find((one, i) => checked.indexOf(one) !== i);
   if (twice !== undefined)
     fail({
@@ -197,12 +197,12 @@ function readConfig({ config }: { readonly [key: string]: Json }, path: string, 
   const subject = `${path}: field 'config'`;
   if (typeof config === 'string') return fusionConfig(config, subject);
   if (!isJsonObject(config)) return fail({ code: 'adapter.format', subject, found: shown(config), expected: 'an object' });
-  const known = Object.keys(FUSION_PRESETS.dynamic as FusionConfig);
-  const absent = known.filter((key) => key !== 'dropout_prob' && !Object.hasOwn(config, key));
-  if (absent.length > 0) fail({ code: 'adapter.format', subject, found: `no ${list(absent)}`, expected: `the keys ${known.join(', ')}` });
-  const unknown = Object.keys(config).filter((key) => !known.includes(key));
+  const keys = Object.keys(FUSION_PRESETS.dynamic as FusionConfig);
+  const absent = keys.filter((key) => key !== 'dropout_prob' && !Object.hasOwn(config, key));
+  if (absent.length > 0) fail({ code: 'adapter.format', subject, found: `no ${list(absent)}`, expected: `the keys ${keys.join(', ')}` });
+  const unknown = Object.keys(config).filter((key) => !keys.includes(key));
   if (unknown.length > 0) notes.push(`Keys of ${path} that a fusion does not have, ignored: ${list(unknown)}.`);
-  return fusionConfig(Object.fromEntries(Object.entries(config).filter(([key]) => known.includes(key))), subject);
+  return fusionConfig(Object.fromEntries(Object.entries(config).filter(([key]) => keys.includes(key))), subject);
 }
 
 function readSteps({ training_steps: steps }: { readonly [key: string]: Json }, path: string): number | undefined {
@@ -229,12 +229,12 @@ function tensorsOfFusion(
 ): Map<string, Tensor> {
   const { name, model } = fusion;
   const [before, after] = [`.adapter_fusion_layer.${stored}.`, `.adapter_fusion_layer.${name}.`];
-  const own = new Map<string, Tensor>();
+  const kept = new Map<string, Tensor>();
   const others = new Set<string>();
   for (const [key, value] of tensors) {
     const other = key.includes(before) ? undefined : /\.adapter_fusion_layer\.([^.]+)\./.exec(key)?.[1];
     if (other === undefined)
-      own.set(
+      kept.set(
         key.replace(before, () => after),
         value,
       );
@@ -246,7 +246,9 @@ function tensorsOfFusion(
   const places = [...new Set(sitesOf(fusion).flatMap(({ at }) => ('place' in at ? [at.place] : [])))];
   const stands = PLACES.filter((place) => {
     const at = modules(encoder, []).map((module) => `${fusionPath(family, name, place, module)}.`);
-    return [...own.keys()].some((key) => at.some((path) => `${key.startsWith(family.prefix) ? '' : family.prefix}${key}`.startsWith(path)));
+    return [...kept.keys()].some((key) =>
+      at.some((path) => `${key.startsWith(family.prefix) ? '' : family.prefix}${key}`.startsWith(path)),
+    );
   });
   if (stands.length > 0 && stands.join() !== places.join())
     fail({
@@ -256,6 +258,6 @@ function tensorsOfFusion(
       expected: `after ${places.join(' and ')}, where ${list([...fusion.adapters.keys()])} stand`,
       next: 'Load the adapters that it was made for.',
     });
-  if (fusionSpecs(fusion).length > 0) return own;
-  return new Map([...own].filter(([key]) => !/\.dense\.(?:weight|bias)$/.test(key)));
+  if (fusionSpecs(fusion).length > 0) return kept;
+  return new Map([...kept].filter(([key]) => !/\.dense\.(?:weight|bias)$/.test(key)));
 }

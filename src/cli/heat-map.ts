@@ -39,7 +39,7 @@ export function taskRows({ adapters, tasks }: TaskAttention): HeatTable {
 export function periodRows({ steps, shares }: ChosenRows): HeatTable {
   return {
     columns: steps.map((last, i) => `${i === 0 ? 1 : (steps[i - 1] as number) + 1}-${last}`),
-    rows: Object.entries(shares).map(([label, own]) => ({ label, shares: own })),
+    rows: Object.entries(shares).map(([label, ofTask]) => ({ label, shares: ofTask })),
     full: Math.max(...Object.values(shares).flat(), 1e-9),
   };
 }

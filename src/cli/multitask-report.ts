@@ -12,15 +12,15 @@ export function renderMultiTask(
   { output, model }: { output?: string | undefined; model?: string | undefined },
 ): string {
   const score = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(4));
-  const rows = tasks.map(({ name, rows, metric, metrics, majority, best: own }) => [
+  const rows = tasks.map(({ name, rows, metric, metrics, majority, best: bestOfTask }) => [
     name,
     grouped(rows),
     metric,
     score(metrics.validation?.[metric]),
     score(metrics.test?.[metric]),
     score(majority),
-    score(own?.metric),
-    own === undefined ? '–' : String(own.step),
+    score(bestOfTask?.metric),
+    bestOfTask === undefined ? '–' : String(bestOfTask.step),
   ]);
   const header = ['task', 'rows', 'metric', 'validation', 'test', 'most frequent answer', 'best', 'at step'];
   const times = (size / encoderParameters).toFixed(3);

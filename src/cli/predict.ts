@@ -69,9 +69,9 @@ export const command = defineCommand({
       if (task) idOfTask(task, saved.heads);
       const engine = await engineOf(options);
       // What the card says is of its own task; what flags say is of all.
-      const given = rows.map(({ value }) => (task && !namesTask(value) ? { ...value, task: task.name } : value));
-      const ofTask = given.map((row) => task !== undefined && asName(String(row.task)) === asName(task.name));
-      return answerTasks(saved, given, { ...how, columns: (i) => (ofTask[i] ? columns : columnsOf(options)), files, engine });
+      const addressed = rows.map(({ value }) => (task && !namesTask(value) ? { ...value, task: task.name } : value));
+      const ofTask = addressed.map((row) => task !== undefined && asName(String(row.task)) === asName(task.name));
+      return answerTasks(saved, addressed, { ...how, columns: (i) => (ofTask[i] ? columns : columnsOf(options)), files, engine });
     }
 
     async function answersOfOne(): Promise<Answer[]> {

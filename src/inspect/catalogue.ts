@@ -74,9 +74,9 @@ function build(names: readonly string[]): Built {
   const { method, config } = configured;
   const family = FAMILIES[0] as EncoderFamily;
   const encoder = family.config(configFields({}, family.name));
-  const own = totalElements(method.parameters(config, { encoder, family, name: 'x' }));
+  const added = totalElements(method.parameters(config, { encoder, family, name: 'x' }));
   const all = method.trainsEncoder ? totalElements(encoderSpecs(family, encoder)) : 0;
-  return { names, config, parameters: own + all, sites: method.trainsEncoder ? ['every weight'] : sitesOf(configured, family, encoder) };
+  return { names, config, parameters: added + all, sites: method.trainsEncoder ? ['every weight'] : sitesOf(configured, family, encoder) };
 }
 
 /** What people call a site. */

@@ -107,8 +107,8 @@ function withOneRank(settings: PeftConfig, updates: readonly Update[], context: 
   const alpha = scaleOf(settings, settings.lora_alpha, settings.r) * rank;
   const tensors = new Map<string, Tensor>();
   for (const { a, b, path, linear, module } of updates) {
-    const own = a.shape[0] as number;
-    const factor = (scaleOf(settings, alphaAt(settings, path), own) * rank) / alpha;
+    const updateRank = a.shape[0] as number;
+    const factor = (scaleOf(settings, alphaAt(settings, path), updateRank) * rank) / alpha;
     const place = loraPath(context, linear, module);
     tensors.set(`${place}.lora_A`, padRows(a, rank));
     tensors.set(`${place}.lora_B`, scaled(padColumns(b, rank), factor));

@@ -33,7 +33,7 @@ export function union(methods: readonly Method[], read: ReadConfig): Method<Unio
     presets: { mam: { configs: [{ architecture: 'prefix_tuning', bottleneck_size: 800 }, PARALLEL] } },
     floatKeys: [...new Set(methods.flatMap(({ floatKeys }) => floatKeys))],
     learningRate: 1e-3,
-    mixesTokens: (config) => membersOf(config).some(({ method, config: own }) => method.mixesTokens(own)),
+    mixesTokens: (config) => membersOf(config).some(({ method, config: settings }) => method.mixesTokens(settings)),
     parameters: (config, context) => unionParameters(membersOf(config), context),
     acts: (config, context, readParameter, dropout) => unionActs(membersOf(config), context, readParameter, dropout),
     members: {
@@ -66,7 +66,7 @@ function checkMember({ method, config, text }: ConfiguredMethod): void {
 /** @throws method.config for two members at the same place, and for one whose parameters tasks share */
 function unionParameters(members: readonly ConfiguredMethod[], context: MethodContext): ParameterSpec[] {
   const specs = members.map(({ method, config }) => method.parameters(config, context));
-  const shared = specs.findIndex((own) => own.some((spec) => spec.shared));
+  const shared = specs.findIndex((ofMember) => ofMember.some((spec) => spec.shared));
   if (shared >= 0)
     fail({
       code: 'method.config',

@@ -47,10 +47,10 @@ export async function evaluateTasks(
   const sets: { readonly task: Task; readonly rows: readonly Row[] }[] = [];
   const units: TaskUnit[] = [];
   let counted = 0;
-  for (const [i, given] of tasks.entries()) {
+  for (const [i, asked] of tasks.entries()) {
     const id = ids[i] as number;
     const head = heads[id] as Head;
-    const task = taskForHead(given, head);
+    const task = taskForHead(asked, head);
     const rows = await loadRows(files, task, split, { limit });
     const tokens = sequenceLength(encoder, tokenizer, maxLength, task.kind, training[id]?.maxLength, attachment.mostTokens);
     const prepared = prepare(rows, { task, tokenizer, maxLength: tokens, kind: head.kind });
@@ -87,7 +87,7 @@ export async function evaluateTasks(
 /** Which of a model's heads a task is answered by, by its name. @throws usage.value */
 export function idOfTask({ name }: Task, heads: readonly Head[]): number {
   const names = heads.map((head) => head.name);
-  const id = names.findIndex((known) => known === name || known === asName(name));
+  const id = names.findIndex((learnt) => learnt === name || learnt === asName(name));
   if (id >= 0) return id;
   const near = nearest(name, names);
   return fail({

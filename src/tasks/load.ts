@@ -45,8 +45,8 @@ export async function loadTask(files: Files, path: string, options: LoadTaskOpti
   const source = splits.train ?? splits.validation ?? splits.test;
   const table = async () => (source === undefined ? [] : (await readTable(files, source)).map((row) => row.value));
   const kind = options.kind ?? card?.kind ?? inferKind(await table(), columns, source ?? path);
-  const given = options.labels ?? card?.labels ?? undefined;
-  const labels = checkLabels(kind, given ?? inferLabels(kind, await table(), columns), `${cardPath}, labels`);
+  const declared = options.labels ?? card?.labels ?? undefined;
+  const labels = checkLabels(kind, declared ?? inferLabels(kind, await table(), columns), `${cardPath}, labels`);
   const metrics = chooseMetrics(kind, labels, card, options, cardPath);
   return {
     name: options.name ?? card?.name ?? baseName(path).replace(/\.[a-z]+$/, ''),

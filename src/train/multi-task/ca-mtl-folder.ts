@@ -68,7 +68,7 @@ export async function loadCaMtl(files: Files, folder: string): Promise<LoadedCaM
   const encoder = await loadEncoder(files, folder, { rename, checkFinite: true });
   const path = joinPath(folder, CA_MTL_CONFIG);
   const { config, heads, training } =
-    (await files.kind(path)) === 'file' ? ours(await readJson(files, path), path) : published(index, encoder);
+    (await files.kind(path)) === 'file' ? configured(await readJson(files, path), path) : published(index, encoder);
   const attachment = attachCaMtl(config, { ...encoderFacts(encoder), tasks: heads.length });
   const model = { encoder, attachment, heads };
   const notes: string[] = [];
@@ -131,7 +131,7 @@ interface Described {
   readonly training: readonly HeadTraining[];
 }
 
-function ours(raw: Json, path: string): Described {
+function configured(raw: Json, path: string): Described {
   if (!isJsonObject(raw)) return fail({ code: 'method.config', subject: path, found: 'no JSON object', expected: 'an object' });
   const { tasks, ...config } = raw;
   if (!Array.isArray(tasks))
