@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import type { HeadPackage, HeadTraining } from '../checkpoint/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import { bindAdapter, type ConfiguredMethod, encoderFacts, type FusionConfig } from '../methods/index.ts';

@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
+import { type Files, fail, joinPath } from '../base/index.ts';
 import { HEAD_CONFIG, loadHead, type SavingOptions, saveHead, type WeightFormat } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import {

@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import type { Files } from '../base/files.ts';
+import { type Files, fail } from '../base/index.ts';
 import { checkRow, loadRows, type Row, type Split, type Task } from '../tasks/index.ts';
 import type { TrainAdapterOptions } from './options.ts';
 

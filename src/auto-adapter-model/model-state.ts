@@ -1,6 +1,4 @@
-import { fail } from '../base/errors.ts';
-import type { Files } from '../base/files.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { type Files, fail, type Tensor } from '../base/index.ts';
 import { type FusionFacts, fusionSpecs } from '../checkpoint/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import {

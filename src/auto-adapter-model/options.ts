@@ -1,5 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
+import { type Files, fail, joinPath, nearest } from '../base/index.ts';
 import { ADAPTER_CONFIG, HEAD_CONFIG } from '../checkpoint/index.ts';
 import { type Fuse, fuse } from '../methods/index.ts';
 import type { Engine } from '../session/session.ts';

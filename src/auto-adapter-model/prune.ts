@@ -1,4 +1,4 @@
-import { float32, type Tensor } from '../base/tensor.ts';
+import { float32, type Tensor } from '../base/index.ts';
 import { FUSION_MASK, type Fuse, fuse, lastOf } from '../methods/index.ts';
 import { METRICS } from '../metrics/index.ts';
 import type { Prepared } from '../model/prepare.ts';

@@ -1,4 +1,4 @@
-import { joinPath } from '../base/files.ts';
+import { joinPath } from '../base/index.ts';
 import {
   FUSION_CONFIG,
   type LoadedAdapter,

@@ -1,4 +1,4 @@
-import { totalElements } from '../base/tensor.ts';
+import { totalElements } from '../base/index.ts';
 import { fusionSpecs } from '../checkpoint/index.ts';
 import { adaptersOf, type Composition, type ConfiguredMethod, encoderFacts, fusionsOf } from '../methods/index.ts';
 import { fusionFacts, type ModelState } from './model-state.ts';

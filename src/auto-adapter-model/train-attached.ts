@@ -1,5 +1,4 @@
-import { defined } from '../base/defined.ts';
-import { totalElements } from '../base/tensor.ts';
+import { defined, totalElements } from '../base/index.ts';
 import type { Composition } from '../methods/index.ts';
 import { taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
 import { trainableParameters } from '../model/model.ts';

@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { createRandom } from '../base/random.ts';
+import { createRandom, fail } from '../base/index.ts';
 import { lengthBuckets } from './sampler.ts';
 import type { TaskPick } from './task-sampler.ts';
 import { checkDrawn, checkSizes } from './task-sampler.ts';

@@ -2,7 +2,7 @@
  * MT-Uncertainty sampling (Pilault, El hattami & Pal 2021, section 2.3, as the published code or the paper's formula has it): of candidates from
  * all tasks, those train on which the model is least sure.
  */
-import type { Random } from '../base/random.ts';
+import type { Random } from '../base/index.ts';
 
 export interface Candidate {
   readonly task: number;

@@ -1,6 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { type Files, fail, joinPath, type Tensor } from '../base/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import { pythonJson } from '../formats/json.ts';
 import { writeSafetensors } from '../formats/safetensors.ts';

@@ -1,6 +1,4 @@
-import { type ErrorCode, fail } from '../base/errors.ts';
-import type { Files } from '../base/files.ts';
-import { shown } from '../base/messages.ts';
+import { type ErrorCode, type Files, fail, shown } from '../base/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../formats/json.ts';
 

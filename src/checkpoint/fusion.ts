@@ -1,8 +1,4 @@
-import { defined } from '../base/defined.ts';
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import { list, shown } from '../base/messages.ts';
-import { float32, type Tensor } from '../base/tensor.ts';
+import { defined, type Files, fail, float32, joinPath, list, shown, type Tensor } from '../base/index.ts';
 import { PLACES } from '../encoders/index.ts';
 import { isJsonObject, type Json, pythonJson } from '../formats/json.ts';
 import {

@@ -1,7 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import { shown } from '../base/messages.ts';
-import { asFloat32, type Tensor } from '../base/tensor.ts';
+import { asFloat32, type Files, fail, joinPath, shown, type Tensor } from '../base/index.ts';
 import { type Json, pythonJson } from '../formats/json.ts';
 import { createHead, type Head, type HeadKind, headParameters } from '../objectives/index.ts';
 import { checkModel, checkName, type ModelFacts, readFields, VERSION } from './facts.ts';

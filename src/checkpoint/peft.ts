@@ -1,7 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { baseName, type Files, joinPath } from '../base/files.ts';
-import { list, shown } from '../base/messages.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { baseName, type Files, fail, joinPath, list, shown, type Tensor } from '../base/index.ts';
 import { encoderSpecs } from '../encoders/index.ts';
 import { type Json, pythonJson } from '../formats/json.ts';
 import { bindAdapter, encoderFacts, METHODS, methodOfConfig } from '../methods/index.ts';

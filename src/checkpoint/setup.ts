@@ -1,6 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import { list, shown } from '../base/messages.ts';
+import { type Files, fail, joinPath, list, shown } from '../base/index.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
 import {
   BLOCKS,

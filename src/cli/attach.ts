@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { AutoAdapterModel } from '../auto-adapter-model/index.ts';
-import { fail } from '../base/errors.ts';
-import { joinPath } from '../base/files.ts';
+import { fail, joinPath } from '../base/index.ts';
 import { FUSION_CONFIG, SETUP_CONFIG } from '../checkpoint/index.ts';
 import { isMultiTask, loadMultiTask, type SavedMultiTask } from '../train/index.ts';
 import { encoderFolder, isNews, modelFolder } from './assets.ts';

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
+import { type Files, fail, joinPath } from '../base/index.ts';
 import { ADAPTER_CONFIG, FUSION_CONFIG, SETUP_CONFIG } from '../checkpoint/index.ts';
 import { type TaskAttention, taskAttention } from '../train/index.ts';
 import { defineCommand } from './command.ts';

@@ -1,5 +1,5 @@
 import type { AutoAdapterModel, SummaryRow } from '../auto-adapter-model/index.ts';
-import { joinPath } from '../base/files.ts';
+import { joinPath } from '../base/index.ts';
 import type { Task } from '../tasks/index.ts';
 import { shownAnswer } from './demo-rows.ts';
 import { duration } from './progress.ts';

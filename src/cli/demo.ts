@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { AutoAdapterModel } from '../auto-adapter-model/index.ts';
-import { type Files, joinPath } from '../base/files.ts';
+import { type Files, joinPath } from '../base/index.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
 import { assetPath, modelFolder } from './assets.ts';
 import { type CommandContext, defineCommand } from './command.ts';

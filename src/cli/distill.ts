@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../base/defined.ts';
+import { defined } from '../base/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import { distillFusion, trainSettings } from '../train/index.ts';
 import { encoderFolder } from './assets.ts';

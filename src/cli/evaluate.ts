@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { AutoAdapterModel } from '../auto-adapter-model/index.ts';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { describe, isFuse } from '../methods/index.ts';
 import { type Evaluation, evaluateTasks, type MultiTaskEvaluation } from '../predict/index.ts';
 import { loadTask, SPLITS, type Task } from '../tasks/index.ts';

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../base/defined.ts';
-import { joinPath } from '../base/files.ts';
+import { defined, joinPath } from '../base/index.ts';
 import { FUSION_PRESETS, type FusionConfig, fusionConfig, parseGrammar } from '../methods/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import { trainFusion, trainSettings } from '../train/index.ts';

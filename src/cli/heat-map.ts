@@ -1,4 +1,4 @@
-import type { Files } from '../base/files.ts';
+import type { Files } from '../base/index.ts';
 import type { AttentionTable } from '../predict/index.ts';
 import type { ChosenRows, TaskAttention } from '../train/index.ts';
 import { ADVANCE, createCanvas, LETTER_HEIGHT } from './png.ts';

@@ -1,4 +1,4 @@
-import { joinPath } from '../base/files.ts';
+import { joinPath } from '../base/index.ts';
 import type { MultiTaskMethod, MultiTaskSummary } from '../train/index.ts';
 import { caMtlLines } from './ca-mtl-report.ts';
 import { duration } from './progress.ts';

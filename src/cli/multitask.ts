@@ -1,7 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../base/defined.ts';
-import { fail } from '../base/errors.ts';
-import { joinPath } from '../base/files.ts';
+import { defined, fail, joinPath } from '../base/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import {
   extendCaMtl,

@@ -5,7 +5,7 @@
  */
 import { Argument, type Command, Option } from 'commander';
 import type { z } from 'zod';
-import { fail, invariant, nearest } from '../base/errors.ts';
+import { fail, invariant, nearest } from '../base/index.ts';
 
 export type OptionKind = 'string' | 'number' | 'boolean' | 'enum' | 'any';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { AutoAdapterModel } from '../auto-adapter-model/index.ts';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { asName } from '../checkpoint/index.ts';
 import { describe, fusionsOf } from '../methods/index.ts';
 import { kindForTask } from '../objectives/index.ts';

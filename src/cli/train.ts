@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../base/defined.ts';
-import { fail } from '../base/errors.ts';
+import { defined, fail } from '../base/index.ts';
 import { type ConfiguredMethod, DEFAULT_METHOD } from '../methods/index.ts';
 import { kindForTask } from '../objectives/index.ts';
 import { loadTask, type Task } from '../tasks/index.ts';

@@ -1,4 +1,4 @@
-import { totalElements } from '../base/tensor.ts';
+import { totalElements } from '../base/index.ts';
 import {
   configFields,
   drawEncoder,

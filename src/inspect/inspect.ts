@@ -1,6 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import { totalElements } from '../base/tensor.ts';
+import { type Files, fail, joinPath, totalElements } from '../base/index.ts';
 import {
   ADAPTER_CONFIG,
   CA_MTL_CONFIG,

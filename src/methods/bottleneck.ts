@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { PLACES, type Place, type Rows } from '../encoders/index.ts';
 import { add, layerNorm, mul, reshape, scalar, type Value } from '../graph/index.ts';
 import { type Dropout, type Initializer, NORMAL, ONE, type ParameterSpec, ZERO } from '../nn/index.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { expectationIn, fail, nearest } from '../base/errors.ts';
+import { expectationIn, fail, nearest } from '../base/index.ts';
 import { add, constant, gemm, matmul, mul, reduceSum, reshape, scalar, softmax, sub, type Value } from '../graph/index.ts';
 import { type Initializer, NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
 import { concatenated, type LowRank } from './low-rank.ts';

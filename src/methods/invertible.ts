@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { withText } from '../encoders/index.ts';
 import { add, concat, slice, sub, type Value } from '../graph/index.ts';
 import { NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';

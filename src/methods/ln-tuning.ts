@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
-import { list } from '../base/messages.ts';
+import { fail, list } from '../base/index.ts';
 import { type EncoderNorm, encoderNorms } from '../encoders/index.ts';
 import { layerNorm } from '../graph/index.ts';
 import { copyOf, type ParameterSpec } from '../nn/index.ts';

@@ -1,7 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
-import { list, shown } from '../base/messages.ts';
-import { float32, type Tensor, zeros } from '../base/tensor.ts';
+import { fail, float32, list, shown, type Tensor, zeros } from '../base/index.ts';
 import { LINEARS, type LinearName, linearPlace } from '../encoders/index.ts';
 import type { MethodConfig, MethodContext } from './context.ts';
 import { loraPath } from './method.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { type LinearName, type LinearSite, linearPlace } from '../encoders/index.ts';
 import { add, type Value } from '../graph/index.ts';
 import { type Dropout, NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { type EncoderConfig, type LinearName, linearPath, type Place } from '../encoders/index.ts';
 import type { Value } from '../graph/index.ts';
 import type { Dropout, ParameterSpec } from '../nn/index.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { firstTokens, type ResidualSite, type Rows } from '../encoders/index.ts';
 import { add, matmul, multiplyDims, softmax, type Value } from '../graph/index.ts';
 import {

@@ -1,4 +1,4 @@
-import { elementCount } from '../base/tensor.ts';
+import { elementCount } from '../base/index.ts';
 import { concat, type Dim, gather, input, reshape, slice, type Value } from '../graph/index.ts';
 import type { ParameterSpec, Parameters } from '../nn/index.ts';
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import type { EmbeddedSite } from '../encoders/index.ts';
 import { addDims, concat, expand, multiplyDims, reshape, scalar, slice, type Value } from '../graph/index.ts';
 import type { Initializer } from '../nn/index.ts';

@@ -1,4 +1,4 @@
-import { expectationIn, fail, nearest } from '../base/errors.ts';
+import { expectationIn, fail, nearest } from '../base/index.ts';
 import { BITFIT } from './bitfit.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';

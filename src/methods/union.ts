@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import type { SiteName, Sites } from '../encoders/index.ts';
 import type { Dropout, ParameterSpec } from '../nn/index.ts';
 import { type Act, type Acts, chain } from './act.ts';

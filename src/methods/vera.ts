@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { type LinearName, linearPlace } from '../encoders/index.ts';
 import { matmul } from '../graph/index.ts';
 import { type Initializer, NORMAL, ONE, type ParameterSpec } from '../nn/index.ts';

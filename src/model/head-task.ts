@@ -1,4 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
+import { fail, nearest } from '../base/index.ts';
 import type { HeadPackage } from '../checkpoint/index.ts';
 import { type Head, labelsOf } from '../objectives/index.ts';
 import { metricsFor } from '../tasks/card.ts';

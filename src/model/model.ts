@@ -1,4 +1,4 @@
-import { float32, type Tensor } from '../base/tensor.ts';
+import { float32, type Tensor } from '../base/index.ts';
 import { type Encoder, encoderSpecs, poolerPath } from '../encoders/index.ts';
 import { type Attachment, attach, type ConfiguredMethod, encoderFacts, trained } from '../methods/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';

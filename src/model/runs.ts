@@ -1,4 +1,4 @@
-import { totalElements } from '../base/tensor.ts';
+import { totalElements } from '../base/index.ts';
 import { paddedLength } from '../batch/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import type { Unit } from '../objectives/index.ts';

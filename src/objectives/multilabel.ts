@@ -1,4 +1,4 @@
-import { float32 } from '../base/tensor.ts';
+import { float32 } from '../base/index.ts';
 import { normalisedEntropy } from '../batch/index.ts';
 import type { MultilabelRow } from '../tasks/index.ts';
 import { labelsOf, mean } from './answers.ts';

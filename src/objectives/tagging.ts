@@ -1,4 +1,4 @@
-import { float32, int32 } from '../base/tensor.ts';
+import { float32, int32 } from '../base/index.ts';
 import { normalisedEntropy } from '../batch/index.ts';
 import { multiplyDims } from '../graph/index.ts';
 import type { TaggingRow } from '../tasks/index.ts';

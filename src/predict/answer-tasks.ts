@@ -1,6 +1,4 @@
-import { fail, MultigraftError, nearest } from '../base/errors.ts';
-import type { Files } from '../base/files.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { type Files, fail, MultigraftError, nearest, type Tensor } from '../base/index.ts';
 import { asName, type HeadTraining } from '../checkpoint/index.ts';
 import { answerableRows, isUnpaired, taskOfHead } from '../model/head-task.ts';
 import type { Model } from '../model/model.ts';

@@ -1,4 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
+import { fail, nearest } from '../base/index.ts';
 import { asName } from '../checkpoint/index.ts';
 import { taskForHead } from '../model/head-task.ts';
 import { checkSequences, prepare } from '../model/prepare.ts';

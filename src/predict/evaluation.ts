@@ -1,5 +1,4 @@
-import { defined } from '../base/defined.ts';
-import type { Files } from '../base/files.ts';
+import { defined, type Files } from '../base/index.ts';
 import { computeMetrics, type MajorityScore, majorityScore } from '../metrics/index.ts';
 import { loadRows, type Row, type Task } from '../tasks/index.ts';
 import type { Answer } from './answer.ts';

@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import { multiplyDims, quantizeProducts } from '../graph/index.ts';
 import { drawModel, meanOverTokens } from '../model/draw.ts';
 import { modelDropout } from '../model/dropout.ts';

@@ -1,5 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
-import { baseName, type Files, joinPath } from '../base/files.ts';
+import { baseName, type Files, fail, joinPath, nearest } from '../base/index.ts';
 import { readTable } from '../formats/table.ts';
 import { type Card, checkLabels, metricNamed, metricsFor, readCard } from './card.ts';
 import { checkRow } from './row.ts';

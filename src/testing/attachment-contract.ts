@@ -1,6 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { createRandom } from '../base/random.ts';
-import { elementCount, float32, int32, type Tensor } from '../base/tensor.ts';
+import { createRandom, elementCount, fail, float32, int32, type Tensor } from '../base/index.ts';
 import { collate } from '../batch/index.ts';
 import { drawEncoder, type Encoder } from '../encoders/index.ts';
 import { gradients, input, mul, reduceSum, reshape, type Value } from '../graph/index.ts';

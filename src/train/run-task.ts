@@ -1,6 +1,4 @@
-import { defined } from '../base/defined.ts';
-import type { Files } from '../base/files.ts';
-import { type Tensor, totalElements } from '../base/tensor.ts';
+import { defined, type Files, type Tensor, totalElements } from '../base/index.ts';
 import { asName, checkName, type HeadPackage, type HeadTraining } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import { majorityScore } from '../metrics/index.ts';

@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import { createSampler } from '../batch/index.ts';
 import { batchTerms, feedsOf } from '../model/feeds.ts';
 import type { Model } from '../model/model.ts';

@@ -1,6 +1,4 @@
-import { invariant } from '../base/errors.ts';
-import { createRandom, mix } from '../base/random.ts';
-import { elementCount, type Tensor, totalElements } from '../base/tensor.ts';
+import { createRandom, elementCount, invariant, mix, type Tensor, totalElements } from '../base/index.ts';
 import type { Initializer, ParameterSpec } from '../nn/index.ts';
 
 type Part = 'value' | 'moment1' | 'moment2';

@@ -1,4 +1,4 @@
-import { fail } from '../../base/errors.ts';
+import { fail } from '../../base/index.ts';
 import type { LayerRows, SiteName, Sites } from '../../encoders/index.ts';
 import { concat, slice, type Value } from '../../graph/index.ts';
 import type { ParameterSpec } from '../../nn/index.ts';

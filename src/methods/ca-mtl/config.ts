@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { expectationIn, fail, nearest } from '../../base/errors.ts';
+import { expectationIn, fail, nearest } from '../../base/index.ts';
 import type { EncoderConfig, EncoderFamily } from '../../encoders/index.ts';
 
 /**

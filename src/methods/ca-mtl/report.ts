@@ -1,4 +1,4 @@
-import { totalElements } from '../../base/tensor.ts';
+import { totalElements } from '../../base/index.ts';
 import { encoderSpecs } from '../../encoders/index.ts';
 import type { ParameterSpec } from '../../nn/index.ts';
 import type { CaMtlAttachment } from './attach.ts';

@@ -1,6 +1,4 @@
-import { fail } from '../../base/errors.ts';
-import { joinPath } from '../../base/files.ts';
-import type { Tensor } from '../../base/tensor.ts';
+import { fail, joinPath, type Tensor } from '../../base/index.ts';
 import {
   ADAPTER_CONFIG,
   asName,

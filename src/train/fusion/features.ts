@@ -1,5 +1,4 @@
-import type { Random } from '../../base/random.ts';
-import { float32, type Tensor } from '../../base/tensor.ts';
+import { float32, type Random, type Tensor } from '../../base/index.ts';
 import type { LoadedAdapter } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import { attach, encoderFacts } from '../../methods/index.ts';

@@ -1,7 +1,4 @@
-import { defined } from '../../base/defined.ts';
-import { fail } from '../../base/errors.ts';
-import { joinPath } from '../../base/files.ts';
-import type { Tensor } from '../../base/tensor.ts';
+import { defined, fail, joinPath, type Tensor } from '../../base/index.ts';
 import {
   asName,
   fusionSpecs,

@@ -1,7 +1,4 @@
-import { defined } from '../../base/defined.ts';
-import { fail } from '../../base/errors.ts';
-import { type Files, joinPath } from '../../base/files.ts';
-import { asFloat32, type Tensor } from '../../base/tensor.ts';
+import { asFloat32, defined, type Files, fail, joinPath, type Tensor } from '../../base/index.ts';
 import { CA_MTL_CONFIG, type HeadTraining, publishedTasks, readTraining, trainingFields } from '../../checkpoint/index.ts';
 import { type Encoder, loadEncoder, readWeightIndex } from '../../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../../formats/json.ts';

@@ -1,8 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../../base/defined.ts';
-import { fail } from '../../base/errors.ts';
-import { baseName, type Files, joinPath } from '../../base/files.ts';
-import type { Tensor } from '../../base/tensor.ts';
+import { baseName, defined, type Files, fail, joinPath, type Tensor } from '../../base/index.ts';
 import {
   CA_MTL_CONFIG,
   type HeadTraining,

@@ -1,7 +1,5 @@
 import type { z } from 'zod';
-import { defined } from '../../base/defined.ts';
-import { fail } from '../../base/errors.ts';
-import { type Tensor, totalElements } from '../../base/tensor.ts';
+import { defined, fail, type Tensor, totalElements } from '../../base/index.ts';
 import { asName, checkName } from '../../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
 import { majorityScore } from '../../metrics/index.ts';

@@ -1,4 +1,4 @@
-import { float32, type Tensor } from '../../base/tensor.ts';
+import { float32, type Tensor } from '../../base/index.ts';
 import { type BatchTerms, batchTerms, feedsOf } from '../../model/feeds.ts';
 import { labelScales } from '../../model/label-scales.ts';
 import type { Model } from '../../model/model.ts';

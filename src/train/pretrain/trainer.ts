@@ -1,7 +1,4 @@
-import { fail } from '../../base/errors.ts';
-import { pause } from '../../base/pause.ts';
-import { createRandom } from '../../base/random.ts';
-import type { Tensor } from '../../base/tensor.ts';
+import { createRandom, fail, pause, type Tensor } from '../../base/index.ts';
 import { createSampler, type SamplerState } from '../../batch/index.ts';
 import {
   type DrawingOptions,
