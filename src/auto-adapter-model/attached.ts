@@ -1,7 +1,7 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import type { HeadPackage, HeadTraining } from '../checkpoint/index.ts';
 import type { Encoder } from '../encoders/index.ts';
-import { bindAdapter, type ConfiguredMethod, type FusionConfig } from '../methods/index.ts';
+import { bindAdapter, type ConfiguredMethod, encoderFacts, type FusionConfig } from '../methods/index.ts';
 import { untrainedValues } from '../model/start-values.ts';
 import { type Head, headParameters } from '../objectives/index.ts';
 
@@ -28,7 +28,7 @@ export interface AttachedHead extends Head {
 
 /** An adapter's tensors by full name: first values where it has none yet. */
 export async function adapterTensors(name: string, { method, tensors }: Attached, encoder: Encoder): Promise<ReadonlyMap<string, Tensor>> {
-  return tensors ?? untrainedValues(bindAdapter(method, { encoder: encoder.config, family: encoder.family, name }).parameters, encoder);
+  return tensors ?? untrainedValues(bindAdapter(method, { ...encoderFacts(encoder), name }).parameters, encoder);
 }
 
 /** A head as it is saved: with first values where it has none yet. */

@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
+import { type Files, fail, joinPath } from '../base/index.ts';
 import { HEAD_CONFIG, loadHead, type SavingOptions, saveHead, type WeightFormat } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import {
@@ -8,6 +7,7 @@ import {
   configureMethod,
   DEFAULT_METHOD,
   describe,
+  encoderFacts,
   type Fuse,
   type FusionConfig,
   fusionConfig,
@@ -17,29 +17,29 @@ import {
   type MethodConfig,
   methodOfConfig,
 } from '../methods/index.ts';
-import { computeMetrics, majorityScore } from '../metrics/index.ts';
 import { answerableRows, isUnpaired, taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
 import { prepare } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
 import { headFor, sequenceLength } from '../model/task-setup.ts';
 import { createHead, type Head } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
-import type { Evaluation } from '../predict/evaluation.ts';
+import { type Evaluation, evaluationOf } from '../predict/evaluation.ts';
 import { createPredictor, type Predictor } from '../predict/predictor.ts';
 import type { Engine } from '../session/session.ts';
 import { loadRows, type PredictionRow, type Split, type Task } from '../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, packedHead } from './attached.ts';
 import { type Kinds, kindsWith } from './extensions.ts';
+import { attachmentOf, type ModelState, modelOf, nameOf, refuseTaken, trainedSteps, trainedValues } from './model-state.ts';
 import { Named } from './named.ts';
 import { choiceHead, classificationHead, maskedLmHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
 import {
   type AdapterTraining,
+  asFusion,
   checkFolder,
   checkRows,
-  checkSetupGiven,
+  checkSetup,
   type EvaluateOptions,
-  fusionGiven,
   type HeadFields,
   type HeadOptions,
   type LabelledHeadOptions,
@@ -64,7 +64,6 @@ import {
   saveAttachedFusion,
   saveAttachedSetup,
 } from './saved.ts';
-import { attachmentOf, knownValues, modelOf, nameOf, refuseTaken, type Shelf, trainedSteps } from './shelf.ts';
 import { summarize } from './summary.ts';
 import { trainAttached } from './train-attached.ts';
 
@@ -81,7 +80,7 @@ interface Setting {
 export class AutoAdapterModel {
   readonly encoder: Encoder;
   readonly tokenizer: Tokenizer;
-  readonly #shelf: Shelf;
+  readonly #state: ModelState;
   readonly #notes: string[];
   #engine: Engine | undefined;
   #active: Composition | undefined;
@@ -94,7 +93,7 @@ export class AutoAdapterModel {
     this.encoder = encoder;
     this.tokenizer = tokenizer;
     const [adapters, fusions] = [new Named<Attached>('adapter'), new Named<AttachedFusion>('fusion')];
-    this.#shelf = { files, kinds, encoder, tokenizer, adapters, fusions, heads: new Named<AttachedHead>('head') };
+    this.#state = { files, kinds, encoder, tokenizer, adapters, fusions, heads: new Named<AttachedHead>('head') };
     this.#engine = engine;
     this.#notes = [...encoder.notes];
   }
@@ -121,15 +120,15 @@ export class AutoAdapterModel {
   }
 
   get adapters(): readonly string[] {
-    return this.#shelf.adapters.names;
+    return this.#state.adapters.names;
   }
 
   get fusions(): readonly string[] {
-    return this.#shelf.fusions.names;
+    return this.#state.fusions.names;
   }
 
   get heads(): readonly string[] {
-    return this.#shelf.heads.names;
+    return this.#state.heads.names;
   }
 
   get activeAdapters(): Composition | undefined {
@@ -142,7 +141,7 @@ export class AutoAdapterModel {
 
   /** @throws adapter.missing */
   set activeHead(name: string | undefined) {
-    if (name !== undefined) this.#shelf.heads.get(name);
+    if (name !== undefined) this.#state.heads.get(name);
     this.#activeHead = name;
     this.#changed();
   }
@@ -157,7 +156,7 @@ export class AutoAdapterModel {
    * @throws method.config, method.site, adapter.duplicate, adapter.format for a name that no folder can hold
    */
   addAdapter(name: string, config: string | MethodConfig = DEFAULT_METHOD, { overwriteOk = false } = {}): void {
-    const { methods } = this.#shelf.kinds;
+    const { methods } = this.#state.kinds;
     const method =
       typeof config === 'string' ? configureMethod(config, {}, methods) : methodOfConfig(config, `adapter '${name}'`, { methods });
     if (method.method.architecture === undefined)
@@ -168,9 +167,9 @@ export class AutoAdapterModel {
         expected: 'a method that adds parameters',
         next: 'Use trainTask for it.',
       });
-    method.method.parameters(method.config, { encoder: this.encoder.config, family: this.encoder.family, name });
-    refuseTaken(this.#shelf, 'adapter', name);
-    this.#shelf.adapters.add(name, { method }, { overwriteOk });
+    method.method.parameters(method.config, { ...encoderFacts(this.encoder), name });
+    refuseTaken(this.#state, 'adapter', name);
+    this.#state.adapters.add(name, { method }, { overwriteOk });
     this.#changed();
   }
 
@@ -185,11 +184,11 @@ export class AutoAdapterModel {
     config: string | Partial<FusionConfig> = 'dynamic',
     { name, overwriteOk = false }: { readonly name?: string; readonly overwriteOk?: boolean } = {},
   ): Fuse {
-    const block = fusionGiven(adapters, name);
+    const block = asFusion(adapters, name);
     const checked = fusionConfig(config, `fusion '${block.name}'`);
-    attachmentOf(this.#shelf, block, { fresh: new Map([[block.name, checked]]) });
-    refuseTaken(this.#shelf, 'fusion', block.name);
-    this.#shelf.fusions.add(block.name, { adapters: block.children.map(lastOf), config: checked }, { overwriteOk });
+    attachmentOf(this.#state, block, { fresh: new Map([[block.name, checked]]) });
+    refuseTaken(this.#state, 'fusion', block.name);
+    this.#state.fusions.add(block.name, { adapters: block.children.map(lastOf), config: checked }, { overwriteOk });
     this.#changed();
     return block;
   }
@@ -197,7 +196,7 @@ export class AutoAdapterModel {
   /** Forgets a fusion; its adapters and its head stay. Where it was active, nothing is afterwards. @throws adapter.missing */
   deleteAdapterFusion(fusion: string | Fuse): void {
     const name = typeof fusion === 'string' ? fusion : fusion.name;
-    this.#shelf.fusions.remove(name);
+    this.#state.fusions.remove(name);
     if (this.#active !== undefined && fusionsOf(this.#active).some((one) => one.name === name)) this.#active = undefined;
     this.#changed();
   }
@@ -206,12 +205,12 @@ export class AutoAdapterModel {
    * Adds the head that suits a task, with the names of its labels; or one of a configuration, as head_config.json holds it.
    * @throws adapter.duplicate, head.config
    */
-  addHead(name: string, given: Task | HeadFields, { layers, ...options }: Pick<HeadOptions, 'layers' | 'overwriteOk'> = {}): void {
-    const { heads } = this.#shelf.kinds;
+  addHead(name: string, answers: Task | HeadFields, { layers, ...options }: Pick<HeadOptions, 'layers' | 'overwriteOk'> = {}): void {
+    const { heads } = this.#state.kinds;
     const head =
-      'head_type' in given
-        ? createHead(name, { ...given, ...(layers !== undefined && { layers }) }, `head '${name}'`, heads)
-        : headFor(given as Task, name, [], layers, heads);
+      'head_type' in answers
+        ? createHead(name, { ...answers, ...(layers !== undefined && { layers }) }, `head '${name}'`, heads)
+        : headFor(answers as Task, name, [], layers, heads);
     this.#attach(head, options);
   }
 
@@ -251,11 +250,11 @@ export class AutoAdapterModel {
    * @throws adapter.missing, method.config for adapters that cannot be put together
    */
   setActiveAdapters(setup: Composition | undefined): void {
-    if (setup !== undefined) checkSetupGiven(setup, 'setActiveAdapters(setup)');
-    if (typeof setup === 'string') this.#shelf.adapters.get(setup);
-    else if (setup !== undefined) attachmentOf(this.#shelf, setup);
+    if (setup !== undefined) checkSetup(setup, 'setActiveAdapters(setup)');
+    if (typeof setup === 'string') this.#state.adapters.get(setup);
+    else if (setup !== undefined) attachmentOf(this.#state, setup);
     this.#active = setup;
-    if (setup !== undefined && this.#shelf.heads.has(nameOf(setup))) this.#activeHead = nameOf(setup);
+    if (setup !== undefined && this.#state.heads.has(nameOf(setup))) this.#activeHead = nameOf(setup);
     this.#changed();
   }
 
@@ -265,7 +264,7 @@ export class AutoAdapterModel {
    * @throws task.*, train.memory, train.non-finite, train.stopped
    */
   async trainAdapter(name: string, options: TrainAdapterOptions = {} as TrainAdapterOptions): Promise<AdapterTraining> {
-    this.#shelf.adapters.get(name);
+    this.#state.adapters.get(name);
     return this.#train(name, options);
   }
 
@@ -278,7 +277,7 @@ export class AutoAdapterModel {
     setup: Composition,
     options: TrainAdapterFusionOptions = {} as TrainAdapterFusionOptions,
   ): Promise<AdapterTraining> {
-    checkSetupGiven(setup, 'trainAdapterFusion(setup, { task })');
+    checkSetup(setup, 'trainAdapterFusion(setup, { task })');
     if (fusionsOf(setup).length === 0)
       fail({
         code: 'usage.value',
@@ -325,7 +324,7 @@ export class AutoAdapterModel {
       });
     const head = this.#currentHead();
     const judged = taskForHead(task, head);
-    const rows = await loadRows(this.#shelf.files, judged, split, limit === undefined ? {} : { limit });
+    const rows = await loadRows(this.#state.files, judged, split, { limit });
     const prepared = prepare(rows, {
       task: judged,
       tokenizer: this.tokenizer,
@@ -333,7 +332,7 @@ export class AutoAdapterModel {
       kind: head.kind,
     });
     const options = { tolerance, ...(onProgress && { onProgress }) };
-    const pruning = await pruneFusion(await this.#runtime(), this.#shelf, setup, head, { task: judged, rows, prepared }, options);
+    const pruning = await pruneFusion(await this.#runtime(), this.#state, setup, head, { task: judged, rows, prepared }, options);
     this.#active = pruning.kept;
     this.#changed();
     return pruning;
@@ -342,31 +341,18 @@ export class AutoAdapterModel {
   /** The metrics of a task on one split, beside what the most frequent answer scores. @throws adapter.missing, task.* */
   async evaluate(task: Task, split: Split = 'test', { limit, ...options }: EvaluateOptions = {}): Promise<Evaluation> {
     const judged = taskForHead(task, this.#currentHead());
-    const rows = await loadRows(this.#shelf.files, judged, split, limit === undefined ? {} : { limit });
-    const answers = await this.#answer(judged, rows, options);
-    const { values, warnings } = computeMetrics(
-      judged,
-      answers.map((answer) => answer.prediction),
-      rows,
-    );
-    const training = task.files.train ? await loadRows(this.#shelf.files, judged, 'train', limit === undefined ? {} : { limit }) : rows;
-    const majority = majorityScore(judged, rows, training);
-    return {
-      rows: rows.length,
-      metrics: values as Record<string, number>,
-      warnings: warnings as Record<string, string>,
-      ...(majority && { majority }),
-    };
+    const rows = await loadRows(this.#state.files, judged, split, { limit });
+    return evaluationOf(this.#state.files, judged, rows, await this.#answer(judged, rows, options), limit);
   }
 
   /** Saves an adapter, with the head of its name, as the Python library does. @throws adapter.missing, adapter.format */
   async saveAdapter(folder: string, name: string, options: SavingOptions & HeadChoice = {}): Promise<void> {
-    await saveAttached(this.#shelf, folder, name, options);
+    await saveAttached(this.#state, folder, name, options);
   }
 
   /** Loads an adapter folder, and the head in it. Returns its name. @throws adapter.* , method.config, head.config, file.* */
   async loadAdapter(folder: string, { setActive = true, ...options }: LoadOptions = {}): Promise<string> {
-    return this.#loaded(await loadAttached(this.#shelf, folder, options), setActive);
+    return this.#loaded(await loadAttached(this.#state, folder, options), setActive);
   }
 
   /** Saves a fusion, with the head of its name, as the Python library does; its adapters have folders of their own. @throws adapter.missing, adapter.format */
@@ -375,12 +361,12 @@ export class AutoAdapterModel {
     fusion: string | Fuse,
     options: HeadChoice & { readonly format?: WeightFormat } = {},
   ): Promise<void> {
-    await saveAttachedFusion(this.#shelf, folder, typeof fusion === 'string' ? fusion : fusion.name, options);
+    await saveAttachedFusion(this.#state, folder, typeof fusion === 'string' ? fusion : fusion.name, options);
   }
 
   /** Loads a fusion of adapters that are there, and the head in its folder. Returns its name. @throws adapter.*, method.config, head.config, file.* */
   async loadAdapterFusion(folder: string, { setActive = true, ...options }: LoadOptions = {}): Promise<string> {
-    return this.#loaded(await loadAttachedFusion(this.#shelf, folder, options), setActive).name;
+    return this.#loaded(await loadAttachedFusion(this.#state, folder, options), setActive).name;
   }
 
   /**
@@ -388,25 +374,25 @@ export class AutoAdapterModel {
    * @throws adapter.missing, adapter.format
    */
   async saveAdapterSetup(folder: string, setup: Composition | undefined = this.#active, options: SetupOptions = {}): Promise<void> {
-    checkSetupGiven(setup, 'saveAdapterSetup(folder, setup)');
-    await saveAttachedSetup(this.#shelf, folder, setup as Composition, options);
+    checkSetup(setup, 'saveAdapterSetup(folder, setup)');
+    await saveAttachedSetup(this.#state, folder, setup as Composition, options);
   }
 
   /** Loads a folder of adapters, fusions and a head that belong together. Returns what they are put together to. @throws adapter.*, composition.nesting, method.config, head.config, file.* */
   async loadAdapterSetup(folder: string, { setActive = true }: Pick<LoadOptions, 'setActive'> = {}): Promise<Composition> {
-    return this.#loaded(await loadAttachedSetup(this.#shelf, folder), setActive);
+    return this.#loaded(await loadAttachedSetup(this.#state, folder), setActive);
   }
 
   /** @throws adapter.missing, adapter.format */
   async saveHead(folder: string, name: string, options: { readonly format?: WeightFormat } = {}): Promise<void> {
-    await saveHead(this.#shelf.files, folder, await packedHead(this.#shelf.heads.get(name), this.encoder), this.encoder, options);
+    await saveHead(this.#state.files, folder, await packedHead(this.#state.heads.get(name), this.encoder), this.encoder, options);
   }
 
   /** Loads a saved head and makes it the active one. Returns its name. @throws adapter.mismatch, adapter.format, head.config, file.* */
   async loadHead(folder: string, { loadAs }: { loadAs?: string } = {}): Promise<string> {
-    const { files, encoder, kinds } = this.#shelf;
+    const { files, encoder, kinds } = this.#state;
     const { notes, ...head } = await loadHead(files, folder, { encoder, headKinds: kinds.heads, as: loadAs });
-    this.#shelf.heads.set(head.name, withLabels(head));
+    this.#state.heads.set(head.name, withLabels(head));
     this.#notes.push(...notes);
     this.activeHead = head.name;
     return head.name;
@@ -414,7 +400,7 @@ export class AutoAdapterModel {
 
   /** Numbers of parameters by adapter and fusion, the encoder last. Methods `asIf` are counted as if the last of them were active. */
   adapterSummary(asIf: readonly ConfiguredMethod[] = []): SummaryRow[] {
-    return summarize(this.#shelf, asIf.length === 0 ? this.#active : undefined, asIf);
+    return summarize(this.#state, asIf.length === 0 ? this.#active : undefined, asIf);
   }
 
   /** Frees the compiled program; the model can be used again. */
@@ -438,10 +424,9 @@ export class AutoAdapterModel {
       onNote?.(`Rows without "${pair}", the second text of a pair, are answered from their one text: ${alone} of ${rows.length}.`);
     if (this.#predictor && this.#explains !== explain) this.#changed();
     if (!this.#predictor) {
-      const known = knownValues(this.#shelf, this.#active, head);
-      const steps = trainedSteps(this.#shelf, this.#active);
-      const model = await modelOf(this.#shelf, this.#active, head);
-      const fixed = await valuesOf(model, known);
+      const steps = trainedSteps(this.#state, this.#active);
+      const model = await modelOf(this.#state, this.#active, head);
+      const fixed = await valuesOf(model, trainedValues(this.#state, this.#active, head));
       this.#predictor = await createPredictor(await this.#runtime(), model, { fixed, steps: () => steps, observe: explain });
       this.#explains = explain;
     }
@@ -449,7 +434,7 @@ export class AutoAdapterModel {
   }
 
   async #train(setup: Composition, options: TrainAdapterFusionOptions & { readonly trainAdapters?: boolean }): Promise<AdapterTraining> {
-    const result = await trainAttached(this.#shelf, setup, options, () => this.#runtime());
+    const result = await trainAttached(this.#state, setup, options, () => this.#runtime());
     this.setActiveAdapters(setup);
     return result;
   }
@@ -469,13 +454,13 @@ export class AutoAdapterModel {
   }
 
   #attach(head: Head, options: { readonly overwriteOk?: boolean } = {}): void {
-    this.#shelf.heads.add(head.name, withLabels(head), options);
+    this.#state.heads.add(head.name, withLabels(head), options);
     this.#activeHead = head.name;
     this.#changed();
   }
 
   #currentHead(): AttachedHead {
-    if (this.#activeHead !== undefined) return this.#shelf.heads.get(this.#activeHead);
+    if (this.#activeHead !== undefined) return this.#state.heads.get(this.#activeHead);
     if (this.#active === undefined) return noHead(`the encoder ${this.encoder.name}`);
     return noHead(`the ${fusionsOf(this.#active).length > 0 ? 'fusion' : 'adapter'} '${nameOf(this.#active)}'`);
   }

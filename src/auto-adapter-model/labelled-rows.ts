@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import type { Files } from '../base/files.ts';
+import { type Files, fail } from '../base/index.ts';
 import { checkRow, loadRows, type Row, type Split, type Task } from '../tasks/index.ts';
 import type { TrainAdapterOptions } from './options.ts';
 
@@ -10,7 +9,7 @@ export async function readSplits(
   { rows, validationRows, limit }: { [Key in 'rows' | 'validationRows' | 'limit']: TrainAdapterOptions[Key] | undefined },
 ): Promise<{ readonly train: readonly Row[]; readonly validation: readonly Row[] | undefined }> {
   const read = (which: Split, given: TrainAdapterOptions['rows']) =>
-    given ? labelledRows(task, given, which) : loadRows(files, task, which, limit === undefined ? {} : { limit });
+    given ? labelledRows(task, given, which) : loadRows(files, task, which, { limit });
   const train = await read('train', rows);
   return { train, validation: validationRows || (task.files.validation && !rows) ? await read('validation', validationRows) : undefined };
 }

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { checkName } from '../checkpoint/index.ts';
 import { missing } from './options.ts';
 

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import type { EncoderConfig } from '../encoders/index.ts';
 import {
   CHOICE,
@@ -50,8 +50,8 @@ export function maskedLmHead(name: string, options: HeadOptions, { vocabulary, e
 /** What the options say goes before what the kind of head brings. */
 function newHead({ type }: HeadKind, name: string, fields: Readonly<Record<string, unknown>>, options: HeadOptions): Head {
   const { layers, activationFunction, usePooler, bias, dropoutProb } = options;
-  const given = { layers, activation_function: activationFunction, use_pooler: usePooler, bias, dropout_prob: dropoutProb };
-  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const settings = { layers, activation_function: activationFunction, use_pooler: usePooler, bias, dropout_prob: dropoutProb };
+  const set = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
   return createHead(name, { head_type: type, ...fields, ...set });
 }
 

@@ -1,5 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
+import { type Files, fail, joinPath, nearest } from '../base/index.ts';
 import { ADAPTER_CONFIG, HEAD_CONFIG } from '../checkpoint/index.ts';
 import { type Fuse, fuse } from '../methods/index.ts';
 import type { Engine } from '../session/session.ts';
@@ -127,7 +126,7 @@ export function checkRows(rows: unknown): void {
 }
 
 /** @throws usage.value */
-export function checkTaskGiven(task: unknown): void {
+export function checkTask(task: unknown): void {
   if (typeof task !== 'object' || task === null || !('kind' in task))
     fail({
       code: 'usage.value',
@@ -169,7 +168,7 @@ export async function checkFolderWith(files: Files, folder: string, file: string
 }
 
 /** @throws usage.value for what is neither a name nor made by fuse or stack */
-export function checkSetupGiven(setup: unknown, call: string): void {
+export function checkSetup(setup: unknown, call: string): void {
   if (typeof setup === 'string') return;
   const { type, children } = (setup ?? {}) as { type?: unknown; children?: unknown };
   if (typeof type === 'string' && Array.isArray(children)) return;
@@ -182,10 +181,10 @@ export function checkSetupGiven(setup: unknown, call: string): void {
 }
 
 /** A fusion of these adapters under that name. @throws usage.value, adapter.duplicate */
-export function fusionGiven(adapters: readonly string[] | Fuse, name: string | undefined): Fuse {
+export function asFusion(adapters: readonly string[] | Fuse, name: string | undefined): Fuse {
   if (Array.isArray(adapters)) return fuse(adapters, name === undefined ? {} : { name });
-  const given = adapters as Partial<Fuse> | undefined | null;
-  if (given?.type === 'fuse') return { ...(given as Fuse), ...(name !== undefined && { name }) };
+  const block = adapters as Partial<Fuse> | undefined | null;
+  if (block?.type === 'fuse') return { ...(block as Fuse), ...(name !== undefined && { name }) };
   return fail({
     code: 'usage.value',
     subject: 'addAdapterFusion(adapters)',

@@ -1,17 +1,17 @@
-import type { Tensor } from '../base/tensor.ts';
-import { float32 } from '../base/tensor.ts';
+import { float32, type Tensor } from '../base/index.ts';
 import { FUSION_MASK, type Fuse, fuse, lastOf } from '../methods/index.ts';
-import { computeMetrics, METRICS } from '../metrics/index.ts';
+import { METRICS } from '../metrics/index.ts';
 import type { Prepared } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
 import { attentionTable } from '../predict/attention.ts';
+import { metricsOf } from '../predict/evaluation.ts';
 import { createPredictor } from '../predict/predictor.ts';
 import type { Engine } from '../session/session.ts';
 import type { Row, Task } from '../tasks/index.ts';
 import type { AttachedHead } from './attached.ts';
-import { knownValues, modelOf, type Shelf, trainedSteps } from './shelf.ts';
+import { type ModelState, modelOf, trainedSteps, trainedValues } from './model-state.ts';
 
-export interface PruneOptions {
+interface PruneOptions {
   /** How much of the metric may be lost; 0.005 is half a point of accuracy. */
   readonly tolerance: number;
   readonly onProgress?: (done: number, of: number) => void;
@@ -39,19 +39,19 @@ export interface Pruning {
  */
 export async function pruneFusion(
   engine: Engine,
-  shelf: Shelf,
+  state: ModelState,
   setup: Fuse,
   head: AttachedHead,
   { task, rows, prepared }: { readonly task: Task; readonly rows: readonly Row[]; readonly prepared: Prepared },
   { tolerance, onProgress }: PruneOptions,
 ): Promise<Pruning> {
   const names = setup.children.map(lastOf);
-  const model = await modelOf(shelf, setup, head, { masked: true });
+  const model = await modelOf(state, setup, head, { masked: true });
   let mask = maskOf(names, names);
-  const steps = trainedSteps(shelf, setup);
+  const steps = trainedSteps(state, setup);
   const predictor = await createPredictor(engine, model, {
     current: () => new Map([[FUSION_MASK, mask]]),
-    fixed: await valuesOf(model, knownValues(shelf, setup, head)),
+    fixed: await valuesOf(model, trainedValues(state, setup, head)),
     steps: () => steps,
     observe: true,
   });
@@ -61,10 +61,9 @@ export async function pruneFusion(
   const judge = async (kept: readonly string[]) => {
     mask = maskOf(names, kept);
     const answers = await predictor.answers(rows, prepared);
-    const predictions = answers.map((answer) => answer.prediction);
     onProgress?.(++done, most);
     return {
-      metric: computeMetrics(task, predictions, rows).values[task.metric] as number,
+      metric: metricsOf(task, rows, answers)[task.metric] as number,
       attention: attentionTable(answers, setup.name, names).mean,
     };
   };

@@ -1,4 +1,4 @@
-import { joinPath } from '../base/files.ts';
+import { joinPath } from '../base/index.ts';
 import {
   FUSION_CONFIG,
   type LoadedAdapter,
@@ -18,9 +18,9 @@ import {
 import { adaptersOf, type Block, type Composition, type Fuse, fusionsOf, lastOf } from '../methods/index.ts';
 import { withLabels } from '../model/head-task.ts';
 import { type Attached, type AttachedFusion, adapterTensors, packedHead } from './attached.ts';
+import { attachmentOf, fusionFacts, fusionTensors, type ModelState, nameOf, refuseTaken } from './model-state.ts';
 import { Named } from './named.ts';
 import { checkAdapterFolder, checkFolderWith } from './options.ts';
-import { attachmentOf, fusionFacts, fusionTensors, nameOf, refuseTaken, type Shelf } from './shelf.ts';
 
 export interface HeadChoice {
   /** Whether the head of the same name is saved with it; true when left out. */
@@ -35,7 +35,7 @@ export interface SetupOptions {
 
 /** @throws adapter.missing, adapter.format */
 export async function saveAttached(
-  { files, encoder, adapters, heads }: Shelf,
+  { files, encoder, adapters, heads }: ModelState,
   folder: string,
   name: string,
   { withHead = true, ...options }: SavingOptions & HeadChoice = {},
@@ -49,17 +49,17 @@ export async function saveAttached(
 
 /** The adapters of its file are those that `mixed` names. @throws adapter.missing, adapter.format */
 export async function saveAttachedFusion(
-  shelf: Shelf,
+  state: ModelState,
   folder: string,
   name: string,
   { withHead = true, mixed, ...options }: HeadChoice & { readonly format?: WeightFormat; readonly mixed?: readonly string[] } = {},
 ): Promise<void> {
-  const { files, encoder, fusions, heads } = shelf;
+  const { files, encoder, fusions, heads } = state;
   const { steps } = fusions.get(name);
   const head = withHead ? heads.find(name) : undefined;
   const fusion = {
-    ...fusionFacts(shelf, name, mixed),
-    tensors: await fusionTensors(shelf, name),
+    ...fusionFacts(state, name, mixed),
+    tensors: await fusionTensors(state, name),
     ...(steps !== undefined && { steps }),
     ...(head && { head: await packedHead(head, encoder) }),
   };
@@ -68,26 +68,26 @@ export async function saveAttachedFusion(
 
 /** Adapters, fusions and head of a setup, each in a folder of its name; adapter_setup.json last. @throws adapter.missing, adapter.format */
 export async function saveAttachedSetup(
-  shelf: Shelf,
+  state: ModelState,
   folder: string,
   setup: Composition,
   { head, ...options }: SetupOptions = {},
 ): Promise<void> {
-  const { files, encoder, heads } = shelf;
-  if (typeof setup !== 'string') attachmentOf(shelf, setup);
+  const { files, encoder, heads } = state;
+  if (typeof setup !== 'string') attachmentOf(state, setup);
   const name = nameOf(setup);
   const headName = head === undefined ? (heads.has(name) ? name : undefined) : head || undefined;
   const packed = headName === undefined ? undefined : await packedHead(heads.get(headName), encoder);
-  for (const adapter of adaptersOf(setup)) await saveAttached(shelf, joinPath(folder, adapter), adapter, options);
+  for (const adapter of adaptersOf(setup)) await saveAttached(state, joinPath(folder, adapter), adapter, options);
   for (const fuse of fusionsOf(setup)) {
     const mixed = fuse.children.map(lastOf);
-    await saveAttachedFusion(shelf, joinPath(folder, fuse.name), fuse.name, { ...options, withHead: false, mixed });
+    await saveAttachedFusion(state, joinPath(folder, fuse.name), fuse.name, { ...options, withHead: false, mixed });
   }
   if (packed) await saveHead(files, joinPath(folder, packed.name), packed, encoder, options);
-  await saveSetup(files, folder, setup, headName, shelf.kinds);
+  await saveSetup(files, folder, setup, headName, state.kinds);
 }
 
-/** What a folder held, on the shelf now. */
+/** What a folder held, part of the model now. */
 export interface Loaded<T> {
   readonly loaded: T;
   /** The head that came with it. */
@@ -95,13 +95,13 @@ export interface Loaded<T> {
   readonly notes: readonly string[];
 }
 
-/** @throws adapter.*, method.config, head.config, file.* ; then the shelf is as it was */
+/** @throws adapter.*, method.config, head.config, file.* ; then the model is as it was */
 export async function loadAttached(
-  shelf: Shelf,
+  state: ModelState,
   folder: string,
   { loadAs, withHead = true }: { readonly loadAs?: string; readonly withHead?: boolean },
 ): Promise<Loaded<string>> {
-  const { files, encoder, kinds } = shelf;
+  const { files, encoder, kinds } = state;
   await checkAdapterFolder(files, folder);
   const adapter = await loadAdapter(files, folder, {
     encoder,
@@ -110,16 +110,16 @@ export async function loadAttached(
     head: withHead,
     ...(loadAs && { as: loadAs }),
   });
-  return { ...put(shelf, { adapters: [adapter] }), loaded: adapter.name };
+  return { ...put(state, { adapters: [adapter] }), loaded: adapter.name };
 }
 
-/** The fusion as a composition. @throws adapter.*, method.config, head.config, file.* ; then the shelf is as it was */
+/** The fusion as a composition. @throws adapter.*, method.config, head.config, file.* ; then the model is as it was */
 export async function loadAttachedFusion(
-  shelf: Shelf,
+  state: ModelState,
   folder: string,
   { loadAs, withHead = true }: { readonly loadAs?: string; readonly withHead?: boolean },
 ): Promise<Loaded<Fuse>> {
-  const { files, encoder, adapters, kinds } = shelf;
+  const { files, encoder, adapters, kinds } = state;
   await checkFolderWith(files, folder, FUSION_CONFIG, 'a fusion folder');
   const methods = new Map([...adapters.entries()].map(([name, { method }]) => [name, method]));
   const fusion = await loadFusion(files, folder, {
@@ -129,12 +129,12 @@ export async function loadAttachedFusion(
     head: withHead,
     ...(loadAs && { as: loadAs }),
   });
-  return { ...put(shelf, { fusions: [fusion] }), loaded: { type: 'fuse', children: [...fusion.adapters.keys()], name: fusion.name } };
+  return { ...put(state, { fusions: [fusion] }), loaded: { type: 'fuse', children: [...fusion.adapters.keys()], name: fusion.name } };
 }
 
-/** @throws adapter.*, composition.nesting, method.config, head.config, file.* ; then the shelf is as it was */
-export async function loadAttachedSetup(shelf: Shelf, folder: string): Promise<Loaded<Composition>> {
-  const { files, encoder, kinds } = shelf;
+/** @throws adapter.*, composition.nesting, method.config, head.config, file.* ; then the model is as it was */
+export async function loadAttachedSetup(state: ModelState, folder: string): Promise<Loaded<Composition>> {
+  const { files, encoder, kinds } = state;
   const { composition, head: headName, fusions: folders, notes } = await loadSetup(files, folder, kinds);
   const adapters: LoadedAdapter[] = [];
   for (const name of adaptersOf(composition)) {
@@ -148,7 +148,7 @@ export async function loadAttachedSetup(shelf: Shelf, folder: string): Promise<L
     fusions.push(await loadFusion(files, folders.get(name) as string, { encoder, adapters: methods, as: name, headKinds: kinds.heads }));
   const options = { encoder, headKinds: kinds.heads, as: headName };
   const head = headName === undefined ? undefined : await loadHead(files, joinPath(folder, headName), options);
-  const result = put(shelf, { adapters, fusions, ...(head && { head }), ...(typeof composition !== 'string' && { composition }) });
+  const result = put(state, { adapters, fusions, ...(head && { head }), ...(typeof composition !== 'string' && { composition }) });
   return { ...result, loaded: composition, notes: [...notes, ...result.notes] };
 }
 
@@ -160,23 +160,23 @@ interface Parts {
   readonly composition?: Block;
 }
 
-/** Puts on the shelf what was loaded, all of it or nothing. */
-function put(shelf: Shelf, { adapters = [], fusions = [], head, composition }: Parts): Omit<Loaded<never>, 'loaded'> {
+/** Adds to the model what was loaded, all of it or nothing. */
+function put(state: ModelState, { adapters = [], fusions = [], head, composition }: Parts): Omit<Loaded<never>, 'loaded'> {
   const [plain, mixed] = [new Named<Attached>('adapter'), new Named<AttachedFusion>('fusion')];
   for (const { name, method, tensors } of adapters) plain.set(name, { method, tensors });
-  for (const { name, adapters: own, config, tensors, steps } of fusions)
-    mixed.set(name, { adapters: [...own.keys()], config, tensors, ...(steps !== undefined && { steps }) });
-  for (const all of [shelf, { adapters: plain, fusions: mixed }]) {
+  for (const { name, adapters: fused, config, tensors, steps } of fusions)
+    mixed.set(name, { adapters: [...fused.keys()], config, tensors, ...(steps !== undefined && { steps }) });
+  for (const all of [state, { adapters: plain, fusions: mixed }]) {
     for (const name of plain.names) refuseTaken(all, 'adapter', name);
     for (const name of mixed.names) refuseTaken(all, 'fusion', name);
   }
-  if (composition) attachmentOf({ ...shelf, adapters: plain, fusions: mixed }, composition);
+  if (composition) attachmentOf({ ...state, adapters: plain, fusions: mixed }, composition);
   const parts = [...adapters, ...fusions];
   const heads = [...parts.flatMap((part) => part.head ?? []), ...(head ? [head] : [])].map(withLabels);
-  for (const [name, entry] of plain.entries()) shelf.adapters.set(name, entry);
-  for (const [name, entry] of mixed.entries()) shelf.fusions.set(name, entry);
+  for (const [name, entry] of plain.entries()) state.adapters.set(name, entry);
+  for (const [name, entry] of mixed.entries()) state.fusions.set(name, entry);
   for (const { name, config, kind, tensors, training } of heads)
-    shelf.heads.set(name, { name, config, kind, tensors, ...(training && { training }) });
-  const own = head ?? (parts.length === 1 ? parts[0]?.head : undefined);
-  return { head: own?.name, notes: [...parts.flatMap(({ notes }) => notes), ...(head?.notes ?? [])] };
+    state.heads.set(name, { name, config, kind, tensors, ...(training && { training }) });
+  const active = head ?? (parts.length === 1 ? parts[0]?.head : undefined);
+  return { head: active?.name, notes: [...parts.flatMap(({ notes }) => notes), ...(head?.notes ?? [])] };
 }

@@ -1,4 +1,4 @@
-import { elementCount } from '../base/tensor.ts';
+import { defined, totalElements } from '../base/index.ts';
 import type { Composition } from '../methods/index.ts';
 import { taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
 import { trainableParameters } from '../model/model.ts';
@@ -11,39 +11,39 @@ import { checkSettings, trainSettings } from '../train/settings.ts';
 import { trainModel } from '../train/trainer.ts';
 import type { AttachedHead } from './attached.ts';
 import { readSplits } from './labelled-rows.ts';
-import { type AdapterTraining, checkTaskGiven, type TrainAdapterOptions } from './options.ts';
-import { keepTrained, knownValues, modelOf, nameOf, type Shelf } from './shelf.ts';
+import { keepTrained, type ModelState, modelOf, nameOf, trainedValues } from './model-state.ts';
+import { type AdapterTraining, checkTask, type TrainAdapterOptions } from './options.ts';
 
-export interface TrainAttachedOptions extends TrainAdapterOptions {
+interface TrainAttachedOptions extends TrainAdapterOptions {
   /** Whether the adapters of a composition train with it. */
   readonly trainAdapters?: boolean;
 }
 
 /**
- * Trains a setup with the head of its name, which is made for the task when absent. What is on the shelf changes once all is
- * done, and not before.
+ * Trains a setup with the head of its name, which is made for the task when absent. The model changes once all is done, and not
+ * before.
  * @throws adapter.missing, method.config, usage.value, task.*, train.*
  */
 export async function trainAttached(
-  shelf: Shelf,
+  state: ModelState,
   setup: Composition,
   { task, rows, validationRows, limit, onEvent, signal, trainAdapters = false, ...settings }: TrainAttachedOptions,
   engine: () => Promise<Engine>,
 ): Promise<AdapterTraining> {
-  checkTaskGiven(task);
-  const { files, encoder, tokenizer, heads } = shelf;
+  checkTask(task);
+  const { files, encoder, tokenizer, heads } = state;
   const name = nameOf(setup);
   const checked = checkSettings(trainSettings, settings);
   const maxLength = sequenceLength(encoder, tokenizer, checked.maxLength, task.kind);
-  const given = await readSplits(files, task, { rows, validationRows, limit });
-  const head: AttachedHead = heads.find(name) ?? withLabels(headFor(task, name, given.train, undefined, shelf.kinds.heads));
+  const labelled = await readSplits(files, task, { rows, validationRows, limit });
+  const head: AttachedHead = heads.find(name) ?? withLabels(headFor(task, name, labelled.train, undefined, state.kinds.heads));
   const judged = taskForHead(task, head);
   // A head that was there before keeps the order of its outputs, whatever that of the task's labels is.
   const ofHead = { ...task, labels: taskOfHead(head).labels };
   const split = (all: readonly Row[]) => ({ rows: all, prepared: prepare(all, { task: ofHead, tokenizer, maxLength, kind: head.kind }) });
-  const train = split(given.train);
-  const validation = given.validation && split(given.validation);
-  const model = await modelOf({ ...shelf, encoder: withDropout(encoder, checked.dropout) }, setup, head, { trainAdapters });
+  const train = split(labelled.train);
+  const validation = labelled.validation && split(labelled.validation);
+  const model = await modelOf({ ...state, encoder: withDropout(encoder, checked.dropout) }, setup, head, { trainAdapters });
   const { parameters, ...result } = await trainModel({
     engine: await engine(),
     model,
@@ -51,13 +51,12 @@ export async function trainAttached(
     train,
     validation,
     settings: checked,
-    initial: knownValues(shelf, setup, head),
-    ...(onEvent && { onEvent }),
-    ...(signal && { signal }),
+    initial: trainedValues(state, setup, head),
+    ...defined({ onEvent, signal }),
   });
   const ofTheHead = new Set(headParameters(head, encoder.config).map((spec) => spec.name));
   const tensors = new Map([...parameters].filter(([key]) => ofTheHead.has(key)));
-  await keepTrained(shelf, setup, parameters, { steps: result.best?.step ?? result.steps });
-  heads.set(name, { ...head, tensors, training: trainingOf(given.train, maxLength) });
-  return { ...result, trained: trainableParameters(model).reduce((sum, { shape }) => sum + elementCount(shape), 0) };
+  await keepTrained(state, setup, parameters, { steps: result.best?.step ?? result.steps });
+  heads.set(name, { ...head, tensors, training: trainingOf(labelled.train, maxLength) });
+  return { ...result, trained: totalElements(trainableParameters(model)) };
 }

@@ -59,6 +59,13 @@ export function elementCount(shape: readonly number[]): number {
   return shape.reduce((product, n) => product * n, 1);
 }
 
+/** How many numbers several tensors, or parameters, have together. */
+export function totalElements(all: Iterable<{ readonly shape: readonly number[] }>): number {
+  let total = 0;
+  for (const { shape } of all) total += elementCount(shape);
+  return total;
+}
+
 export function allocate(dtype: DType, length: number): TensorData {
   return new ARRAYS[dtype](length);
 }

@@ -1,5 +1,4 @@
-import { fail, invariant } from '../base/errors.ts';
-import { float32, int32, type Tensor } from '../base/tensor.ts';
+import { fail, float32, int32, invariant, type Tensor } from '../base/index.ts';
 
 /** What collating needs of a tokenised row (an `Encoding` of text/ is one). */
 export interface TokenRow {

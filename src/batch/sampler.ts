@@ -1,5 +1,4 @@
-import { fail, invariant } from '../base/errors.ts';
-import { createRandom, type Random } from '../base/random.ts';
+import { createRandom, fail, invariant, type Random } from '../base/index.ts';
 import { paddedLength } from './collate.ts';
 
 /**

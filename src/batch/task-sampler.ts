@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { createRandom, type Random } from '../base/random.ts';
+import { createRandom, fail, type Random } from '../base/index.ts';
 import { lengthBuckets } from './sampler.ts';
 import { taskStreams } from './task-streams.ts';
 

@@ -1,4 +1,4 @@
-import { createRandom } from '../base/random.ts';
+import { createRandom } from '../base/index.ts';
 
 /**
  * For each of several tasks an endless stream of row numbers: every row once in random order, then all again in another

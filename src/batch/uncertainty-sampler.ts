@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { createRandom } from '../base/random.ts';
+import { createRandom, fail } from '../base/index.ts';
 import { lengthBuckets } from './sampler.ts';
 import type { TaskPick } from './task-sampler.ts';
 import { checkDrawn, checkSizes } from './task-sampler.ts';
@@ -91,10 +90,10 @@ export function createUncertaintySampler(options: UncertaintySamplerOptions, sta
     const started = performance.now();
     const groups = Array.from({ length: refresh }, (_, i) => candidatesOf(step + i));
     const uncertainties = await options.uncertaintyOf(groups.flat(), passes++);
-    const given = groups.flat().map(({ task }, k): Candidate => ({ task, uncertainty: uncertainties[k] as number }));
+    const scored = groups.flat().map(({ task }, k): Candidate => ({ task, uncertainty: uncertainties[k] as number }));
     const ranked = rule.withoutEntropy.rule === 'quantile' && comparable.includes(true);
     // Among all that were scored at once: of many tasks, one has a candidate or two for a step.
-    const all = ranked ? quantiles(given, comparable, createRandom(seed, passes, RANKING)) : given;
+    const all = ranked ? quantiles(scored, comparable, createRandom(seed, passes, RANKING)) : scored;
     const batches = groups.map((group, i) => {
       const { scores } = uncertaintyScores(all.slice(i * group.length, (i + 1) * group.length), comparable, rule);
       return highest(scores, batchSize).map((place) => group[place] as TaskPick);

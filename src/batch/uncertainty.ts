@@ -2,7 +2,7 @@
  * MT-Uncertainty sampling (Pilault, El hattami & Pal 2021, section 2.3, as the published code or the paper's formula has it): of candidates from
  * all tasks, those train on which the model is least sure.
  */
-import type { Random } from '../base/random.ts';
+import type { Random } from '../base/index.ts';
 
 export interface Candidate {
   readonly task: number;
@@ -53,11 +53,11 @@ export function quantiles(
   comparable.forEach((has, task) => {
     if (has) return;
     const offset = random.uniform();
-    const own = candidates.flatMap((one, place) => (one.task === task ? [{ ...one, place }] : []));
-    own
+    const ofTask = candidates.flatMap((one, place) => (one.task === task ? [{ ...one, place }] : []));
+    ofTask
       .sort((a, b) => b.uncertainty - a.uncertainty || a.place - b.place)
       .forEach(({ place }, rank) => {
-        placed[place] = { task, uncertainty: 1 - (rank + 1 - offset) / own.length };
+        placed[place] = { task, uncertainty: 1 - (rank + 1 - offset) / ofTask.length };
       });
   });
   return placed;
@@ -87,21 +87,21 @@ export function uncertaintyScores(
     comparable[task] && largest > 0 ? uncertainty * (taskFactor ? (taskMeans[task] as number) / largest : 1) : 0,
   );
   const placesOf = (task: number) => candidates.flatMap((one, place) => (one.task === task ? [place] : []));
-  const known = scores.filter((_, place) => comparable[(candidates[place] as Candidate).task]).toSorted((a, b) => a - b);
+  const sorted = scores.filter((_, place) => comparable[(candidates[place] as Candidate).task]).toSorted((a, b) => a - b);
   comparable.forEach((has, task) => {
     if (has) return;
-    const own = placesOf(task);
+    const places = placesOf(task);
     if (without.rule === 'published') {
       const lent = without.lender === undefined ? [] : placesOf(without.lender);
-      own.forEach((place, i) => {
+      places.forEach((place, i) => {
         const from = lent[i];
         scores[place] = from === undefined ? 0 : (scores[from] as number);
       });
       return;
     }
-    for (const place of own) {
+    for (const place of places) {
       const { uncertainty } = candidates[place] as Candidate;
-      scores[place] = known.length === 0 ? uncertainty : (known[Math.floor(uncertainty * known.length)] as number);
+      scores[place] = sorted.length === 0 ? uncertainty : (sorted[Math.floor(uncertainty * sorted.length)] as number);
     }
   });
   return { scores, taskMeans };

@@ -1,12 +1,16 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import { list, shown } from '../base/messages.ts';
-import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
-import { type AdapterLayout, bindAdapter, type ConfiguredMethod, type MethodConfig, methodOfConfig } from '../methods/index.ts';
-import type { ParameterSpec } from '../nn/index.ts';
-import { checkModel, checkName, type ModelFacts, noteOfModel } from './facts.ts';
+import { type Files, fail, joinPath, list, shown } from '../base/index.ts';
+import { isJsonObject, type Json, pythonJson } from '../formats/json.ts';
+import {
+  type AdapterLayout,
+  bindAdapter,
+  type ConfiguredMethod,
+  encoderFacts,
+  type MethodConfig,
+  methodOfConfig,
+} from '../methods/index.ts';
+import { checkModel, checkName, noteOfModel, readFields } from './facts.ts';
 import { partsOfStacks, stackParts } from './fused.ts';
-import { HEAD_CONFIG, loadHead, modelFields, removeHead, saveHead } from './head.ts';
+import { modelFields, removeHead, saveHead, withSavedHead } from './head.ts';
 import type { AdapterPackage, LoadedAdapter, LoadingOptions, SavingOptions } from './package.ts';
 import { isPeftConfig, loadPeft, removePeft, savePeft } from './peft.ts';
 import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
@@ -28,7 +32,7 @@ export async function saveAdapter(
   const { method, config } = adapter.method;
   checkName(adapter.name, "the adapter's name", 'Give it another name.');
   const chosen = layoutOf(adapter.method, layout);
-  const specs = parametersOf(adapter.method, adapter.model, adapter.name);
+  const specs = bindAdapter(adapter.method, { ...encoderFacts(adapter.model), name: adapter.name }).parameters;
   const tensors = tensorsToWrite(adapter.tensors, specs, `adapter '${adapter.name}'`);
   if (chosen === 'peft') {
     for (const name of Object.values(ADAPTER_WEIGHTS)) await files.remove(joinPath(folder, name));
@@ -62,10 +66,6 @@ function layoutOf({ method, config }: ConfiguredMethod, wanted: AdapterLayout | 
   });
 }
 
-function parametersOf(method: ConfiguredMethod, { config: encoder, family }: ModelFacts, name: string): readonly ParameterSpec[] {
-  return bindAdapter(method, { encoder, family, name }).parameters;
-}
-
 /**
  * Reads an adapter folder in the layout of `adapters` or of PEFT, whichever it is, for `encoder`; `as` renames adapter and head.
  * @throws adapter.mismatch (made for another encoder), adapter.format (damaged or not expressible), method.config,
@@ -73,13 +73,9 @@ function parametersOf(method: ConfiguredMethod, { config: encoder, family }: Mod
  */
 export async function loadAdapter(files: Files, folder: string, options: LoadingOptions): Promise<LoadedAdapter> {
   const path = joinPath(folder, ADAPTER_CONFIG);
-  const raw = await readJson(files, path);
-  if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
-  const withHead = options.head !== false && (await files.kind(joinPath(folder, HEAD_CONFIG))) === 'file';
+  const raw = await readFields(files, path);
   const loaded = isPeftConfig(raw) ? await loadPeft(files, folder, raw, options) : await loadAdapters(files, folder, raw, options);
-  if (!withHead) return loaded;
-  const { notes, ...head } = await loadHead(files, folder, options);
-  return { ...loaded, head, notes: [...loaded.notes, ...notes] };
+  return withSavedHead(files, folder, loaded, options);
 }
 
 async function loadAdapters(
@@ -103,7 +99,7 @@ async function loadAdapters(
   const weights = await readWeights(files, folder, ADAPTER_WEIGHTS);
   const stored = raw.name;
   const found = new Map([...weights.tensors].map(([key, value]) => [renamed(key, stored, name), value]));
-  const specs = parametersOf(method, encoder, name);
+  const specs = bindAdapter(method, { ...encoderFacts(encoder), name }).parameters;
   const matched = matchTensors(partsOfStacks(found, specs, encoder, weights.path), specs, {
     path: weights.path,
     prefix: encoder.family.prefix,

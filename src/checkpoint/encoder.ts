@@ -1,6 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { type Files, fail, joinPath, type Tensor } from '../base/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import { pythonJson } from '../formats/json.ts';
 import { writeSafetensors } from '../formats/safetensors.ts';
@@ -27,13 +25,13 @@ const FLOATS = [
  */
 export async function saveEncoder(files: Files, folder: string, encoder: Encoder, tensors: ReadonlyMap<string, Tensor>): Promise<void> {
   for (const [name, { shape }] of tensors) {
-    const own = encoder.weights.get(name)?.shape;
-    if (String(own) !== String(shape))
+    const original = encoder.weights.get(name)?.shape;
+    if (String(original) !== String(shape))
       fail({
         code: 'encoder.weights',
         subject: `${name} of ${encoder.name}`,
         found: `[${shape}]`,
-        expected: own ? `[${own}]` : 'a tensor of the encoder',
+        expected: original ? `[${original}]` : 'a tensor of the encoder',
       });
   }
   const all: [string, Tensor][] = [];

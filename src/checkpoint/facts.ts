@@ -1,7 +1,6 @@
-import { type ErrorCode, fail } from '../base/errors.ts';
-import { shown } from '../base/messages.ts';
+import { type ErrorCode, type Files, fail, shown } from '../base/index.ts';
 import type { Encoder } from '../encoders/index.ts';
-import type { Json } from '../formats/json.ts';
+import { isJsonObject, type Json, readJson } from '../formats/json.ts';
 
 /** The encoder that an adapter or head belongs to; an {@link Encoder} is one. Its weights are read where a head shares some of them. */
 export type ModelFacts = Pick<Encoder, 'name' | 'family' | 'config'> & Partial<Pick<Encoder, 'weights'>>;
@@ -23,6 +22,12 @@ export function checkName(name: unknown, subject: string, next: string, code: Er
 /** A text made fit for {@link checkName}, as far as dots and slashes go. */
 export function asName(text: string): string {
   return text.replaceAll(/[./\\]/g, '_');
+}
+
+/** The fields of a config file. @throws adapter.format for what is no object, file.* */
+export async function readFields(files: Files, path: string): Promise<{ [key: string]: Json }> {
+  const raw = await readJson(files, path);
+  return isJsonObject(raw) ? raw : fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
 }
 
 export interface StoredFacts {

@@ -1,4 +1,4 @@
-import { type Files, joinPath } from '../base/files.ts';
+import { type Files, joinPath } from '../base/index.ts';
 import { readWeightIndex } from '../encoders/index.ts';
 import { isJsonObject, type Json } from '../formats/json.ts';
 import type { TensorIndex } from '../formats/safetensors.ts';

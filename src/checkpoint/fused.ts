@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { elementCount, float32, type Tensor } from '../base/tensor.ts';
+import { elementCount, fail, float32, type Tensor } from '../base/index.ts';
 import { linearPath } from '../encoders/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import type { ModelFacts } from './facts.ts';

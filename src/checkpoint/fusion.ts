@@ -1,14 +1,12 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import { list, shown } from '../base/messages.ts';
-import { float32, type Tensor } from '../base/tensor.ts';
+import { defined, type Files, fail, float32, joinPath, list, shown, type Tensor } from '../base/index.ts';
 import { PLACES } from '../encoders/index.ts';
-import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
+import { isJsonObject, type Json, pythonJson } from '../formats/json.ts';
 import {
   allFusionParameters,
   attachComposition,
   bindAdapter,
   type ConfiguredMethod,
+  encoderFacts,
   FUSION_PRESETS,
   type FusionConfig,
   type FusionSite,
@@ -20,8 +18,8 @@ import {
 } from '../methods/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import type { HeadKind } from '../objectives/index.ts';
-import { checkModel, checkName, type ModelFacts, noteOfModel } from './facts.ts';
-import { HEAD_CONFIG, type HeadPackage, loadHead, modelFields, removeHead, saveHead } from './head.ts';
+import { checkModel, checkName, type ModelFacts, noteOfModel, readFields } from './facts.ts';
+import { type HeadPackage, modelFields, removeHead, saveHead, withSavedHead } from './head.ts';
 import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
 
 /** A fusion with its weights, and the head that was trained with it. */
@@ -107,14 +105,13 @@ export async function saveFusion(
 export async function loadFusion(files: Files, folder: string, options: LoadingFusion): Promise<LoadedFusion> {
   const { encoder, as } = options;
   const path = joinPath(folder, FUSION_CONFIG);
-  const raw = await readJson(files, path);
-  if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
+  const raw = await readFields(files, path);
   const notes = noteOfModel(checkModel(raw, encoder, path), encoder);
   const stored = typeof raw.name === 'string' && raw.name !== '' ? raw.name : undefined;
   const name = checkName(as ?? raw.name, `${path}: field 'name'`, 'Load it under another name.');
   const fusion: FusionFacts = {
     name,
-    adapters: ownAdapters(adapterNames(raw, path), options.adapters, path),
+    adapters: fusedAdapters(adapterNames(raw, path), options.adapters, path),
     config: readConfig(raw, path, notes),
     model: encoder,
   };
@@ -122,26 +119,25 @@ export async function loadFusion(files: Files, folder: string, options: LoadingF
   attachComposition(
     fuse([...fusion.adapters.keys()], { name }),
     { adapters: fusion.adapters, fusions: new Map([[name, fusion.config]]) },
-    { encoder: encoder.config, family: encoder.family },
+    encoderFacts(encoder),
   );
   const steps = readSteps(raw, path);
   const weights = await readWeights(files, folder, FUSION_WEIGHTS);
-  const found = ownTensors(weights.tensors, stored ?? name, fusion, weights.path, notes);
+  const found = tensorsOfFusion(weights.tensors, stored ?? name, fusion, weights.path, notes);
   const matched = matchTensors(found, fusionSpecs(fusion), {
     path: weights.path,
     prefix: encoder.family.prefix,
     owner: `the fusion '${name}'`,
     groups: encoder.config.groups,
   });
-  const loaded = { ...fusion, tensors: matched.tensors, ...(steps !== undefined && { steps }), notes: [...notes, ...matched.notes] };
-  if (options.head === false || (await files.kind(joinPath(folder, HEAD_CONFIG))) !== 'file') return loaded;
-  const { notes: ofHead, ...head } = await loadHead(files, folder, options);
-  return { ...loaded, head, notes: [...loaded.notes, ...ofHead] };
+  const loaded: LoadedFusion = { ...fusion, tensors: matched.tensors, ...defined({ steps }), notes: [...notes, ...matched.notes] };
+  return withSavedHead(files, folder, loaded, options);
 }
 
-function sitesOf({ name, adapters, model: { config, family } }: FusionFacts): FusionSite[] {
-  const bound = [...adapters].map(([adapter, method]) => bindAdapter(method, { encoder: config, family, name: adapter }));
-  return fusionSites(name, bound, { encoder: config, family });
+function sitesOf({ name, adapters, model }: FusionFacts): FusionSite[] {
+  const facts = encoderFacts(model);
+  const bound = [...adapters].map(([adapter, method]) => bindAdapter(method, { ...facts, name: adapter }));
+  return fusionSites(name, bound, facts);
 }
 
 /** The linear that Python makes where a fusion has nothing to train, reads nowhere, and misses when it is not in the file. */
@@ -155,15 +151,15 @@ function unread(fusion: FusionFacts): [string, Tensor][] {
 
 function adapterNames(raw: { readonly [key: string]: Json }, path: string): string[] {
   const { adapter_names: names = raw.name } = raw;
-  const given = typeof names === 'string' ? names.split(',') : names;
-  if (!Array.isArray(given) || given.length === 0)
+  const listed = typeof names === 'string' ? names.split(',') : names;
+  if (!Array.isArray(listed) || listed.length === 0)
     return fail({
       code: 'adapter.format',
       subject: `${path}: field 'adapter_names'`,
       found: shown(names),
       expected: 'the names of at least one adapter',
     });
-  const checked = given.map((one) => checkName(one, `${path}: field 'adapter_names'`, 'Correct it.'));
+  const checked = listed.map((one) => checkName(one, `${path}: field 'adapter_names'`, 'Correct it.'));
   const twice = checked.find((one, i) => checked.indexOf(one) !== i);
   if (twice !== undefined)
     fail({
@@ -175,7 +171,11 @@ function adapterNames(raw: { readonly [key: string]: Json }, path: string): stri
   return checked;
 }
 
-function ownAdapters(names: readonly string[], there: ReadonlyMap<string, ConfiguredMethod>, path: string): Map<string, ConfiguredMethod> {
+function fusedAdapters(
+  names: readonly string[],
+  there: ReadonlyMap<string, ConfiguredMethod>,
+  path: string,
+): Map<string, ConfiguredMethod> {
   const absent = names.filter((name) => !there.has(name));
   if (absent.length > 0)
     fail({
@@ -193,12 +193,12 @@ function readConfig({ config }: { readonly [key: string]: Json }, path: string, 
   const subject = `${path}: field 'config'`;
   if (typeof config === 'string') return fusionConfig(config, subject);
   if (!isJsonObject(config)) return fail({ code: 'adapter.format', subject, found: shown(config), expected: 'an object' });
-  const known = Object.keys(FUSION_PRESETS.dynamic as FusionConfig);
-  const absent = known.filter((key) => key !== 'dropout_prob' && !Object.hasOwn(config, key));
-  if (absent.length > 0) fail({ code: 'adapter.format', subject, found: `no ${list(absent)}`, expected: `the keys ${known.join(', ')}` });
-  const unknown = Object.keys(config).filter((key) => !known.includes(key));
+  const keys = Object.keys(FUSION_PRESETS.dynamic as FusionConfig);
+  const absent = keys.filter((key) => key !== 'dropout_prob' && !Object.hasOwn(config, key));
+  if (absent.length > 0) fail({ code: 'adapter.format', subject, found: `no ${list(absent)}`, expected: `the keys ${keys.join(', ')}` });
+  const unknown = Object.keys(config).filter((key) => !keys.includes(key));
   if (unknown.length > 0) notes.push(`Keys of ${path} that a fusion does not have, ignored: ${list(unknown)}.`);
-  return fusionConfig(Object.fromEntries(Object.entries(config).filter(([key]) => known.includes(key))), subject);
+  return fusionConfig(Object.fromEntries(Object.entries(config).filter(([key]) => keys.includes(key))), subject);
 }
 
 function readSteps({ training_steps: steps }: { readonly [key: string]: Json }, path: string): number | undefined {
@@ -216,7 +216,7 @@ function readSteps({ training_steps: steps }: { readonly [key: string]: Json }, 
  * The tensors of this fusion under its name of today. Python looks for names that begin like its own: what belongs to another
  * fusion becomes a note. @throws adapter.mismatch for a fusion at other places than its adapters
  */
-function ownTensors(
+function tensorsOfFusion(
   tensors: ReadonlyMap<string, Tensor>,
   stored: string,
   fusion: FusionFacts,
@@ -225,12 +225,12 @@ function ownTensors(
 ): Map<string, Tensor> {
   const { name, model } = fusion;
   const [before, after] = [`.adapter_fusion_layer.${stored}.`, `.adapter_fusion_layer.${name}.`];
-  const own = new Map<string, Tensor>();
+  const kept = new Map<string, Tensor>();
   const others = new Set<string>();
   for (const [key, value] of tensors) {
     const other = key.includes(before) ? undefined : /\.adapter_fusion_layer\.([^.]+)\./.exec(key)?.[1];
     if (other === undefined)
-      own.set(
+      kept.set(
         key.replace(before, () => after),
         value,
       );
@@ -242,7 +242,9 @@ function ownTensors(
   const places = [...new Set(sitesOf(fusion).flatMap(({ at }) => ('place' in at ? [at.place] : [])))];
   const stands = PLACES.filter((place) => {
     const at = modules(encoder, []).map((module) => `${fusionPath(family, name, place, module)}.`);
-    return [...own.keys()].some((key) => at.some((path) => `${key.startsWith(family.prefix) ? '' : family.prefix}${key}`.startsWith(path)));
+    return [...kept.keys()].some((key) =>
+      at.some((path) => `${key.startsWith(family.prefix) ? '' : family.prefix}${key}`.startsWith(path)),
+    );
   });
   if (stands.length > 0 && stands.join() !== places.join())
     fail({
@@ -252,6 +254,6 @@ function ownTensors(
       expected: `after ${places.join(' and ')}, where ${list([...fusion.adapters.keys()])} stand`,
       next: 'Load the adapters that it was made for.',
     });
-  if (fusionSpecs(fusion).length > 0) return own;
-  return new Map([...own].filter(([key]) => !/\.dense\.(?:weight|bias)$/.test(key)));
+  if (fusionSpecs(fusion).length > 0) return kept;
+  return new Map([...kept].filter(([key]) => !/\.dense\.(?:weight|bias)$/.test(key)));
 }

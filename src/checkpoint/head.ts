@@ -1,11 +1,8 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import { shown } from '../base/messages.ts';
-import { asFloat32, type Tensor } from '../base/tensor.ts';
+import { asFloat32, type Files, fail, joinPath, shown, type Tensor } from '../base/index.ts';
 import { pythonClass } from '../encoders/index.ts';
-import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
+import { type Json, pythonJson } from '../formats/json.ts';
 import { createHead, type Head, type HeadKind, headParameters } from '../objectives/index.ts';
-import { checkModel, checkName, type ModelFacts, VERSION } from './facts.ts';
+import { checkModel, checkName, type ModelFacts, readFields, VERSION } from './facts.ts';
 import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
 
 /** What predictions should know of how a head was trained: keys of our own in head_config.json, which Python passes over. */
@@ -26,6 +23,14 @@ export interface HeadPackage extends Head {
 export interface LoadedHead extends HeadPackage {
   /** What a user should know. */
   readonly notes: readonly string[];
+}
+
+export interface LoadingHead {
+  readonly encoder: ModelFacts;
+  /** Another name for the head. */
+  readonly as?: string | undefined;
+  /** Where kinds of heads from outside this package take part. */
+  readonly headKinds?: readonly HeadKind[] | undefined;
 }
 
 export const HEAD_CONFIG = 'head_config.json';
@@ -101,14 +106,9 @@ export async function removeHead(files: Files, folder: string): Promise<void> {
  * Reads a head that `adapters` or this package saved; `as` gives it another name, `headKinds` are those that it may be of.
  * @throws adapter.mismatch, adapter.format, head.config, and file.* for damaged files
  */
-export async function loadHead(
-  files: Files,
-  folder: string,
-  { encoder, as, headKinds }: { encoder: ModelFacts; as?: string | undefined; headKinds?: readonly HeadKind[] | undefined },
-): Promise<LoadedHead> {
+export async function loadHead(files: Files, folder: string, { encoder, as, headKinds }: LoadingHead): Promise<LoadedHead> {
   const path = joinPath(folder, HEAD_CONFIG);
-  const raw = await readJson(files, path);
-  if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
+  const raw = await readFields(files, path);
   if (raw.config === null)
     return fail({
       code: 'head.config',
@@ -135,6 +135,18 @@ export async function loadHead(
     owner: `the head '${name}'`,
   });
   return { ...head, tensors, training: readTraining(raw, path), notes };
+}
+
+/** What was loaded from a folder, with the head that lies beside it there, unless `options.head` is false. @throws as {@link loadHead} */
+export async function withSavedHead<T extends { readonly head?: HeadPackage; readonly notes: readonly string[] }>(
+  files: Files,
+  folder: string,
+  loaded: T,
+  options: LoadingHead & { readonly head?: boolean },
+): Promise<T> {
+  if (options.head === false || (await files.kind(joinPath(folder, HEAD_CONFIG))) !== 'file') return loaded;
+  const { notes, ...head } = await loadHead(files, folder, options);
+  return { ...loaded, head, notes: [...loaded.notes, ...notes] };
 }
 
 /** The word embeddings of an encoder, where its weights are at hand. */

@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import type { AdapterLayout, ConfiguredMethod, Method } from '../methods/index.ts';
 import type { HeadKind } from '../objectives/index.ts';
 import type { ModelFacts } from './facts.ts';

@@ -1,4 +1,4 @@
-import { asFloat32, float32, type Tensor } from '../base/tensor.ts';
+import { asFloat32, float32, type Tensor } from '../base/index.ts';
 import { createHead, type FixedHead, HEAD_KINDS, type HeadKind, headParameters } from '../objectives/index.ts';
 import type { ModelFacts } from './facts.ts';
 import type { HeadPackage } from './head.ts';

@@ -1,10 +1,7 @@
-import { fail } from '../base/errors.ts';
-import { baseName, type Files, joinPath } from '../base/files.ts';
-import { list, shown } from '../base/messages.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { baseName, type Files, fail, joinPath, list, shown, type Tensor } from '../base/index.ts';
 import { encoderSpecs } from '../encoders/index.ts';
 import { type Json, pythonJson } from '../formats/json.ts';
-import { bindAdapter, METHODS, methodOfConfig } from '../methods/index.ts';
+import { bindAdapter, encoderFacts, METHODS, methodOfConfig } from '../methods/index.ts';
 import { asName, checkName, type ModelFacts } from './facts.ts';
 import { stacksOf } from './fused.ts';
 import type { AdapterPackage, LoadedAdapter, LoadingOptions } from './package.ts';
@@ -45,7 +42,7 @@ export async function loadPeft(
   const name = checkName(as ?? asName(baseName(folder)), `${path}: field 'name'`, 'Load it under another name.');
   const weights = await readWeights(files, folder, WEIGHTS);
   const tensors = new Map([...weights.tensors].map(([key, value]) => [key.replace(/^base_model\.(?:model\.)?/, ''), value]));
-  const context = { encoder: encoder.config, family: encoder.family, name };
+  const context = { ...encoderFacts(encoder), name };
   const reading = keeper.peft.read({ raw, path, tensors, weights: weights.path, model: encoder.name }, context);
   const method = methodOfConfig({ architecture: keeper.architecture, ...reading.config }, path, { methods });
   const matched = matchTensors(reading.tensors, bindAdapter(method, context).parameters, {
@@ -109,7 +106,7 @@ export async function savePeft(files: Files, folder: string, adapter: AdapterPac
       next: 'Save it in the layout adapters.',
     });
   const head = adapter.head && peftHead(adapter.head, model);
-  const { fields, tensors } = peft.write(method.config, adapter.tensors, { encoder: model.config, family: model.family, name });
+  const { fields, tensors } = peft.write(method.config, adapter.tensors, { ...encoderFacts(model), name });
   const all = new Map<string, Tensor>();
   // A model with a head holds the encoder under its prefix, a bare encoder does not.
   for (const [key, value] of tensors) all.set(`base_model.model.${head ? key : key.slice(prefix.length)}`, value);

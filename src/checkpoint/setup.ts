@@ -1,6 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import { list, shown } from '../base/messages.ts';
+import { type Files, fail, joinPath, list, shown } from '../base/index.ts';
 import { isJsonObject, type Json, pythonJson, readJson } from '../formats/json.ts';
 import {
   BLOCKS,
@@ -17,7 +15,7 @@ import {
   stack,
   type Wrong,
 } from '../methods/index.ts';
-import { checkName, VERSION } from './facts.ts';
+import { checkName, readFields, VERSION } from './facts.ts';
 import { FUSION_CONFIG } from './fusion.ts';
 
 export const SETUP_CONFIG = 'adapter_setup.json';
@@ -59,8 +57,7 @@ export async function saveSetup(
  */
 export async function loadSetup(files: Files, folder: string, { blocks }: BlockOptions = {}): Promise<SavedSetup> {
   const path = joinPath(folder, SETUP_CONFIG);
-  const raw = await readJson(files, path);
-  if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
+  const raw = await readFields(files, path);
   const fusions = new Map<string, string>();
   const composition = await named(fromJson(raw.adapter_setup, path, blocks));
   const notes = blocksOf(composition).flatMap((block) => blockKind(block, blocks).note ?? []);

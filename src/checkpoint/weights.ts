@@ -1,7 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import { list } from '../base/messages.ts';
-import { asFloat32, type Tensor } from '../base/tensor.ts';
+import { asFloat32, type Files, fail, joinPath, list, type Tensor } from '../base/index.ts';
 import { countNonFinite, readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import { readTorch, writeTorch } from '../formats/torch.ts';
 import type { ParameterSpec } from '../nn/index.ts';

@@ -1,6 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
+import { type Files, fail, joinPath } from '../base/index.ts';
 import { CA_MTL_CONFIG } from '../checkpoint/index.ts';
 import { EXPANDED } from '../encoders/index.ts';
 

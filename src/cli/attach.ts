@@ -1,12 +1,11 @@
 import { z } from 'zod';
 import { AutoAdapterModel } from '../auto-adapter-model/index.ts';
-import { fail } from '../base/errors.ts';
-import { joinPath } from '../base/files.ts';
+import { fail, joinPath } from '../base/index.ts';
 import { FUSION_CONFIG, SETUP_CONFIG } from '../checkpoint/index.ts';
-import { nodeEngine } from '../session/node.ts';
 import { isMultiTask, loadMultiTask, type SavedMultiTask } from '../train/index.ts';
 import { encoderFolder, isNews, modelFolder } from './assets.ts';
 import type { CommandContext } from './command.ts';
+import { engineOf } from './training-options.ts';
 
 /** The flags that say which model answers; spread them into a command's schema. */
 export const modelShape = {
@@ -51,7 +50,7 @@ export async function openMultiTask(
 
 /** Opens the model that the flags of {@link modelShape} describe; what a user should know goes to stderr. */
 export async function openModel({ files, stderr }: CommandContext, options: z.output<typeof schema>): Promise<AutoAdapterModel> {
-  const { adapter, head, threads } = options;
+  const { adapter, head } = options;
   if (adapter.length > 1)
     fail({
       code: 'usage.value',
@@ -63,7 +62,7 @@ export async function openModel({ files, stderr }: CommandContext, options: z.ou
   const folder = await encoderFolder(files, options.model);
   const model = await AutoAdapterModel.fromPretrained(folder, {
     files,
-    engine: await nodeEngine(threads === undefined ? {} : { threads }),
+    engine: await engineOf(options),
   });
   if (adapter.length === 0 && model.activeHead === undefined)
     fail({

@@ -1,10 +1,9 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
+import { type Files, fail, joinPath } from '../base/index.ts';
 import { ADAPTER_CONFIG, FUSION_CONFIG, SETUP_CONFIG } from '../checkpoint/index.ts';
 import { type TaskAttention, taskAttention } from '../train/index.ts';
 import { defineCommand } from './command.ts';
-import { heatMap, heatMapPng, siteLabel, taskRows } from './heat-map.ts';
+import { siteLabel, taskRows, writeHeatMap } from './heat-map.ts';
 import { alignColumns } from './table.ts';
 
 const schema = z.object({
@@ -27,11 +26,9 @@ export const command = defineCommand({
       });
     const attention = await taskAttention(files, fusions);
     if (output !== undefined) {
-      const table = taskRows(attention);
       const title = 'Attention of each task to each adapter, percent';
       await files.write(joinPath(output, 'attention.json'), `${JSON.stringify(attention, null, 1)}\n`);
-      await files.write(joinPath(output, 'attention.svg'), heatMap(table, title));
-      await files.write(joinPath(output, 'attention.png'), heatMapPng(table, title));
+      await writeHeatMap(files, joinPath(output, 'attention'), taskRows(attention), title);
     }
     stdout(json ? JSON.stringify(attention) : render(attention, output));
   },

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Files } from '../base/files.ts';
+import type { Files } from '../base/index.ts';
 
 /** What a command may use of the world. Tests give their own. */
 export interface CommandContext {

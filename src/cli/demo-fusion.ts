@@ -41,12 +41,12 @@ export async function compareFusion(
   const score = async () => (await model.evaluate(task)).metrics[task.metric] as number;
   for (const seed of SEEDS) {
     if (isTTY) stderr(`fusion, seed ${seed} of ${SEEDS.length} …`);
-    const own = `${TASK}-${seed}`;
+    const adapter = `${TASK}-${seed}`;
     const settings = { task, limit: rows, epochs, seed, signal };
-    model.addAdapter(own, DEMO.method);
-    await model.trainAdapter(own, { ...settings, learningRate: DEMO.learningRate });
+    model.addAdapter(adapter, DEMO.method);
+    await model.trainAdapter(adapter, { ...settings, learningRate: DEMO.learningRate });
     alone.push(await score());
-    const mixed = model.addAdapterFusion([own, ...others], 'dynamic', { name: `${own}-fusion` });
+    const mixed = model.addAdapterFusion([adapter, ...others], 'dynamic', { name: `${adapter}-fusion` });
     await model.trainAdapterFusion(mixed, { ...settings, learningRate: FUSION_RATE });
     fusion.push(await score());
   }

@@ -1,5 +1,5 @@
 import type { AutoAdapterModel, SummaryRow } from '../auto-adapter-model/index.ts';
-import { joinPath } from '../base/files.ts';
+import { joinPath } from '../base/index.ts';
 import type { Task } from '../tasks/index.ts';
 import { shownAnswer } from './demo-rows.ts';
 import { duration } from './progress.ts';
@@ -49,9 +49,9 @@ export function closing(results: readonly DemoResult[], seconds: number, { outpu
   ]);
   const judged = results.filter(({ tfidf }) => tfidf !== undefined);
   const above = judged.filter(({ tfidf, score: own }) => own > (tfidf as number)).length;
-  const answers = results.flatMap(({ task, answers: given }) => [
+  const answers = results.flatMap(({ task, answers: answered }) => [
     `  ${task}`,
-    ...given.map(({ row, prediction }) => `    ${shownAnswer(row, prediction)}`),
+    ...answered.map(({ row, prediction }) => `    ${shownAnswer(row, prediction)}`),
   ]);
   return [
     '\nScores on test rows (majority: the most frequent answer; TF-IDF: a tuned linear model on words and word pairs)',

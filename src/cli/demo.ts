@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { AutoAdapterModel } from '../auto-adapter-model/index.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import { nodeEngine } from '../session/node.ts';
+import { type Files, joinPath } from '../base/index.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
 import { assetPath, modelFolder } from './assets.ts';
 import { type CommandContext, defineCommand } from './command.ts';
@@ -11,6 +10,7 @@ import { closing, type DemoResult, opening, progressLine } from './demo-report.t
 import { FRESH } from './demo-rows.ts';
 import { DEMO } from './demo-settings.ts';
 import { trainingProgress } from './progress.ts';
+import { engineOf } from './training-options.ts';
 
 const schema = z.object({
   fast: z.boolean().default(false).meta({ description: 'fewer rows and passes: about a minute, lower scores' }),
@@ -42,7 +42,7 @@ export const command = defineCommand({
     const started = performance.now();
     const tell = (text: string) => (json ? undefined : stdout(text));
     const folder = await modelFolder(files, options.model);
-    const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+    const engine = await engineOf(options);
     const model = await AutoAdapterModel.fromPretrained(folder, { files, engine });
     const tasks = await demoTasks(files);
     tell(opening(model, tasks));

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../base/defined.ts';
+import { defined } from '../base/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import { distillFusion, trainSettings } from '../train/index.ts';
 import { encoderFolder } from './assets.ts';
@@ -7,7 +7,7 @@ import { defineCommand } from './command.ts';
 import { methodOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
-import { noteUnsaved, render } from './train-report.ts';
+import { noteUnsaved, render, resultFlags } from './train-report.ts';
 import { engineOf, trainingShape } from './training-options.ts';
 
 const schema = z.object({
@@ -57,8 +57,7 @@ export const command = defineCommand({
         signal: context.signal,
       });
       progress.stop();
-      const model = options.model === undefined ? '' : `--model ${options.model} `;
-      const next = `multigraft predict ${model}--adapter ${output} --input rows.jsonl`;
+      const next = `multigraft predict ${resultFlags(output, options.model)} --input rows.jsonl`;
       context.stdout(context.json ? JSON.stringify(result) : render(result, output, next));
     } finally {
       progress.stop();

@@ -1,9 +1,8 @@
 import { z } from 'zod';
 import type { AutoAdapterModel } from '../auto-adapter-model/index.ts';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { describe, isFuse } from '../methods/index.ts';
 import { type Evaluation, evaluateTasks, type MultiTaskEvaluation } from '../predict/index.ts';
-import { nodeEngine } from '../session/node.ts';
 import { loadTask, SPLITS, type Task } from '../tasks/index.ts';
 import type { SavedMultiTask } from '../train/index.ts';
 import { modelShape, openModel, openMultiTask } from './attach.ts';
@@ -11,6 +10,7 @@ import { type CommandContext, defineCommand } from './command.ts';
 import { countProgress, duration } from './progress.ts';
 import { alignColumns, grouped } from './table.ts';
 import { taskOptions, taskShape } from './task-options.ts';
+import { engineOf } from './training-options.ts';
 
 const schema = z.object({
   ...modelShape,
@@ -75,7 +75,7 @@ async function scoreSeveral(
   tasks: readonly Task[],
 ): Promise<MultiTaskEvaluation> {
   const { how, stop } = scoring(context, options);
-  const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+  const engine = await engineOf(options);
   const evaluation = await evaluateTasks(model, tasks, options.split, { ...how, files: context.files, engine });
   stop();
   return evaluation;

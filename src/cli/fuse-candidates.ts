@@ -1,6 +1,4 @@
-import { defined } from '../base/defined.ts';
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
+import { defined, type Files, fail, joinPath } from '../base/index.ts';
 import { ADAPTER_CONFIG } from '../checkpoint/index.ts';
 import { type AdapterChoice, type ChooseOptions, chooseAdapters, type TrainSettings } from '../train/index.ts';
 import type { CommandContext } from './command.ts';

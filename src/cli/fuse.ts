@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../base/defined.ts';
-import { joinPath } from '../base/files.ts';
+import { defined, joinPath } from '../base/index.ts';
 import { FUSION_PRESETS, type FusionConfig, fusionConfig, parseGrammar } from '../methods/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import { trainFusion, trainSettings } from '../train/index.ts';
@@ -8,11 +7,11 @@ import { encoderFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { candidatesOf, choose } from './fuse-candidates.ts';
 import { attentionLines, choiceLines } from './fuse-report.ts';
-import { heatMap, heatMapPng, layerRows } from './heat-map.ts';
+import { layerRows, writeHeatMap } from './heat-map.ts';
 import { usageOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
-import { noteUnsaved, render } from './train-report.ts';
+import { noteUnsaved, render, resultFlags } from './train-report.ts';
 import { engineOf, exclusionsOf, trainingShape } from './training-options.ts';
 
 const schema = z.object({
@@ -83,17 +82,15 @@ export const command = defineCommand({
       const { attention } = result;
       if (options.report && attention && output !== undefined) {
         const title = `${result.name}: attention to each adapter, percent`;
-        await files.write(joinPath(output, 'attention.svg'), heatMap(layerRows(attention), title));
-        await files.write(joinPath(output, 'attention.png'), heatMapPng(layerRows(attention), title));
+        await writeHeatMap(files, joinPath(output, 'attention'), layerRows(attention), title);
       }
       if (choice && output !== undefined) await files.write(joinPath(output, 'choice.json'), `${JSON.stringify(choice, null, 1)}\n`);
       const more = [
         ...(choice ? ['', ...choiceLines(choice)] : []),
         ...(options.report && attention ? ['', ...attentionLines(attention)] : []),
       ];
-      context.stdout(
-        context.json ? JSON.stringify({ ...result, ...defined({ choice }) }) : render(result, output, nextCommand(options), more),
-      );
+      const next = `multigraft predict ${resultFlags(output, options.model)} --input rows.jsonl`;
+      context.stdout(context.json ? JSON.stringify({ ...result, ...defined({ choice }) }) : render(result, output, next, more));
     } finally {
       progress.stop();
     }
@@ -106,8 +103,4 @@ function configOf(text: string): FusionConfig {
     const { name, values } = parseGrammar(text);
     return fusionConfig({ ...fusionConfig(name, '--fusion'), ...values }, '--fusion');
   });
-}
-
-function nextCommand({ output, model }: { output?: string | undefined; model?: string | undefined }): string {
-  return `multigraft predict ${model === undefined ? '' : `--model ${model} `}--adapter ${output} --input rows.jsonl`;
 }

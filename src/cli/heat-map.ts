@@ -1,3 +1,4 @@
+import type { Files } from '../base/index.ts';
 import type { AttentionTable } from '../predict/index.ts';
 import type { ChosenRows, TaskAttention } from '../train/index.ts';
 import { ADVANCE, createCanvas, LETTER_HEIGHT } from './png.ts';
@@ -38,9 +39,15 @@ export function taskRows({ adapters, tasks }: TaskAttention): HeatTable {
 export function periodRows({ steps, shares }: ChosenRows): HeatTable {
   return {
     columns: steps.map((last, i) => `${i === 0 ? 1 : (steps[i - 1] as number) + 1}-${last}`),
-    rows: Object.entries(shares).map(([label, own]) => ({ label, shares: own })),
+    rows: Object.entries(shares).map(([label, ofTask]) => ({ label, shares: ofTask })),
     full: Math.max(...Object.values(shares).flat(), 1e-9),
   };
+}
+
+/** Draws shares in two files that begin with `path`: .svg and .png. */
+export async function writeHeatMap(files: Files, path: string, table: HeatTable, title: string): Promise<void> {
+  await files.write(`${path}.svg`, heatMap(table, title));
+  await files.write(`${path}.png`, heatMapPng(table, title));
 }
 
 /**

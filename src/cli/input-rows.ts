@@ -1,6 +1,5 @@
 import { resolve } from 'node:path';
-import { fail } from '../base/errors.ts';
-import { memoryFiles } from '../base/files.ts';
+import { fail, memoryFiles } from '../base/index.ts';
 import { readTable } from '../formats/table.ts';
 import type { CommandContext } from './command.ts';
 

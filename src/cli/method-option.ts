@@ -1,4 +1,4 @@
-import { fail, MultigraftError } from '../base/errors.ts';
+import { fail, MultigraftError } from '../base/index.ts';
 import { type ConfiguredMethod, configureMethod } from '../methods/index.ts';
 
 /** The method that a flag names. @throws usage.value */

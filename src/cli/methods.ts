@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail, nearest } from '../base/errors.ts';
+import { fail, nearest } from '../base/index.ts';
 import { describeMethods, type MethodEntry } from '../inspect/index.ts';
 import { defineCommand } from './command.ts';
 import { alignColumns, grouped } from './table.ts';

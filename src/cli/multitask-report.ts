@@ -1,8 +1,9 @@
-import { joinPath } from '../base/files.ts';
+import { joinPath } from '../base/index.ts';
 import type { MultiTaskMethod, MultiTaskSummary } from '../train/index.ts';
 import { caMtlLines } from './ca-mtl-report.ts';
 import { duration } from './progress.ts';
 import { alignColumns, grouped } from './table.ts';
+import { resultFlags } from './train-report.ts';
 
 /** A line for each task, what sampling chose, and the command to use the model. */
 export function renderMultiTask(
@@ -11,19 +12,19 @@ export function renderMultiTask(
   { output, model }: { output?: string | undefined; model?: string | undefined },
 ): string {
   const score = (value: number | undefined) => (value === undefined ? '–' : value.toFixed(4));
-  const rows = tasks.map(({ name, rows, metric, metrics, majority, best: own }) => [
+  const rows = tasks.map(({ name, rows, metric, metrics, majority, best: bestOfTask }) => [
     name,
     grouped(rows),
     metric,
     score(metrics.validation?.[metric]),
     score(metrics.test?.[metric]),
     score(majority),
-    score(own?.metric),
-    own === undefined ? '–' : String(own.step),
+    score(bestOfTask?.metric),
+    bestOfTask === undefined ? '–' : String(bestOfTask.step),
   ]);
   const header = ['task', 'rows', 'metric', 'validation', 'test', 'most frequent answer', 'best', 'at step'];
   const times = (size / encoderParameters).toFixed(3);
-  const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
+  const place = resultFlags(output, model, method.trainsEncoder);
   const chosen = sampling && Object.values(sampling.chosen).reduce((a, b) => a + b, 0);
   return [
     `${method.text}: ${grouped(parameters)} trained parameters, ${times} × the encoder's in all, ${steps} steps in ${duration(seconds)}${best ? `, weights of step ${best.step}` : ''}`,

@@ -1,7 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../base/defined.ts';
-import { fail } from '../base/errors.ts';
-import { joinPath } from '../base/files.ts';
+import { defined, fail, joinPath } from '../base/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import {
   extendCaMtl,
@@ -14,7 +12,7 @@ import {
 } from '../train/index.ts';
 import { encoderFolder, modelFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
-import { heatMap, heatMapPng, periodRows } from './heat-map.ts';
+import { periodRows, writeHeatMap } from './heat-map.ts';
 import { usageOf } from './method-option.ts';
 import { renderMultiTask } from './multitask-report.ts';
 import { trainingProgress } from './progress.ts';
@@ -93,8 +91,7 @@ export const command = defineCommand({
       const { overTime } = result.sampling ?? {};
       if (overTime && output !== undefined) {
         const title = 'Rows that trained, percent of each task, by steps';
-        await files.write(joinPath(output, 'sampling.svg'), heatMap(periodRows(overTime), title));
-        await files.write(joinPath(output, 'sampling.png'), heatMapPng(periodRows(overTime), title));
+        await writeHeatMap(files, joinPath(output, 'sampling'), periodRows(overTime), title);
       }
       context.stdout(context.json ? JSON.stringify(result) : renderMultiTask(result, method, options));
     } finally {

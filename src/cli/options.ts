@@ -5,7 +5,7 @@
  */
 import { Argument, type Command, Option } from 'commander';
 import type { z } from 'zod';
-import { fail, invariant, nearest } from '../base/errors.ts';
+import { fail, invariant, nearest } from '../base/index.ts';
 
 export type OptionKind = 'string' | 'number' | 'boolean' | 'enum' | 'any';
 
@@ -63,9 +63,9 @@ export function parseOptions<Schema extends z.ZodObject>(
   const values: Record<string, unknown> = {};
   for (const spec of specs) {
     const name = nameOf(spec, positional);
-    const given = raw[spec.key];
-    const absent = given === undefined || (Array.isArray(given) && given.length === 0);
-    if (!absent) values[spec.key] = convert(spec, name, given, specs);
+    const value = raw[spec.key];
+    const absent = value === undefined || (Array.isArray(value) && value.length === 0);
+    if (!absent) values[spec.key] = convert(spec, name, value, specs);
     else if (spec.required)
       fail({ code: 'usage.flag', subject: name, found: 'nothing', expected: spec.expected, next: `Give ${asTyped(spec, name)}.` });
   }

@@ -1,11 +1,10 @@
 import { z } from 'zod';
 import type { AutoAdapterModel } from '../auto-adapter-model/index.ts';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { asName } from '../checkpoint/index.ts';
 import { describe, fusionsOf } from '../methods/index.ts';
 import { kindForTask } from '../objectives/index.ts';
 import { type Answer, answerTasks, idOfTask, namesTask, type Observations, rowInWords } from '../predict/index.ts';
-import { nodeEngine } from '../session/node.ts';
 import { type Field, loadTask, type Task } from '../tasks/index.ts';
 import type { SavedMultiTask } from '../train/index.ts';
 import { modelShape, openModel, openMultiTask } from './attach.ts';
@@ -13,6 +12,7 @@ import { type CommandContext, defineCommand } from './command.ts';
 import { checkOutput, type InputRow, readRows, sourceOf } from './input-rows.ts';
 import { countProgress } from './progress.ts';
 import { columnShape, columnsOf } from './task-options.ts';
+import { engineOf } from './training-options.ts';
 
 const schema = z.object({
   texts: z.array(z.string()).default([]).meta({ value: 'text', description: 'texts to answer, each a row' }),
@@ -67,11 +67,11 @@ export const command = defineCommand({
     async function answersOfTasks({ files }: CommandContext, saved: SavedMultiTask): Promise<Answer[]> {
       if (options.explain) refuseExplain('a model of several tasks');
       if (task) idOfTask(task, saved.heads);
-      const engine = await nodeEngine(options.threads === undefined ? {} : { threads: options.threads });
+      const engine = await engineOf(options);
       // What the card says is of its own task; what flags say is of all.
-      const given = rows.map(({ value }) => (task && !namesTask(value) ? { ...value, task: task.name } : value));
-      const ofTask = given.map((row) => task !== undefined && asName(String(row.task)) === asName(task.name));
-      return answerTasks(saved, given, { ...how, columns: (i) => (ofTask[i] ? columns : columnsOf(options)), files, engine });
+      const addressed = rows.map(({ value }) => (task && !namesTask(value) ? { ...value, task: task.name } : value));
+      const ofTask = addressed.map((row) => task !== undefined && asName(String(row.task)) === asName(task.name));
+      return answerTasks(saved, addressed, { ...how, columns: (i) => (ofTask[i] ? columns : columnsOf(options)), files, engine });
     }
 
     async function answersOfOne(): Promise<Answer[]> {

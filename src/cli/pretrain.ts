@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../base/defined.ts';
+import { defined } from '../base/index.ts';
 import { pretrainEncoder, pretrainSettings } from '../train/index.ts';
 import { defineCommand } from './command.ts';
 import { trainingProgress } from './progress.ts';

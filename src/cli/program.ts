@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { fail, MultigraftError, nearest } from '../base/errors.ts';
+import { fail, MultigraftError, nearest } from '../base/index.ts';
 import type { CommandContext, CommandDefinition } from './command.ts';
 import { addOptions, optionsOf, parseOptions } from './options.ts';
 

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import type { Pruning } from '../auto-adapter-model/index.ts';
-import { fail } from '../base/errors.ts';
-import { joinPath } from '../base/files.ts';
+import { fail, joinPath } from '../base/index.ts';
 import { lastOf } from '../methods/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import { modelShape, openModel } from './attach.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { AutoAdapterModel, type SummaryRow } from '../auto-adapter-model/index.ts';
-import { fail, nearest } from '../base/errors.ts';
+import { fail, nearest } from '../base/index.ts';
 import { CA_MTL_PRESETS, type ConfiguredMethod, methodNames } from '../methods/index.ts';
 import { maxTokens } from '../model/index.ts';
 import { multiTaskMethod } from '../train/index.ts';

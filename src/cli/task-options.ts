@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../base/defined.ts';
+import { defined } from '../base/index.ts';
 import { type Field, type LoadTaskOptions, METRIC_NAMES, TASK_KINDS } from '../tasks/index.ts';
 
 /** The flags that say which columns hold the input. */

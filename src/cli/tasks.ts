@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
+import { type Files, fail, joinPath } from '../base/index.ts';
 import { checkTask, loadTask, type SplitReport, TASK_KINDS, type Task, type TaskReport } from '../tasks/index.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { taskOptions, taskShape } from './task-options.ts';

@@ -39,6 +39,12 @@ export function render(result: TrainTaskResult, output: string | undefined, next
   ].join('\n');
 }
 
+/** The flags that name a saved result to the commands that answer with it; a trained encoder is a model by itself. */
+export function resultFlags(output: string | undefined, model: string | undefined, trainsEncoder = false): string {
+  if (trainsEncoder) return `--model ${output}`;
+  return `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
+}
+
 /** Says before a long run, not only after it, that it will leave nothing behind. */
 export function noteUnsaved({ json, stderr }: CommandContext, output: string | undefined): void {
   if (output === undefined && !json) stderr('A trial: nothing will be saved. --output FOLDER keeps the result.');

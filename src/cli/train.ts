@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../base/defined.ts';
-import { fail } from '../base/errors.ts';
+import { defined, fail } from '../base/index.ts';
 import { type ConfiguredMethod, DEFAULT_METHOD } from '../methods/index.ts';
 import { kindForTask } from '../objectives/index.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
@@ -10,7 +9,7 @@ import { defineCommand } from './command.ts';
 import { methodOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
-import { noteUnsaved, render, renderSeveral } from './train-report.ts';
+import { noteUnsaved, render, renderSeveral, resultFlags } from './train-report.ts';
 import { engineOf, exclusionsOf, trainingShape } from './training-options.ts';
 
 const schema = z.object({
@@ -125,8 +124,7 @@ function outputForSeveral({
 }
 
 function nextCommand(output: string | undefined, model: string | undefined, { method }: ConfiguredMethod, { kind }: Task): string {
-  const place = method.trainsEncoder ? `--model ${output}` : `${model === undefined ? '' : `--model ${model} `}--adapter ${output}`;
   const asked = kindForTask(kind).columns({});
   const rows = asked.length === 1 ? '"A text of your own."' : '--input rows.jsonl';
-  return `multigraft predict ${place} ${rows}`;
+  return `multigraft predict ${resultFlags(output, model, method.trainsEncoder)} ${rows}`;
 }

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../base/defined.ts';
-import type { Files } from '../base/files.ts';
+import { defined, type Files } from '../base/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import type { Engine } from '../session/session.ts';
 import { type Exclusions, readExclusions } from '../tasks/index.ts';

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import type { EncoderFamily } from './family.ts';
 import { standardConfig } from './fields.ts';
 import { postNormFamily, postNormLinears } from './post-norm.ts';

@@ -1,4 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
+import { fail, nearest } from '../base/index.ts';
 import { ALBERT } from './albert.ts';
 import { BERT } from './bert.ts';
 import { DISTILBERT } from './distilbert.ts';

@@ -1,5 +1,5 @@
-import { invariant } from '../base/errors.ts';
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
+import { invariant } from '../base/index.ts';
 import type { ConfigFields, EncoderConfig, LinearName, Place } from './config.ts';
 import type { EncoderTools, Layers } from './drawing.ts';
 

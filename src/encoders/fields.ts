@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import type { ConfigFields, EncoderConfig } from './config.ts';
 
 interface Defaults {

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { gather, input, mul, multiplyDims, reshape, slice, type Value } from '../graph/index.ts';
 import { activation } from '../nn/index.ts';
 import type { ConfigFields, EncoderConfig } from './config.ts';

@@ -1,4 +1,4 @@
-import { int32, type Tensor } from '../base/tensor.ts';
+import { int32, type Tensor } from '../base/index.ts';
 
 /** Positions counted over real tokens from padId + 1, as RoBERTa counts them: of ids [B, S] int32, the same shape. */
 export function countedPositions({ shape, data }: Tensor, padId: number): Tensor {

@@ -1,5 +1,4 @@
-import { fail, invariant } from '../base/errors.ts';
-import { type Files, readText } from '../base/files.ts';
+import { type Files, fail, invariant, readText } from '../base/index.ts';
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 

@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { type Files, readText } from '../base/files.ts';
+import { type Files, fail, readText } from '../base/index.ts';
 import { type Json, parseJson } from './json.ts';
 
 /** JavaScript strings end near 2^29 units. */

@@ -1,6 +1,5 @@
 import protobuf from 'protobufjs/light.js';
-import { fail, invariant } from '../base/errors.ts';
-import { bytesPerElement, type DType } from '../base/tensor.ts';
+import { bytesPerElement, type DType, fail, invariant } from '../base/index.ts';
 
 /** The part of onnx.proto (IR version 10) that programs here use; names as there, in camelCase. */
 export interface OnnxModel {

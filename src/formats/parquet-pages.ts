@@ -2,7 +2,7 @@ import { type ColumnMetaData, type SchemaTree, snappyUncompress } from 'hyparque
 import { parquetHeader } from 'hyparquet/src/column.js';
 import { readRleBitPackedHybrid } from 'hyparquet/src/encoding.js';
 import { getMaxDefinitionLevel, getMaxRepetitionLevel } from 'hyparquet/src/schema.js';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 
 /** Snappy writes at most 64 bytes for each 2 it reads. */
 const SNAPPY_RATIO = 32;

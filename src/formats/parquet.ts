@@ -1,7 +1,6 @@
 import type { ColumnMetaData, FileMetaData, SchemaTree } from 'hyparquet';
 import { parquetMetadata, parquetReadObjects, parquetSchema } from 'hyparquet';
-import { fail, MultigraftError } from '../base/errors.ts';
-import { type Files, truncated } from '../base/files.ts';
+import { type Files, fail, MultigraftError, truncated } from '../base/index.ts';
 import { checkPages, checkThrift } from './parquet-pages.ts';
 
 const MAGIC = 0x31524150;

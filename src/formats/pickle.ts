@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 
 /** A named thing the pickle refers to. It is only a name: nothing is looked up or run. */
 export interface PickleGlobal {

@@ -1,6 +1,16 @@
-import { fail, invariant } from '../base/errors.ts';
-import { type Files, folderOf, joinPath, truncated } from '../base/files.ts';
-import { bytesOf, bytesPerElement, type DType, type Tensor, viewBytes } from '../base/tensor.ts';
+import {
+  bytesOf,
+  bytesPerElement,
+  type DType,
+  type Files,
+  fail,
+  folderOf,
+  invariant,
+  joinPath,
+  type Tensor,
+  truncated,
+  viewBytes,
+} from '../base/index.ts';
 import { compareCodePoints, isJsonObject, type Json, parseJson, readJson } from './json.ts';
 
 /** Where a tensor's bytes lie. */

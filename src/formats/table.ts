@@ -1,6 +1,5 @@
 import { CsvError, parse } from 'csv-parse/sync';
-import { fail } from '../base/errors.ts';
-import type { Files } from '../base/files.ts';
+import { type Files, fail } from '../base/index.ts';
 import { isJsonObject } from './json.ts';
 import { readJsonLines, readLongText } from './jsonl.ts';
 import { readParquet } from './parquet.ts';

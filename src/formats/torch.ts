@@ -1,7 +1,5 @@
 import { type Zippable, zipSync } from 'fflate';
-import { fail, invariant } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import { bytesOf, bytesPerElement, type DType, type Tensor } from '../base/tensor.ts';
+import { bytesOf, bytesPerElement, type DType, type Files, fail, invariant, joinPath, type Tensor } from '../base/index.ts';
 import { isDict, isGlobal, isTuple, type PickleRules, type PickleValue, readPickle } from './pickle.ts';
 import { countElements, mergeShards, readTensor, type TensorEntry, type TensorIndex } from './safetensors.ts';
 import { readStoredZip, type ZipEntry } from './zip.ts';

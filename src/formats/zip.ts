@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import type { Files } from '../base/files.ts';
+import { type Files, fail } from '../base/index.ts';
 
 /** One stored entry of a zip file: its bytes are the file's bytes [offset, offset + size). */
 export interface ZipEntry {

@@ -1,4 +1,4 @@
-import { fail, invariant } from '../base/errors.ts';
+import { fail, invariant } from '../base/index.ts';
 
 /**
  * A dimension: a number, or the canonical text of a polynomial over symbols with integer coefficients,

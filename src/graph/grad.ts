@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { type Shape, sameShape } from './dim.ts';
 import { add } from './ops/elementwise.ts';
 import { reduceSum } from './ops/reduce.ts';

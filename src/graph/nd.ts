@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { elementCount } from '../base/tensor.ts';
+import { elementCount, fail } from '../base/index.ts';
 import type { Nd } from './value.ts';
 
 /** Helpers of the reference kernels: short and plain rather than fast. */

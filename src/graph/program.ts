@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { type Dim, scaledSymbol, symbolsOf } from './dim.ts';
 import { INPUT, type Node, nameOf, topological, type Value } from './value.ts';
 

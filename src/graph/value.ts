@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import type { DType, Tensor } from '../base/tensor.ts';
+import { type DType, fail, type Tensor } from '../base/index.ts';
 import type { Dim, Shape } from './dim.ts';
 
 /**

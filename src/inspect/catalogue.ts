@@ -1,4 +1,4 @@
-import { elementCount } from '../base/tensor.ts';
+import { totalElements } from '../base/index.ts';
 import {
   configFields,
   drawEncoder,
@@ -62,7 +62,7 @@ export function describeEncoders(): EncoderEntry[] {
     return {
       name: family.name,
       defaults,
-      parameters: countOf(encoderSpecs(family, defaults)),
+      parameters: totalElements(encoderSpecs(family, defaults)),
       pooler: family.pooler !== undefined,
       mostTokens: family.mostTokens(defaults),
       pythonClass: pythonClass(family),
@@ -75,9 +75,9 @@ function build(names: readonly string[]): Built {
   const { method, config } = configured;
   const family = FAMILIES[0] as EncoderFamily;
   const encoder = family.config(configFields({}, family.name));
-  const own = countOf(method.parameters(config, { encoder, family, name: 'x' }));
-  const all = method.trainsEncoder ? countOf(encoderSpecs(family, encoder)) : 0;
-  return { names, config, parameters: own + all, sites: method.trainsEncoder ? ['every weight'] : sitesOf(configured, family, encoder) };
+  const added = totalElements(method.parameters(config, { encoder, family, name: 'x' }));
+  const all = method.trainsEncoder ? totalElements(encoderSpecs(family, encoder)) : 0;
+  return { names, config, parameters: added + all, sites: method.trainsEncoder ? ['every weight'] : sitesOf(configured, family, encoder) };
 }
 
 /** What people call a site. */
@@ -116,8 +116,4 @@ function sitesOf(configured: ConfiguredMethod, family: EncoderFamily, encoder: E
   ]);
   drawEncoder({ config: encoder, family, parameters: frozen, dropout: noDropout, hooks: Object.fromEntries(watched), read: 'all' });
   return [...seen];
-}
-
-function countOf(specs: readonly { readonly shape: readonly number[] }[]): number {
-  return specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
 }

@@ -1,6 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import { elementCount } from '../base/tensor.ts';
+import { type Files, fail, joinPath, totalElements } from '../base/index.ts';
 import {
   ADAPTER_CONFIG,
   CA_MTL_CONFIG,
@@ -213,7 +211,7 @@ async function inspectEncoder(files: Files, folder: string, names: ReadonlySet<s
   const encoder = await loadEncoder(files, folder, { checkFinite: true });
   const { family: _family, ...sizes } = encoder.config;
   const tensors = [...encoder.weights.values()].map(({ name, dtype, shape }) => ({ name, dtype, shape }));
-  const parameters = tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const parameters = totalElements(tensors);
   const missing = TOKENIZER_FILES.some((name) => names.has(name)) ? [] : ['There is no tokenizer: put tokenizer.json beside it.'];
   const facts = Object.fromEntries(
     Object.entries({ name: encoder.name, type: encoder.family.name, ...sizes }).filter(
@@ -262,5 +260,5 @@ async function tensorsOf(
     const bad = countNonFinite(await readTensor(files, entry));
     if (bad > 0) warnings.push(`${name} holds ${bad} numbers that are not finite (NaN or infinity).`);
   }
-  return { tensors, parameters: tensors.reduce((sum, { shape }) => sum + elementCount(shape), 0), warnings };
+  return { tensors, parameters: totalElements(tensors), warnings };
 }

@@ -1,4 +1,4 @@
-import { invariant } from '../base/errors.ts';
+import { invariant } from '../base/index.ts';
 import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';
 import type { Acts } from './act.ts';
 import type { MethodContext } from './context.ts';

@@ -52,7 +52,7 @@ export function attach(configured: ConfiguredMethod, context: MethodContext): At
     name: context.name,
     text,
     learningRate: method.learningRate,
-    trainsEncoder: method.trainsEncoder,
+    trainsEncoder: method.trainsEncoder ?? false,
     mixesTokens: method.mixesTokens(config),
     parameters: adapter.parameters,
     hooks: (parameters, dropout) => hooksOf(adapter.acts(alone(adapter, parameters), dropout)),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { encoderNorms, linearPath } from '../encoders/index.ts';
 import { add, expand, sub } from '../graph/index.ts';
 import { copyOf } from '../nn/index.ts';
@@ -27,7 +27,6 @@ export const BITFIT: Method<BitFitConfig> = {
   schema,
   presets: { bitfit: {} },
   floatKeys: [],
-  trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: () => false,
   parameters: (config, context) =>

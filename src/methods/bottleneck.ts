@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { PLACES, type Place, type Rows } from '../encoders/index.ts';
 import { add, layerNorm, mul, reshape, scalar, type Value } from '../graph/index.ts';
 import { type Dropout, type Initializer, NORMAL, ONE, type ParameterSpec, ZERO } from '../nn/index.ts';
@@ -38,7 +38,6 @@ export const BOTTLENECK: Method<BottleneckConfig> = {
     adapter_plus: PLUS,
   },
   floatKeys: ['scaling', 'dropout', 'stochastic_depth', 'phm_init_range'],
-  trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   parameters: bottleneckParameters,
@@ -60,7 +59,7 @@ export function bottleneckActs(config: BottleneckConfig, context: MethodContext,
       const { place, module, layer, x, join, norm } = site;
       if (!places(config).includes(place) || config.leave_out.includes(module)) return undefined;
       const path = adapterPath(context, place, module);
-      const own = (tail: string) => read(`${path}.${tail}`);
+      const parameter = (tail: string) => read(`${path}.${tail}`);
       const where = `layer.${layer}.${place}.${context.name}`;
       const parallel = config.is_parallel;
       const open: Opened<'residual'> = {
@@ -72,17 +71,17 @@ export function bottleneckActs(config: BottleneckConfig, context: MethodContext,
           return { query: z, queryBeforeNorm: h, residual, state: { h: z } };
         },
         lowRank({ h: z }, standardize) {
-          const down = own(config.ln_before ? 'adapter_down.1.weight' : 'adapter_down.0.weight');
-          const downBias = own(config.ln_before ? 'adapter_down.1.bias' : 'adapter_down.0.bias');
+          const down = parameter(config.ln_before ? 'adapter_down.1.weight' : 'adapter_down.0.weight');
+          const downBias = parameter(config.ln_before ? 'adapter_down.1.bias' : 'adapter_down.0.bias');
           // Python drops paths in sequential adapters only.
           const p = parallel ? 0 : config.stochastic_depth;
           return {
             ...(config.ln_before
-              ? foldNorm(down, downBias, own('adapter_norm_before.weight'), own('adapter_norm_before.bias'))
+              ? foldNorm(down, downBias, parameter('adapter_norm_before.weight'), parameter('adapter_norm_before.bias'))
               : { down, downBias }),
             input: config.ln_before ? standardize(z) : z,
             activation: config.non_linearity,
-            ...scaled(config, own),
+            ...scaled(config, parameter),
             ...(p > 0 && { keep: keptRows(p, site, dropout, `${where}.path`) }),
           };
         },
@@ -97,9 +96,9 @@ export function bottleneckActs(config: BottleneckConfig, context: MethodContext,
         apply(state) {
           const { h: z, residual } = state.residual ? { ...state, residual: state.residual } : prepare(state);
           const u = product(open.lowRank({ h: z }, standardize));
-          let o = gated(config, own, dropout(u, config.dropout, where), z, site);
+          let o = gated(config, parameter, dropout(u, config.dropout, where), z, site);
           if (config.adapter_residual_before_ln && !parallel) o = add(o, residual);
-          if (config.ln_after) o = layerNorm(o, own('adapter_norm_after.weight'), own('adapter_norm_after.bias'), NORM_EPSILON);
+          if (config.ln_after) o = layerNorm(o, parameter('adapter_norm_after.weight'), parameter('adapter_norm_after.bias'), NORM_EPSILON);
           return { h: config.adapter_residual_before_ln || parallel ? o : add(o, residual) };
         },
         close({ h: o }) {
@@ -134,15 +133,15 @@ function checkResidual(config: BottleneckConfig, { family }: MethodContext): voi
 
 /** r = ⌊d / factor⌋, at least 1, of the exact quotient: 0.8 is a little more than 4/5, so 32 / 0.8 gives 39. */
 function width({ reduction_factor: factor }: BottleneckConfig, hidden: number, module: number): number {
-  const own = typeof factor === 'number' ? factor : (factor[String(module)] ?? factor.default);
-  if (own === undefined)
+  const divisor = typeof factor === 'number' ? factor : (factor[String(module)] ?? factor.default);
+  if (divisor === undefined)
     return fail({
       code: 'method.config',
       subject: 'reduction_factor',
       found: `nothing for layer ${module}`,
       expected: `an entry '${module}' or 'default'`,
     });
-  return Math.max(1, Math.round((hidden - (hidden % own)) / own));
+  return Math.max(1, Math.round((hidden - (hidden % divisor)) / divisor));
 }
 
 function parametersAt(config: BottleneckConfig, context: MethodContext, place: Place, module: number): ParameterSpec[] {
@@ -185,17 +184,17 @@ function initializers(kind: BottleneckConfig['init_weights'], fanIn: number): [I
   return [both, both];
 }
 
-type Own = (tail: string) => Value;
+type ParameterOf = (tail: string) => Value;
 
-function scaled({ scaling }: BottleneckConfig, own: Own): Pick<LowRank, 'up' | 'upBias'> {
-  const [up, upBias] = [own('adapter_up.weight'), own('adapter_up.bias')];
+function scaled({ scaling }: BottleneckConfig, parameter: ParameterOf): Pick<LowRank, 'up' | 'upBias'> {
+  const [up, upBias] = [parameter('adapter_up.weight'), parameter('adapter_up.bias')];
   if (scaling === 1) return { up, upBias };
-  const factor = typeof scaling === 'number' ? scalar(scaling) : own('scaling');
+  const factor = typeof scaling === 'number' ? scalar(scaling) : parameter('scaling');
   const perRow = scaling === 'channel' ? reshape(factor, [up.shape[0] as number, 1]) : factor;
   return { up: mul(up, perRow), upBias: mul(upBias, factor) };
 }
 
-function gated(config: BottleneckConfig, own: Own, u: Value, z: Value, rows: Rows): Value {
+function gated(config: BottleneckConfig, parameter: ParameterOf, u: Value, z: Value, rows: Rows): Value {
   if (!config.use_gating) return u;
-  return perSequence(u, sequenceGate(z, own('gate.weight'), own('gate.bias'), rows), rows);
+  return perSequence(u, sequenceGate(z, parameter('gate.weight'), parameter('gate.bias'), rows), rows);
 }

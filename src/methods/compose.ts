@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { drawEncoder, type SiteName, type Sites } from '../encoders/index.ts';
 import { add, input, scalar, type Value } from '../graph/index.ts';
 import { noDropout, type ParameterSpec, recordedParameters } from '../nn/index.ts';

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 
 /** Adapters put together, one of the kinds of {@link BLOCKS}. */
 export interface Block {

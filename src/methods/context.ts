@@ -1,4 +1,4 @@
-import type { EncoderConfig, EncoderFamily } from '../encoders/index.ts';
+import type { Encoder, EncoderConfig, EncoderFamily } from '../encoders/index.ts';
 
 /** The configuration of a method as it stands on disk: the Python library's own keys. */
 export type MethodConfig = Readonly<Record<string, unknown>>;
@@ -7,6 +7,11 @@ export type MethodConfig = Readonly<Record<string, unknown>>;
 export interface EncoderFacts {
   readonly encoder: EncoderConfig;
   readonly family: EncoderFamily;
+}
+
+/** What a method is told of an encoder. */
+export function encoderFacts({ config, family }: Pick<Encoder, 'config' | 'family'>): EncoderFacts {
+  return { encoder: config, family };
 }
 
 /** What a method is attached to, and under which name. */

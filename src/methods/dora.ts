@@ -1,16 +1,11 @@
 import { z } from 'zod';
-import type { Act } from './act.ts';
-import { adaptsLinear, atLinears, LORA_FLOATS, loraFields, loraLinears, loraParametersAt, SOME_LINEAR, updateAct } from './lora.ts';
+import { actsAtLinears, atLinears, LORA_FLOATS, loraLinears, loraParametersAt, plainLoraFields, SOME_LINEAR, updateAct } from './lora.ts';
 import { magnitudeParameter, withMagnitude } from './magnitude.ts';
 import { loraPath, type Method } from './method.ts';
 
-const fields = loraFields.extend({
+const fields = plainLoraFields.extend({
   attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
-  composition_mode: z.literal('add').default('add'),
-  init_weights: z.enum(['lora', 'bert']).default('lora'),
   use_dora: z.literal(true),
-  vera_d: z.null().default(null),
-  vera_b: z.null().default(null),
 });
 
 type DoraConfig = z.infer<typeof fields>;
@@ -31,7 +26,6 @@ export const DORA: Method<DoraConfig> = {
   schema: fields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR),
   presets: { dora: { use_dora: true } },
   floatKeys: LORA_FLOATS,
-  trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   parameters: (config, context) =>
@@ -39,12 +33,10 @@ export const DORA: Method<DoraConfig> = {
       ...loraParametersAt(config, context, linear, module),
       magnitudeParameter(context, linear, module),
     ]),
-  acts: (config, context, read, dropout) => ({
-    linear(site): Act<'linear'> | undefined {
-      if (!adaptsLinear(config, site)) return undefined;
+  acts: (config, context, read, dropout) =>
+    actsAtLinears(config, (site) => {
       const path = loraPath(context, site.name, site.module);
       const halves = () => ({ down: read(`${path}.lora_A`), up: read(`${path}.lora_B`) });
       return withMagnitude(updateAct(config, context, read, dropout, site, halves), halves, context, read, site);
-    },
-  }),
+    }),
 };

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { type EncoderFamily, type LinearName, linearPath, linearPlace, PLACES, type Place } from '../encoders/index.ts';
 import type { Adapter } from './adapter.ts';
 import type { EncoderFacts } from './context.ts';

@@ -28,16 +28,19 @@ const ROWS = 5;
 const { dynamic } = FUSION_PRESETS as { dynamic: FusionConfig };
 
 /** The formula as it is written: keys and values of every adapter. */
-function literal({ config, own, query, residual, parts, dropout, sharpness }: FusionInputs): { output: Value; attention: Value } {
+function literal({ config, parameter, query, residual, parts, dropout, sharpness }: FusionInputs): {
+  output: Value;
+  attention: Value;
+} {
   const us = parts.map((part) => (config.residual_before ? add(product(part), residual) : product(part)));
-  const q = config.query ? gemm(query, own('query.weight'), own('query.bias'), { transB: true }) : query;
+  const q = config.query ? gemm(query, parameter('query.weight'), parameter('query.bias'), { transB: true }) : query;
   const scores = us.map((u) => {
-    const key = config.key ? gemm(u, own('key.weight'), own('key.bias'), { transB: true }) : u;
+    const key = config.key ? gemm(u, parameter('key.weight'), parameter('key.bias'), { transB: true }) : u;
     return reduceSum(mul(q, key), [1]);
   });
   const dropped = dropout(concat(scores, 1));
   const attention = softmax(sharpness ? mul(dropped, sharpness) : dropped);
-  const values = us.map((u) => (config.value ? matmul(u, own('value.weight'), { transB: true }) : u));
+  const values = us.map((u) => (config.value ? matmul(u, parameter('value.weight'), { transB: true }) : u));
   const mixed = values.map((value, i) => mul(value, reshape(matmul(attention, column(i, parts.length)), ['N', 1]))).reduce(add);
   return { output: config.residual_before ? mixed : add(mixed, residual), attention };
 }
@@ -99,7 +102,7 @@ async function run(draw: typeof drawFusion, config: FusionConfig, widths: readon
   const specs = fusionParameters(config, 'f', D);
   const { output, attention } = draw({
     config,
-    own: (tail) => leaf(`f.${tail}`, specs.find(({ name }) => name === `f.${tail}`)?.shape as readonly number[]),
+    parameter: (tail) => leaf(`f.${tail}`, specs.find(({ name }) => name === `f.${tail}`)?.shape as readonly number[]),
     query: leaf('query', ['N', D]),
     residual: leaf('residual', ['N', D]),
     parts,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { expectationIn, fail, nearest } from '../base/errors.ts';
+import { expectationIn, fail, nearest } from '../base/index.ts';
 import { add, constant, gemm, matmul, mul, reduceSum, reshape, scalar, softmax, sub, type Value } from '../graph/index.ts';
 import { type Initializer, NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
 import { concatenated, type LowRank } from './low-rank.ts';
@@ -96,7 +96,7 @@ function identity(d: number): Value {
 export interface FusionInputs {
   readonly config: FusionConfig;
   /** A parameter of this fusion by its tail: `query.weight`. */
-  readonly own: (tail: string) => Value;
+  readonly parameter: (tail: string) => Value;
   /** [rows, d] */
   readonly query: Value;
   readonly residual: Value;
@@ -109,20 +109,20 @@ export interface FusionInputs {
 }
 
 /** The mixture with its residual [rows, d], and the attention α [rows, n] in the order of the parts. */
-export function drawFusion({ config, own, query, residual, parts, dropout, mask, sharpness }: FusionInputs): {
+export function drawFusion({ config, parameter, query, residual, parts, dropout, mask, sharpness }: FusionInputs): {
   readonly output: Value;
   readonly attention: Value;
 } {
   const { ups, biases, keep, sums, weighted, inOrder, inColumns } = concatenated(parts);
   const d = query.shape.at(-1) as number;
-  const asked = config.query ? gemm(query, own('query.weight'), own('query.bias'), { transB: true }) : query;
-  const t = config.key ? matmul(asked, own('key.weight')) : asked;
+  const asked = config.query ? gemm(query, parameter('query.weight'), parameter('query.bias'), { transB: true }) : query;
+  const t = config.key ? matmul(asked, parameter('key.weight')) : asked;
 
   let scores = add(sums(matmul(t, ups)), matmul(t, biases, { transB: true }));
   if (keep) scores = mul(scores, keep);
   // Equal for all adapters: it matters only to the dropout below, which is applied to scores.
   if (config.residual_before) scores = add(scores, reduceSum(mul(t, residual), [1]));
-  if (config.key) scores = add(scores, matmul(asked, reshape(own('key.bias'), [d, 1])));
+  if (config.key) scores = add(scores, matmul(asked, reshape(parameter('key.bias'), [d, 1])));
   const dropped = dropout(scores);
   const sharp = sharpness ? mul(dropped, sharpness) : dropped;
   const attention = softmax(mask ? add(sharp, inColumns(mask)) : sharp);
@@ -130,7 +130,7 @@ export function drawFusion({ config, own, query, residual, parts, dropout, mask,
   const weights = keep ? mul(attention, keep) : attention;
   let mixture = add(matmul(weighted(weights), ups, { transB: true }), matmul(weights, biases));
   if (config.residual_before) mixture = add(mixture, residual);
-  const valued = config.value ? matmul(mixture, own('value.weight'), { transB: true }) : mixture;
+  const valued = config.value ? matmul(mixture, parameter('value.weight'), { transB: true }) : mixture;
   return { output: config.residual_before ? valued : add(valued, residual), attention: inOrder(attention) };
 }
 

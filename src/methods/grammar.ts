@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 
 /**
  * The configuration strings of `adapters`: `name` or `name[key=value, …]`, values as Python literals

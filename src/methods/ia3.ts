@@ -2,20 +2,16 @@ import { z } from 'zod';
 import { linearPlace } from '../encoders/index.ts';
 import { expand, mul, reshape, scalar } from '../graph/index.ts';
 import { type Initializer, NORMAL, ONE, ZERO } from '../nn/index.ts';
-import type { Act } from './act.ts';
-import { adaptsLinear, atLinears, gateParameters, LORA_FLOATS, linearGate, loraFields, loraLinears, SOME_LINEAR } from './lora.ts';
+import { actsAtLinears, atLinears, gateParameters, LORA_FLOATS, linearGate, loraLinears, plainLoraFields, SOME_LINEAR } from './lora.ts';
 import { loraPath, type Method } from './method.ts';
 import { perSequence } from './per-sequence.ts';
 
-const fields = loraFields.extend({
+const fields = plainLoraFields.extend({
   r: z.literal(1),
   dropout: z.literal(0).default(0),
   attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
   composition_mode: z.literal('scale'),
   init_weights: z.enum(['ia3', 'lora', 'bert']).default('lora'),
-  use_dora: z.literal(false).default(false),
-  vera_d: z.null().default(null),
-  vera_b: z.null().default(null),
 });
 
 type Ia3Config = z.infer<typeof fields>;
@@ -40,7 +36,6 @@ export const IA3: Method<Ia3Config> = {
     ia3: { r: 1, alpha: 1, attn_matrices: ['k', 'v'], intermediate_lora: true, composition_mode: 'scale', init_weights: 'ia3' },
   },
   floatKeys: LORA_FLOATS,
-  trainsEncoder: false,
   learningRate: 1e-2,
   mixesTokens: (config) => config.use_gating,
   parameters: (config, context) =>
@@ -52,9 +47,8 @@ export const IA3: Method<Ia3Config> = {
         ...(config.use_gating ? gateParameters(path, place.fanIn(context.encoder)) : []),
       ];
     }),
-  acts: (config, context, read) => ({
-    linear(site): Act<'linear'> | undefined {
-      if (!adaptsLinear(config, site)) return undefined;
+  acts: (config, context, read) =>
+    actsAtLinears(config, (site) => {
       const { y, name, module } = site;
       const vector = reshape(read(`${loraPath(context, name, module)}.lora_B`), [y.shape.at(-1) as number]);
       const scaled = config.use_gating ? vector : mul(vector, scalar(config.alpha));
@@ -65,6 +59,5 @@ export const IA3: Method<Ia3Config> = {
         },
         close: (factors) => (factors ? mul(y, factors) : y),
       };
-    },
-  }),
+    }),
 };

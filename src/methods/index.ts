@@ -36,7 +36,7 @@ export {
   type Stack,
   stack,
 } from './composition.ts';
-export type { EncoderFacts, MethodConfig, MethodContext } from './context.ts';
+export { type EncoderFacts, encoderFacts, type MethodConfig, type MethodContext } from './context.ts';
 export { FUSION_PRESETS, type FusionConfig, fusionConfig } from './fusion.ts';
 export { type FusionSite, fusionPath, fusionSites } from './fusion-sites.ts';
 export { parseGrammar, splitUnion } from './grammar.ts';

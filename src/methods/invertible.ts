@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { withText } from '../encoders/index.ts';
 import { add, concat, slice, sub, type Value } from '../graph/index.ts';
 import { NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
@@ -42,7 +42,6 @@ export const INVERTIBLE: Method<InvertibleConfig> = {
     'houlsby+inv': { ...DOUBLE, ...NICE },
   },
   floatKeys: ['scaling', 'dropout', 'stochastic_depth', 'phm_init_range'],
-  trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   parameters: (config, context) => [...bottleneckParameters(config, context), ...couplingParameters(config, context)],

@@ -1,6 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { list, shown } from '../base/messages.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { fail, list, shown, type Tensor } from '../base/index.ts';
 import { encoderNorms, encoderSpecs } from '../encoders/index.ts';
 import type { MethodContext } from './context.ts';
 import { isSet, type PeftFolder, type PeftLayout } from './peft-layout.ts';

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
-import { list } from '../base/messages.ts';
+import { fail, list } from '../base/index.ts';
 import { type EncoderNorm, encoderNorms } from '../encoders/index.ts';
 import { layerNorm } from '../graph/index.ts';
 import { copyOf, type ParameterSpec } from '../nn/index.ts';
@@ -29,7 +28,6 @@ export const LN_TUNING: Method<LnTuningConfig> = {
   schema,
   presets: { ln_tuning: {} },
   floatKeys: [],
-  trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: () => false,
   layouts: () => ['peft'],

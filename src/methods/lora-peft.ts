@@ -1,7 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
-import { list, shown } from '../base/messages.ts';
-import { float32, type Tensor, zeros } from '../base/tensor.ts';
+import { fail, float32, list, shown, type Tensor, zeros } from '../base/index.ts';
 import { LINEARS, type LinearName, linearPlace } from '../encoders/index.ts';
 import type { MethodConfig, MethodContext } from './context.ts';
 import { loraPath } from './method.ts';
@@ -107,8 +105,8 @@ function withOneRank(settings: PeftConfig, updates: readonly Update[], context: 
   const alpha = scaleOf(settings, settings.lora_alpha, settings.r) * rank;
   const tensors = new Map<string, Tensor>();
   for (const { a, b, path, linear, module } of updates) {
-    const own = a.shape[0] as number;
-    const factor = (scaleOf(settings, alphaAt(settings, path), own) * rank) / alpha;
+    const updateRank = a.shape[0] as number;
+    const factor = (scaleOf(settings, alphaAt(settings, path), updateRank) * rank) / alpha;
     const place = loraPath(context, linear, module);
     tensors.set(`${place}.lora_A`, padRows(a, rank));
     tensors.set(`${place}.lora_B`, scaled(padColumns(b, rank), factor));
@@ -175,7 +173,7 @@ function plainName(pattern: string): string {
 }
 
 function targets(linears: readonly LinearName[]): Record<string, unknown> {
-  const letters = Object.entries(LETTERS)
+  const letters = Object.entries(ATTENTION_LETTERS)
     .filter(([, linear]) => linears.includes(linear))
     .map(([letter]) => letter);
   return {
@@ -186,7 +184,10 @@ function targets(linears: readonly LinearName[]): Record<string, unknown> {
   };
 }
 
-const LETTERS: Readonly<Record<string, LinearName>> = { q: 'query', k: 'key', v: 'value', o: 'attentionOutput' };
+/** The linears of attention by their letters in `attn_matrices`. */
+export const ATTENTION_LETTERS = { q: 'query', k: 'key', v: 'value', o: 'attentionOutput' } as const satisfies Readonly<
+  Record<string, LinearName>
+>;
 
 function padRows({ shape, data }: Tensor, rank: number): Tensor {
   const fanIn = shape[1] as number;

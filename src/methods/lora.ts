@@ -1,11 +1,11 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { type LinearName, type LinearSite, linearPlace } from '../encoders/index.ts';
 import { add, type Value } from '../graph/index.ts';
 import { type Dropout, NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
-import type { Act, Opened } from './act.ts';
+import type { Act, Acts, Opened } from './act.ts';
 import type { MethodContext } from './context.ts';
-import { LORA_PEFT } from './lora-peft.ts';
+import { ATTENTION_LETTERS, LORA_PEFT } from './lora-peft.ts';
 import { type LowRank, product } from './low-rank.ts';
 import { loraPath, type Method, modules, type ReadParameter } from './method.ts';
 import { perSequence, sequenceGate } from './per-sequence.ts';
@@ -34,7 +34,8 @@ export const loraFields = z.strictObject({
 /** Keys of {@link loraFields} that Python reads as floats. */
 export const LORA_FLOATS = ['dropout', 'vera_d', 'vera_b'];
 
-const fields = loraFields.extend({
+/** Of {@link loraFields}, with the values that make it plain LoRA: one update that is added. */
+export const plainLoraFields = loraFields.extend({
   composition_mode: z.literal('add').default('add'),
   init_weights: z.enum(['lora', 'bert']).default('lora'),
   use_dora: z.literal(false).default(false),
@@ -42,13 +43,13 @@ const fields = loraFields.extend({
   vera_b: z.null().default(null),
 });
 
-export type LoraConfig = z.infer<typeof fields>;
+type LoraConfig = z.infer<typeof plainLoraFields>;
 type Placing = Pick<LoraConfig, 'selfattn_lora' | 'attn_matrices' | 'intermediate_lora' | 'output_lora' | 'leave_out'>;
 
 /** What a configuration without any linear is told. */
 export const SOME_LINEAR = 'some linear to adapt: selfattn_lora, intermediate_lora or output_lora';
 
-const schema = fields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR);
+const schema = plainLoraFields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR);
 
 /**
  * LoRA (Hu et al. 2022): y = W x + b + (α/r)·B A drop(x), at any of a layer's six linears.
@@ -63,7 +64,6 @@ export const LORA: Method<LoraConfig> = {
   schema,
   presets: { lora: {} },
   floatKeys: LORA_FLOATS,
-  trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   // `adapters` never wraps the attention's output; PEFT knows no gates.
@@ -71,17 +71,15 @@ export const LORA: Method<LoraConfig> = {
     loraLinears(config).includes('attentionOutput') ? ['peft'] : config.use_gating ? ['adapters'] : ['adapters', 'peft'],
   peft: LORA_PEFT,
   parameters: (config, context) => atLinears(config, context, (linear, module) => loraParametersAt(config, context, linear, module)),
-  acts: (config, context, read, dropout) => ({
-    linear(site) {
-      if (!adaptsLinear(config, site)) return undefined;
+  acts: (config, context, read, dropout) =>
+    actsAtLinears(config, (site) => {
       const path = loraPath(context, site.name, site.module);
       return updateAct(config, context, read, dropout, site, () => ({ down: read(`${path}.lora_A`), up: read(`${path}.lora_B`) }));
-    },
-  }),
+    }),
 };
 
 /** How an update of low rank is scaled and gated. */
-export type UpdateConfig = Pick<LoraConfig, 'r' | 'alpha' | 'dropout' | 'use_gating'>;
+type UpdateConfig = Pick<LoraConfig, 'r' | 'alpha' | 'dropout' | 'use_gating'>;
 
 /** y + (α/r)·up·down·drop(x) at a linear, with down [r, in] and up [out, r]; a gate takes the place of α/r, a state that of x. */
 export function updateAct(
@@ -135,22 +133,16 @@ export function atLinears(
   return modules(encoder, config.leave_out).flatMap((module) => linears.flatMap((linear) => parametersAt(linear, module)));
 }
 
-/** Whether a configuration adapts the linear at a site. */
-export function adaptsLinear(config: Placing, { name, module }: LinearSite): boolean {
-  return loraLinears(config).includes(name) && !config.leave_out.includes(module);
+/** What a method does at every linear that a configuration adapts. */
+export function actsAtLinears(config: Placing, actAt: (site: LinearSite) => Act<'linear'>): Acts {
+  const linears = loraLinears(config);
+  return { linear: (site) => (linears.includes(site.name) && !config.leave_out.includes(site.module) ? actAt(site) : undefined) };
 }
-
-const ATTENTION: Readonly<Record<LoraConfig['attn_matrices'][number], LinearName>> = {
-  q: 'query',
-  k: 'key',
-  v: 'value',
-  o: 'attentionOutput',
-};
 
 /** The adapted linears. `o`, the attention's output, has no form in `adapters`; PEFT has it. */
 export function loraLinears(config: Omit<Placing, 'leave_out'>): LinearName[] {
   return [
-    ...(config.selfattn_lora ? config.attn_matrices.map((letter) => ATTENTION[letter]) : []),
+    ...(config.selfattn_lora ? config.attn_matrices.map((letter) => ATTENTION_LETTERS[letter]) : []),
     ...(config.intermediate_lora ? ['intermediate'] : []),
     ...(config.output_lora ? ['output'] : []),
   ];

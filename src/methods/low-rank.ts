@@ -84,8 +84,8 @@ export interface Concatenated {
 }
 
 /** One product makes the inner units of all parts that read the same value with the same activation. */
-export function concatenated(given: readonly LowRank[]): Concatenated {
-  const parts = given.map(complete);
+export function concatenated(contributions: readonly LowRank[]): Concatenated {
+  const parts = contributions.map(complete);
   const groups = groupsOf(parts);
   const ordered = groups.flat();
   const inners = concat(

@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import { type LinearName, type LinearSite, linearPlace, matrixPath } from '../encoders/index.ts';
 import { add, div, matmul, mul, reduceSum, reshape, sqrt, type Value } from '../graph/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';

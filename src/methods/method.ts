@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { type EncoderConfig, type LinearName, linearPath, type Place } from '../encoders/index.ts';
 import type { Value } from '../graph/index.ts';
 import type { Dropout, ParameterSpec } from '../nn/index.ts';
@@ -31,8 +31,8 @@ export interface Method<C extends MethodConfig = MethodConfig> {
   readonly presets: Readonly<Record<string, MethodConfig>>;
   /** Keys that Python insists on reading as floats: written 1.0, never 1. */
   readonly floatKeys: readonly string[];
-  /** Whether the encoder's own weights train too. */
-  readonly trainsEncoder: boolean;
+  /** Whether the encoder's own weights train too; they do not where this is left out. */
+  readonly trainsEncoder?: boolean;
   /** A learning rate that suits the method where none is given. */
   readonly learningRate: number;
   /** Layouts of folders that can hold it, the usual one first; `adapters` alone where this is left out. */

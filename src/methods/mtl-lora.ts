@@ -2,9 +2,8 @@ import { z } from 'zod';
 import type { LinearName } from '../encoders/index.ts';
 import { add, type Dim, matmul, mul, multiplyDims, reshape, scalar, softmax, transpose, type Value } from '../graph/index.ts';
 import { ONE, type ParameterSpec } from '../nn/index.ts';
-import type { Act } from './act.ts';
 import type { MethodContext } from './context.ts';
-import { adaptsLinear, atLinears, LORA_FLOATS, loraFields, loraLinears, loraParametersAt, SOME_LINEAR } from './lora.ts';
+import { actsAtLinears, atLinears, LORA_FLOATS, loraLinears, loraParametersAt, plainLoraFields, SOME_LINEAR } from './lora.ts';
 import { loraPath, type Method } from './method.ts';
 
 /**
@@ -16,15 +15,10 @@ import { loraPath, type Method } from './method.ts';
  * [r, r] that rows are multiplied with from the right, as in Python (`linear`: the paper's, which `adapters` 1.3.0 cannot make).
  * A starts Kaiming-uniform, B at zero, Λ_t as the identity, w_t at one.
  */
-const fields = loraFields.extend({
+const fields = plainLoraFields.extend({
   architecture: z.literal('mtl_lora').default('mtl_lora'),
   attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
   use_gating: z.literal(false).default(false),
-  composition_mode: z.literal('add').default('add'),
-  init_weights: z.enum(['lora', 'bert']).default('lora'),
-  use_dora: z.literal(false).default(false),
-  vera_d: z.null().default(null),
-  vera_b: z.null().default(null),
   n_up_projection: z.number().int().positive().default(1),
   task_specific_matrix_type: z.enum(['singular_values', 'linear']).default('singular_values'),
   weights_sharpness: z.number().positive().default(0.05),
@@ -42,14 +36,11 @@ export const MTL_LORA: Method<MtlLoraConfig> = {
   schema,
   presets: { mtl_lora: {} },
   floatKeys: [...LORA_FLOATS, 'weights_sharpness'],
-  trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: () => false,
   parameters: (config, context) => atLinears(config, context, (linear, module) => parametersAt(config, context, linear, module)),
-  acts: (config, context, read, dropout) => ({
-    linear(site): Act<'linear'> | undefined {
-      const { name, layer, module, x, y, batch, length } = site;
-      if (!adaptsLinear(config, site)) return undefined;
+  acts: (config, context, read, dropout) =>
+    actsAtLinears(config, ({ name, layer, module, x, y, batch, length }) => {
       const { r, n_up_projection: n, alpha } = config;
       return {
         apply(state = x) {
@@ -68,8 +59,7 @@ export const MTL_LORA: Method<MtlLoraConfig> = {
         },
         close: (update) => (update ? add(y, update) : y),
       };
-    },
-  }),
+    }),
 };
 
 /** x [batch, length, r] · Λ, with Λ of each sequence, or of all: [batch or 1, r] on the diagonal, or [batch or 1, r, r]. */

@@ -29,6 +29,5 @@ export const HEAD: Method<Record<string, never>> = {
   summary: 'the encoder stays as it is; only the prediction head trains (frozen features)',
   paper: 'the usual baseline',
   presets: { head: {} },
-  trainsEncoder: false,
   learningRate: 1e-3,
 };

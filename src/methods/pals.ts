@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { firstTokens, type ResidualSite, type Rows } from '../encoders/index.ts';
 import { add, matmul, multiplyDims, softmax, type Value } from '../graph/index.ts';
 import {
@@ -45,7 +45,6 @@ export const PALS: Method<PalsConfig> = {
   schema,
   presets: { pals: {} },
   floatKeys: ['dropout'],
-  trainsEncoder: false,
   learningRate: 1e-3,
   // It reads what went into the layer, which is there for all tokens.
   mixesTokens: () => false,

@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import type { Json } from '../formats/json.ts';
 import type { MethodConfig, MethodContext } from './context.ts';
 

@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { asFloat32, float32, type Tensor } from '../base/tensor.ts';
+import { asFloat32, fail, float32, type Tensor } from '../base/index.ts';
 import { LINEARS, type LinearName, linearPath, linearPlace } from '../encoders/index.ts';
 import type { EncoderFacts } from './context.ts';
 import type { PeftFolder } from './peft-layout.ts';

@@ -1,4 +1,4 @@
-import { elementCount } from '../base/tensor.ts';
+import { elementCount } from '../base/index.ts';
 import { concat, type Dim, gather, input, reshape, slice, type Value } from '../graph/index.ts';
 import type { ParameterSpec, Parameters } from '../nn/index.ts';
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
@@ -72,7 +72,7 @@ function nameOf(adapters: readonly Adapter[]): string {
 }
 
 function ownersOf(specs: readonly (readonly ParameterSpec[])[]): Map<string, number> {
-  return new Map(specs.flatMap((own, task) => own.map(({ name }) => [name, task] as const)));
+  return new Map(specs.flatMap((ofTask, task) => ofTask.map(({ name }) => [name, task] as const)));
 }
 
 /**
@@ -86,10 +86,10 @@ function chosen(
   parameters: Parameters,
 ): Parameters {
   const places = new Map(templates.map(({ name }, place) => [name, place]));
-  const known = new Map<string, Value>();
+  const drawn = new Map<string, Value>();
   const draw = (place: number, shape: readonly number[]): Value => {
-    const rows = specs.map((own) => {
-      const spec = own[place] as ParameterSpec;
+    const rows = specs.map((ofTask) => {
+      const spec = ofTask[place] as ParameterSpec;
       return reshape(parameters(spec.name, spec.shape), [1, elementCount(shape)]);
     });
     const [count] = tasks.shape as [Dim];
@@ -98,8 +98,8 @@ function chosen(
   return (name, shape) => {
     const place = places.get(name);
     if (place === undefined) return parameters(name, shape);
-    const value = known.get(name) ?? draw(place, shape);
-    known.set(name, value);
+    const value = drawn.get(name) ?? draw(place, shape);
+    drawn.set(name, value);
     return value;
   };
 }

@@ -40,7 +40,6 @@ export const PREFIX_TUNING: Method<PrefixConfig> = {
   schema,
   presets: { prefix_tuning: {}, prefix_tuning_flat: { flat: true } },
   floatKeys: ['dropout'],
-  trainsEncoder: false,
   learningRate: 1e-3,
   // Its gate reads what went into the layer, which is there for all tokens.
   mixesTokens: () => false,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import type { EmbeddedSite } from '../encoders/index.ts';
 import { addDims, concat, expand, multiplyDims, reshape, scalar, slice, type Value } from '../graph/index.ts';
 import type { Initializer } from '../nn/index.ts';
@@ -30,7 +30,6 @@ export const PROMPT_TUNING: Method<PromptConfig> = {
   schema,
   presets: { prompt_tuning: {} },
   floatKeys: [],
-  trainsEncoder: false,
   learningRate: 1e-2,
   mixesTokens: () => false,
   parameters: (config, context) => [

@@ -1,4 +1,4 @@
-import { expectationIn, fail, nearest } from '../base/errors.ts';
+import { expectationIn, fail, nearest } from '../base/index.ts';
 import { BITFIT } from './bitfit.ts';
 import { BOTTLENECK } from './bottleneck.ts';
 import type { MethodConfig } from './context.ts';
@@ -100,9 +100,9 @@ export function methodOfConfig(config: MethodConfig, subject: string, options: R
       ].join(', '),
     });
   const method = over(methods, found);
-  const known = onUnknownKey && new Set(knownKeys(method));
+  const keys = onUnknownKey && new Set(knownKeys(method));
   const kept = Object.entries(config).filter(([key]) => {
-    if (!known || known.has(key)) return true;
+    if (!keys || keys.has(key)) return true;
     onUnknownKey?.(key);
     return false;
   });
@@ -130,13 +130,13 @@ function checkConfig(method: Method, values: MethodConfig, subject: string, opti
   const key = issue?.path.join('.') ?? '';
   const unknown = issue?.code === 'unrecognized_keys' ? (issue.keys[0] as string) : undefined;
   if (unknown !== undefined) {
-    const known = knownKeys(method);
-    const near = nearest(unknown, known);
+    const keys = knownKeys(method);
+    const near = nearest(unknown, keys);
     return fail({
       code: 'method.config',
       subject: `${subject}: key '${unknown}'`,
       found: 'no such key',
-      expected: known.join(', '),
+      expected: keys.join(', '),
       ...(near && { next: `Did you mean '${near}'?` }),
     });
   }

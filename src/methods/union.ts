@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import type { LinearSite, ResidualSite, SiteName, Sites } from '../encoders/index.ts';
 import { add, sub } from '../graph/index.ts';
 import type { Dropout, ParameterSpec } from '../nn/index.ts';
@@ -34,9 +34,8 @@ export function union(methods: readonly Method[], read: ReadConfig): Method<Unio
     schema,
     presets: { mam: { configs: [{ architecture: 'prefix_tuning', bottleneck_size: 800 }, PARALLEL] } },
     floatKeys: [...new Set(methods.flatMap(({ floatKeys }) => floatKeys))],
-    trainsEncoder: false,
     learningRate: 1e-3,
-    mixesTokens: (config) => membersOf(config).some(({ method, config: own }) => method.mixesTokens(own)),
+    mixesTokens: (config) => membersOf(config).some(({ method, config: settings }) => method.mixesTokens(settings)),
     parameters: (config, context) => unionParameters(membersOf(config), context),
     acts: (config, context, readParameter, dropout) => unionActs(membersOf(config), context, readParameter, dropout),
     members: {
@@ -69,7 +68,7 @@ function checkMember({ method, config, text }: ConfiguredMethod): void {
 /** @throws method.config for two members at the same place, and for one whose parameters tasks share */
 function unionParameters(members: readonly ConfiguredMethod[], context: MethodContext): ParameterSpec[] {
   const specs = members.map(({ method, config }) => method.parameters(config, context));
-  const shared = specs.findIndex((own) => own.some((spec) => spec.shared));
+  const shared = specs.findIndex((ofMember) => ofMember.some((spec) => spec.shared));
   if (shared >= 0)
     fail({
       code: 'method.config',

@@ -1,11 +1,10 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { type LinearName, linearPlace } from '../encoders/index.ts';
 import { matmul } from '../graph/index.ts';
 import { type Initializer, NORMAL, ONE, type ParameterSpec } from '../nn/index.ts';
-import type { Act } from './act.ts';
 import type { MethodContext } from './context.ts';
-import { adaptsLinear, atLinears, gateParameters, LORA_FLOATS, loraFields, loraLinears, SOME_LINEAR, updateAct } from './lora.ts';
+import { actsAtLinears, atLinears, gateParameters, LORA_FLOATS, loraFields, loraLinears, SOME_LINEAR, updateAct } from './lora.ts';
 import { magnitudeParameter, withMagnitude } from './magnitude.ts';
 import { loraPath, type Method } from './method.ts';
 
@@ -39,7 +38,6 @@ export const VERA: Method<VeraConfig> = {
   schema: fields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR),
   presets: { vera: PRESET, dvora: { ...PRESET, use_dora: true } },
   floatKeys: LORA_FLOATS,
-  trainsEncoder: false,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   parameters: (config, context) => [
@@ -55,9 +53,8 @@ export const VERA: Method<VeraConfig> = {
       ];
     }),
   ],
-  acts: (config, context, read, dropout) => ({
-    linear(site): Act<'linear'> | undefined {
-      if (!adaptsLinear(config, site)) return undefined;
+  acts: (config, context, read, dropout) =>
+    actsAtLinears(config, (site) => {
       const path = loraPath(context, site.name, site.module);
       const shared = sharedPath(context);
       const halves = () => ({
@@ -66,8 +63,7 @@ export const VERA: Method<VeraConfig> = {
       });
       const act = updateAct(config, context, read, dropout, site, halves);
       return config.use_dora ? withMagnitude(act, halves, context, read, site) : act;
-    },
-  }),
+    }),
 };
 
 /** A and B. @throws method.config for linears of several shapes, between which no matrix can be shared */

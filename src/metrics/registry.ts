@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import {
   ANSWER_FORMS,
   answerOf,
@@ -56,9 +56,9 @@ export const METRICS: Readonly<Record<MetricName, Metric>> = {
 };
 
 export interface MetricReport {
-  readonly values: Readonly<Partial<Record<MetricName, number>>>;
+  readonly values: Readonly<Record<string, number>>;
   /** For each metric that is undefined on these rows (its value is then 0): why. */
-  readonly warnings: Readonly<Partial<Record<MetricName, string>>>;
+  readonly warnings: Readonly<Record<string, string>>;
 }
 
 /**
@@ -67,8 +67,8 @@ export interface MetricReport {
  */
 export function computeMetrics(task: Task, predictions: readonly Prediction[], references: readonly Row[]): MetricReport {
   checkPredictions(task, predictions, references);
-  const values: Partial<Record<MetricName, number>> = {};
-  const warnings: Partial<Record<MetricName, string>> = {};
+  const values: Record<string, number> = {};
+  const warnings: Record<string, string> = {};
   for (const name of task.metrics) {
     const score = METRICS[name].compute(task, predictions, references);
     values[name] = score.value;
@@ -94,11 +94,11 @@ export function majorityScore(task: Task, references: readonly Row[], training: 
   const counts = new Map<string, number>(several ? [] : task.labels.map((label) => [label, 0]));
   for (const answer of flat(training)) counts.set(answer, (counts.get(answer) ?? 0) + 1);
   const [answer = ''] = [...counts].reduce((best, entry) => (entry[1] > best[1] ? entry : best), ['', -1] as [string, number]);
-  const given = flat(references);
+  const asked = flat(references);
   const seen = answers(training);
   const constant = references.map((row) => always(answer, row, seen));
-  const metrics = computeMetrics(task, constant, references).values as Record<string, number>;
-  return { answer, accuracy: accuracy(new Array(given.length).fill(answer), given).value, metrics };
+  const { values } = computeMetrics(task, constant, references);
+  return { answer, accuracy: accuracy(new Array(asked.length).fill(answer), asked).value, metrics: values };
 }
 
 function metric(kinds: readonly TaskKind[], range: readonly [number, number], compute: Metric['compute']): Metric {

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { type DrawingOptions, drawEncoder, drawPooled, drawWordScores, type Encoder, type Hooks } from '../encoders/index.ts';
 import { type Dim, div, matmul, reduceSum, reshape, type Value } from '../graph/index.ts';
 import type { Attachment } from '../methods/index.ts';

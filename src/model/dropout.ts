@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import { type Dropout, planDropout } from '../nn/index.ts';
 import type { Feeds } from '../session/session.ts';

@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { fail, type Tensor } from '../base/index.ts';
 import { collate } from '../batch/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import type { Encoding } from '../text/index.ts';

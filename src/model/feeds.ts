@@ -1,4 +1,4 @@
-import { float32, int32, type Tensor } from '../base/tensor.ts';
+import { float32, int32, type Tensor } from '../base/index.ts';
 import type { Attachment } from '../methods/index.ts';
 import { type Head, type HeadBatch, headFeeds, LABELS, type LabelScale, type PlacedUnit, type Unit } from '../objectives/index.ts';
 import { encoderFeeds } from './encoder-inputs.ts';

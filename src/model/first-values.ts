@@ -1,6 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { createRandom } from '../base/random.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { createRandom, fail, type Tensor } from '../base/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import type { Initializer, ParameterSpec } from '../nn/index.ts';
 import { ParameterStore, streamOf } from '../update/index.ts';

@@ -1,4 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
+import { fail, nearest } from '../base/index.ts';
 import type { HeadPackage } from '../checkpoint/index.ts';
 import { type Head, labelsOf } from '../objectives/index.ts';
 import { metricsFor } from '../tasks/card.ts';
@@ -40,7 +40,7 @@ export function withLabels<H extends Head | HeadPackage>(head: H): H {
  * @throws task.card for another kind, task.label for labels that the head does not have
  */
 export function taskForHead(task: Task, head: Head): Task {
-  const own = taskOfHead(head);
+  const headTask = taskOfHead(head);
   if (head.kind.unjudged)
     fail({
       code: 'task.card',
@@ -49,24 +49,24 @@ export function taskForHead(task: Task, head: Head): Task {
       expected: 'a head that is held against the labels of rows',
       next: 'Give another head.',
     });
-  if (own.kind !== task.kind)
+  if (headTask.kind !== task.kind)
     fail({
       code: 'task.card',
       subject: `task ${task.name}`,
       found: `the kind ${task.kind}`,
-      expected: `${own.kind}, which the head '${head.name}' answers`,
+      expected: `${headTask.kind}, which the head '${head.name}' answers`,
       next: 'Give the task that the head was trained for.',
     });
-  const unknown = task.labels.filter((label) => !own.labels.includes(label));
+  const unknown = task.labels.filter((label) => !headTask.labels.includes(label));
   if (unknown.length > 0)
     fail({
       code: 'task.label',
       subject: `task ${task.name}`,
       found: `the labels ${shortList(unknown)}`,
-      expected: `labels of the head '${head.name}': ${shortList(own.labels)}`,
+      expected: `labels of the head '${head.name}': ${shortList(headTask.labels)}`,
       next: 'Give the task that the head was trained for.',
     });
-  return task.labels.length === own.labels.length ? task : { ...task, labels: own.labels };
+  return task.labels.length === headTask.labels.length ? task : { ...task, labels: headTask.labels };
 }
 
 /** What takes the rows of a prediction. */

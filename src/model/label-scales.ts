@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import type { EncoderConfig } from '../encoders/index.ts';
 import type { Head, LabelScale, Unit } from '../objectives/index.ts';
 

@@ -1,6 +1,6 @@
-import { float32, type Tensor } from '../base/tensor.ts';
+import { float32, type Tensor } from '../base/index.ts';
 import { type Encoder, encoderSpecs, poolerPath } from '../encoders/index.ts';
-import { type Attachment, attach, type ConfiguredMethod, trained } from '../methods/index.ts';
+import { type Attachment, attach, type ConfiguredMethod, encoderFacts, trained } from '../methods/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import { type Head, headParameters, type Objective } from '../objectives/index.ts';
 import type { FileWeight } from '../session/session.ts';
@@ -18,7 +18,7 @@ export interface Model {
 
 /** An encoder with one method attached under a name, and one head. @throws method.config, method.site */
 export function adapterModel(encoder: Encoder, method: ConfiguredMethod, name: string, head: Head): Model {
-  return { encoder, attachment: attach(method, { encoder: encoder.config, family: encoder.family, name }), heads: [head] };
+  return { encoder, attachment: attach(method, { ...encoderFacts(encoder), name }), heads: [head] };
 }
 
 /** What trains: the encoder's own weights where the attachment says so, the attachment's parameters, and those of all heads. */

@@ -1,4 +1,4 @@
-import { fail, MultigraftError } from '../base/errors.ts';
+import { fail, MultigraftError } from '../base/index.ts';
 import { type Head, type HeadKind, kindForTask, type Unit } from '../objectives/index.ts';
 import type { PredictionRow, Task } from '../tasks/index.ts';
 import type { Tokenizer } from '../text/index.ts';

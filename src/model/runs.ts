@@ -1,4 +1,4 @@
-import { elementCount } from '../base/tensor.ts';
+import { totalElements } from '../base/index.ts';
 import { paddedLength } from '../batch/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import type { Unit } from '../objectives/index.ts';
@@ -19,8 +19,7 @@ export interface RunSize {
 
 /** The more of an encoder's numbers train, the fewer and larger runs should be. `trained` counts what trains. */
 export function runSizeOf({ config, weights }: Pick<Encoder, 'config' | 'weights'>, trained: number): RunSize {
-  const numbers = [...weights.values()].reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const share = Math.min(trained / numbers, 1);
+  const share = Math.min(trained / totalElements(weights.values()), 1);
   return { mostTokens: (RUN_NUMBERS / config.hidden) * (1 + 3 * share), cost: RUN_COST + GRADIENTS_COST * share };
 }
 

@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import { type Encoder, encoderSpecs } from '../encoders/index.ts';
 import type { Initializer, ParameterSpec } from '../nn/index.ts';
 import { ParameterStore } from '../update/index.ts';

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import type { HeadTraining } from '../checkpoint/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import { createHead, type Head, type HeadKind, kindForTask } from '../objectives/index.ts';

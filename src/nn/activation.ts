@@ -1,4 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
+import { fail, nearest } from '../base/index.ts';
 import { add, cast, erf, gelu, greater, max, min, mul, relu, scalar, sigmoid, softplus, sub, tanh, type Value } from '../graph/index.ts';
 
 type Activation = (x: Value) => Value;

@@ -1,6 +1,4 @@
-import { invariant } from '../base/errors.ts';
-import { createRandom, mix } from '../base/random.ts';
-import { elementCount, type Tensor } from '../base/tensor.ts';
+import { createRandom, elementCount, invariant, mix, type Tensor } from '../base/index.ts';
 import { type Dim, evaluateDim, gather, input, mul, multiplyDims, reshape, slice, type Value, weight } from '../graph/index.ts';
 
 /**

@@ -1,5 +1,4 @@
-import type { Random } from '../base/random.ts';
-import type { Tensor } from '../base/tensor.ts';
+import type { Random, Tensor } from '../base/index.ts';
 import { input, type Value, weight } from '../graph/index.ts';
 
 /** What a parameter is to its layer: a table is looked up in, a gain scales what was normalised. */

@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { float32, int32 } from '../base/tensor.ts';
+import { fail, float32, int32 } from '../base/index.ts';
 import { normalisedEntropy } from '../batch/index.ts';
 import { gather, reshape } from '../graph/index.ts';
 import type { ChoiceRow } from '../tasks/index.ts';

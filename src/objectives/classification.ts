@@ -1,8 +1,8 @@
-import { float32, int32 } from '../base/tensor.ts';
+import { float32, int32 } from '../base/index.ts';
 import { normalisedEntropy } from '../batch/index.ts';
 import type { ClassificationRow, PredictionRow } from '../tasks/index.ts';
 import { argmax, labelsOf, oneHot } from './answers.ts';
-import { DENSE_KEYS, denseParameters, drawDense, type LabelConfig, labelDefaults, labelSchema, sequenceVector } from './dense.ts';
+import { type LabelConfig, labelDefaults, labelHead } from './dense.ts';
 import type { HeadKind } from './kind.ts';
 import { crossEntropy } from './loss.ts';
 import { textColumns, textUnit } from './text-rows.ts';
@@ -14,14 +14,9 @@ export interface ClassTarget extends Target {
   readonly label: number;
 }
 
-const TYPE = 'classification';
-const KEYS = [...DENSE_KEYS, 'num_labels', 'use_pooler', 'bias'];
-
 /** One of several labels a row. */
 export const CLASSIFICATION: HeadKind<LabelConfig> = {
-  type: TYPE,
-  schema: labelSchema(TYPE, KEYS),
-  keys: KEYS,
+  ...labelHead('classification', 'first', ['num_labels', 'use_pooler', 'bias']),
 
   task: 'classification',
   labelled: true,
@@ -29,11 +24,6 @@ export const CLASSIFICATION: HeadKind<LabelConfig> = {
   columns: textColumns,
   usualLength: 128,
   units: (row, tools) => textUnit(row, tools, classTarget(row, tools.labels)),
-
-  reads: 'first',
-  outputs: ({ num_labels }) => num_labels,
-  parameters: (head, { hidden }) => denseParameters(head, hidden, head.config.num_labels),
-  draw: (head, drawing) => drawDense(head, sequenceVector(head, drawing), drawing, head.config.num_labels),
 
   loss(_, logits, { input }) {
     return crossEntropy(logits, input('labels', 'int32', ['B']), input('lossWeights', 'float32', ['B']));

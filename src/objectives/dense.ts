@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { gemm, matmul, type Value } from '../graph/index.ts';
 import { activation, isActivation, type ParameterSpec } from '../nn/index.ts';
 import type { Task } from '../tasks/index.ts';
-import type { Head, HeadConfig, HeadDrawing } from './kind.ts';
+import type { Head, HeadConfig, HeadDrawing, HeadKind } from './kind.ts';
 
 /** Heads that are linears one after another, as most of `adapters` are: a torch Sequential of [dropout, linear, activation]. */
 export interface DenseConfig extends HeadConfig {
@@ -36,7 +36,7 @@ const fields = {
 export const LABEL_FIELDS = { num_labels: outputs, ...fields };
 
 /** With `num_labels`. Keys that Python's class does not take have the values that it works with. */
-export function labelSchema(type: string, keys: readonly string[]): z.ZodType<LabelConfig> {
+function labelSchema(type: string, keys: readonly string[]): z.ZodType<LabelConfig> {
   return z.object({ head_type: z.literal(type), ...LABEL_FIELDS, ...settled(keys) });
 }
 
@@ -96,6 +96,24 @@ export function drawDense(head: Head<DenseConfig>, x: Value, { encoder, paramete
     if (i < linears.length - 1 && f !== null) value = activation(f, 'head.config')(value);
   });
   return value;
+}
+
+/**
+ * What all kinds of dense heads with `num_labels` outputs have in common; they read the vector of each sequence, or all tokens.
+ * `keys` are those that Python's class takes beside {@link DENSE_KEYS}.
+ */
+export function labelHead(type: string, reads: HeadKind['reads'], keys: readonly string[]) {
+  const all = [...DENSE_KEYS, ...keys];
+  return {
+    type,
+    schema: labelSchema(type, all),
+    keys: all,
+    reads,
+    outputs: ({ num_labels }) => num_labels,
+    parameters: (head, { hidden }) => denseParameters(head, hidden, head.config.num_labels),
+    draw: (head, drawing) =>
+      drawDense(head, reads === 'all' ? drawing.tokens : sequenceVector(head, drawing), drawing, head.config.num_labels),
+  } satisfies Partial<HeadKind<LabelConfig>>;
 }
 
 /** The vector of each sequence that a dense head reads [B, hidden]: the pooled one, or the first token's. */

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { DType, Tensor } from '../base/tensor.ts';
+import type { DType, Tensor } from '../base/index.ts';
 import type { EncoderConfig, EncoderFamily } from '../encoders/index.ts';
 import type { Dim, Value } from '../graph/index.ts';
 import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
-import { float32, int32 } from '../base/tensor.ts';
+import { fail, float32, int32 } from '../base/index.ts';
 import { normalisedEntropy } from '../batch/index.ts';
 import type { EncoderConfig } from '../encoders/index.ts';
 import { gather, scalar, type Value } from '../graph/index.ts';

@@ -1,8 +1,8 @@
-import { float32 } from '../base/tensor.ts';
+import { float32 } from '../base/index.ts';
 import { normalisedEntropy } from '../batch/index.ts';
 import type { MultilabelRow } from '../tasks/index.ts';
 import { labelsOf, mean } from './answers.ts';
-import { DENSE_KEYS, denseParameters, drawDense, type LabelConfig, labelDefaults, labelSchema, sequenceVector } from './dense.ts';
+import { type LabelConfig, labelDefaults, labelHead } from './dense.ts';
 import type { HeadKind } from './kind.ts';
 import { binaryCrossEntropy } from './loss.ts';
 import { textColumns, textUnit } from './text-rows.ts';
@@ -14,14 +14,9 @@ export interface ClassesTarget extends Target {
   readonly values: Float32Array;
 }
 
-const TYPE = 'multilabel_classification';
-const KEYS = [...DENSE_KEYS, 'num_labels', 'use_pooler', 'bias'];
-
 /** Any number of labels a row. */
 export const MULTILABEL: HeadKind<LabelConfig> = {
-  type: TYPE,
-  schema: labelSchema(TYPE, KEYS),
-  keys: KEYS,
+  ...labelHead('multilabel_classification', 'first', ['num_labels', 'use_pooler', 'bias']),
 
   task: 'multilabel',
   labelled: true,
@@ -36,11 +31,6 @@ export const MULTILABEL: HeadKind<LabelConfig> = {
     };
     return textUnit(row, tools, target);
   },
-
-  reads: 'first',
-  outputs: ({ num_labels }) => num_labels,
-  parameters: (head, { hidden }) => denseParameters(head, hidden, head.config.num_labels),
-  draw: (head, drawing) => drawDense(head, sequenceVector(head, drawing), drawing, head.config.num_labels),
 
   loss({ config }, logits, { input }) {
     return binaryCrossEntropy(logits, input('labels', 'float32', ['B', config.num_labels]), input('lossWeights', 'float32', ['B']));

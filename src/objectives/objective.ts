@@ -1,4 +1,4 @@
-import { float32 } from '../base/tensor.ts';
+import { float32 } from '../base/index.ts';
 import type { Dim } from '../graph/index.ts';
 import type { Objective } from './kind.ts';
 import { meanSquaredError } from './loss.ts';

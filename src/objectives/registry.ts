@@ -1,4 +1,4 @@
-import { expectationIn, fail, nearest } from '../base/errors.ts';
+import { expectationIn, fail, nearest } from '../base/index.ts';
 import type { EncoderConfig } from '../encoders/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import type { TaskKind } from '../tasks/index.ts';

@@ -1,4 +1,4 @@
-import { float32 } from '../base/tensor.ts';
+import { float32 } from '../base/index.ts';
 import type { RegressionRow } from '../tasks/index.ts';
 import { CLASSIFICATION } from './classification.ts';
 import { denseParameters, type LabelConfig } from './dense.ts';

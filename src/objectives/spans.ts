@@ -1,11 +1,11 @@
-import { float32, int32 } from '../base/tensor.ts';
+import { float32, int32 } from '../base/index.ts';
 import { normalisedEntropy } from '../batch/index.ts';
 import { add } from '../graph/index.ts';
 import type { SpanRow } from '../tasks/index.ts';
 import type { Encoding } from '../text/index.ts';
 import { mean } from './answers.ts';
 import { bestSpans } from './best-spans.ts';
-import { DENSE_KEYS, denseParameters, drawDense, type LabelConfig, labelSchema } from './dense.ts';
+import { type LabelConfig, labelHead } from './dense.ts';
 import type { HeadInputs, HeadKind } from './kind.ts';
 import { crossEntropy, spanLogits } from './loss.ts';
 import type { Target } from './unit.ts';
@@ -17,14 +17,9 @@ export interface SpanTarget extends Target {
   readonly end: number;
 }
 
-const TYPE = 'question_answering';
-const KEYS = [...DENSE_KEYS, 'num_labels'];
-
 /** A span of a context that answers a question; long contexts become several windows. */
 export const SPANS: HeadKind<LabelConfig> = {
-  type: TYPE,
-  schema: labelSchema(TYPE, KEYS),
-  keys: KEYS,
+  ...labelHead('question_answering', 'all', ['num_labels']),
 
   task: 'span',
   labelled: false,
@@ -37,11 +32,6 @@ export const SPANS: HeadKind<LabelConfig> = {
     return windows.map((window) => ({ encodings: [window], target: answers?.[0] && targetOf(window, row as SpanRow) }));
   },
   windows: true,
-
-  reads: 'all',
-  outputs: ({ num_labels }) => num_labels,
-  parameters: (head, { hidden }) => denseParameters(head, hidden, head.config.num_labels),
-  draw: (head, drawing) => drawDense(head, drawing.tokens, drawing, head.config.num_labels),
 
   loss(_, logits, { input }: HeadInputs) {
     const end = (which: 'start' | 'end', column: number) =>

@@ -1,10 +1,10 @@
-import { float32, int32 } from '../base/tensor.ts';
+import { float32, int32 } from '../base/index.ts';
 import { normalisedEntropy } from '../batch/index.ts';
 import { multiplyDims } from '../graph/index.ts';
 import type { TaggingRow } from '../tasks/index.ts';
 import type { Encoding } from '../text/index.ts';
 import { argmax, labelsOf, mean, oneHot } from './answers.ts';
-import { DENSE_KEYS, denseParameters, drawDense, type LabelConfig, labelDefaults, labelSchema } from './dense.ts';
+import { type LabelConfig, labelDefaults, labelHead } from './dense.ts';
 import type { HeadKind } from './kind.ts';
 import { crossEntropy } from './loss.ts';
 import type { Target } from './unit.ts';
@@ -15,15 +15,11 @@ export interface TokensTarget extends Target {
   readonly labels: Int32Array;
 }
 
-const TYPE = 'tagging';
-const KEYS = [...DENSE_KEYS, 'num_labels'];
 const TOKENS = multiplyDims('B', 'S');
 
 /** One label a word, at its first token. */
 export const TAGGING: HeadKind<LabelConfig> = {
-  type: TYPE,
-  schema: labelSchema(TYPE, KEYS),
-  keys: KEYS,
+  ...labelHead('tagging', 'all', ['num_labels']),
 
   task: 'tagging',
   labelled: true,
@@ -35,11 +31,6 @@ export const TAGGING: HeadKind<LabelConfig> = {
     const encoding = tokenizer.encodeWords(tokens, { maxLength });
     return [{ encodings: [encoding], target: tags && targetOf(encoding, tags, labels) }];
   },
-
-  reads: 'all',
-  outputs: ({ num_labels }) => num_labels,
-  parameters: (head, { hidden }) => denseParameters(head, hidden, head.config.num_labels),
-  draw: (head, drawing) => drawDense(head, drawing.tokens, drawing, head.config.num_labels),
 
   loss(_, logits, { input }) {
     return crossEntropy(logits, input('labels', 'int32', [TOKENS]), input('lossWeights', 'float32', [TOKENS]));

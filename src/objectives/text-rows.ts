@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import type { Field, PredictionRow } from '../tasks/index.ts';
 import type { Encoding } from '../text/index.ts';
 import type { Tokenized, UnitTools } from './kind.ts';

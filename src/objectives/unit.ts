@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import type { Encoding } from '../text/index.ts';
 
 /** What a unit should answer, in a form of the kind of head that it is for. */

@@ -1,5 +1,4 @@
-import { invariant } from '../base/errors.ts';
-import { bytesOf, type DType, type Tensor } from '../base/tensor.ts';
+import { bytesOf, type DType, invariant, type Tensor } from '../base/index.ts';
 import { encodeOnnx, ONNX_DTYPES, type OnnxAttribute, type OnnxNode, type OnnxTensor } from '../formats/onnx.ts';
 import {
   type Attribute,

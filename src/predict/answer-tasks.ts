@@ -1,6 +1,4 @@
-import { fail, MultigraftError, nearest } from '../base/errors.ts';
-import type { Files } from '../base/files.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { type Files, fail, MultigraftError, nearest, type Tensor } from '../base/index.ts';
 import { asName, type HeadTraining } from '../checkpoint/index.ts';
 import { answerableRows, isUnpaired, taskOfHead } from '../model/head-task.ts';
 import type { Model } from '../model/model.ts';
@@ -56,19 +54,19 @@ export async function answerTasks(
   let split = false;
   const unpaired: string[] = [];
   rows.forEach((row, i) => {
-    const own = typeof columns === 'function' ? columns(i) : columns;
+    const columnsOfRow = typeof columns === 'function' ? columns(i) : columns;
     const task = taskOfRow(row, saved, place(i));
     const head = heads[task] as (typeof heads)[number];
-    const asked = { ...taskOfHead(head), columns: own };
-    const words = rowInWords(row, head.kind, own);
+    const asked = { ...taskOfHead(head), columns: columnsOfRow };
+    const words = rowInWords(row, head.kind, columnsOfRow);
     split ||= words !== undefined;
     const tokens = limits[task] as number;
     const answering = { task: asked, head, adapter: undefined, vocabulary: encoder.config.vocabulary, tokens };
-    const [one] = answerableRows([words ?? row], answering, () => place(i)) as [PredictionRow];
-    const prepared = inPlace(place(i), () => prepare([one], { task: asked, tokenizer, maxLength: tokens, kind: head.kind }));
+    const [typed] = answerableRows([words ?? row], answering, () => place(i)) as [PredictionRow];
+    const prepared = inPlace(place(i), () => prepare([typed], { task: asked, tokenizer, maxLength: tokens, kind: head.kind }));
     cut += prepared.truncated;
-    if (training[task]?.textPairs && isUnpaired(one)) unpaired.push(own.textPair ?? 'textPair');
-    checked.push(one);
+    if (training[task]?.textPairs && isUnpaired(typed)) unpaired.push(columnsOfRow.textPair ?? 'textPair');
+    checked.push(typed);
     units.push(...prepared.units.map((unit) => ({ ...unit, row: i, task })));
   });
   if (split) onNote?.('Texts were split at white space for tasks that answer one word at a time. Give "tokens" to split them yourself.');
@@ -101,15 +99,15 @@ export function namesTask({ task }: Readonly<Record<string, unknown>>): boolean 
 /** @throws task.row */
 function taskOfRow(row: Readonly<Record<string, unknown>>, { heads }: AnsweringModel, { file, line }: Place): number {
   const names = heads.map(({ name }) => name);
-  const given = namesTask(row) ? row.task : undefined;
-  if (given === undefined && names.length === 1) return 0;
-  const task = names.findIndex((name) => name === given || (typeof given === 'string' && name === asName(given)));
+  const named = namesTask(row) ? row.task : undefined;
+  if (named === undefined && names.length === 1) return 0;
+  const task = names.findIndex((name) => name === named || (typeof named === 'string' && name === asName(named)));
   if (task >= 0) return task;
-  const near = typeof given === 'string' ? nearest(given, names) : undefined;
+  const near = typeof named === 'string' ? nearest(named, names) : undefined;
   return fail({
     code: 'task.row',
     subject: `${file}:${line}, column "task"`,
-    found: given === undefined ? 'none' : JSON.stringify(given),
+    found: named === undefined ? 'none' : JSON.stringify(named),
     expected: `one of the tasks that the model has learnt: ${names.join(', ')}`,
     next: near ? `Did you mean "${near}"?` : 'Give rows with --input: {"task": …, "text": …}.',
   });

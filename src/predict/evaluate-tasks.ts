@@ -1,13 +1,12 @@
-import { fail, nearest } from '../base/errors.ts';
+import { fail, nearest } from '../base/index.ts';
 import { asName } from '../checkpoint/index.ts';
-import { computeMetrics, majorityScore } from '../metrics/index.ts';
 import { taskForHead } from '../model/head-task.ts';
 import { checkSequences, prepare } from '../model/prepare.ts';
 import { sequenceLength } from '../model/task-setup.ts';
 import type { Head, TaskUnit } from '../objectives/index.ts';
 import { loadRows, type Row, type Split, type Task } from '../tasks/index.ts';
 import { type AnsweringModel, type AnsweringOptions, tokenizerIn } from './answer-tasks.ts';
-import type { Evaluation } from './evaluation.ts';
+import { type Evaluation, evaluationOf } from './evaluation.ts';
 import { createPredictor } from './predictor.ts';
 
 export interface TaskEvaluation extends Evaluation {
@@ -48,11 +47,11 @@ export async function evaluateTasks(
   const sets: { readonly task: Task; readonly rows: readonly Row[] }[] = [];
   const units: TaskUnit[] = [];
   let counted = 0;
-  for (const [i, given] of tasks.entries()) {
+  for (const [i, asked] of tasks.entries()) {
     const id = ids[i] as number;
     const head = heads[id] as Head;
-    const task = taskForHead(given, head);
-    const rows = await loadRows(files, task, split, limit === undefined ? {} : { limit });
+    const task = taskForHead(asked, head);
+    const rows = await loadRows(files, task, split, { limit });
     const tokens = sequenceLength(encoder, tokenizer, maxLength, task.kind, training[id]?.maxLength, attachment.mostTokens);
     const prepared = prepare(rows, { task, tokenizer, maxLength: tokens, kind: head.kind });
     checkSequences(prepared.units, head);
@@ -74,20 +73,9 @@ export async function evaluateTasks(
     const results: TaskEvaluation[] = [];
     let place = 0;
     for (const { task, rows } of sets) {
-      const predictions = answers.slice(place, place + rows.length).map(({ prediction }) => prediction);
+      const evaluation = await evaluationOf(files, task, rows, answers.slice(place, place + rows.length), limit);
       place += rows.length;
-      const { values, warnings } = computeMetrics(task, predictions, rows);
-      const training = task.files.train ? await loadRows(files, task, 'train', limit === undefined ? {} : { limit }) : rows;
-      const majority = majorityScore(task, rows, training);
-      results.push({
-        task: task.name,
-        kind: task.kind,
-        metric: task.metric,
-        rows: rows.length,
-        metrics: values as Record<string, number>,
-        warnings: warnings as Record<string, string>,
-        ...(majority && { majority }),
-      });
+      results.push({ task: task.name, kind: task.kind, metric: task.metric, ...evaluation });
     }
     const mean = results.reduce((sum, { metric, metrics }) => sum + (metrics[metric] as number), 0) / results.length;
     return { tasks: results, mean };
@@ -99,7 +87,7 @@ export async function evaluateTasks(
 /** Which of a model's heads a task is answered by, by its name. @throws usage.value */
 export function idOfTask({ name }: Task, heads: readonly Head[]): number {
   const names = heads.map((head) => head.name);
-  const id = names.findIndex((known) => known === name || known === asName(name));
+  const id = names.findIndex((learnt) => learnt === name || learnt === asName(name));
   if (id >= 0) return id;
   const near = nearest(name, names);
   return fail({

@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import type { Observations } from './answer.ts';
 
 /** Means over the sequences of a row, by name. */

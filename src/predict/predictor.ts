@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import { multiplyDims, quantizeProducts } from '../graph/index.ts';
 import { drawModel, meanOverTokens } from '../model/draw.ts';
 import { modelDropout } from '../model/dropout.ts';
@@ -85,9 +85,9 @@ export async function createPredictor(
       for (const { name, columns } of means) seen[unit.row]?.add(name, columns, result[name] as Tensor, place, unit.encodings.length);
     });
     return rows.map((row, i) => {
-      const own = byRow[i] as UnitLogits[];
-      const head = headOf(heads, own[0]?.unit ?? {});
-      return { ...head.kind.answer(head, row, own, tokenizer), ...(seen[i] && { observed: seen[i].values() }) };
+      const unitsOfRow = byRow[i] as UnitLogits[];
+      const head = headOf(heads, unitsOfRow[0]?.unit ?? {});
+      return { ...head.kind.answer(head, row, unitsOfRow, tokenizer), ...(seen[i] && { observed: seen[i].values() }) };
     });
   }
 

@@ -1,8 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import type { InferenceSession } from 'onnxruntime-node';
-import { fail } from '../base/errors.ts';
-import { baseName, folderOf } from '../base/files.ts';
-import { bytesPerElement } from '../base/tensor.ts';
+import { baseName, bytesPerElement, fail, folderOf } from '../base/index.ts';
 import { ortEngine, type SessionPlan } from './ort.ts';
 import { type Engine, type FileWeight, isFileWeight, type Weights } from './session.ts';
 

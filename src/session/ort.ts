@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { allocate, type DType, type Tensor } from '../base/tensor.ts';
+import { allocate, type DType, fail, type Tensor } from '../base/index.ts';
 import { bindShape, nameOf, optimize, type Program, partsOf } from '../graph/index.ts';
 import { type ExternalData, type OnnxModel, toOnnx, type WeightPlace } from '../onnx/model.ts';
 import { bindFeeds, type Engine, type Feeds, type FileWeight, isFileWeight, type Session, type Weights } from './session.ts';

@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { allocate, asFloat32, type Tensor } from '../base/tensor.ts';
+import { allocate, asFloat32, fail, type Tensor } from '../base/index.ts';
 import { bindShape, evaluateDim, evaluateShape, type Nd, nameOf, type Program, partsOf, type Value } from '../graph/index.ts';
 import { bindFeeds, type Engine, type Feeds, isFileWeight, type Session, type Weights } from './session.ts';
 

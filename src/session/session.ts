@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import type { DType, Tensor } from '../base/tensor.ts';
+import { type DType, fail, type Tensor } from '../base/index.ts';
 import { bindShape, nameOf, type Program, type Value } from '../graph/index.ts';
 
 /** A tensor that lies in a file: `byteLength` little-endian bytes at `offset`. */

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { expectationIn, fail, nearest } from '../base/errors.ts';
-import { type Files, readText } from '../base/files.ts';
+import { expectationIn, type Files, fail, nearest, readText } from '../base/index.ts';
 import { FIELDS, METRIC_NAMES, type MetricName, TASK_KINDS, type TaskKind } from './types.ts';
 
 const scalarLabel = z.union([z.string(), z.number(), z.boolean()]).transform(String);

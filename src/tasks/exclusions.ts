@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import type { Files } from '../base/files.ts';
+import { type Files, fail } from '../base/index.ts';
 import { isJsonObject, readJson } from '../formats/json.ts';
 
 /** Rows of train files to leave out, counted from 0, by the name of their task. */

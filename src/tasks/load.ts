@@ -1,5 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
-import { baseName, type Files, joinPath } from '../base/files.ts';
+import { baseName, type Files, fail, joinPath, nearest } from '../base/index.ts';
 import { readTable } from '../formats/table.ts';
 import { type Card, checkLabels, metricNamed, metricsFor, readCard } from './card.ts';
 import { checkRow } from './row.ts';
@@ -45,8 +44,8 @@ export async function loadTask(files: Files, path: string, options: LoadTaskOpti
   const source = splits.train ?? splits.validation ?? splits.test;
   const table = async () => (source === undefined ? [] : (await readTable(files, source)).map((row) => row.value));
   const kind = options.kind ?? card?.kind ?? inferKind(await table(), columns, source ?? path);
-  const given = options.labels ?? card?.labels ?? undefined;
-  const labels = checkLabels(kind, given ?? inferLabels(kind, await table(), columns), `${cardPath}, labels`);
+  const declared = options.labels ?? card?.labels ?? undefined;
+  const labels = checkLabels(kind, declared ?? inferLabels(kind, await table(), columns), `${cardPath}, labels`);
   const metrics = chooseMetrics(kind, labels, card, options, cardPath);
   return {
     name: options.name ?? card?.name ?? baseName(path).replace(/\.[a-z]+$/, ''),
@@ -64,7 +63,7 @@ export interface LoadRowsOptions {
   /** Rows to skip, counted from 0 in the file; they count neither towards `offset` nor towards `limit`. */
   readonly exclude?: ReadonlySet<number>;
   readonly offset?: number;
-  readonly limit?: number;
+  readonly limit?: number | undefined;
 }
 
 /** The labelled rows of a split in file order. Throws `file.missing`, `task.empty`, `task.row`, `task.label`, `usage.value`. */

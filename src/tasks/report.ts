@@ -1,4 +1,4 @@
-import type { Files } from '../base/files.ts';
+import type { Files } from '../base/index.ts';
 import { type LoadTaskOptions, loadRows, loadTask } from './load.ts';
 import { textsOf } from './texts.ts';
 import { type Row, SPLITS, type Split, type Task } from './types.ts';

@@ -1,4 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
+import { fail, nearest } from '../base/index.ts';
 import type { Field, Place, PredictionRow, Row, SpanAnswer, Task } from './types.ts';
 
 /**

@@ -1,6 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { createRandom } from '../base/random.ts';
-import { elementCount, float32, int32, type Tensor } from '../base/tensor.ts';
+import { createRandom, elementCount, fail, float32, int32, type Tensor } from '../base/index.ts';
 import { collate } from '../batch/index.ts';
 import { drawEncoder, type Encoder } from '../encoders/index.ts';
 import { gradients, input, mul, reduceSum, reshape, type Value } from '../graph/index.ts';
@@ -55,33 +53,33 @@ const ENGINE = 1e-5;
  * @returns the rules that were checked
  * @throws method.contract naming the rule, the method and what was found; graph.* for a program that cannot be
  */
-export async function checkAttachment(given: AttachmentCase): Promise<AttachmentRule[]> {
-  const { attachment, engines = [] } = given;
+export async function checkAttachment(attached: AttachmentCase): Promise<AttachmentRule[]> {
+  const { attachment, engines = [] } = attached;
   const checked: AttachmentRule[] = ['parameters', 'reads', 'output', 'company', 'pads'];
-  await checkParameters(given);
-  checkReads(given);
-  const values = randomValues([...attachment.parameters, ...untrained(given)], 5);
-  const batch = sequences(given);
-  const whole = await encode(given, values, batch);
-  await checkOutput(given, whole, batch);
-  await checkCompany(given, values, batch, whole);
-  await checkPads(given, values, batch, whole);
+  await checkParameters(attached);
+  checkReads(attached);
+  const values = randomValues([...attachment.parameters, ...untrained(attached)], 5);
+  const batch = sequences(attached);
+  const whole = await encode(attached, values, batch);
+  await checkOutput(attached, whole, batch);
+  await checkCompany(attached, values, batch, whole);
+  await checkPads(attached, values, batch, whole);
   if (!attachment.mixesTokens) {
     checked.push('first');
-    const alone = await encode(given, values, batch, { read: 'first' });
-    compare(given, 'first', 'first tokens, read alone,', alone, await encode(given, values, batch, { part: 'first' }), SAME);
+    const alone = await encode(attached, values, batch, { read: 'first' });
+    compare(attached, 'first', 'first tokens, read alone,', alone, await encode(attached, values, batch, { part: 'first' }), SAME);
   }
   if (attachment.taskIds) {
     checked.push('tasks');
-    await checkTasks(given, values, batch, whole);
+    await checkTasks(attached, values, batch, whole);
   }
   if (trained(attachment).length > 0) {
     checked.push('gradients');
-    await checkSlopes(given, values, batch);
+    await checkSlopes(attached, values, batch);
   }
   for (const engine of engines) {
-    const other = await encode(given, values, batch, { engine });
-    compare(given, 'engines', `outputs of the ${engine.name} engine`, other, whole, ENGINE * Math.max(...numbers(whole).map(Math.abs)));
+    const other = await encode(attached, values, batch, { engine });
+    compare(attached, 'engines', `outputs of the ${engine.name} engine`, other, whole, ENGINE * Math.max(...numbers(whole).map(Math.abs)));
   }
   return engines.length > 0 ? [...checked, 'engines'] : checked;
 }

@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { fail, type Tensor } from '../base/index.ts';
 import { gradients, input, mul, type Program, reduceSum, reshape, type Shape, type Value } from '../graph/index.ts';
 import { referenceEngine } from '../session/reference.ts';
 import type { Engine, Feeds } from '../session/session.ts';

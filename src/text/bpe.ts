@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { createHeap } from './heap.ts';
 import { flag, type Json, optionalText } from './json.ts';
 import { type Model, readVocabulary, type WordTokens } from './model.ts';

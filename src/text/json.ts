@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { WHITE_SPACE } from './unicode.ts';
 
 /** Reading tokenizer.json: each accessor names the place when a value is not what it should be. */

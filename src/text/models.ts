@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { createBpe } from './bpe.ts';
 import { type Json, optionalText } from './json.ts';
 import type { Model, WordTokens } from './model.ts';

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { asObject, flag, integer, type Json, listOf, optionalText, part, text } from './json.ts';
 
 /** One step of laying out a sequence pair: a special token, or all tokens of the first or second sequence. */

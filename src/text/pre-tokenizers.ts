@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { type Piece, prependTo, slicePiece } from './aligned.ts';
 import { flag, type Json, listOf, optionalText, patternOf, text } from './json.ts';
 import { createClasses, WHITE_SPACE } from './unicode.ts';

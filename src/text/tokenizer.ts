@@ -1,5 +1,4 @@
-import { fail, nearest } from '../base/errors.ts';
-import { type Files, joinPath, readText } from '../base/files.ts';
+import { type Files, fail, joinPath, nearest, readText } from '../base/index.ts';
 import { type AddedToken, readAddedToken } from './added-tokens.ts';
 import {
   createSequencer,

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 
 export type Truncation = 'longest_first' | 'only_first' | 'only_second' | 'none';
 

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { byteToken } from './bpe.ts';
 import { flag, type Json } from './json.ts';
 import type { Model, WordTokens } from './model.ts';

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { createStretcher } from './added-tokens.ts';
 import { createHeap } from './heap.ts';
 import type { Json } from './json.ts';

@@ -1,4 +1,4 @@
-import { fail } from '../base/errors.ts';
+import { fail } from '../base/index.ts';
 import { integer, type Json, text } from './json.ts';
 import { type Model, readVocabulary, type WordTokens } from './model.ts';
 

@@ -1,5 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
-import { bytesOf } from '../base/tensor.ts';
+import { bytesOf, type Tensor } from '../base/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import type { Prepared } from '../model/prepare.ts';
 

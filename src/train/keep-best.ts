@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/tensor.ts';
+import type { Tensor } from '../base/index.ts';
 import { METRICS } from '../metrics/index.ts';
 import type { Task } from '../tasks/index.ts';
 import type { ParameterStore } from '../update/index.ts';

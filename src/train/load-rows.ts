@@ -1,5 +1,4 @@
-import { defined } from '../base/defined.ts';
-import type { Files } from '../base/files.ts';
+import { defined, type Files } from '../base/index.ts';
 import { type Prepared, prepare } from '../model/prepare.ts';
 import { loadRows, type Row, type Split, type Task } from '../tasks/index.ts';
 import type { Tokenizer } from '../text/index.ts';

@@ -1,4 +1,4 @@
-import type { Files } from '../base/files.ts';
+import type { Files } from '../base/index.ts';
 import type { TrainEvent } from './settings.ts';
 
 /** Steps and evaluations, one JSON object a line. */

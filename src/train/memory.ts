@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { bytesPerElement } from '../base/tensor.ts';
+import { bytesPerElement, fail } from '../base/index.ts';
 import { type Bindings, bindShape, evaluateShape, nameOf, optimize, type Program, partsOf, type Value } from '../graph/index.ts';
 import { type Engine, type Feeds, isFileWeight, type Weights } from '../session/session.ts';
 

@@ -1,7 +1,5 @@
 import type { z } from 'zod';
-import { defined } from '../base/defined.ts';
-import { fail, MultigraftError } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
+import { defined, type Files, fail, joinPath, MultigraftError } from '../base/index.ts';
 import { type Log, openLog } from './log.ts';
 import { METRICS, recordWrites, removeEarlier } from './output-folder.ts';
 import { notesTo, type RunOptions } from './run-options.ts';

@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { type Files, folderOf, joinPath } from '../base/files.ts';
+import { type Files, fail, folderOf, joinPath } from '../base/index.ts';
 import { isJsonObject, readJson } from '../formats/json.ts';
 import type { Task } from '../tasks/index.ts';
 import { TOKENIZER_FILES } from '../text/index.ts';

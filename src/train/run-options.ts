@@ -1,4 +1,4 @@
-import type { Files } from '../base/files.ts';
+import type { Files } from '../base/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { Earlier } from './output-folder.ts';
 import type { TrainEvent } from './settings.ts';

@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import { pause } from '../base/pause.ts';
+import { fail, pause } from '../base/index.ts';
 import type { Feeds } from '../session/session.ts';
 import type { Schedule } from './schedule.ts';
 import type { EvaluationEvent, StepEvent, TrainEvent } from './settings.ts';

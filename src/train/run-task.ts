@@ -1,6 +1,4 @@
-import { defined } from '../base/defined.ts';
-import type { Files } from '../base/files.ts';
-import { elementCount, type Tensor } from '../base/tensor.ts';
+import { defined, type Files, type Tensor, totalElements } from '../base/index.ts';
 import { asName, checkName, type HeadPackage, type HeadTraining } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import { majorityScore } from '../metrics/index.ts';
@@ -8,6 +6,7 @@ import { type Model, trainableParameters } from '../model/model.ts';
 import { headFor, sequenceLength, trainingOf, withDropout } from '../model/task-setup.ts';
 import type { Head } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
+import { metricsOf } from '../predict/evaluation.ts';
 import { createPredictor } from '../predict/predictor.ts';
 import { classBalance, type Row, type Task } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
@@ -19,7 +18,6 @@ import { checkOutputFolder } from './output-folder.ts';
 import { type TaskProgress, taskProgressSchema } from './progress.ts';
 import { releasing } from './releasing.ts';
 import { notesTo, type RunOptions } from './run-options.ts';
-import { metricsOf } from './score.ts';
 import type { TrainSettings } from './settings.ts';
 import { type TrainResult, trainModel } from './trainer.ts';
 
@@ -121,7 +119,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     name,
     task: task.name,
     method: plan.text,
-    parameters: trainableParameters(model).reduce((sum, { shape }) => sum + elementCount(shape), 0),
+    parameters: totalElements(trainableParameters(model)),
     steps: trained.steps,
     best: trained.best,
     stoppedEarly: trained.stoppedEarly,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { expectationIn, fail, nearest } from '../base/errors.ts';
+import { expectationIn, fail, nearest } from '../base/index.ts';
 import { SCHEDULES } from '../update/index.ts';
 
 /** Everything that decides how a run goes. One declaration gives type, default, check, flag and help. */

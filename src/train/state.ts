@@ -1,7 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/errors.ts';
-import { type Files, joinPath } from '../base/files.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { type Files, fail, joinPath, type Tensor } from '../base/index.ts';
 import { readJson } from '../formats/json.ts';
 import { readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
 import { count } from './progress.ts';

@@ -1,6 +1,4 @@
-import { defined } from '../base/defined.ts';
-import { fail, invariant } from '../base/errors.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { defined, fail, invariant, type Tensor } from '../base/index.ts';
 import { gradients, type Program, topological, type Value } from '../graph/index.ts';
 import { drawModel } from '../model/draw.ts';
 import { modelDropout } from '../model/dropout.ts';

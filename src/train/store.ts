@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { fail, type Tensor } from '../base/index.ts';
 import type { ParameterStore } from '../update/index.ts';
 
 /** Takes up the values and moments of a saved run. @throws train.resume for those of another model, also among its best values */

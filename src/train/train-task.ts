@@ -1,5 +1,4 @@
-import { fail } from '../base/errors.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { fail, type Tensor } from '../base/index.ts';
 import { loadAdapter, saveAdapter, saveEncoder, saveHead } from '../checkpoint/index.ts';
 import type { ConfiguredMethod } from '../methods/index.ts';
 import { adapterModel, type Model, trainableParameters } from '../model/model.ts';

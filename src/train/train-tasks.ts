@@ -1,6 +1,4 @@
-import { defined } from '../base/defined.ts';
-import { fail } from '../base/errors.ts';
-import { joinPath } from '../base/files.ts';
+import { defined, fail, joinPath } from '../base/index.ts';
 import { asName } from '../checkpoint/index.ts';
 import { readJson } from '../formats/json.ts';
 import { holding } from '../session/holding.ts';

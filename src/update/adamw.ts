@@ -1,5 +1,4 @@
-import { invariant } from '../base/errors.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { invariant, type Tensor } from '../base/index.ts';
 import type { ParameterStore } from './store.ts';
 
 /** AdamW (Loshchilov & Hutter 2019) in the order of PyTorch: decay first, epsilon after the bias correction. */

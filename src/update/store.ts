@@ -1,6 +1,4 @@
-import { invariant } from '../base/errors.ts';
-import { createRandom, mix } from '../base/random.ts';
-import { elementCount, type Tensor } from '../base/tensor.ts';
+import { createRandom, elementCount, invariant, mix, type Tensor, totalElements } from '../base/index.ts';
 import type { Initializer, ParameterSpec } from '../nn/index.ts';
 
 type Part = 'value' | 'moment1' | 'moment2';
@@ -19,7 +17,7 @@ export class ParameterStore {
       names.add(name);
     }
     this.specs = specs;
-    this.size = specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+    this.size = totalElements(specs);
     this.#parts = { value: numbersOf(specs, this.size), moment1: numbersOf(specs, this.size), moment2: numbersOf(specs, this.size) };
   }
 

@@ -6,9 +6,9 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Attached, AttachedFusion, AttachedHead } from '../../src/auto-adapter-model/attached.ts';
 import { kindsWith } from '../../src/auto-adapter-model/extensions.ts';
+import { fusionFacts, type ModelState, modelOf, trainedValues } from '../../src/auto-adapter-model/model-state.ts';
 import { Named } from '../../src/auto-adapter-model/named.ts';
 import { saveAttached, saveAttachedFusion, saveAttachedSetup } from '../../src/auto-adapter-model/saved.ts';
-import { fusionFacts, knownValues, modelOf, type Shelf } from '../../src/auto-adapter-model/shelf.ts';
 import { nodeFiles } from '../../src/base/files-node.ts';
 import { createRandom, type Random } from '../../src/base/random.ts';
 import { float32, type Tensor } from '../../src/base/tensor.ts';
@@ -101,34 +101,34 @@ describe.skipIf(!python)(
 );
 
 async function caseOf({ title, encoder: name, adapters, setup, config = 'dynamic', as, format }: Plan, folder: string) {
-  const { shelf, head } = await shelfOf(name, { adapters, setup, config });
-  const model = await modelOf(shelf, setup, head);
+  const { state, head } = await stateOf(name, { adapters, setup, config });
+  const model = await modelOf(state, setup, head);
   const { logits } = drawModel(model, noDropout, () => false, { read: 'all' });
   const session = await (await nodeEngine({ threads: 1 })).compile(
     { outputs: { logits: logits[0] as Value } },
-    weightsOf(model, knownValues(shelf, setup, head)),
+    weightsOf(model, trainedValues(state, setup, head)),
   );
-  const batch = batchOf(shelf.encoder.config.types > 0, name);
-  const results = await session.run(feedsOf(batch, shelf.encoder));
+  const batch = batchOf(state.encoder.config.types > 0, name);
+  const results = await session.run(feedsOf(batch, state.encoder));
   await session.release();
   const flat = Array.from((results.logits as Tensor).data as Float32Array);
   const expected = { ...batch, logits: batch.inputIds.map((_, row) => flat.slice(3 * row, 3 * row + 3)) };
   const common = { name: title, encoder: resolve(`test/golden/encoders/${name}`), ...expected };
   if (as === 'setup') {
-    await saveAttachedSetup(shelf, folder, setup, { format, head: head.name });
+    await saveAttachedSetup(state, folder, setup, { format, head: head.name });
     return { ...common, setup: folder };
   }
-  for (const one of adaptersOf(setup)) await saveAttached(shelf, join(folder, one), one, { format });
+  for (const one of adaptersOf(setup)) await saveAttached(state, join(folder, one), one, { format });
   const [fusion] = fusionsOf(setup);
   const { name: fusionName } = fusion as NonNullable<typeof fusion>;
-  await saveAttachedFusion(shelf, join(folder, 'fusion'), fusionName, { format });
+  await saveAttachedFusion(state, join(folder, 'fusion'), fusionName, { format });
   return { ...common, adapters: adaptersOf(setup).map((one) => join(folder, one)), fusion: join(folder, 'fusion') };
 }
 
-async function shelfOf(name: string, { adapters, setup, config }: Required<Pick<Plan, 'adapters' | 'setup' | 'config'>>) {
+async function stateOf(name: string, { adapters, setup, config }: Required<Pick<Plan, 'adapters' | 'setup' | 'config'>>) {
   const encoder = await loadEncoder(nodeFiles, `test/golden/encoders/${name}`);
   const random = createRandom(17, name.length);
-  const shelf: Shelf = {
+  const state: ModelState = {
     files: nodeFiles,
     kinds: kindsWith({}),
     encoder,
@@ -140,19 +140,19 @@ async function shelfOf(name: string, { adapters, setup, config }: Required<Pick<
   for (const [key, text] of Object.entries(adapters)) {
     const method = configureMethod(text);
     const specs = method.method.parameters(method.config, { encoder: encoder.config, family: encoder.family, name: key });
-    shelf.adapters.set(key, { method, tensors: randomTensors(specs, random) });
+    state.adapters.set(key, { method, tensors: randomTensors(specs, random) });
   }
   for (const one of fusionsOf(setup)) {
-    shelf.fusions.set(one.name, { adapters: one.children.map(lastOf), config: fusionConfig(config) });
-    const tensors = randomTensors(fusionSpecs(fusionFacts(shelf, one.name)), random);
-    shelf.fusions.set(one.name, { ...shelf.fusions.get(one.name), tensors });
+    state.fusions.set(one.name, { adapters: one.children.map(lastOf), config: fusionConfig(config) });
+    const tensors = randomTensors(fusionSpecs(fusionFacts(state, one.name)), random);
+    state.fusions.set(one.name, { ...state.fusions.get(one.name), tensors });
   }
   const headName = (fusionsOf(setup)[0] as { name: string }).name;
   const label2id = { no: 0, perhaps: 1, yes: 2 };
   const head: AttachedHead = createHead(headName, { head_type: 'classification', num_labels: 3, layers: 2, label2id }, headName);
   const filled = { ...head, tensors: randomTensors(headParameters(head, encoder.config), random) };
-  shelf.heads.set(headName, filled);
-  return { shelf, head: filled };
+  state.heads.set(headName, filled);
+  return { state, head: filled };
 }
 
 /** No zeros, no unit gains: every tensor must arrive to give the right output. */

@@ -1,4 +1,4 @@
-import { fail } from '../../base/errors.ts';
+import { fail } from '../../base/index.ts';
 import { broadcastShapes } from '../dim.ts';
 import { broadcastMap, erf as erfOf, nd } from '../nd.ts';
 import { apply1, type GradientRule, type Op, requireDtype, scalar, type Value } from '../value.ts';

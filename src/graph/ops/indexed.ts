@@ -1,4 +1,4 @@
-import { elementCount } from '../../base/tensor.ts';
+import { elementCount } from '../../base/index.ts';
 import type { Dim, Shape } from '../dim.ts';
 import { generate, nd, rowAt } from '../nd.ts';
 import { apply1, type Op, requireDtype, requireShape, type Value } from '../value.ts';

@@ -1,4 +1,4 @@
-import { fail } from '../../base/errors.ts';
+import { fail } from '../../base/index.ts';
 import type { Dim } from '../dim.ts';
 import { nd } from '../nd.ts';
 import { apply1, type Nd, type Op, requireShape, type Value } from '../value.ts';

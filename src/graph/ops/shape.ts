@@ -1,4 +1,4 @@
-import { fail } from '../../base/errors.ts';
+import { fail } from '../../base/index.ts';
 import { addDims, broadcastShapes, type Dim, multiplyDims, normalizeAxis, type Shape, sameShape } from '../dim.ts';
 import { broadcastReader, generate, nd, strides } from '../nd.ts';
 import { apply1, type Nd, type Op, requireShape, type Value } from '../value.ts';

@@ -1,4 +1,4 @@
-import type { Tensor } from '../../base/tensor.ts';
+import type { Tensor } from '../../base/index.ts';
 import type { Program } from '../program.ts';
 import { apply, CONSTANT, INPUT, type Node, topological, type Value, WEIGHT } from '../value.ts';
 

@@ -13,7 +13,7 @@ export const AVERAGE: BlockKind<Average> = {
   python: 'Average',
   inside: ['stack'],
   sites: ['linear', 'residual', 'layer'],
-  note: "Average gives the weighted mean; adapters 1.3.0 divides it by the number of children once more, and answers otherwise.",
+  note: 'Average gives the weighted mean; adapters 1.3.0 divides it by the number of children once more, and answers otherwise.',
   bind: ({ children, weights }) => ({
     draw: () => (name, _site, child) => {
       const acts = children.map((one) => child(one));

@@ -1,4 +1,4 @@
-import { fail } from '../../base/errors.ts';
+import { fail } from '../../base/index.ts';
 import type { LayerRows, SiteName, Sites } from '../../encoders/index.ts';
 import { concat, slice, type Value } from '../../graph/index.ts';
 import type { ParameterSpec } from '../../nn/index.ts';
@@ -43,15 +43,15 @@ export const FUSE: BlockKind<Fuse> = {
           if (!open) return refuse(there.at(-1)?.name as string, name, setting);
           return {
             apply(state) {
-              const given = open.read(state);
+              const reading = open.read(state);
               const memo = new Map<Value, Value>();
               const shared = (x: Value): Value => {
                 const before = memo.get(x) ?? standardize(x);
                 memo.set(x, before);
                 return before;
               };
-              const parts = there.map((act) => act.lowRank?.(given.state, shared) ?? refuse(act.name, name, setting));
-              const output = mixed(name, site as Sites[SiteName] & LayerRows, { ...given, parts, names: there.map((act) => act.name) });
+              const parts = there.map((act) => act.lowRank?.(reading.state, shared) ?? refuse(act.name, name, setting));
+              const output = mixed(name, site as Sites[SiteName] & LayerRows, { ...reading, parts, names: there.map((act) => act.name) });
               return open.resume ? open.resume(output) : (output as States[typeof name]);
             },
             ...(open.resume ? last.close && { close: last.close } : { close: (output) => output as Value }),
@@ -136,7 +136,7 @@ function mixer(
     const where = `${site.layer}.${at}`;
     const { output, attention } = drawFusion({
       config,
-      own: (tail) => read(`${path}.${tail}`),
+      parameter: (tail) => read(`${path}.${tail}`),
       query: config.query_before_ln ? queryBeforeNorm : query,
       residual,
       parts,

@@ -1,4 +1,4 @@
-import { fail } from '../../base/errors.ts';
+import { fail } from '../../base/index.ts';
 import { type Block, type Composition, describe } from '../composition.ts';
 import { AVERAGE } from './average.ts';
 import type { BlockKind } from './block.ts';

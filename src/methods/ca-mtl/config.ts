@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { expectationIn, fail, nearest } from '../../base/errors.ts';
+import { expectationIn, fail, nearest } from '../../base/index.ts';
 import type { EncoderConfig, EncoderFamily } from '../../encoders/index.ts';
 
 /**
@@ -50,8 +50,8 @@ export function caMtlConfig(preset: keyof typeof CA_MTL_PRESETS, values: z.input
 }
 
 /** Checks a configuration that was read. @throws method.config naming the key */
-export function checkCaMtlConfig(given: Readonly<Record<string, unknown>>, subject: string): CaMtlConfig {
-  const result = schema.safeParse(given);
+export function checkCaMtlConfig(values: Readonly<Record<string, unknown>>, subject: string): CaMtlConfig {
+  const result = schema.safeParse(values);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const unknown = issue?.code === 'unrecognized_keys' ? issue.keys[0] : undefined;
@@ -61,7 +61,7 @@ export function checkCaMtlConfig(given: Readonly<Record<string, unknown>>, subje
   return fail({
     code: 'method.config',
     subject: key ? `${subject}: key '${key}'` : subject,
-    found: unknown ? 'no such key' : key ? (JSON.stringify(given[key]) ?? 'nothing') : 'none of them',
+    found: unknown ? 'no such key' : key ? (JSON.stringify(values[key]) ?? 'nothing') : 'none of them',
     expected: unknown ? keys.join(', ') : issue ? expectationIn(issue.message) : 'another value',
     ...(near && { next: `Did you mean '${near}'?` }),
   });

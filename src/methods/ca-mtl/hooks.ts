@@ -1,4 +1,4 @@
-import { invariant } from '../../base/errors.ts';
+import { invariant } from '../../base/index.ts';
 import {
   firstTokens,
   type HiddenSite,

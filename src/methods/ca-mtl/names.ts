@@ -1,4 +1,4 @@
-import { fail } from '../../base/errors.ts';
+import { fail } from '../../base/index.ts';
 import { linearPath, type Place } from '../../encoders/index.ts';
 import type { CaMtlContext } from './config.ts';
 

@@ -1,4 +1,4 @@
-import { elementCount } from '../../base/tensor.ts';
+import { totalElements } from '../../base/index.ts';
 import { encoderSpecs } from '../../encoders/index.ts';
 import type { ParameterSpec } from '../../nn/index.ts';
 import type { CaMtlAttachment } from './attach.ts';
@@ -71,6 +71,5 @@ export function caMtlReport({ plan, added, freezes }: CaMtlAttachment, heads: re
 }
 
 function count(tensors: readonly { readonly name: string; readonly shape: readonly number[] }[], trains: (name: string) => boolean): Count {
-  const sum = (some: typeof tensors) => some.reduce((total, { shape }) => total + elementCount(shape), 0);
-  return { all: sum(tensors), trained: sum(tensors.filter(({ name }) => trains(name))) };
+  return { all: totalElements(tensors), trained: totalElements(tensors.filter(({ name }) => trains(name))) };
 }

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../../base/errors.ts';
-import { type Files, joinPath } from '../../base/files.ts';
+import { type Files, fail, joinPath } from '../../base/index.ts';
 import { asName } from '../../checkpoint/index.ts';
 import { isJsonObject, readJson } from '../../formats/json.ts';
 import { ATTENTION, type AttentionTable } from '../../predict/attention.ts';

@@ -1,7 +1,4 @@
-import { defined } from '../../base/defined.ts';
-import { fail } from '../../base/errors.ts';
-import type { Files } from '../../base/files.ts';
-import { createRandom } from '../../base/random.ts';
+import { createRandom, defined, type Files, fail } from '../../base/index.ts';
 import { type LoadedAdapter, loadAdapter } from '../../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
 import { centered, type EvidenceModel, evidenceModel } from '../../metrics/index.ts';

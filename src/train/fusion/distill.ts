@@ -1,6 +1,4 @@
-import { fail } from '../../base/errors.ts';
-import { joinPath } from '../../base/files.ts';
-import type { Tensor } from '../../base/tensor.ts';
+import { fail, joinPath, type Tensor } from '../../base/index.ts';
 import {
   ADAPTER_CONFIG,
   asName,
@@ -12,7 +10,7 @@ import {
   saveAdapter,
 } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
-import { adaptersOf, attachComposition, type ConfiguredMethod, describe, isFuse } from '../../methods/index.ts';
+import { adaptersOf, attachComposition, type ConfiguredMethod, describe, encoderFacts, isFuse } from '../../methods/index.ts';
 import { taskForHead, taskOfHead, withLabels } from '../../model/head-task.ts';
 import { adapterModel, type Model, trainableParameters } from '../../model/model.ts';
 import { DISTILLATION, type LogitsTarget, realRows, type Unit } from '../../objectives/index.ts';
@@ -121,8 +119,8 @@ async function loadTeacher({ files, teacher: folder }: DistillOptions, encoder: 
   const { head } = fusion;
   if (!head)
     return fail({ code: 'usage.value', subject: folder, found: 'a fusion without a head', expected: 'a fusion that answers a task' });
-  const facts = { encoder: encoder.config, family: encoder.family };
-  const attachment = attachComposition(composition, { adapters: methods, fusions: new Map([[composition.name, fusion.config]]) }, facts);
+  const parts = { adapters: methods, fusions: new Map([[composition.name, fusion.config]]) };
+  const attachment = attachComposition(composition, parts, encoderFacts(encoder));
   const frozen = new Map([...adapters.values()].flatMap((adapter) => [...adapter.tensors]));
   const tensors = new Map([...fusion.tensors, ...head.tensors]);
   const steps = fusion.steps ?? 0;

@@ -1,8 +1,7 @@
-import type { Random } from '../../base/random.ts';
-import { float32, type Tensor } from '../../base/tensor.ts';
+import { float32, type Random, type Tensor } from '../../base/index.ts';
 import type { LoadedAdapter } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
-import { attach } from '../../methods/index.ts';
+import { attach, encoderFacts } from '../../methods/index.ts';
 import type { Features } from '../../metrics/index.ts';
 import { drawTokens, meanOverTokens } from '../../model/draw.ts';
 import { encoderFeeds } from '../../model/encoder-inputs.ts';
@@ -65,8 +64,8 @@ export async function adapterFeatures(
   adapter: Pick<LoadedAdapter, 'name' | 'method' | 'tensors'> | undefined,
   observations: readonly Observation[],
 ): Promise<Features> {
-  const { config, family } = encoder;
-  const attachment = adapter && attach(adapter.method, { encoder: config, family, name: adapter.name });
+  const { config } = encoder;
+  const attachment = adapter && attach(adapter.method, { ...encoderFacts(encoder), name: adapter.name });
   const tensors = new Map(adapter?.tensors);
   // As inputs: adapters of one form then share one compiled program.
   const get = parameters((name) => tensors.has(name));

@@ -1,7 +1,4 @@
-import { defined } from '../../base/defined.ts';
-import { fail } from '../../base/errors.ts';
-import { joinPath } from '../../base/files.ts';
-import type { Tensor } from '../../base/tensor.ts';
+import { defined, fail, joinPath, type Tensor } from '../../base/index.ts';
 import {
   asName,
   fusionSpecs,
@@ -13,7 +10,7 @@ import {
   saveSetup,
 } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
-import { attachComposition, type FusionConfig, fuse } from '../../methods/index.ts';
+import { attachComposition, encoderFacts, type FusionConfig, fuse } from '../../methods/index.ts';
 import { untrainedValues } from '../../model/start-values.ts';
 import { ATTENTION, type AttentionTable, attentionTable } from '../../predict/attention.ts';
 import type { TrainTaskResult } from '../card.ts';
@@ -78,7 +75,7 @@ function fusionPlan(
       const attachment = attachComposition(
         setup,
         { adapters: methods, fusions: new Map([[setup.name, config]]), trainAdapters },
-        { encoder: encoder.config, family: encoder.family },
+        encoderFacts(encoder),
       );
       const tensors = new Map<string, Tensor>([...loaded.values()].flatMap((adapter) => [...adapter.tensors]));
       const contents: Record<string, unknown> = { adapters: [...loaded.keys()] };

@@ -1,6 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../../base/defined.ts';
-import { fail, invariant } from '../../base/errors.ts';
+import { defined, fail, invariant } from '../../base/index.ts';
 import {
   createTaskSampler,
   createUncertaintySampler,

@@ -1,7 +1,4 @@
-import { defined } from '../../base/defined.ts';
-import { fail } from '../../base/errors.ts';
-import { type Files, joinPath } from '../../base/files.ts';
-import { asFloat32, type Tensor } from '../../base/tensor.ts';
+import { asFloat32, defined, type Files, fail, joinPath, type Tensor } from '../../base/index.ts';
 import { CA_MTL_CONFIG, type HeadTraining, publishedTasks, readTraining, trainingFields } from '../../checkpoint/index.ts';
 import { type Encoder, loadEncoder, readWeightIndex } from '../../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../../formats/json.ts';
@@ -12,6 +9,7 @@ import {
   type CaMtlConfig,
   caMtlConfig,
   checkCaMtlConfig,
+  encoderFacts,
   fromPublishedName,
   isCaMtlName,
 } from '../../methods/index.ts';
@@ -67,8 +65,8 @@ export async function loadCaMtl(files: Files, folder: string): Promise<LoadedCaM
   const encoder = await loadEncoder(files, folder, { rename, checkFinite: true });
   const path = joinPath(folder, CA_MTL_CONFIG);
   const { config, heads, training } =
-    (await files.kind(path)) === 'file' ? ours(await readJson(files, path), path) : published(index, encoder);
-  const attachment = attachCaMtl(config, { encoder: encoder.config, family: encoder.family, tasks: heads.length });
+    (await files.kind(path)) === 'file' ? configured(await readJson(files, path), path) : published(index, encoder);
+  const attachment = attachCaMtl(config, { ...encoderFacts(encoder), tasks: heads.length });
   const model = { encoder, attachment, heads };
   const notes: string[] = [];
   const renamed = new Map(
@@ -130,7 +128,7 @@ interface Described {
   readonly training: readonly HeadTraining[];
 }
 
-function ours(raw: Json, path: string): Described {
+function configured(raw: Json, path: string): Described {
   if (!isJsonObject(raw)) return fail({ code: 'method.config', subject: path, found: 'no JSON object', expected: 'an object' });
   const { tasks, ...config } = raw;
   if (!Array.isArray(tasks))

@@ -1,4 +1,12 @@
-import { attachCaMtl, type CA_MTL_PRESETS, type CaMtlAttachment, type CaMtlReport, caMtlConfig, caMtlReport } from '../../methods/index.ts';
+import {
+  attachCaMtl,
+  type CA_MTL_PRESETS,
+  type CaMtlAttachment,
+  type CaMtlReport,
+  caMtlConfig,
+  caMtlReport,
+  encoderFacts,
+} from '../../methods/index.ts';
 import { trainableParameters } from '../../model/model.ts';
 import { headParameters } from '../../objectives/index.ts';
 import { copyTokenizer } from '../../text/index.ts';
@@ -18,8 +26,8 @@ export function caMtlMethod(
     heads: 'pooled',
     grows: true,
     ...('max_length' in settings && { mostTokens }),
-    attach: ({ config, family }, names, tokens) =>
-      attachCaMtl(caMtlConfig(preset, { max_length: tokens, ...settings }), { encoder: config, family, tasks: names.length }),
+    attach: (encoder, names, tokens) =>
+      attachCaMtl(caMtlConfig(preset, { max_length: tokens, ...settings }), { ...encoderFacts(encoder), tasks: names.length }),
     report: reportOf,
     async save(files, folder, { model, parameters, training, features }) {
       await copyTokenizer(files, model.encoder.folder, folder);

@@ -1,4 +1,4 @@
-import type { Files } from '../../base/files.ts';
+import type { Files } from '../../base/index.ts';
 
 /** What trained when, and which rows most often: of a run whose rows were chosen. */
 export interface ChosenRows {

@@ -1,6 +1,4 @@
-import { defined } from '../../base/defined.ts';
-import { fail, nearest } from '../../base/errors.ts';
-import { elementCount, type Tensor } from '../../base/tensor.ts';
+import { defined, elementCount, fail, nearest, type Tensor } from '../../base/index.ts';
 import { add, constant, input } from '../../graph/index.ts';
 import { attachCaMtl, type CaMtlAttachment, hooksOfCaMtl } from '../../methods/index.ts';
 import type { ParameterSpec } from '../../nn/index.ts';

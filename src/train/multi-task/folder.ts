@@ -1,8 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../../base/defined.ts';
-import { fail } from '../../base/errors.ts';
-import { baseName, type Files, joinPath } from '../../base/files.ts';
-import type { Tensor } from '../../base/tensor.ts';
+import { baseName, defined, type Files, fail, joinPath, type Tensor } from '../../base/index.ts';
 import {
   CA_MTL_CONFIG,
   type HeadTraining,
@@ -16,7 +13,15 @@ import {
 } from '../../checkpoint/index.ts';
 import { loadEncoder } from '../../encoders/index.ts';
 import { type Json, readJson } from '../../formats/json.ts';
-import { attach, attachPerTask, type ConfiguredMethod, configureMethod, namesAmongTasks, SHARED_NAME } from '../../methods/index.ts';
+import {
+  attach,
+  attachPerTask,
+  type ConfiguredMethod,
+  configureMethod,
+  encoderFacts,
+  namesAmongTasks,
+  SHARED_NAME,
+} from '../../methods/index.ts';
 import { withLabels } from '../../model/head-task.ts';
 import { type Head, headParameters } from '../../objectives/index.ts';
 import type { AnsweringModel } from '../../predict/answer-tasks.ts';
@@ -77,7 +82,7 @@ export async function saveModules(
       continue;
     }
     const name = modules === 'shared' ? SHARED_NAME : head.name;
-    const trained = namesAmongTasks(configured, name, { encoder: encoder.config, family: encoder.family });
+    const trained = namesAmongTasks(configured, name, encoderFacts(encoder));
     const tensors = new Map([...trained].map(([inAdapter, inRun]) => [inAdapter, parameters.get(inRun) as Tensor]));
     await saveAdapter(files, path, { name, method: configured, tensors, head: packed, model });
   }
@@ -147,7 +152,7 @@ export async function loadMultiTask(files: Files, folder: string, { model }: { r
       next: `Give --model ENCODER --adapter ${folder}.`,
     });
   const encoder = await loadEncoder(files, beside ? folder : (model as string));
-  const facts = { encoder: encoder.config, family: encoder.family };
+  const facts = encoderFacts(encoder);
   const tensors = new Map<string, Tensor>();
   const heads: Head[] = [];
   const training: HeadTraining[] = [];

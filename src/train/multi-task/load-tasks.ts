@@ -1,5 +1,4 @@
-import { fail } from '../../base/errors.ts';
-import type { Files } from '../../base/files.ts';
+import { type Files, fail } from '../../base/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import { deviation } from '../../model/label-scales.ts';
 import { hasPooler } from '../../model/model.ts';

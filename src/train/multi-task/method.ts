@@ -1,5 +1,4 @@
-import type { Files } from '../../base/files.ts';
-import type { Tensor } from '../../base/tensor.ts';
+import type { Files, Tensor } from '../../base/index.ts';
 import type { HeadTraining } from '../../checkpoint/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import type { Attachment, CaMtlReport } from '../../methods/index.ts';

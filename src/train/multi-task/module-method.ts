@@ -1,4 +1,4 @@
-import { attach, attachPerTask, type ConfiguredMethod, SHARED_NAME } from '../../methods/index.ts';
+import { attach, attachPerTask, type ConfiguredMethod, encoderFacts, SHARED_NAME } from '../../methods/index.ts';
 import { saveModules } from './folder.ts';
 import type { MultiTaskMethod } from './method.ts';
 
@@ -15,14 +15,14 @@ export function moduleMethod(
 ): MultiTaskMethod {
   const { architecture } = configured.method;
   const modules = architecture === undefined ? 'none' : shared ? 'shared' : 'per task';
-  const trainsEncoder = trainEncoder || configured.method.trainsEncoder;
+  const trainsEncoder = trainEncoder || configured.method.trainsEncoder === true;
   return {
     text,
     trainsEncoder,
     heads: modules === 'none' ? 'pooled' : 'single-task',
     grows: false,
-    attach({ config, family }, names) {
-      const facts = { encoder: config, family };
+    attach(encoder, names) {
+      const facts = encoderFacts(encoder);
       const attachment =
         modules === 'per task' ? attachPerTask(configured, names, facts) : attach(configured, { ...facts, name: SHARED_NAME });
       return trainEncoder ? { ...attachment, text, trainsEncoder: true, learningRate: ENCODER_RATE } : { ...attachment, text };

@@ -1,5 +1,4 @@
-import { fail } from '../../base/errors.ts';
-import type { Tensor } from '../../base/tensor.ts';
+import { fail, type Tensor } from '../../base/index.ts';
 import { inverse, rescaleHeads } from '../../model/label-scales.ts';
 import type { Model } from '../../model/model.ts';
 import { startStore } from '../../model/start-values.ts';

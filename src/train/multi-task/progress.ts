@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../../base/errors.ts';
+import { fail } from '../../base/index.ts';
 import type { Score } from '../keep-best.ts';
 import { count, scoreSchema } from '../progress.ts';
 import type { Position } from '../run-steps.ts';

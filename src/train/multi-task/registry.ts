@@ -1,4 +1,4 @@
-import { fail, nearest } from '../../base/errors.ts';
+import { fail, nearest } from '../../base/index.ts';
 import { CA_MTL_PRESETS, configureMethod, DEFAULT_METHOD, methodNames, parseGrammar, splitUnion } from '../../methods/index.ts';
 import { caMtlMethod } from './ca-mtl.ts';
 import type { MultiTaskMethod } from './method.ts';

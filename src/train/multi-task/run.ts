@@ -1,7 +1,5 @@
 import type { z } from 'zod';
-import { defined } from '../../base/defined.ts';
-import { fail } from '../../base/errors.ts';
-import { elementCount, type Tensor } from '../../base/tensor.ts';
+import { defined, fail, type Tensor, totalElements } from '../../base/index.ts';
 import { asName, checkName } from '../../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../encoders/index.ts';
 import { majorityScore } from '../../metrics/index.ts';
@@ -186,10 +184,9 @@ function scoreTasks(
 }
 
 function sizesOf({ trained, parameters }: MultiTaskResult, { weights }: Encoder) {
-  const numbersIn = (all: readonly { readonly shape: readonly number[] }[]) => all.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const encoderParameters = numbersIn([...weights.values()]);
+  const encoderParameters = totalElements(weights.values());
   const added = [...parameters].flatMap(([name, value]) => (weights.has(name) ? [] : [value]));
-  return { parameters: trained, encoderParameters, size: encoderParameters + numbersIn(added) };
+  return { parameters: trained, encoderParameters, size: encoderParameters + totalElements(added) };
 }
 
 async function samplingOf(

@@ -1,4 +1,4 @@
-import { float32, type Tensor } from '../../base/tensor.ts';
+import { float32, type Tensor } from '../../base/index.ts';
 import type { Encoder } from '../../encoders/index.ts';
 import { mul, reduceSum, reshape } from '../../graph/index.ts';
 import { drawTokens } from '../../model/draw.ts';

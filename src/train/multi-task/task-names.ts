@@ -1,4 +1,4 @@
-import { fail } from '../../base/errors.ts';
+import { fail } from '../../base/index.ts';
 import { checkName } from '../../checkpoint/index.ts';
 
 /** Names of tasks that were read from a file: each fit for a name, and none twice. @throws method.config */

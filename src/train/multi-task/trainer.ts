@@ -1,8 +1,9 @@
-import { float32, type Tensor } from '../../base/tensor.ts';
+import { float32, type Tensor } from '../../base/index.ts';
 import { type BatchTerms, batchTerms, feedsOf } from '../../model/feeds.ts';
 import { labelScales } from '../../model/label-scales.ts';
 import type { Model } from '../../model/model.ts';
 import type { TaskUnit } from '../../objectives/index.ts';
+import { metricsOf } from '../../predict/evaluation.ts';
 import { createPredictor, type Predictor } from '../../predict/predictor.ts';
 import type { Engine, Feeds } from '../../session/session.ts';
 import type { Task } from '../../tasks/index.ts';
@@ -12,7 +13,6 @@ import type { LoadedRows } from '../load-rows.ts';
 import { releasing } from '../releasing.ts';
 import { type Batch, type RunHooks, runSteps, START, type StepLoop, type Verdict } from '../run-steps.ts';
 import { scheduleOf } from '../schedule.ts';
-import { metricsOf } from '../score.ts';
 import type { SavedRun } from '../state.ts';
 import { createTrainingStep } from '../step.ts';
 import { copies, restore } from '../store.ts';

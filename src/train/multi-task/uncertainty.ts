@@ -1,4 +1,4 @@
-import type { Tensor } from '../../base/tensor.ts';
+import type { Tensor } from '../../base/index.ts';
 import { deviation } from '../../model/label-scales.ts';
 import type { Model } from '../../model/model.ts';
 import { withDropout } from '../../model/task-setup.ts';

@@ -1,5 +1,4 @@
-import { fail } from '../../base/errors.ts';
-import { type Files, readText } from '../../base/files.ts';
+import { type Files, fail, readText } from '../../base/index.ts';
 import { loadRows, loadTask, passagesOf, type Row, type Split, type Task, textsOf } from '../../tasks/index.ts';
 import type { Sample } from './words.ts';
 

@@ -1,5 +1,4 @@
-import type { Random } from '../../base/random.ts';
-import { float32, int32, type Tensor } from '../../base/tensor.ts';
+import { float32, int32, type Random, type Tensor } from '../../base/index.ts';
 import { collate } from '../../batch/index.ts';
 import type { Encoding, Tokenizer } from '../../text/index.ts';
 

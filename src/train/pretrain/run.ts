@@ -1,8 +1,5 @@
 import { z } from 'zod';
-import { defined } from '../../base/defined.ts';
-import { fail } from '../../base/errors.ts';
-import { type Files, joinPath } from '../../base/files.ts';
-import { type Tensor, toFloat16 } from '../../base/tensor.ts';
+import { defined, type Files, fail, joinPath, type Tensor, toFloat16 } from '../../base/index.ts';
 import { configFields, type Encoder, FAMILIES, familyOf, loadEncoder } from '../../encoders/index.ts';
 import { readSafetensors, writeSafetensors } from '../../formats/safetensors.ts';
 import { maxTokens } from '../../model/encoder-inputs.ts';

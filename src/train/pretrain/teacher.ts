@@ -1,4 +1,4 @@
-import { float32, type Tensor } from '../../base/tensor.ts';
+import { float32, type Tensor } from '../../base/index.ts';
 import { drawEncoder, type Encoder } from '../../encoders/index.ts';
 import { encoderFeeds } from '../../model/encoder-inputs.ts';
 import { weightsOf } from '../../model/model.ts';

@@ -1,7 +1,4 @@
-import { fail } from '../../base/errors.ts';
-import { pause } from '../../base/pause.ts';
-import { createRandom } from '../../base/random.ts';
-import type { Tensor } from '../../base/tensor.ts';
+import { createRandom, fail, pause, type Tensor } from '../../base/index.ts';
 import { createSampler, type SamplerState } from '../../batch/index.ts';
 import {
   type DrawingOptions,
@@ -12,9 +9,9 @@ import {
   type EncoderFamily,
   encoderSpecs,
 } from '../../encoders/index.ts';
-import { gather, input, logSoftmax, matmul, mul, neg, pick, reduceSum, reshape, scalar, sub, type Value } from '../../graph/index.ts';
-import { linear, type ParameterSpec, parameters, planDropout } from '../../nn/index.ts';
-import { drawTransform } from '../../objectives/index.ts';
+import { gather, input, matmul, reshape, type Value } from '../../graph/index.ts';
+import { linear, type ParameterSpec, planDropout, recordedParameters } from '../../nn/index.ts';
+import { crossEntropy, drawTransform, meanSquaredError } from '../../objectives/index.ts';
 import type { Engine, Feeds } from '../../session/session.ts';
 import type { Encoding, Tokenizer } from '../../text/index.ts';
 import { ADAMW, ParameterStore } from '../../update/index.ts';
@@ -156,13 +153,7 @@ interface Objective {
 
 function drawGoal({ family, config, settings }: PretrainOptions, draw: Objective['draw']): Goal {
   const plan = planDropout(Math.max(config.hidden, config.positions), settings.seed);
-  const resolve = parameters(() => true);
-  const trainable = new Map<string, Value>();
-  const get = (name: string, shape: readonly number[]) => {
-    const value = resolve(name, shape);
-    trainable.set(name, value);
-    return value;
-  };
+  const { get, read: trainable } = recordedParameters(() => true);
   const options: DrawingOptions = { family, config, parameters: get, dropout: plan.dropout, hooks: {}, read: 'all' };
   const loss = draw(drawEncoder(options).output, options);
   const masks = (part: Feeds, t: number, microBatch: number) => {
@@ -191,9 +182,7 @@ function distillation(hidden: number, width: number): Objective {
     draw(output, { parameters: resolve }) {
       const pooled = matmul(input('wordTokens', 'float32', ['B', 'W', 'S']), reshape(output, ['B', 'S', hidden]));
       const projected = linear(resolve, name, reshape(pooled, ['B*W', hidden]), width);
-      const difference = sub(projected, input('teacherWords', 'float32', ['B*W', width]));
-      const each = mul(reduceSum(mul(difference, difference), [1]), scalar(1 / width));
-      return reshape(reduceSum(mul(reshape(each, ['B*W']), input('wordWeights', 'float32', ['B*W'])), [0]), []);
+      return meanSquaredError(projected, input('teacherWords', 'float32', ['B*W', width]), input('wordWeights', 'float32', ['B*W']));
     },
   };
 }
@@ -215,8 +204,7 @@ function languageModel({ hidden, embedding, vocabulary, activation, epsilon }: E
       const layers = [{ linear: `${path}.transform.dense`, norm: `${path}.transform.LayerNorm` }];
       const hidden = drawTransform(places, layers, { parameters: options.parameters, width: embedding, activation, epsilon });
       const logits = drawWordScores(options, hidden, options.parameters(`${path}.bias`, [vocabulary]));
-      const each = mul(pick(logSoftmax(logits), input('maskedTokens', 'int32', ['M'])), input('maskedWeights', 'float32', ['M']));
-      return neg(reshape(reduceSum(each, [0]), []));
+      return crossEntropy(logits, input('maskedTokens', 'int32', ['M']), input('maskedWeights', 'float32', ['M']));
     },
   };
 }

@@ -1,6 +1,4 @@
-import { fail } from '../base/errors.ts';
-import type { Files } from '../base/files.ts';
-import type { Tensor } from '../base/tensor.ts';
+import { type Files, fail, type Tensor } from '../base/index.ts';
 import { type FusionFacts, fusionSpecs } from '../checkpoint/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import {
@@ -11,6 +9,7 @@ import {
   bindAdapter,
   type Composition,
   configureMethod,
+  encoderFacts,
   type FusionConfig,
   fusionsOf,
   lastOf,
@@ -24,7 +23,7 @@ import type { Kinds } from './extensions.ts';
 import type { Named } from './named.ts';
 
 /** An encoder, and all that is attached to it by name. */
-export interface Shelf {
+export interface ModelState {
   readonly files: Files;
   readonly kinds: Kinds;
   readonly encoder: Encoder;
@@ -36,15 +35,15 @@ export interface Shelf {
 
 /** A setup with a head, ready to be drawn; without a setup, the bare encoder. @throws adapter.missing, method.config */
 export async function modelOf(
-  shelf: Shelf,
+  state: ModelState,
   setup: Composition | undefined,
   head: Head,
   { trainAdapters = false, masked = false }: { readonly trainAdapters?: boolean; readonly masked?: boolean } = {},
 ): Promise<Model> {
-  const { encoder, adapters } = shelf;
+  const { encoder, adapters } = state;
   if (setup === undefined) return adapterModel(encoder, configureMethod('head'), '', head);
   if (typeof setup === 'string') return adapterModel(encoder, adapters.get(setup).method, setup, head);
-  const attachment = attachmentOf(shelf, setup, { trainAdapters, masked });
+  const attachment = attachmentOf(state, setup, { trainAdapters, masked });
   const names = trainAdapters ? [] : adaptersOf(setup);
   const frozen = await Promise.all(names.map((name) => adapterTensors(name, adapters.get(name), encoder)));
   return { encoder, attachment, heads: [head], frozen: new Map(frozen.flatMap((tensors) => [...tensors])) };
@@ -52,7 +51,7 @@ export async function modelOf(
 
 /** @throws adapter.missing, method.config for adapters that cannot be put together */
 export function attachmentOf(
-  { encoder, adapters, fusions, kinds }: Pick<Shelf, 'encoder' | 'adapters' | 'fusions' | 'kinds'>,
+  { encoder, adapters, fusions, kinds }: Pick<ModelState, 'encoder' | 'adapters' | 'fusions' | 'kinds'>,
   setup: Block,
   {
     trainAdapters = false,
@@ -67,7 +66,7 @@ export function attachmentOf(
     masked,
     blocks: kinds.blocks,
   };
-  return attachComposition(setup, parts, { encoder: encoder.config, family: encoder.family });
+  return attachComposition(setup, parts, encoderFacts(encoder));
 }
 
 /** The fusion that a setup is named after, or its last adapter. */
@@ -76,38 +75,38 @@ export function nameOf(setup: Composition): string {
 }
 
 /** What was trained or loaded of a setup and its head. */
-export function knownValues(shelf: Shelf, setup: Composition | undefined, head: AttachedHead): ReadonlyMap<string, Tensor> {
+export function trainedValues(state: ModelState, setup: Composition | undefined, head: AttachedHead): ReadonlyMap<string, Tensor> {
   const [names, blocks] = setup === undefined ? [[], []] : [adaptersOf(setup), fusionsOf(setup)];
-  const known = [
-    ...names.map((name) => shelf.adapters.get(name).tensors),
-    ...blocks.map((fuse) => trainedFusion(shelf, fuse.name)),
+  const tensors = [
+    ...names.map((name) => state.adapters.get(name).tensors),
+    ...blocks.map((fuse) => trainedFusion(state, fuse.name)),
     head.tensors,
   ];
-  return new Map(known.flatMap((tensors) => [...(tensors ?? [])]));
+  return new Map(tensors.flatMap((part) => [...(part ?? [])]));
 }
 
 /** How many steps the fusions of a setup were trained, for their temperature. */
-export function trainedSteps({ fusions }: Shelf, setup: Composition | undefined): number {
+export function trainedSteps({ fusions }: ModelState, setup: Composition | undefined): number {
   const warm = setup === undefined ? undefined : fusionsOf(setup).find(({ name }) => fusions.get(name).config.temperature);
   return warm === undefined ? 0 : (fusions.get(warm.name).steps ?? 0);
 }
 
 /** @throws adapter.missing */
-export function fusionFacts({ encoder, adapters, fusions }: Shelf, name: string, mixed = fusions.get(name).adapters): FusionFacts {
-  const methods = new Map(mixed.map((one) => [one, adapters.get(one).method]));
+export function fusionFacts({ encoder, adapters, fusions }: ModelState, name: string, mixed = fusions.get(name).adapters): FusionFacts {
+  const methods = new Map(mixed.map((adapter) => [adapter, adapters.get(adapter).method]));
   return { name, adapters: methods, config: fusions.get(name).config, model: encoder };
 }
 
 /** A fusion's tensors by full name: first values where it has none yet. @throws method.config when its adapters were replaced by others elsewhere */
-export async function fusionTensors(shelf: Shelf, name: string): Promise<ReadonlyMap<string, Tensor>> {
-  return trainedFusion(shelf, name) ?? untrainedValues(fusionSpecs(fusionFacts(shelf, name)), shelf.encoder);
+export async function fusionTensors(state: ModelState, name: string): Promise<ReadonlyMap<string, Tensor>> {
+  return trainedFusion(state, name) ?? untrainedValues(fusionSpecs(fusionFacts(state, name)), state.encoder);
 }
 
 /** @throws method.config when its adapters were replaced by others elsewhere */
-function trainedFusion(shelf: Shelf, name: string): ReadonlyMap<string, Tensor> | undefined {
-  const { tensors, adapters } = shelf.fusions.get(name);
+function trainedFusion(state: ModelState, name: string): ReadonlyMap<string, Tensor> | undefined {
+  const { tensors, adapters } = state.fusions.get(name);
   if (!tensors) return undefined;
-  const specs = fusionSpecs(fusionFacts(shelf, name));
+  const specs = fusionSpecs(fusionFacts(state, name));
   if (specs.some((spec) => !tensors.has(spec.name)))
     fail({
       code: 'method.config',
@@ -121,17 +120,17 @@ function trainedFusion(shelf: Shelf, name: string): ReadonlyMap<string, Tensor> 
 
 /** Gives trained tensors to the adapters and fusions that they belong to, all at once. */
 export async function keepTrained(
-  shelf: Shelf,
+  state: ModelState,
   setup: Composition,
   parameters: ReadonlyMap<string, Tensor>,
   { steps }: { readonly steps: number },
 ): Promise<void> {
-  const { adapters, fusions, encoder } = shelf;
-  const mixed = await Promise.all(fusionsOf(setup).map(async ({ name }) => ({ name, before: await fusionTensors(shelf, name) })));
+  const { adapters, fusions, encoder } = state;
+  const mixed = await Promise.all(fusionsOf(setup).map(async ({ name }) => ({ name, before: await fusionTensors(state, name) })));
   for (const name of adaptersOf(setup)) {
     const adapter = adapters.get(name);
-    const own = bindAdapter(adapter.method, { encoder: encoder.config, family: encoder.family, name }).parameters;
-    const tensors = new Map(own.flatMap((spec) => [...entry(parameters, spec.name)]));
+    const specs = bindAdapter(adapter.method, { ...encoderFacts(encoder), name }).parameters;
+    const tensors = new Map(specs.flatMap(({ name: key }) => (parameters.has(key) ? [[key, parameters.get(key) as Tensor] as const] : [])));
     if (tensors.size > 0) adapters.set(name, { ...adapter, tensors });
   }
   for (const { name, before } of mixed) {
@@ -141,7 +140,11 @@ export async function keepTrained(
 }
 
 /** Two things of one name would share their head. @throws adapter.duplicate */
-export function refuseTaken({ adapters, fusions }: Pick<Shelf, 'adapters' | 'fusions'>, what: 'adapter' | 'fusion', name: string): void {
+export function refuseTaken(
+  { adapters, fusions }: Pick<ModelState, 'adapters' | 'fusions'>,
+  what: 'adapter' | 'fusion',
+  name: string,
+): void {
   const other = what === 'fusion' ? 'adapter' : 'fusion';
   if (!(what === 'fusion' ? adapters : fusions).has(name)) return;
   fail({
@@ -151,9 +154,4 @@ export function refuseTaken({ adapters, fusions }: Pick<Shelf, 'adapters' | 'fus
     expected: 'a name of its own: the head of that name would serve both',
     next: `Choose another name, such as '${name}-${what}'.`,
   });
-}
-
-function entry(parameters: ReadonlyMap<string, Tensor>, name: string): [string, Tensor][] {
-  const value = parameters.get(name);
-  return value ? [[name, value]] : [];
 }
