@@ -1,5 +1,4 @@
-import type { Tensor } from '../base/index.ts';
-import { invariant } from '../base/index.ts';
+import { invariant, type Tensor } from '../base/index.ts';
 import type { ConfigFields, EncoderConfig, LinearName, Place } from './config.ts';
 import type { EncoderTools, Layers } from './drawing.ts';
 
