@@ -1,4 +1,4 @@
-import type { Value } from '../graph/index.ts';
+import type { Dim, Value } from '../graph/index.ts';
 import type { Dropout } from '../nn/index.ts';
 import type { LinearName, Place } from './config.ts';
 import type { LayerRows, Rows } from './sites.ts';
@@ -58,4 +58,9 @@ export interface Attention {
   readonly theta?: number;
   /** How many places away a token may be to be read; any where it is left out. */
   readonly window?: number;
+  /**
+   * What is added to the scores beside the mask, as positions relative to each other are [1 or batch, 1 or heads, tokens, S]: of
+   * queries [batch, heads, tokens, e] from place `from` up to `to`, and the keys of all tokens.
+   */
+  bias?(queries: Value, keys: Value, from: Dim, to: Dim): Value;
 }

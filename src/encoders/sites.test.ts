@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { nodeFiles } from '../base/files-node.ts';
 import { float32, int32, type Tensor } from '../base/tensor.ts';
-import { addDims, concat, expand, mul, multiplyDims, reshape, scalar, slice, type Value } from '../graph/index.ts';
+import { addDims, concat, constant, type Dim, expand, mul, multiplyDims, reshape, scalar, slice, sub, type Value } from '../graph/index.ts';
 import { noDropout, parameters } from '../nn/index.ts';
 import { referenceEngine } from '../session/reference.ts';
 import { drawEncoder, type Encoder, type Hooks, loadEncoder } from './index.ts';
@@ -121,6 +121,68 @@ it('a family that norms before its sub-blocks and fuses linears has the same sit
     ...layer(3, 1, 'B,1,1,S'),
     '- norm final_norm 1',
   ]);
+});
+
+it('a family may add a bias of its own to the scores, by places or by what is there; methods lengthen it like the mask', async () => {
+  const lowest = 1e9;
+  const places = Float32Array.from({ length: 64 }, (_, i) => i);
+  /** Each token reads itself alone: a bias over all heads that grows with the distance, or a window of 0. */
+  const readsItself = (by: 'bias' | 'window', heads = 1): Encoder => ({
+    ...bert,
+    family: {
+      ...bert.family,
+      draw: (tools, config) =>
+        bert.family.draw(
+          {
+            ...tools,
+            layers: (x, draw) =>
+              tools.layers(x, (layer, before) =>
+                draw(
+                  {
+                    ...layer,
+                    attention: (read) =>
+                      layer.attention({
+                        ...read,
+                        ...(by === 'window' && { window: 0 }),
+                        ...(by === 'bias' && {
+                          bias(queries, keys, from, to) {
+                            expect([queries.shape[2], keys.shape[2]]).toEqual([layer.length, layer.all.length]);
+                            const all = constant({ dtype: 'float32', shape: [64], data: places });
+                            const [query, key] = [slice(all, 0, from, to), slice(all, 0, 0, layer.all.length)];
+                            const apart = sub(
+                              reshape(key, [1, 1, 1, key.shape[0] as Dim]),
+                              reshape(query, [1, 1, query.shape[0] as Dim, 1]),
+                            );
+                            return expand(mul(mul(apart, apart), scalar(-lowest)), [1, heads, query.shape[0] as Dim, key.shape[0] as Dim]);
+                          },
+                        }),
+                      }),
+                  },
+                  before,
+                ),
+              ),
+          },
+          config,
+        ),
+    },
+  });
+  const windowed = await encode({}, 'all', readsItself('window'));
+  expect(windowed.output).not.toEqual((await encode({})).output);
+  for (const heads of [1, bert.config.heads]) {
+    const biased = await encode({}, 'all', readsItself('bias', heads));
+    // The last token of the second sequence is a pad.
+    expect(biased.output.slice(0, 7 * 32)).toEqual(windowed.output.slice(0, 7 * 32));
+    expect((await encode({}, 'first', readsItself('bias', heads))).first).toEqual(biased.first);
+    const hooks: Hooks = {
+      attention({ key, value, mask }) {
+        const [batch, all, , width] = key.shape as [Dim, Dim, Dim, Dim];
+        const nothing = expand(scalar(-lowest), [...mask.shape.slice(0, 3), 2]);
+        const keys = expand(scalar(1), [batch, all, 2, width]);
+        return { key: concat([keys, key], 2), value: concat([keys, value], 2), mask: concat([nothing, mask], 3) };
+      },
+    };
+    expect((await encode(hooks, 'all', readsItself('bias', heads))).output.slice(0, 7 * 32)).toEqual(biased.output.slice(0, 7 * 32));
+  }
 });
 
 it('one mask of a window is drawn for all layers that look through it', () => {

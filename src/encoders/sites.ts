@@ -51,7 +51,10 @@ export interface LinearSite extends LayerRows {
   readonly bias: Value | undefined;
 }
 
-/** What attention reads: key and value [batch, heads, S, e], and the mask. Methods may lengthen S of all three. */
+/**
+ * What attention reads: key and value [batch, heads, S, e], and what is added to its scores: the mask, and a bias of the family's where
+ * it has one, [1 or batch, 1 or heads, 1 or length, S]. Methods may lengthen S of all three.
+ */
 export interface KeysAndValues {
   readonly key: Value;
   readonly value: Value;

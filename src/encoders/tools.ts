@@ -135,15 +135,17 @@ export function encoderTools({ config, family, parameters, dropout, hooks, batch
       },
       norm: (path, value, { rows: at = rows, ...options } = {}) =>
         normAt(source, path, value, { ...at, layer: index, place: undefined }, options),
-      attention({ query, key, value, theta, window }) {
+      attention({ query, key, value, theta, window, bias }) {
         const { heads, attentionDropout } = config;
         const [from, to] = rows.length === 1 ? [all.first, all.first + 1] : [0, all.length];
         const turn: Turn = theta === undefined ? (turned) => turned : shared.turn(theta);
         const queries = turn(splitHeads(query, rows.batch, rows.length, heads), from, to);
+        const keys = turn(splitHeads(key, all.batch, all.length, heads), 0, all.length);
+        const mask = window === undefined ? shared.padding : shared.window(window, from, to);
         const stock = {
-          key: turn(splitHeads(key, all.batch, all.length, heads), 0, all.length),
+          key: keys,
           value: splitHeads(value, all.batch, all.length, heads),
-          mask: window === undefined ? shared.padding : shared.window(window, from, to),
+          mask: bias ? add(mask, bias(queries, keys, from, to)) : mask,
         };
         const read = hooks.attention ? hooks.attention({ ...site, ...stock }) : stock;
         const masked = add(attentionScores(queries, read.key), read.mask);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type AttentionSite, matrixPath } from '../encoders/index.ts';
-import { concat, type Dim, expand, gemm, mul, reshape, scalar, slice, transpose, type Value } from '../graph/index.ts';
+import { concat, expand, gemm, mul, reshape, scalar, slice, transpose, type Value } from '../graph/index.ts';
 import { activation, type Dropout, type Initializer, isActivation, NORMAL, type ParameterSpec } from '../nn/index.ts';
 import type { Act } from './act.ts';
 import type { MethodContext } from './context.ts';
@@ -52,8 +52,7 @@ export const PREFIX_TUNING: Method<PrefixConfig> = {
         return {
           apply({ key, value, mask }) {
             const [keys, values] = gated(config, context, read, site, prefixes(site));
-            const [sequences, , rows] = mask.shape as [Dim, Dim, Dim, Dim];
-            const visible = expand(scalar(0), [sequences, 1, rows, config.prefix_length]);
+            const visible = expand(scalar(0), [...mask.shape.slice(0, 3), config.prefix_length]);
             return { key: concat([keys, key], 2), value: concat([values, value], 2), mask: concat([visible, mask], 3) };
           },
         };
