@@ -12,6 +12,7 @@ import { headFor } from '../model/task-setup.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import type { Answer } from '../predict/answer.ts';
 import { createPredictor } from '../predict/predictor.ts';
+import { holding } from '../session/holding.ts';
 import { nodeEngine } from '../session/node.ts';
 import type { Feeds } from '../session/session.ts';
 import { metricsFor } from '../tasks/card.ts';
@@ -276,7 +277,10 @@ describe('one seed, one result', () => {
 
   it('byte by byte; another seed gives another', async () => {
     const data = prepared('classification', { dropout: 0.1 });
-    const [first, second, other] = [await train(data, settings), await train(data, settings), await train(data, { ...settings, seed: 2 })];
+    const engine = holding(await nodeEngine({ threads: 1 }));
+    const run = (seed: number) => train(data, { ...settings, seed }, { engine });
+    const [first, second, other] = [await run(1), await run(1), await run(2)];
+    await engine.release();
     expect(second.losses).toEqual(first.losses);
     expect(bytes(second.result.parameters)).toEqual(bytes(first.result.parameters));
     expect(other.losses[0]).not.toBe(first.losses[0]);
@@ -287,21 +291,23 @@ describe('one seed, one result', () => {
     const data = prepared('classification', { dropout: 0.1 });
     const long = { learningRate: 0.02, epochs: 6, evalEvery: 4, patience: 2, saveEvery: 1, dropout: 0.1 };
     const { validation } = data.splits;
+    const engine = holding(await nodeEngine({ threads: 1 }));
     const states: Saved[] = [];
     const keep = async (saved: Saved) =>
       void states.push({
         ...saved,
         parameters: new Map([...saved.parameters].map(([name, value]) => [name, { ...value, data: (value.data as Float32Array).slice() }])),
       });
-    const whole = await train(data, long, { validation, save: keep });
+    const whole = await train(data, long, { engine, validation, save: keep });
     expect(states.map(({ progress }) => progress.step)).toEqual(whole.losses.map((_, i) => i + 1));
     for (const step of [1, 5, states.length - 1, states.length]) {
-      const resumed = await train(data, long, { validation, resume: states[step - 1] as Saved });
+      const resumed = await train(data, long, { engine, validation, resume: states[step - 1] as Saved });
       expect(resumed.losses, `resumed after step ${step}`).toEqual(whole.losses.slice(step));
       expect(resumed.result.best).toEqual(whole.result.best);
       expect(resumed.result.stoppedEarly).toBe(whole.result.stoppedEarly);
       expect(bytes(resumed.result.parameters)).toEqual(bytes(whole.result.parameters));
     }
+    await engine.release();
   });
 
   it('refuses the parameters of another model', async () => {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runCli, startCli, temporaryFolder } from '../cli.ts';
 import { writeTinyEncoder, writeTinyTask } from '../tiny.ts';
+import { runHere } from './here.ts';
 import { createWorkspace, type Workspace } from './workspace.ts';
 
 const TASKS = ['mood', 'words', 'choose', 'spans', 'score', 'many', 'pairs'];
@@ -457,12 +458,12 @@ it('a fusion killed in the middle ends as one that was not', async () => {
   const common = ['--model', encoder, '--task', task, '--batch-size', '8', '--threads', '1', '--json'];
   const adapters = ['one', 'two'].map((name) => join(folder, name));
   for (const [seed, output] of adapters.entries())
-    await runCli(['train', ...common, '--name', `a${seed}`, '--seed', `${seed}`, '--max-steps', '3', '--output', output]);
+    await runHere(['train', ...common, '--name', `a${seed}`, '--seed', `${seed}`, '--max-steps', '3', '--output', output]);
   const run = (output: string, ...more: string[]) => [
     ...['fuse', ...common, ...adapters.flatMap((path) => ['--adapter', path]), '--output', join(folder, output)],
     ...['--max-steps', '120', '--dropout', '0.1', '--save-every', '3', '--eval-every', '40', ...more],
   ];
-  expect((await runCli(run('whole'))).code).toBe(0);
+  expect((await runHere(run('whole'))).code).toBe(0);
   const killed = startCli(run('killed'));
   const state = join(folder, 'killed/state/state.json');
   while (!existsSync(state) || JSON.parse(readFileSync(state, 'utf8')).saved === null)

@@ -24,7 +24,7 @@ it.skipIf(missing.length > 0)(
     const rows = await loadRows(nodeFiles, task, 'train', { limit: 800 });
     const tokenizer = await loadTokenizer(nodeFiles, MODEL);
     const model = adapterModel(await loadEncoder(nodeFiles, MODEL), configureMethod('seq_bn'), 't', headFor(task, 't', rows));
-    const engine = await nodeEngine({ threads: 2 });
+    const engine = await nodeEngine({ threads: 1 });
     const resident: number[] = [];
     const shapes = prepare(rows, { task, tokenizer, maxLength: 64 });
     await trainModel({

@@ -28,7 +28,7 @@ describe.skipIf(missing.length > 0)(`MiniLM on trec6${missing.length ? ` (skippe
     const settings = trainSettings.parse({ epochs: 3, learningRate: 2e-3, evalEvery: 75 });
     const result = await trainTask({
       files: nodeFiles,
-      engine: await nodeEngine({ threads: 2 }),
+      engine: await nodeEngine({ threads: 1 }),
       model: MODEL,
       task,
       method: configureMethod('seq_bn'),
@@ -55,14 +55,14 @@ describe.skipIf(missing.length > 0)(`MiniLM on trec6${missing.length ? ` (skippe
     const model = adapterModel(encoder, configureMethod('head'), 't', head);
     const tokenizer = await loadTokenizer(nodeFiles, MODEL);
     const { parameters } = await trainModel({
-      engine: await nodeEngine({ threads: 2 }),
+      engine: await nodeEngine({ threads: 1 }),
       model,
       task,
       train: { rows, prepared: prepare(rows.slice(0, 32), { task, tokenizer, maxLength: 64 }) },
       validation: undefined,
       settings: trainSettings.parse({ epochs: 1 }),
     });
-    const predictor = await createPredictor(await nodeEngine({ threads: 2 }), model, { fixed: parameters });
+    const predictor = await createPredictor(await nodeEngine({ threads: 1 }), model, { fixed: parameters });
     const all = await predictor.answers(rows, prepare(rows, { task, tokenizer, maxLength: 64 }));
     expect(all).toHaveLength(200);
     for (const i of [0, 7, 99, 199]) {

@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startValues } from '../../../test/start-values.ts';
 import { TINY_ENCODER, TINY_TASKS, type TinyTask } from '../../../test/tiny.ts';
 import { savedAfter, tinyMultiTaskModel, tinyTaskData } from '../../../test/tiny-multi-task.ts';
@@ -13,19 +13,22 @@ import { drawLoss } from '../../model/loss.ts';
 import { weightsOf } from '../../model/model.ts';
 import { noDropout } from '../../nn/index.ts';
 import type { TaskUnit } from '../../objectives/index.ts';
+import { type HoldingEngine, holding } from '../../session/holding.ts';
 import { nodeEngine } from '../../session/node.ts';
-import type { Engine } from '../../session/session.ts';
 import { multiTaskMethod } from './registry.ts';
 import { multiTaskSettings } from './settings.ts';
 import { type TaskData, trainMultiTask } from './trainer.ts';
 
 let encoder: Encoder;
-let engine: Engine;
+let engine: HoldingEngine;
 
 beforeAll(async () => {
   encoder = await loadEncoder(nodeFiles, TINY_ENCODER);
-  engine = await nodeEngine({ threads: 1 });
+  // A run and what resumes it are of the same programs.
+  engine = holding(await nodeEngine({ threads: 1 }));
 });
+
+afterAll(() => engine.release());
 
 const dataOf = (name: TinyTask, train = 24) => tinyTaskData(name, { train, validation: 8 });
 const modelOf = (method: string, tasks: readonly TaskData[]) => tinyMultiTaskModel(encoder, method, tasks);

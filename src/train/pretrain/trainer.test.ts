@@ -1,16 +1,19 @@
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { studentTokenizer, tinyStudent, tinyTexts } from '../../../test/pretraining.ts';
 import { TINY_ENCODER, tinyTokenizer } from '../../../test/tiny.ts';
 import type { MultigraftError } from '../../base/errors.ts';
 import { nodeFiles } from '../../base/files-node.ts';
 import type { Tensor } from '../../base/tensor.ts';
 import { loadEncoder } from '../../encoders/index.ts';
+import { holding } from '../../session/holding.ts';
 import { nodeEngine, referenceEngine } from '../../session/index.ts';
 import { createTokenizer } from '../../text/index.ts';
 import { type PretrainOptions, type PretrainSettings, type PretrainState, pretrain } from './trainer.ts';
 import type { Sample } from './words.ts';
 
-const engine = await nodeEngine({ threads: 1 });
+const engine = holding(await nodeEngine({ threads: 1 }));
+afterAll(() => engine.release());
+
 const tokenizer = studentTokenizer();
 const teacher = { encoder: await loadEncoder(nodeFiles, TINY_ENCODER), tokenizer: tinyTokenizer() };
 const samples = tinyTexts(20).map((text, i, all): Sample => (i % 4 === 0 ? [text, all[i + 1] as string] : [text]));
