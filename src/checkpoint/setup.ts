@@ -27,7 +27,7 @@ export interface SavedSetup {
   readonly fusions: ReadonlyMap<string, string>;
 }
 
-export interface BlockOptions {
+interface BlockOptions {
   /** All kinds of blocks that there are, where some come from outside this package. */
   readonly blocks?: readonly BlockKind[];
 }

@@ -15,7 +15,7 @@ const schema = z.strictObject({
 type UnionConfig = z.infer<typeof schema>;
 
 /** Reads the configuration of a member and checks it. @throws method.config */
-export type ReadConfig = (config: MethodConfig, subject: string, options: ReadingOptions) => ConfiguredMethod;
+type ReadConfig = (config: MethodConfig, subject: string, options: ReadingOptions) => ConfiguredMethod;
 
 /**
  * Several methods in one adapter: each acts where it acts alone, one after another where they share a site. MAM is that of He et al.

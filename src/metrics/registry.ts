@@ -34,7 +34,7 @@ const METRICS: Readonly<Record<MetricName, Metric>> = {
   squad_f1: (_, predictions, rows) => squadF1(names(predictions), rows.map(rightTexts)),
 };
 
-export interface MetricReport {
+interface MetricReport {
   readonly values: Readonly<Record<string, number>>;
   /** For each metric that is undefined on these rows (its value is then 0): why. */
   readonly warnings: Readonly<Record<string, string>>;
