@@ -1,6 +1,5 @@
 import { float32, type Tensor } from '../base/index.ts';
 import { FUSION_MASK, type Fuse, fuse, lastOf } from '../methods/index.ts';
-import { METRICS } from '../metrics/index.ts';
 import type { Prepared } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
 import { attentionTable } from '../predict/attention.ts';
@@ -67,7 +66,6 @@ export async function pruneFusion(
       attention: attentionTable(answers, setup.name, names).mean,
     };
   };
-  const worse = (than: number, metric: number) => (METRICS[task.metric].higherIsBetter ? than - metric : metric - than);
 
   try {
     const full = await judge(names);
@@ -82,7 +80,7 @@ export async function pruneFusion(
       const least = kept.reduce((a, b) => (attentionOf(last.attention, b) < attentionOf(last.attention, a) ? b : a));
       const rest = kept.filter((name) => name !== least);
       const next = await judge(rest);
-      if (worse(full.metric, next.metric) > tolerance) break;
+      if (full.metric - next.metric > tolerance) break;
       dropped.push({ name: least, metric: next.metric });
       [kept, last] = [rest, next];
     }

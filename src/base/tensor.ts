@@ -16,7 +16,7 @@ export type DType =
   | 'uint8'
   | 'bool';
 
-export type TensorData =
+type TensorData =
   | Float64Array
   | Float32Array
   | BigInt64Array

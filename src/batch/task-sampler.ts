@@ -23,7 +23,7 @@ export interface TaskBatch {
   readonly epoch: number;
 }
 
-export interface TaskSamplerOptions {
+interface TaskSamplerOptions {
   /** Tokens of each row, by task. */
   readonly lengths: readonly Int32Array[];
   readonly batchSize: number;

@@ -19,7 +19,7 @@ export interface ScoreRule {
   readonly taskFactor: boolean;
 }
 
-export interface UncertaintyScores {
+interface UncertaintyScores {
   /** By candidate. */
   readonly scores: Float64Array;
   /** H̄ of each task; 0 for tasks without candidates or without comparable entropies. */

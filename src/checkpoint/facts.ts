@@ -30,7 +30,7 @@ export async function readFields(files: Files, path: string): Promise<{ [key: st
   return isJsonObject(raw) ? raw : fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
 }
 
-export interface StoredFacts {
+interface StoredFacts {
   readonly type: string | undefined;
   readonly name: string | undefined;
 }

@@ -30,7 +30,7 @@ export interface SavedSetup {
   readonly notes: readonly string[];
 }
 
-export interface BlockOptions {
+interface BlockOptions {
   /** All kinds of blocks that there are, where some come from outside this package. */
   readonly blocks?: readonly BlockKind[];
 }

@@ -7,7 +7,7 @@ import type { ParameterSpec } from '../nn/index.ts';
 export type WeightFormat = 'bin' | 'safetensors';
 
 /** A weight file by its two possible names. */
-export interface WeightFile {
+interface WeightFile {
   readonly bin: string;
   readonly safetensors: string;
 }
@@ -55,7 +55,7 @@ export function tensorsToWrite(tensors: ReadonlyMap<string, Tensor>, specs: read
   });
 }
 
-export interface Matching {
+interface Matching {
   readonly path: string;
   /** What all names of the encoder begin with: absent in files that were saved from a bare encoder. */
   readonly prefix: string;

@@ -6,7 +6,7 @@ import { duration } from './progress.ts';
 import { alignColumns, grouped } from './table.ts';
 
 /** What was given of the command's flags that name folders. */
-export interface DemoPlaces {
+interface DemoPlaces {
   readonly output?: string | undefined;
   readonly model?: string | undefined;
 }

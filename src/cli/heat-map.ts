@@ -8,7 +8,7 @@ const LETTER = 7;
 const GAP = 12;
 
 /** Shares to be drawn, with a name for each column. */
-export interface HeatTable {
+interface HeatTable {
   readonly columns: readonly string[];
   readonly rows: readonly HeatRow[];
   /** The share that has the full colour; 1 by default. */

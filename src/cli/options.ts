@@ -7,7 +7,7 @@ import { Argument, type Command, Option } from 'commander';
 import type { z } from 'zod';
 import { fail, invariant, nearest } from '../base/index.ts';
 
-export type OptionKind = 'string' | 'number' | 'boolean' | 'enum' | 'any';
+type OptionKind = 'string' | 'number' | 'boolean' | 'enum' | 'any';
 
 export interface OptionSpec {
   /** Name in the schema: camelCase. */

@@ -3,7 +3,7 @@ import { zlibSync } from 'fflate';
 type Colour = readonly [red: number, green: number, blue: number];
 
 /** A picture to paint on, written as PNG (ISO/IEC 15948): 8 bits a channel, no transparency. */
-export interface Canvas {
+interface Canvas {
   rectangle(x: number, y: number, width: number, height: number, colour: Colour): void;
   /** Letters of 5 × 7 points, `size` pixels a point; upwards from (x, y) when `up`. */
   text(text: string, x: number, y: number, colour: Colour, options?: { readonly size?: number; readonly up?: boolean }): void;

@@ -2,7 +2,7 @@ import { type Files, fail, invariant, readText } from '../base/index.ts';
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-export interface JsonLimits {
+interface JsonLimits {
   /** Largest nesting of arrays and objects. */
   readonly depth?: number;
   /** Largest text, in UTF-16 units. */
@@ -153,15 +153,15 @@ export function parseJson(text: string, subject: string, { depth = 128, length =
 }
 
 /** A JSON file. Throws what {@link parseJson} and `readText` throw. */
-export async function readJson(files: Files, path: string, limits: JsonLimits = {}): Promise<Json> {
-  return parseJson(await readText(files, path), path, limits);
+export async function readJson(files: Files, path: string): Promise<Json> {
+  return parseJson(await readText(files, path), path);
 }
 
 export function isJsonObject(value: unknown): value is { [key: string]: Json } {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-export interface PythonJsonOptions {
+interface PythonJsonOptions {
   /** Keys whose numbers Python holds as float: `1` is written `1.0`. Holds for numbers in lists under the key too. */
   readonly floatKeys?: Iterable<string>;
   /** Spaces per level; null gives one line with `", "` and `": "`, the form that configuration hashes are taken of. */

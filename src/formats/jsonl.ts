@@ -4,7 +4,7 @@ import { type Json, parseJson } from './json.ts';
 /** JavaScript strings end near 2^29 units. */
 const TEXT_LIMIT = 500_000_000;
 
-export interface JsonLine {
+interface JsonLine {
   /** Counted from 1. */
   readonly line: number;
   readonly value: Json;

@@ -1,7 +1,7 @@
 import { fail } from '../base/index.ts';
 
 /** A named thing the pickle refers to. It is only a name: nothing is looked up or run. */
-export interface PickleGlobal {
+interface PickleGlobal {
   readonly global: string;
 }
 
@@ -16,13 +16,13 @@ export type PickleValue =
   | PickleGlobal
   | { readonly opaque: unknown };
 
-export interface PickleTuple {
+interface PickleTuple {
   readonly tuple: PickleValue[];
 }
 export interface PickleList {
   readonly list: PickleValue[];
 }
-export interface PickleDict {
+interface PickleDict {
   readonly dict: Map<PickleValue, PickleValue>;
 }
 
@@ -271,7 +271,7 @@ export function isTuple(value: PickleValue | undefined): value is PickleTuple {
   return typeof value === 'object' && value !== null && 'tuple' in value;
 }
 
-export function isList(value: PickleValue | undefined): value is PickleList {
+function isList(value: PickleValue | undefined): value is PickleList {
   return typeof value === 'object' && value !== null && 'list' in value;
 }
 

@@ -7,7 +7,7 @@ export interface Program {
   readonly outputs: Readonly<Record<string, Value>>;
 }
 
-export interface ProgramParts {
+interface ProgramParts {
   readonly nodes: readonly Node[];
   readonly inputs: readonly Value[];
   readonly weights: readonly Value[];

@@ -19,7 +19,7 @@ import { adaptersOf, describe, methodOfConfig, shortestText } from '../methods/i
 import { loadTask } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
 
-export interface InspectedTensor {
+interface InspectedTensor {
   readonly name: string;
   readonly dtype: string;
   readonly shape: readonly number[];

@@ -67,7 +67,7 @@ export function foldNorm(down: Value, downBias: Value, gain: Value, bias: Value)
 }
 
 /** Several low-rank products over the same rows, their inner units side by side: R = r_1 + … + r_n columns. */
-export interface Concatenated {
+interface Concatenated {
   /** [out, R] and [n, out] */
   readonly ups: Value;
   readonly biases: Value;

@@ -16,7 +16,7 @@ const schema = z.strictObject({
 type UnionConfig = z.infer<typeof schema>;
 
 /** Reads the configuration of a member and checks it. @throws method.config */
-export type ReadConfig = (config: MethodConfig, subject: string, options: ReadingOptions) => ConfiguredMethod;
+type ReadConfig = (config: MethodConfig, subject: string, options: ReadingOptions) => ConfiguredMethod;
 
 /**
  * Several methods in one adapter, each where it acts alone. At a linear the changes of several are added; at other sites they act

@@ -1,5 +1,5 @@
 /** A symmetric matrix [n, n] as Vᵀ diag(values) V; the rows of `vectors` [n, n] are V's. In no order. */
-export interface Eigen {
+interface Eigen {
   readonly values: Float64Array;
   readonly vectors: Float64Array;
 }

@@ -55,7 +55,7 @@ export function evidenceModel(features: Features): EvidenceModel {
   }
 }
 
-export interface Solution {
+interface Solution {
   /** log p(y | F, α, β) / rows at the largest. */
   readonly evidence: number;
   /** Precision of the weights, and of the noise. */

@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { METRIC_NAMES, type Prediction, type Row, TASK_KINDS, type Task, type TaskKind } from '../tasks/index.ts';
-import { computeMetrics, METRICS, majorityScore } from './registry.ts';
+import { metricsFor } from '../tasks/card.ts';
+import { type MetricName, type Prediction, type Row, TASK_KINDS, type Task, type TaskKind } from '../tasks/index.ts';
+import { computeMetrics, majorityScore } from './registry.ts';
 
 function task(kind: TaskKind, labels: string[] = []): Task {
-  const metrics = METRIC_NAMES.filter((name) => METRICS[name].kinds.includes(kind));
+  const metrics: MetricName[] = [...metricsFor(kind, labels), ...(kind === 'classification' ? ['f1_micro' as const] : [])];
   return { name: 'toy', kind, labels, metric: metrics[0] ?? 'accuracy', metrics, columns: {}, files: {}, card: {} };
 }
 

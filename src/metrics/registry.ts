@@ -1,61 +1,40 @@
 import { fail } from '../base/index.ts';
-import {
-  ANSWER_FORMS,
-  answerOf,
-  entriesOf,
-  type MetricName,
-  type Prediction,
-  type Row,
-  rightTexts,
-  type Task,
-  type TaskKind,
-} from '../tasks/index.ts';
+import { ANSWER_FORMS, answerOf, entriesOf, type MetricName, type Prediction, type Row, rightTexts, type Task } from '../tasks/index.ts';
 import { accuracy, binaryF1, macroF1, matthews, microF1, multilabelMacroF1, multilabelMicroF1, subsetAccuracy } from './classification.ts';
 import { pearson, spearman } from './correlation.ts';
 import type { Score } from './score.ts';
 import { spanScores } from './spans.ts';
 import { exactMatch, squadF1 } from './squad.ts';
 
-export interface Metric {
-  readonly kinds: readonly TaskKind[];
-  readonly higherIsBetter: boolean;
-  /** The lowest and the highest value there is. */
-  readonly range: readonly [number, number];
-  compute(task: Task, predictions: readonly Prediction[], references: readonly Row[]): Score;
-}
+type Metric = (task: Task, predictions: readonly Prediction[], references: readonly Row[]) => Score;
 
-/** Every metric by name. The binary F1 is of the second label of the label set. */
-export const METRICS: Readonly<Record<MetricName, Metric>> = {
-  accuracy: metric(['classification', 'choice', 'multilabel'], [0, 1], (task, predictions, rows) =>
+/** Every metric by name; of each, more is better. The binary F1 is of the second label of the label set. */
+const METRICS: Readonly<Record<MetricName, Metric>> = {
+  accuracy: (task, predictions, rows) =>
     ANSWER_FORMS[task.kind].sets
       ? subsetAccuracy(sets(predictions), sets(answers(rows)))
       : accuracy(singles(predictions), singles(answers(rows))),
-  ),
-  f1: metric(['classification'], [0, 1], (task, predictions, rows) =>
-    binaryF1(names(predictions), names(answers(rows)), task.labels[1] ?? ''),
-  ),
-  f1_macro: metric(['classification', 'multilabel'], [0, 1], (task, predictions, rows) =>
+  f1: (task, predictions, rows) => binaryF1(names(predictions), names(answers(rows)), task.labels[1] ?? ''),
+  f1_macro: (task, predictions, rows) =>
     ANSWER_FORMS[task.kind].sets
       ? multilabelMacroF1(sets(predictions), sets(answers(rows)), task.labels)
       : macroF1(names(predictions), names(answers(rows))),
-  ),
-  f1_micro: metric(['classification', 'multilabel'], [0, 1], (task, predictions, rows) =>
+  f1_micro: (task, predictions, rows) =>
     ANSWER_FORMS[task.kind].sets
       ? multilabelMicroF1(sets(predictions), sets(answers(rows)), task.labels)
       : microF1(names(predictions), names(answers(rows))),
-  ),
-  matthews: metric(['classification'], [-1, 1], (_, predictions, rows) => matthews(names(predictions), names(answers(rows)))),
-  pearson: metric(['regression'], [-1, 1], (_, predictions, rows) => pearson(numbers(predictions), numbers(answers(rows)))),
-  spearman: metric(['regression'], [-1, 1], (_, predictions, rows) => spearman(numbers(predictions), numbers(answers(rows)))),
-  token_accuracy: metric(['tagging'], [0, 1], (_, predictions, rows) => accuracy(sets(predictions).flat(), sets(answers(rows)).flat())),
-  span_f1: metric(['tagging'], [0, 1], (_, predictions, rows) => spanScores(sets(predictions), sets(answers(rows))).f1),
-  span_precision: metric(['tagging'], [0, 1], (_, predictions, rows) => spanScores(sets(predictions), sets(answers(rows))).precision),
-  span_recall: metric(['tagging'], [0, 1], (_, predictions, rows) => spanScores(sets(predictions), sets(answers(rows))).recall),
-  exact_match: metric(['span'], [0, 1], (_, predictions, rows) => exactMatch(names(predictions), rows.map(rightTexts))),
-  squad_f1: metric(['span'], [0, 1], (_, predictions, rows) => squadF1(names(predictions), rows.map(rightTexts))),
+  matthews: (_, predictions, rows) => matthews(names(predictions), names(answers(rows))),
+  pearson: (_, predictions, rows) => pearson(numbers(predictions), numbers(answers(rows))),
+  spearman: (_, predictions, rows) => spearman(numbers(predictions), numbers(answers(rows))),
+  token_accuracy: (_, predictions, rows) => accuracy(sets(predictions).flat(), sets(answers(rows)).flat()),
+  span_f1: (_, predictions, rows) => spanScores(sets(predictions), sets(answers(rows))).f1,
+  span_precision: (_, predictions, rows) => spanScores(sets(predictions), sets(answers(rows))).precision,
+  span_recall: (_, predictions, rows) => spanScores(sets(predictions), sets(answers(rows))).recall,
+  exact_match: (_, predictions, rows) => exactMatch(names(predictions), rows.map(rightTexts)),
+  squad_f1: (_, predictions, rows) => squadF1(names(predictions), rows.map(rightTexts)),
 };
 
-export interface MetricReport {
+interface MetricReport {
   readonly values: Readonly<Record<string, number>>;
   /** For each metric that is undefined on these rows (its value is then 0): why. */
   readonly warnings: Readonly<Record<string, string>>;
@@ -70,7 +49,7 @@ export function computeMetrics(task: Task, predictions: readonly Prediction[], r
   const values: Record<string, number> = {};
   const warnings: Record<string, string> = {};
   for (const name of task.metrics) {
-    const score = METRICS[name].compute(task, predictions, references);
+    const score = METRICS[name](task, predictions, references);
     values[name] = score.value;
     if (score.undefined !== undefined) warnings[name] = score.undefined;
   }
@@ -99,10 +78,6 @@ export function majorityScore(task: Task, references: readonly Row[], training: 
   const constant = references.map((row) => always(answer, row, seen));
   const { values } = computeMetrics(task, constant, references);
   return { answer, accuracy: accuracy(new Array(asked.length).fill(answer), asked).value, metrics: values };
-}
-
-function metric(kinds: readonly TaskKind[], range: readonly [number, number], compute: Metric['compute']): Metric {
-  return { kinds, higherIsBetter: true, range, compute };
 }
 
 function checkPredictions(task: Task, predictions: readonly Prediction[], references: readonly Row[]): void {

@@ -1,13 +1,13 @@
 import { ratio, type Score, undefinedScore } from './score.ts';
 
-export interface SpanScores {
+interface SpanScores {
   readonly precision: Score;
   readonly recall: Score;
   readonly f1: Score;
 }
 
 /** An entity in a tag sequence: tokens [start, end). */
-export interface Entity {
+interface Entity {
   readonly type: string;
   readonly start: number;
   readonly end: number;
@@ -36,7 +36,7 @@ export function spanScores(predictions: readonly (readonly string[])[], referenc
  * I- after O or after another type opens an entity (so IOB1 and IOB2 read alike), E- closes one, S- stands alone; a tag of
  * any other form is a prefix of one letter with the rest as its type.
  */
-export function entities(tags: readonly string[]): Entity[] {
+function entities(tags: readonly string[]): Entity[] {
   const found: Entity[] = [];
   let previous: Tag = { prefix: 'O', type: '' };
   let start = 0;

@@ -11,7 +11,7 @@ export function squadF1(predictions: readonly string[], references: readonly (re
 }
 
 /** Lower case, without ASCII punctuation, without the words a, an, the, and with single spaces. */
-export function normaliseAnswer(text: string): string {
+function normaliseAnswer(text: string): string {
   return text
     .toLowerCase()
     .replaceAll(/[!-/:-@[-`{-~]/g, '')

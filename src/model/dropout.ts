@@ -4,7 +4,7 @@ import { type Dropout, planDropout } from '../nn/index.ts';
 import type { Feeds } from '../session/session.ts';
 
 /** Seeded dropout for the programs of a model. */
-export interface ModelDropout {
+interface ModelDropout {
   readonly dropout: Dropout;
   /** Weights of the programs. */
   readonly pools: ReadonlyMap<string, Tensor>;

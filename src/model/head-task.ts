@@ -70,7 +70,7 @@ export function taskForHead(task: Task, head: Head): Task {
 }
 
 /** What takes the rows of a prediction. */
-export interface Answering {
+interface Answering {
   readonly task: Task;
   readonly head: Head;
   readonly adapter: string | undefined;

@@ -5,7 +5,7 @@ import type { Task } from '../tasks/index.ts';
 import type { Head, HeadConfig, HeadDrawing, HeadKind } from './kind.ts';
 
 /** Heads that are linears one after another, as most of `adapters` are: a torch Sequential of [dropout, linear, activation]. */
-export interface DenseConfig extends HeadConfig {
+interface DenseConfig extends HeadConfig {
   readonly layers: number;
   readonly activation_function: string | null;
   readonly use_pooler: boolean;

@@ -16,7 +16,7 @@ export interface MaskedTarget extends Target {
   readonly labels: Int32Array;
 }
 
-export interface MaskedLmConfig extends HeadConfig {
+interface MaskedLmConfig extends HeadConfig {
   readonly vocab_size: number;
   readonly embedding_size: number;
   readonly layers: number;

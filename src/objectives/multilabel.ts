@@ -9,7 +9,7 @@ import { textColumns, textUnit } from './text-rows.ts';
 import type { Target } from './unit.ts';
 
 /** 1 for the labels that a row has, 0 for others. */
-export interface ClassesTarget extends Target {
+interface ClassesTarget extends Target {
   readonly kind: 'classes';
   readonly values: Float32Array;
 }

@@ -11,7 +11,7 @@ import { crossEntropy, spanLogits } from './loss.ts';
 import type { Target } from './unit.ts';
 
 /** Token positions of the answer, both within it; 0 and 0 where it is not there. */
-export interface SpanTarget extends Target {
+interface SpanTarget extends Target {
   readonly kind: 'span';
   readonly start: number;
   readonly end: number;

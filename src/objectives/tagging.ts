@@ -10,7 +10,7 @@ import { crossEntropy } from './loss.ts';
 import type { Target } from './unit.ts';
 
 /** One label per token, −1 where none is asked. */
-export interface TokensTarget extends Target {
+interface TokensTarget extends Target {
   readonly kind: 'tokens';
   readonly labels: Int32Array;
 }

@@ -118,24 +118,24 @@ async function checkParameters({ name, encoder, attachment, tasks = 1 }: Attachm
       broken(name, rule, `${own} that starts with a number that is not finite`, 'numbers');
 }
 
-function checkReads(given: AttachmentCase): void {
-  const { name, encoder, attachment } = given;
+function checkReads(attached: AttachmentCase): void {
+  const { name, encoder, attachment } = attached;
   const wanted: string[] = [];
   const record = resolver(() => false);
-  draw(given, 'all', (one, shape) => {
+  draw(attached, 'all', (one, shape) => {
     wanted.push(one);
     return record(one, shape);
   });
   const unread = attachment.parameters.find((spec) => !wanted.includes(spec.name));
   if (unread) broken(name, 'reads', `${unread.name}, which is declared and never read`, 'a program that depends on all that is declared');
-  const declared = new Set([...attachment.parameters, ...untrained(given)].map((spec) => spec.name));
+  const declared = new Set([...attachment.parameters, ...untrained(attached)].map((spec) => spec.name));
   const foreign = wanted.find((one) => !declared.has(one) && !encoder.weights.has(one));
   if (foreign !== undefined) broken(name, 'reads', foreign, 'its own parameters and weights of the encoder');
 }
 
-async function checkOutput(given: AttachmentCase, whole: Tensor, batch: readonly Sequence[]): Promise<void> {
-  const { name, encoder, attachment } = given;
-  const shape = [batch.length * widthOf(given, batch), encoder.config.hidden];
+async function checkOutput(attached: AttachmentCase, whole: Tensor, batch: readonly Sequence[]): Promise<void> {
+  const { name, encoder, attachment } = attached;
+  const shape = [batch.length * widthOf(attached, batch), encoder.config.hidden];
   if (String(whole.shape) !== String(shape)) broken(name, 'output', `shape [${whole.shape}]`, `[${shape}]`);
   if (!numbers(whole).every(Number.isFinite)) broken(name, 'output', 'a number that is not finite', 'numbers');
   if (attachment.parameters.length === 0) return;
@@ -144,50 +144,50 @@ async function checkOutput(given: AttachmentCase, whole: Tensor, batch: readonly
 }
 
 async function checkCompany(
-  given: AttachmentCase,
+  attached: AttachmentCase,
   values: ReadonlyMap<string, Tensor>,
   batch: readonly Sequence[],
   whole: Tensor,
 ): Promise<void> {
-  const { hidden } = given.encoder.config;
-  const width = widthOf(given, batch);
+  const { hidden } = attached.encoder.config;
+  const width = widthOf(attached, batch);
   for (const [i, sequence] of batch.entries()) {
-    const alone = await encode(given, values, [sequence]);
+    const alone = await encode(attached, values, [sequence]);
     const count = sequence.ids.length * hidden;
     const together = numbers(whole).slice(i * width * hidden, i * width * hidden + count);
     const by = distance(together, numbers(alone));
     if (!(by <= SAME))
-      broken(given.name, 'company', `a sequence of ${sequence.ids.length} tokens that is another by ${by} beside others`, 'the same');
+      broken(attached.name, 'company', `a sequence of ${sequence.ids.length} tokens that is another by ${by} beside others`, 'the same');
   }
 }
 
 async function checkPads(
-  given: AttachmentCase,
+  attached: AttachmentCase,
   values: ReadonlyMap<string, Tensor>,
   batch: readonly Sequence[],
   whole: Tensor,
 ): Promise<void> {
-  const { hidden } = given.encoder.config;
-  const width = widthOf(given, batch);
-  const other = await encode(given, values, batch, { pad: 1 });
+  const { hidden } = attached.encoder.config;
+  const width = widthOf(attached, batch);
+  const other = await encode(attached, values, batch, { pad: 1 });
   const real = ({ data }: Tensor) =>
     batch.flatMap(({ ids }, i) => Array.from(data.slice(i * width * hidden, (i * width + ids.length) * hidden), Number));
   const by = distance(real(whole), real(other));
-  if (!(by <= SAME)) broken(given.name, 'pads', `an output that other ids in padded places change by ${by}`, 'the same');
+  if (!(by <= SAME)) broken(attached.name, 'pads', `an output that other ids in padded places change by ${by}`, 'the same');
 }
 
 async function checkTasks(
-  given: AttachmentCase,
+  attached: AttachmentCase,
   values: ReadonlyMap<string, Tensor>,
   batch: readonly Sequence[],
   whole: Tensor,
 ): Promise<void> {
-  const { name, attachment, tasks = 1 } = given;
+  const { name, attachment, tasks = 1 } = attached;
   const { oneTaskRuns = false, perTask = new Map<string, number>() } = attachment;
   if (tasks < 2) broken(name, 'tasks', `a case of ${tasks} tasks`, 'two or more, for what asks for the task');
   const moves = (i: number) => oneTaskRuns || i === 1;
   const moved = batch.map((sequence, i) => (moves(i) ? { ...sequence, task: (sequence.task + 1) % tasks } : sequence));
-  const other = await encode(given, values, moved);
+  const other = await encode(attached, values, moved);
   const each = whole.data.length / batch.length;
   for (const i of batch.keys()) {
     const by = distance(numbers(whole).slice(i * each, (i + 1) * each), numbers(other).slice(i * each));
@@ -196,16 +196,16 @@ async function checkTasks(
   }
   if (perTask.size === 0) return;
   const first = batch.filter(({ task }) => task === 0);
-  const { gradients: slopes } = await slopesOf(given, values, first);
+  const { gradients: slopes } = await slopesOf(attached, values, first);
   const heard = [...perTask].find(
     ([own, task]) => task !== 0 && Array.from(slopes.get(own)?.data ?? [], Number).some((slope) => slope !== 0),
   );
   if (heard) broken(name, 'tasks', `a gradient of ${heard[0]}, of task ${heard[1]}, from sequences of task 0`, 'none');
 }
 
-async function checkSlopes(given: AttachmentCase, values: ReadonlyMap<string, Tensor>, batch: readonly Sequence[]): Promise<void> {
-  const { name, attachment } = given;
-  const { gradients: slopes, lossAt } = await slopesOf(given, values, batch);
+async function checkSlopes(attached: AttachmentCase, values: ReadonlyMap<string, Tensor>, batch: readonly Sequence[]): Promise<void> {
+  const { name, attachment } = attached;
+  const { gradients: slopes, lossAt } = await slopesOf(attached, values, batch);
   const present = new Set(batch.map(({ task }) => task));
   const random = createRandom(3);
   const direction = new Map<string, Float64Array>();
@@ -232,13 +232,13 @@ interface Slopes {
 }
 
 /** Of the output at real tokens against a fixed random projection, by every parameter that trains. */
-async function slopesOf(given: AttachmentCase, values: ReadonlyMap<string, Tensor>, batch: readonly Sequence[]): Promise<Slopes> {
-  const { encoder, attachment } = given;
+async function slopesOf(attached: AttachmentCase, values: ReadonlyMap<string, Tensor>, batch: readonly Sequence[]): Promise<Slopes> {
+  const { encoder, attachment } = attached;
   const specs = trained(attachment);
   const training = new Map(specs.map(({ name }) => [name, values.get(name) as Tensor]));
   const read = resolver((name) => training.has(name));
-  const { output } = draw(given, 'all', read);
-  const shape = [batch.length * widthOf(given, batch), encoder.config.hidden];
+  const { output } = draw(attached, 'all', read);
+  const shape = [batch.length * widthOf(attached, batch), encoder.config.hidden];
   const projected = mul(output, input('projection', 'float32', output.shape));
   const loss = reshape(reduceSum(projected, [0, 1]), []);
   const drawn = gradients(
@@ -247,7 +247,7 @@ async function slopesOf(given: AttachmentCase, values: ReadonlyMap<string, Tenso
   );
   const outputs: Record<string, Value> = Object.fromEntries(specs.map(({ name }, i) => [name, drawn[i] as Value]));
   const weights = weightsOf({ encoder }, new Map([...values].filter(([name]) => !training.has(name))));
-  const feeds = feedsOf(given, batch);
+  const feeds = feedsOf(attached, batch);
   const random = randomValues([{ name: 'projection', shape }], 2).get('projection') as Tensor;
   // Where a softmax is over nothing but pads, finite differences are lost in the rounding.
   const real = (i: number) => Number(feeds.attentionMask?.data[Math.floor(i / encoder.config.hidden)]);
@@ -279,7 +279,7 @@ function draw({ encoder, attachment }: AttachmentCase, read: 'all' | 'first', pa
 }
 
 async function encode(
-  given: AttachmentCase,
+  attached: AttachmentCase,
   values: ReadonlyMap<string, Tensor>,
   batch: readonly Sequence[],
   {
@@ -295,13 +295,13 @@ async function encode(
   } = {},
 ): Promise<Tensor> {
   const drawing = draw(
-    given,
+    attached,
     read,
     resolver(() => false),
   );
-  const session = await engine.compile({ outputs: { [part]: drawing[part] } }, weightsOf({ encoder: given.encoder }, values));
+  const session = await engine.compile({ outputs: { [part]: drawing[part] } }, weightsOf({ encoder: attached.encoder }, values));
   try {
-    return (await session.run(feedsOf(given, batch, pad)))[part] as Tensor;
+    return (await session.run(feedsOf(attached, batch, pad)))[part] as Tensor;
   } finally {
     await session.release();
   }
@@ -343,8 +343,8 @@ function randomValues(specs: readonly Pick<ParameterSpec, 'name' | 'shape'>[], s
 }
 
 /** Tokens of the padded batch. */
-function widthOf(given: AttachmentCase, batch: readonly Sequence[]): number {
-  return feedsOf(given, batch).inputIds?.shape[1] as number;
+function widthOf(attached: AttachmentCase, batch: readonly Sequence[]): number {
+  return feedsOf(attached, batch).inputIds?.shape[1] as number;
 }
 
 /** The largest difference of the elements of `a` from those of `b` at the same places. */

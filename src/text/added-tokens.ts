@@ -6,7 +6,6 @@ import { WHITE_SPACE } from './unicode.ts';
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
-  readonly special: boolean;
   readonly singleWord: boolean;
   readonly lstrip: boolean;
   readonly rstrip: boolean;
@@ -15,20 +14,18 @@ export interface AddedToken {
 }
 
 export function readAddedToken(json: Json, id = integer(json, 'id', 'added_tokens')): AddedToken {
-  const special = flag(json, 'special', false);
   return {
     id,
     content: text(json, 'content', 'added_tokens'),
-    special,
     singleWord: flag(json, 'single_word', false),
     lstrip: flag(json, 'lstrip', false),
     rstrip: flag(json, 'rstrip', false),
-    normalized: flag(json, 'normalized', !special),
+    normalized: flag(json, 'normalized', !flag(json, 'special', false)),
   };
 }
 
 /** A stretch of text: one added token, or text for the model (id −1). */
-export interface Stretch {
+interface Stretch {
   readonly id: number;
   readonly piece: Piece;
 }

@@ -104,12 +104,11 @@ export function toPiece({ values, starts, ends, origin }: Characters): Piece {
 /**
  * Rewrites characters as the Rust tokenizers do. `changes[k]` says how value k relates to the old text: 0 replaces the
  * next old character, 1 is new and takes the range of the old character just passed, −n replaces one and swallows n more.
- * `skipped` old characters are dropped before the first.
  */
-export function transform(old: Characters, values: string[], changes: readonly number[], skipped = 0): Characters {
+export function transform(old: Characters, values: string[], changes: readonly number[]): Characters {
   const starts: number[] = new Array(values.length);
   const ends: number[] = new Array(values.length);
-  let at = skipped;
+  let at = 0;
   for (let k = 0; k < values.length; k++) {
     const change = changes[k] as number;
     const source = change > 0 ? at - 1 : at;

@@ -1,5 +1,5 @@
 /** A binary heap: `pop` gives the item that `precedes` all others. */
-export interface Heap<T> {
+interface Heap<T> {
   push(item: T): void;
   pop(): T | undefined;
 }

@@ -4,7 +4,7 @@ import { flag, type Json, listOf, optionalText, patternOf, text } from './json.t
 import { createClasses, WHITE_SPACE } from './unicode.ts';
 
 /** A stage that cuts text into words; models see one word at a time. Empty pieces are dropped. */
-export type PreTokenizer = (piece: Piece, emit: (piece: Piece) => void) => void;
+type PreTokenizer = (piece: Piece, emit: (piece: Piece) => void) => void;
 
 export interface PreTokenization {
   readonly split: PreTokenizer;

@@ -7,9 +7,9 @@
 /** White_Space, written out: JavaScript's \s lacks U+0085 and has U+FEFF. For use inside a character class. */
 export const WHITE_SPACE = '\\t-\\r \\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
 
-export type CharacterTest = (character: string) => boolean;
+type CharacterTest = (character: string) => boolean;
 
-export interface Classes {
+interface Classes {
   readonly isSpace: CharacterTest;
   /** Unicode 8 nonspacing marks: what BertNormalizer strips. */
   readonly isNonspacingMark: CharacterTest;

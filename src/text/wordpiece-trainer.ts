@@ -10,18 +10,19 @@ export interface WordPieceTraining {
   readonly vocabularySize: number;
   /** Also strips accents, as BERT's uncased tokenizers do. */
   readonly lowercase: boolean;
-  /** Pairs seen less often are never merged; 2 by default. */
-  readonly minFrequency?: number;
   /** Characters in the vocabulary at most, the most frequent ones; 400 by default. */
   readonly alphabetSize?: number;
 }
+
+/** Pairs seen less often are never merged. */
+const MERGED_FROM = 2;
 
 /**
  * A WordPiece vocabulary by byte-pair merging of word pieces (the most frequent adjacent pair becomes a token until the
  * size is reached), in the order: special tokens, characters, merged tokens. The same lines give the same vocabulary.
  */
 export function trainWordPiece(lines: Iterable<string>, options: WordPieceTraining): string[] {
-  const { vocabularySize, minFrequency = 2, alphabetSize = 400 } = options;
+  const { vocabularySize, alphabetSize = 400 } = options;
   const words = countWords(lines, options.lowercase);
   const vocabulary = [...SPECIAL_TOKENS, ...alphabetOf(words, alphabetSize)];
   if (vocabulary.length > vocabularySize) {
@@ -41,7 +42,7 @@ export function trainWordPiece(lines: Iterable<string>, options: WordPieceTraini
 
   while (vocabulary.length < vocabularySize) {
     const top = queue.pop();
-    if (top === undefined || top.count < minFrequency) break;
+    if (top === undefined || top.count < MERGED_FROM) break;
     const found = pairs.get(top.key);
     if (found === undefined || found.count === 0) continue;
     if (found.count !== top.count) {
@@ -65,7 +66,7 @@ export function trainWordPiece(lines: Iterable<string>, options: WordPieceTraini
   return vocabulary;
 }
 
-export const SPECIAL_TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const;
+const SPECIAL_TOKENS = ['[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]'] as const;
 
 /** tokenizer.json and tokenizer_config.json of a BERT with this vocabulary; a token's id is its place. */
 export function wordPieceTokenizerJson(

@@ -1,10 +1,8 @@
 import { expect, it } from 'vitest';
 import { ZERO } from '../nn/index.ts';
-import type { Task } from '../tasks/index.ts';
 import { ParameterStore } from '../update/index.ts';
 import { type Keep, type Kept, keepBest, keepBestByTask, nothingKept } from './keep-best.ts';
 
-const tasks = ['a', 'b'].map((name): Task => ({ name, metric: 'accuracy' }) as Task);
 const owners = new Map([
   ['of a', 0],
   ['of b', 1],
@@ -14,7 +12,7 @@ const owners = new Map([
 function follow(make: (store: ParameterStore) => Keep, evaluations: readonly (readonly (number | undefined)[])[]) {
   const store = new ParameterStore([...owners.keys()].map((name) => ({ name, shape: [1], init: ZERO, decay: false })));
   const keep = make(store);
-  let kept: Kept = nothingKept(tasks);
+  let kept: Kept = nothingKept(2);
   return evaluations.map((metrics, i) => {
     for (const name of owners.keys()) store.set(name, Float32Array.of(i + 1));
     const judgement = keep(kept, i + 1, metrics);
@@ -32,7 +30,7 @@ function follow(make: (store: ParameterStore) => Keep, evaluations: readonly (re
 
 it('all is kept of the best mean, of equal ones the later, which is no better one', () => {
   const found = follow(
-    (store) => keepBest(tasks, store),
+    (store) => keepBest(store),
     [
       [0.5, 0.25],
       [0.25, 0.5],
@@ -52,7 +50,7 @@ it('all is kept of the best mean, of equal ones the later, which is no better on
 
 it('of each task what belongs to it, whatever the mean does', () => {
   const found = follow(
-    (store) => keepBestByTask(tasks, store, owners),
+    (store) => keepBestByTask(store, owners),
     [
       [0.5, 0.25],
       [0.25, 0.375],
@@ -70,7 +68,7 @@ it('of each task what belongs to it, whatever the mean does', () => {
 
 it('a task without scores keeps its last', () => {
   const found = follow(
-    (store) => keepBestByTask(tasks, store, owners),
+    (store) => keepBestByTask(store, owners),
     [
       [0.5, undefined],
       [0.25, undefined],

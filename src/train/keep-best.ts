@@ -1,6 +1,4 @@
 import type { Tensor } from '../base/index.ts';
-import { METRICS } from '../metrics/index.ts';
-import type { Task } from '../tasks/index.ts';
 import type { ParameterStore } from '../update/index.ts';
 import { copies } from './store.ts';
 
@@ -30,14 +28,14 @@ interface Judgement {
 /** Compares an evaluation after `step` steps with those before. `metrics` are by task, undefined where no rows are there to score. */
 export type Keep = (before: Kept, step: number, metrics: readonly (number | undefined)[]) => Judgement;
 
-export function nothingKept(tasks: readonly Task[]): Kept {
-  return { best: undefined, bests: tasks.map(() => null), parameters: undefined };
+export function nothingKept(tasks: number): Kept {
+  return { best: undefined, bests: new Array<null>(tasks).fill(null), parameters: undefined };
 }
 
 /** Keeps all parameters of the evaluation with the best mean over the tasks. */
-export function keepBest(tasks: readonly Task[], store: ParameterStore): Keep {
+export function keepBest(store: ParameterStore): Keep {
   return (before, step, metrics) => {
-    const { mean, gain, bests } = compare(tasks, before, step, metrics);
+    const { mean, gain, bests } = compare(before, step, metrics);
     const improved = gain >= 0;
     const kept = improved ? { best: { step, metric: mean }, bests, parameters: copies(store.values()) } : { ...before, bests };
     return { kept, mean, improved, better: gain > 0 };
@@ -45,9 +43,9 @@ export function keepBest(tasks: readonly Task[], store: ParameterStore): Keep {
 }
 
 /** Keeps for each task what belongs to it alone, by `owners`, of its own best evaluation; the last where no score tells. */
-export function keepBestByTask(tasks: readonly Task[], store: ParameterStore, owners: ReadonlyMap<string, number>): Keep {
+export function keepBestByTask(store: ParameterStore, owners: ReadonlyMap<string, number>): Keep {
   return (before, step, metrics) => {
-    const { mean, gain, gains, bests } = compare(tasks, before, step, metrics);
+    const { mean, gain, gains, bests } = compare(before, step, metrics);
     const changed = gains.map((gain) => gain === undefined || gain >= 0);
     const judgement = { mean, improved: gain >= 0, better: gain > 0 || gains.some((gain = 0) => gain > 0) };
     if (before.parameters && !changed.includes(true)) return { ...judgement, kept: before };
@@ -59,23 +57,17 @@ export function keepBestByTask(tasks: readonly Task[], store: ParameterStore, ow
 }
 
 /** Of equal scores the later counts: it has learnt longer. A gain over nothing is infinite. */
-function compare(tasks: readonly Task[], { best, bests }: Kept, step: number, metrics: readonly (number | undefined)[]) {
-  const scores = metrics.map((metric, task) => (metric === undefined ? undefined : scoreOf(tasks[task] as Task, metric)));
-  const gains = scores.map((score, task) => {
+function compare({ best, bests }: Kept, step: number, metrics: readonly (number | undefined)[]) {
+  const gains = metrics.map((metric, task) => {
     const before = bests[task];
-    return score === undefined ? undefined : before ? score - scoreOf(tasks[task] as Task, before.metric) : Number.POSITIVE_INFINITY;
+    return metric === undefined ? undefined : before ? metric - before.metric : Number.POSITIVE_INFINITY;
   });
-  const scored = scores.filter((score) => score !== undefined);
-  const mean = scored.reduce((sum, score) => sum + score, 0) / scored.length;
+  const scored = metrics.filter((metric) => metric !== undefined);
+  const mean = scored.reduce((sum, metric) => sum + metric, 0) / scored.length;
   return {
     mean,
     gain: best ? mean - best.metric : Number.POSITIVE_INFINITY,
     gains,
     bests: bests.map((before, task) => ((gains[task] ?? -1) >= 0 ? { step, metric: metrics[task] as number } : before)),
   };
-}
-
-/** A metric as a number of which more is better. */
-export function scoreOf({ metric }: Pick<Task, 'metric'>, value: number): number {
-  return METRICS[metric].higherIsBetter ? value : -value;
 }

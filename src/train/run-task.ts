@@ -53,7 +53,7 @@ export interface Plan {
   save(files: Files, output: string, trained: Trained): Promise<void>;
 }
 
-export interface Start {
+interface Start {
   readonly model: Model;
   /** First values that are not drawn. */
   readonly initial: ReadonlyMap<string, Tensor>;
@@ -61,7 +61,7 @@ export interface Start {
   readonly contents?: Readonly<Record<string, unknown>>;
 }
 
-export interface Trained {
+interface Trained {
   readonly model: Model;
   /** The head with its weights. */
   readonly head: HeadPackage;

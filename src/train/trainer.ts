@@ -10,7 +10,7 @@ import { createPredictor, type Predictor } from '../predict/predictor.ts';
 import type { Engine } from '../session/session.ts';
 import type { Task } from '../tasks/index.ts';
 import { ADAMW } from '../update/index.ts';
-import { type Kept, keepBest, nothingKept, type Score, scoreOf } from './keep-best.ts';
+import { type Kept, keepBest, nothingKept, type Score } from './keep-best.ts';
 import type { LoadedRows } from './load-rows.ts';
 import { longest, partition } from './parts.ts';
 import type { TaskProgress } from './progress.ts';
@@ -71,8 +71,8 @@ export function trainModel(options: TrainOptions): Promise<TrainResult> {
     let steps = 0;
     const predictor = validation && hold(await createPredictor(engine, model, { current: () => store.values(), steps: () => steps }));
     if (resume) restore(store, resume);
-    const keep = keepBest([task], store);
-    let kept = keptBefore(task, resume);
+    const keep = keepBest(store);
+    let kept = keptBefore(resume);
 
     const loop: StepLoop<Batch, Saved> = {
       schedule,
@@ -109,8 +109,7 @@ export function trainModel(options: TrainOptions): Promise<TrainResult> {
   });
 }
 
-function keptBefore(task: Task, resume: Saved | undefined): Kept {
+function keptBefore(resume: Saved | undefined): Kept {
   const best = resume?.progress.best;
-  if (!best) return nothingKept([task]);
-  return { best: { step: best.step, metric: scoreOf(task, best.metric) }, bests: [best], parameters: resume.best };
+  return best ? { best, bests: [best], parameters: resume.best } : nothingKept(1);
 }

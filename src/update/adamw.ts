@@ -15,7 +15,7 @@ export const ADAMW: AdamW = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDec
 
 export type Gradients = ReadonlyMap<string, Tensor>;
 
-export interface Stride {
+interface Stride {
   readonly learningRate: number;
   /** Steps so far, this one included. */
   readonly t: number;

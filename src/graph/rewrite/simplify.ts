@@ -13,7 +13,7 @@ const BINARY: Readonly<Record<string, (a: number, b: number) => number>> = {
 };
 
 /** Scalars of scalars are computed now. */
-export const foldConstants: Rule = (node) => {
+const foldConstants: Rule = (node) => {
   const f = BINARY[node.op.name];
   const [a, b] = node.inputs.map(scalarOf);
   const isScalar = node.outputs[0].shape.length === 0 && node.outputs[0].dtype === 'float32';
@@ -21,7 +21,7 @@ export const foldConstants: Rule = (node) => {
 };
 
 /** x+0, x−0, x·1, x/1, −(−x), (x·a)·b, a·x → x·a. */
-export const dropNeutral: Rule = ({ op, inputs, outputs }) => {
+const dropNeutral: Rule = ({ op, inputs, outputs }) => {
   if ((!(op.name in BINARY) && op.name !== 'Neg') || outputs[0].dtype !== 'float32') return undefined;
   const [a, b] = inputs as [Value, Value];
   const keeps = (x: Value) => sameShape(x.shape, outputs[0].shape);
@@ -40,7 +40,7 @@ export const dropNeutral: Rule = ({ op, inputs, outputs }) => {
 };
 
 /** a + (−b) → a − b; a − (−b) → a + b; (−a)·b stays. */
-export const foldNegation: Rule = ({ op, inputs }) => {
+const foldNegation: Rule = ({ op, inputs }) => {
   if (!(op.name in BINARY)) return undefined;
   const [a, b] = inputs as [Value, Value];
   const inner = b?.node.op.name === 'Neg' ? (b.node.inputs[0] as Value) : undefined;
@@ -51,7 +51,7 @@ export const foldNegation: Rule = ({ op, inputs }) => {
 };
 
 /** An element-wise operator broadcasts by itself: an Expand before it is dropped when the other operand already has the shape. */
-export const foldExpand: Rule = (node) => {
+const foldExpand: Rule = (node) => {
   if (!(node.op.name in BINARY)) return undefined;
   const bare = node.inputs.map((value) => (value.node.op.name === 'Expand' ? (value.node.inputs[0] as Value) : value));
   const { shape } = node.outputs[0];
@@ -64,7 +64,7 @@ export const foldExpand: Rule = (node) => {
 };
 
 /** 1/x·y and y/c for a constant c become products. */
-export const divideByConstant: Rule = ({ op, inputs }) => {
+const divideByConstant: Rule = ({ op, inputs }) => {
   const divisor = op === DIV ? scalarOf(inputs[1] as Value) : undefined;
   return divisor !== undefined && divisor !== 0 && inputs[1]?.shape.length === 0
     ? [mul(inputs[0] as Value, scalar(1 / divisor))]

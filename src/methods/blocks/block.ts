@@ -50,7 +50,7 @@ export interface BoundBlock {
 }
 
 /** What a block does at a site; `child` gives what a child does there, or at a narrower site. */
-export type ActOfBlock = <Name extends SiteName>(
+type ActOfBlock = <Name extends SiteName>(
   name: Name,
   site: Sites[Name],
   child: (child: Composition, site?: Sites[Name]) => Act<Name> | undefined,

@@ -34,7 +34,7 @@ export interface CaMtlParts {
 }
 
 /** Told of the values worth looking at: 'aligned', 'taskVector', and 'bias/i' (M), 'ladder/i' of layer i. */
-export type ObserveCaMtl = (name: string, value: Value) => void;
+type ObserveCaMtl = (name: string, value: Value) => void;
 
 /**
  * CA-MTL in an encoder, for batches of 'B' sequences.

@@ -23,7 +23,7 @@ export interface Own {
 }
 
 /** γ and β of FiLM (Perez et al. 2018), one row per example: [batch, n] each. */
-export interface Modulation {
+interface Modulation {
   readonly gamma: Value;
   readonly beta: Value;
 }

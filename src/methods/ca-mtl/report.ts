@@ -34,7 +34,7 @@ export const CA_MTL_PARTS = [
 export type CaMtlPart = (typeof CA_MTL_PARTS)[number];
 
 /** Where a checkpoint is at hand: the tensors that it has, and whether one trains, which a pooler that no head reads does not. */
-export interface CountedModel {
+interface CountedModel {
   readonly weights: ReadonlyMap<string, { readonly shape: readonly number[] }>;
   readonly trains: (name: string) => boolean;
 }

@@ -95,9 +95,8 @@ export function trainMultiTask(options: MultiTaskOptions): Promise<MultiTaskResu
       checkCounts(resume.progress, tasks.length);
       restore(store, resume);
     }
-    const asked = tasks.map(({ task }) => task);
-    const keep = settings.keep === 'task' ? keepBestByTask(asked, store, owners) : keepBest(asked, store);
-    let kept: Kept = resume ? keptBefore(resume) : nothingKept(asked);
+    const keep = settings.keep === 'task' ? keepBestByTask(store, owners) : keepBest(store);
+    let kept: Kept = resume ? keptBefore(resume) : nothingKept(tasks.length);
     let history = resume?.progress.losses ?? newHistory(tasks.length);
 
     const loop: StepLoop<TaskBatch, SavedRun<MultiTaskProgress>> = {
