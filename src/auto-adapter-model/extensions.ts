@@ -1,3 +1,4 @@
+import { fail } from '../base/index.ts';
 import { type EncoderFamily, FAMILIES } from '../encoders/index.ts';
 import { BLOCKS, type BlockKind, METHODS, type Method } from '../methods/index.ts';
 import { HEAD_KINDS, type HeadKind } from '../objectives/index.ts';
@@ -13,11 +14,37 @@ export interface Extensions {
 /** All there are, the package's own first. */
 export type Kinds = Required<Extensions>;
 
+/** @throws usage.value for what is no list, or has a name that is taken: the first of a name would be found, the other never */
 export function kindsWith({ families = [], methods = [], blocks = [], heads = [] }: Extensions): Kinds {
   return {
-    families: [...FAMILIES, ...families],
-    methods: [...METHODS, ...methods],
-    blocks: [...BLOCKS, ...blocks],
-    heads: [...HEAD_KINDS, ...heads],
+    families: joined('families', FAMILIES, families, ({ name }) => [name]),
+    methods: joined('methods', METHODS, methods, namesOfMethod),
+    blocks: joined('blocks', BLOCKS, blocks, ({ type, python }) => [type, python]),
+    heads: joined('heads', HEAD_KINDS, heads, ({ type }) => [type]),
   };
+}
+
+/** One that claims no configurations has all of its architecture. */
+function namesOfMethod({ name, presets, architecture, claims }: Method): string[] {
+  const whole = claims === undefined && typeof architecture === 'string' ? [`the architecture ${architecture}`] : [];
+  return [name, ...Object.keys(presets ?? {}), ...whole];
+}
+
+function joined<Kind>(option: string, there: readonly Kind[], more: readonly Kind[], namesOf: (kind: Kind) => readonly string[]): Kind[] {
+  if (!Array.isArray(more))
+    fail({ code: 'usage.value', subject: `fromPretrained(folder, { ${option} })`, found: typeof more, expected: 'an array' });
+  const taken = new Set(there.flatMap(namesOf));
+  for (const kind of more) {
+    const names = new Set(namesOf(kind));
+    const twice = [...names].find((name) => taken.has(name));
+    if (twice !== undefined)
+      fail({
+        code: 'usage.value',
+        subject: `fromPretrained(folder, { ${option} })`,
+        found: `${twice}, which is there already`,
+        expected: 'a name of its own',
+      });
+    for (const name of names) taken.add(name);
+  }
+  return [...there, ...more];
 }

@@ -7,7 +7,7 @@ import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
 import { type Attachment, alone } from './attachment.ts';
 import type { BlockKind } from './blocks/block.ts';
 import { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
-import { adaptersOf, blocksOf, type Composition, describe, firstOf, fusionsOf, lastOf } from './composition.ts';
+import { adaptersOf, blocksOf, type Composition, describe, firstOf, fusionsOf, isFuse, lastOf } from './composition.ts';
 import type { EncoderFacts } from './context.ts';
 import type { FusionConfig } from './fusion.ts';
 import { hooksOf } from './hooks.ts';
@@ -41,6 +41,14 @@ export function attachComposition(setup: Composition, parts: CompositionParts, f
   const adapters = new Map(adaptersOf(setup).map((name) => [name, bindAdapter(methodOf(name, parts.adapters), { ...facts, name })]));
   const setting = { ...facts, adapters, fusions, masked };
   const blocks = new Map(blocksOf(setup).map((block) => [block, blockKind(block, kinds).bind(block, setting)]));
+  for (const [block, { parameters = [] }] of blocks)
+    if (!isFuse(block) && parameters.length > 0)
+      fail({
+        code: 'method.config',
+        subject: describe(block),
+        found: `parameters of its own: ${parameters[0]?.name}`,
+        expected: 'a block without any: of blocks only fusions are trained and saved',
+      });
   const bounds = [...blocks.values()];
   const ofBlocks = bounds.flatMap((bound) => bound.parameters ?? []);
   const ofAdapters = [...adapters.values()].flatMap((adapter) => adapter.parameters).map((spec) => (trainAdapters ? spec : frozen(spec)));

@@ -50,6 +50,7 @@ export function drawModel(
     encoder: encoder.config,
     tokens: output,
     first,
+    mask,
     pooled() {
       if (!hasPooler(encoder)) refusePooler(encoder, head);
       pooled ??= drawPooled(options, first);

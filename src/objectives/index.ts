@@ -4,7 +4,6 @@ export { CHOICE } from './choice.ts';
 export { CLASSIFICATION, type ClassTarget } from './classification.ts';
 export {
   DENSE_KEYS,
-  type DenseConfig,
   denseParameters,
   drawDense,
   LABEL_FIELDS,

@@ -32,6 +32,8 @@ export interface HeadDrawing {
   readonly tokens: Value;
   /** The first token of every sequence [B, d]. */
   readonly first: Value;
+  /** [B, S]: 1 for real tokens, 0 for pads. */
+  readonly mask: Value;
   /** The pooled vector of every sequence [B, d]. @throws head.config for an encoder without a pooler */
   pooled(): Value;
   /** Scores of all words for x [n, width of the word table]: x·Eᵀ + bias [n, vocabulary], E the table that the encoder reads with. */

@@ -39,7 +39,7 @@ export async function forward(
   const resolve = parameters(() => false);
   const hooks = method ? attach(method, { encoder: config, family, name }).hooks(resolve, noDropout) : {};
   const options = { family, config, parameters: resolve, dropout: noDropout, hooks, read } as const;
-  const { output, first } = drawEncoder(options);
+  const { output, first, mask } = drawEncoder(options);
   const outputs: Record<string, Value> = { hidden: output };
   if (family.pooler !== undefined) outputs.pooled = drawPooled(options, first);
   if (head) {
@@ -48,6 +48,7 @@ export async function forward(
       encoder: config,
       tokens: output,
       first,
+      mask,
       pooled: () => outputs.pooled as Value,
       wordScores: (x: Value, bias: Value) => drawWordScores(options, x, bias),
       parameters: resolve,

@@ -1,5 +1,6 @@
+import { elementCount } from '../../base/index.ts';
 import { broadcastShapes, type Dim, type Shape } from '../dim.ts';
-import { broadcastReader, generate } from '../nd.ts';
+import { broadcastReader, generate, nd } from '../nd.ts';
 import { apply1, type Nd, type Op, requireShape, type Value } from '../value.ts';
 
 /** Matrix products. */
@@ -28,23 +29,23 @@ export const MATMUL: Op<[Value, Value], ProductAttributes> = {
   },
   gradient: ({ inputs: [a, b], attributes }, [dy]) => factorGradients(a, b, attributes, dy),
   reference: ([a, b], { transA, transB, alpha }, [shape]) => {
-    const rank = shape.length;
-    const readA = broadcastReader(a, rank);
-    const readB = broadcastReader(b, rank);
+    const [rows, columns] = shape.slice(-2) as [number, number];
     const inner = a.shape.at(transA ? -2 : -1) as number;
-    return [
-      generate(shape, (index) => {
-        const [row, column] = [index[rank - 2] as number, index[rank - 1] as number];
-        const [atA, atB] = [[...index], [...index]];
-        let sum = 0;
-        for (let k = 0; k < inner; k++) {
-          [atA[rank - 2], atA[rank - 1]] = transA ? [k, row] : [row, k];
-          [atB[rank - 2], atB[rank - 1]] = transB ? [column, k] : [k, column];
-          sum += readA(atA) * readB(atB);
+    const out = nd(shape);
+    const [startA, startB] = [matrixStarts(a, shape), matrixStarts(b, shape)];
+    // Where the next row, the next column and the next factor of a sum lie.
+    const [rowA, nextA] = transA ? [1, rows] : [inner, 1];
+    const [columnB, nextB] = transB ? [inner, 1] : [1, columns];
+    let position = 0;
+    for (const [i, fromA] of startA.entries())
+      for (let row = 0; row < rows; row++)
+        for (let column = 0; column < columns; column++) {
+          const [atA, atB] = [fromA + row * rowA, (startB[i] as number) + column * columnB];
+          let sum = 0;
+          for (let k = 0; k < inner; k++) sum += (a.data[atA + k * nextA] as number) * (b.data[atB + k * nextB] as number);
+          out.data[position++] = sum * (alpha ?? 1);
         }
-        return sum * (alpha ?? 1);
-      }),
-    ];
+    return [out];
   },
   emit: ({ inputs, outputs, attributes: { transA, transB, alpha } }, emitter) => {
     const names = inputs.map((value) => emitter.name(value));
@@ -60,6 +61,17 @@ function factorGradients(a: Value, b: Value, { transA = false, transB = false, a
     transA ? matmul(b, dy, { transA: transB, transB: true, alpha }) : matmul(dy, b, { transB: !transB, alpha }),
     transB ? matmul(dy, a, { transA: true, transB: transA, alpha }) : matmul(a, dy, { transA: !transA, alpha }),
   ];
+}
+
+/** Where each matrix of a product of this shape begins in a factor, whose leading axes broadcast. */
+function matrixStarts({ shape: own }: Nd, shape: readonly number[]): number[] {
+  const leading = own.slice(0, -2);
+  const read = broadcastReader(
+    { shape: leading, data: Float64Array.from({ length: elementCount(leading) }, (_, i) => i) },
+    shape.length - 2,
+  );
+  const size = (own.at(-2) as number) * (own.at(-1) as number);
+  return Array.from(generate(shape.slice(0, -2), read).data, (i) => i * size);
 }
 
 function matrix(shape: Shape, transposed: boolean): [Dim, Dim] {
