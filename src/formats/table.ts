@@ -1,8 +1,6 @@
-import { CsvError, parse } from 'csv-parse/sync';
 import { type Files, fail } from '../base/index.ts';
 import { isJsonObject } from './json.ts';
 import { readJsonLines, readLongText } from './jsonl.ts';
-import { readParquet } from './parquet.ts';
 
 export interface TableRow {
   /** In text files the line the row starts at, counted from 1; in Parquet the row's number from 1. */
@@ -14,6 +12,7 @@ export interface TableRow {
  * The rows of a .jsonl, .csv, .tsv or .parquet file, by column name. CSV and TSV begin with a header row and hold text
  * only. CSV is quoted as in RFC 4180; in TSV every character but tab and newline is literal, quotes too, as NLP data
  * sets (GLUE and its kin) are written.
+ * The libraries for CSV and Parquet are loaded when such a file is read, to keep the start of a command short.
  * Throws `file.syntax`, `file.duplicate-key`, `file.truncated`, `file.dtype`, `file.too-large` with file and line.
  */
 export async function readTable(files: Files, path: string): Promise<TableRow[]> {
@@ -21,7 +20,7 @@ export async function readTable(files: Files, path: string): Promise<TableRow[]>
   if (extension === 'jsonl') return readObjects(files, path);
   if (extension === 'csv') return readSeparated(files, path, ',');
   if (extension === 'tsv') return readSeparated(files, path, '\t');
-  if (extension === 'parquet') return readParquet(files, path);
+  if (extension === 'parquet') return (await import('./parquet.ts')).readParquet(files, path);
   const found = extension ? `the extension .${extension}` : 'no extension';
   return fail({ code: 'file.syntax', subject: path, found, expected: '.jsonl, .csv, .tsv or .parquet' });
 }
@@ -35,7 +34,7 @@ async function readObjects(files: Files, path: string): Promise<TableRow[]> {
 }
 
 async function readSeparated(files: Files, path: string, delimiter: ',' | '\t'): Promise<TableRow[]> {
-  const records = parseRecords(await readLongText(files, path), path, delimiter);
+  const records = await parseRecords(await readLongText(files, path), path, delimiter);
   while (records.at(-1)?.cells.join('') === '' && records.at(-1)?.cells.length === 1) records.pop();
   const header = records[0]?.cells;
   if (!header) return fail({ code: 'file.syntax', subject: path, found: 'an empty file', expected: 'a header row' });
@@ -53,7 +52,8 @@ async function readSeparated(files: Files, path: string, delimiter: ',' | '\t'):
   });
 }
 
-function parseRecords(text: string, path: string, delimiter: ',' | '\t'): { line: number; cells: string[] }[] {
+async function parseRecords(text: string, path: string, delimiter: ',' | '\t'): Promise<{ line: number; cells: string[] }[]> {
+  const { CsvError, parse } = await import('csv-parse/sync');
   const records: { line: number; cells: string[] }[] = [];
   let line = 1;
   try {
