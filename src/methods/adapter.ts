@@ -1,4 +1,4 @@
-import { invariant } from '../base/index.ts';
+import { fail, nearest } from '../base/index.ts';
 import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';
 import type { Acts } from './act.ts';
 import type { MethodContext } from './context.ts';
@@ -25,12 +25,19 @@ export function bindAdapter(configured: ConfiguredMethod, context: MethodContext
   };
 }
 
-/** Reads declared parameters by name alone. */
+/** Reads declared parameters by name alone. @throws method.contract for another */
 export function readerOf(specs: readonly ParameterSpec[], parameters: Parameters): ReadParameter {
   const shapes = new Map(specs.map(({ name, shape }) => [name, shape]));
   return (name) => {
     const shape = shapes.get(name);
-    invariant(shape, `the parameter '${name}' is not declared`);
-    return parameters(name, shape);
+    if (shape) return parameters(name, shape);
+    const near = nearest(name, [...shapes.keys()]);
+    return fail({
+      code: 'method.contract',
+      subject: `the parameter '${name}'`,
+      found: 'no specification of it',
+      expected: "one among the method's parameters",
+      ...(near && { next: `Did you mean '${near}'?` }),
+    });
   };
 }

@@ -1,3 +1,4 @@
+import { fail } from '../base/index.ts';
 import type { Hooks, SiteName, SiteResults, Sites } from '../encoders/index.ts';
 import type { Act, Acts, States } from './act.ts';
 
@@ -32,8 +33,11 @@ const END: Ends = {
   word: (_, state) => state,
 };
 
-/** Acts as the hooks that an encoder is drawn with; sites where nothing acts stay stock. */
+/** Acts as the hooks that an encoder is drawn with; sites where nothing acts stay stock. @throws method.contract for an unknown site */
 export function hooksOf(acts: Acts): Hooks {
+  for (const name of Object.keys(acts))
+    if (!Object.hasOwn(START, name))
+      fail({ code: 'method.contract', subject: `the site '${name}'`, found: 'none of that name', expected: Object.keys(START).join(', ') });
   const hooks = Object.keys(acts).map((name) => [name, hookAt(name as SiteName, acts)] as const);
   return Object.fromEntries(hooks) as Hooks;
 }

@@ -88,7 +88,13 @@ export async function compileStep(
   const values = new Map(
     store.specs.map(({ name }) => [
       name,
-      trainable.get(name) ?? fail({ code: 'internal.invariant', subject: `parameter '${name}' is not used` }),
+      trainable.get(name) ??
+        fail({
+          code: 'method.contract',
+          subject: `the parameter '${name}'`,
+          found: 'nothing that reads it',
+          expected: 'a program that reads all that trains',
+        }),
     ]),
   );
   const program = gradientProgram(loss, values, { ...namedTerms(terms), loss });

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { AutoAdapterModel } from '../../src/auto-adapter-model/index.ts';
 import type { Files } from '../../src/base/files.ts';
-import { add, logSoftmax, mul, reduceSum, reshape, scalar } from '../../src/graph/index.ts';
+import { add, div, logSoftmax, matmul, mul, reduceSum, reshape, scalar } from '../../src/graph/index.ts';
 import { headFor } from '../../src/model/index.ts';
 import {
   CLASSIFICATION,
@@ -97,4 +97,38 @@ it('is the head of a task where it comes first, and says what it is told wrong',
   expect(() => made({ label2id: { a: 0, b: 2 } })).toThrow("x: key 'label2id': found the number 2; expected numbers from 0 to 1");
   const target: ClassTarget = { kind: 'class', label: 1 };
   expect(made({}).kind.questions({ row: 0, encodings: [], length: 0, target }, 2)).toEqual([{ sequence: 0, answers: [0, 1] }]);
+});
+
+it('may read all tokens, and leaves pads out by the mask', async () => {
+  const mean: HeadKind<LabelConfig> = {
+    ...CLASSIFICATION,
+    type: 'mean_classification',
+    schema: z.object({ head_type: z.literal('mean_classification'), ...LABEL_FIELDS }),
+    reads: 'all',
+    parameters: ({ name, config }, { hidden }) => [
+      { name: `heads.${name}.labels`, shape: [config.num_labels, hidden], init: { kind: 'normal', deviation: 0.5 }, decay: true },
+    ],
+    draw({ name, config }, { tokens, mask, encoder, parameters }) {
+      const real = reshape(mask, ['B', 'S', 1]);
+      const sum = reduceSum(mul(reshape(tokens, ['B', 'S', encoder.hidden]), real), [1]);
+      const means = reshape(div(sum, reduceSum(real, [1])), ['B', encoder.hidden]);
+      return matmul(means, parameters(`heads.${name}.labels`, [config.num_labels, encoder.hidden]), { transB: true });
+    },
+  };
+  const files = world();
+  const model = await AutoAdapterModel.fromPretrained('tiny', { files, engine: referenceEngine(), heads: [mean as unknown as HeadKind] });
+  const { labels } = await loadTask(files, 'classification');
+  model.addAdapter('x');
+  model.setActiveAdapters('x');
+  model.addHead('x', {
+    head_type: 'mean_classification',
+    num_labels: labels.length,
+    label2id: Object.fromEntries(labels.map((l, i) => [l, i])),
+  });
+  const [short, long] = [{ text: 'sea' }, { text: 'sea and sky and land and sea and sky and land' }];
+  const logits = async (rows: { text: string }[]) => (await model.predict(rows)).map((answer) => answer.logits as number[]);
+  const [alone] = await logits([short]);
+  const [beside, other] = await logits([short, long]);
+  expect(other).not.toEqual(beside);
+  for (const [i, x] of (beside as number[]).entries()) expect(x).toBeCloseTo(alone?.[i] as number, 5);
 });
