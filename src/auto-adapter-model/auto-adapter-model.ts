@@ -52,7 +52,7 @@ import {
   type TrainAdapterFusionOptions,
   type TrainAdapterOptions,
 } from './options.ts';
-import { type Pruning, pruneFusion } from './prune.ts';
+import type { Pruning } from './prune.ts';
 import {
   type HeadChoice,
   type Loaded,
@@ -65,7 +65,6 @@ import {
   saveAttachedSetup,
 } from './saved.ts';
 import { summarize } from './summary.ts';
-import { trainAttached } from './train-attached.ts';
 
 interface Setting {
   readonly files: Files;
@@ -332,6 +331,7 @@ export class AutoAdapterModel {
       kind: head.kind,
     });
     const options = { tolerance, ...(onProgress && { onProgress }) };
+    const { pruneFusion } = await import('./prune.ts');
     const pruning = await pruneFusion(await this.#runtime(), this.#state, setup, head, { task: judged, rows, prepared }, options);
     this.#active = pruning.kept;
     this.#changed();
@@ -434,6 +434,8 @@ export class AutoAdapterModel {
   }
 
   async #train(setup: Composition, options: TrainAdapterFusionOptions & { readonly trainAdapters?: boolean }): Promise<AdapterTraining> {
+    // Whoever only predicts waits for no training code.
+    const { trainAttached } = await import('./train-attached.ts');
     const result = await trainAttached(this.#state, setup, options, () => this.#runtime());
     this.setActiveAdapters(setup);
     return result;

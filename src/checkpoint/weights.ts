@@ -1,6 +1,5 @@
 import { asFloat32, type Files, fail, joinPath, list, type Tensor } from '../base/index.ts';
 import { countNonFinite, readSafetensors, writeSafetensors } from '../formats/safetensors.ts';
-import { readTorch, writeTorch } from '../formats/torch.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 
 /** `bin` is what Python reads unless told otherwise; `safetensors` needs its `use_safetensors=True`. */
@@ -12,6 +11,9 @@ interface WeightFile {
   readonly safetensors: string;
 }
 
+/** Loaded when there is such a file: most starts of a command read none. */
+const torch = () => import('../formats/torch.ts');
+
 /** The tensors of a weight file, safetensors first. @throws file.missing, and what the readers throw */
 export async function readWeights(
   files: Files,
@@ -21,7 +23,7 @@ export async function readWeights(
   const safe = joinPath(folder, names.safetensors);
   if ((await files.kind(safe)) === 'file') return { path: safe, tensors: (await readSafetensors(files, safe)).tensors };
   const bin = joinPath(folder, names.bin);
-  if ((await files.kind(bin)) === 'file') return { path: bin, tensors: (await readTorch(files, bin)).tensors };
+  if ((await files.kind(bin)) === 'file') return { path: bin, tensors: (await (await torch()).readTorch(files, bin)).tensors };
   return fail({
     code: 'file.missing',
     subject: folder,
@@ -39,7 +41,8 @@ export async function writeWeights(
   format: WeightFormat,
   tensors: Iterable<readonly [string, Tensor]>,
 ): Promise<void> {
-  await files.write(joinPath(folder, names[format]), format === 'bin' ? writeTorch(tensors) : writeSafetensors(tensors, { format: 'pt' }));
+  const bytes = format === 'bin' ? (await torch()).writeTorch(tensors) : writeSafetensors(tensors, { format: 'pt' });
+  await files.write(joinPath(folder, names[format]), bytes);
   await files.remove(joinPath(folder, names[format === 'bin' ? 'safetensors' : 'bin']));
 }
 

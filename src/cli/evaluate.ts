@@ -7,7 +7,8 @@ import { loadTask, SPLITS, type Task } from '../tasks/index.ts';
 import type { SavedMultiTask } from '../train/index.ts';
 import { modelShape, openModel, openMultiTask } from './attach.ts';
 import { type CommandContext, defineCommand } from './command.ts';
-import { countProgress, duration } from './progress.ts';
+import { countProgress } from './count-progress.ts';
+import { duration } from './progress.ts';
 import { alignColumns, grouped } from './table.ts';
 import { taskOptions, taskShape } from './task-options.ts';
 import { engineOf } from './training-options.ts';
@@ -61,7 +62,7 @@ export const command = defineCommand({
 });
 
 async function scoreOne(context: CommandContext, options: Options, model: AutoAdapterModel, task: Task): Promise<Evaluation> {
-  const { how, stop } = scoring(context, options);
+  const { how, stop } = await scoring(context, options);
   const evaluation = await model.evaluate(task, options.split, how);
   stop();
   await model.release();
@@ -74,15 +75,15 @@ async function scoreSeveral(
   model: SavedMultiTask,
   tasks: readonly Task[],
 ): Promise<MultiTaskEvaluation> {
-  const { how, stop } = scoring(context, options);
+  const { how, stop } = await scoring(context, options);
   const engine = await engineOf(options);
   const evaluation = await evaluateTasks(model, tasks, options.split, { ...how, files: context.files, engine });
   stop();
   return evaluation;
 }
 
-function scoring(context: CommandContext, { limit, maxLength }: Options) {
-  const { onProgress, stop } = countProgress(context, 'rows');
+async function scoring(context: CommandContext, { limit, maxLength }: Options) {
+  const { onProgress, stop } = await countProgress(context, 'rows');
   const onNote = (text: string) => context.stderr(`note: ${text}`);
   return { how: { onNote, onProgress, ...(limit !== undefined && { limit }), ...(maxLength !== undefined && { maxLength }) }, stop };
 }

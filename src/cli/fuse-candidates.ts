@@ -2,7 +2,7 @@ import { defined, type Files, fail, joinPath } from '../base/index.ts';
 import { ADAPTER_CONFIG } from '../checkpoint/index.ts';
 import { type AdapterChoice, type ChooseOptions, chooseAdapters, type TrainSettings } from '../train/index.ts';
 import type { CommandContext } from './command.ts';
-import { countProgress } from './progress.ts';
+import { countProgress } from './count-progress.ts';
 
 /** The folders of all adapters that may be fused. @throws usage.flag, file.missing */
 export async function candidatesOf(
@@ -34,7 +34,7 @@ export async function choose(
     ...common
   }: Omit<ChooseOptions, 'adapters' | 'count'> & { settings: TrainSettings; candidates: readonly string[] },
 ): Promise<AdapterChoice> {
-  const progress = countProgress(context, 'adapters looked at');
+  const progress = await countProgress(context, 'adapters looked at');
   try {
     const { maxLength, seed } = settings;
     const { onProgress } = progress;

@@ -9,8 +9,8 @@ import { type Field, loadTask, type Task } from '../tasks/index.ts';
 import type { SavedMultiTask } from '../train/index.ts';
 import { modelShape, openModel, openMultiTask } from './attach.ts';
 import { type CommandContext, defineCommand } from './command.ts';
+import { countProgress } from './count-progress.ts';
 import { checkOutput, type InputRow, readRows, sourceOf } from './input-rows.ts';
-import { countProgress } from './progress.ts';
 import { columnShape, columnsOf } from './task-options.ts';
 import { engineOf } from './training-options.ts';
 
@@ -46,7 +46,7 @@ export const command = defineCommand({
     const columns: Partial<Record<Field, string>> = { ...task?.columns, ...columnsOf(options) };
     const rows = await readRows(context, { ...options, text: columns.text });
     const started = performance.now();
-    const progress = countProgress(context, 'rows');
+    const progress = await countProgress(context, 'rows');
     const how = {
       columns,
       place: (i: number) => ({ file: sourceOf(options), line: rows[i]?.line ?? i + 1 }),

@@ -59,19 +59,6 @@ export function trainingProgress(
   };
 }
 
-/** Counts rows on a terminal; silent elsewhere and with --json. */
-export function countProgress({ isTTY, json }: CommandContext, unit: string): { onProgress(done: number, of: number): void; stop(): void } {
-  if (json || !isTTY) return { onProgress() {}, stop() {} };
-  const bar = new SingleBar({ format: `{bar} {value}/{total} ${unit}`, hideCursor: true, clearOnComplete: true, linewrap: false });
-  return {
-    onProgress(done, of) {
-      if (bar.isActive) bar.update(done);
-      else bar.start(of, done);
-    },
-    stop: () => bar.stop(),
-  };
-}
-
 export function duration(seconds: number): string {
   const whole = Math.round(seconds);
   if (whole < 60) return `${whole} s`;

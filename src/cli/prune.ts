@@ -5,7 +5,7 @@ import { lastOf } from '../methods/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import { modelShape, openModel } from './attach.ts';
 import { defineCommand } from './command.ts';
-import { countProgress } from './progress.ts';
+import { countProgress } from './count-progress.ts';
 import { alignColumns } from './table.ts';
 import { taskOptions, taskShape } from './task-options.ts';
 
@@ -29,7 +29,7 @@ export const command = defineCommand({
       fail({ code: 'usage.value', subject: '--output', found: `${output}, which exists`, expected: 'a new folder' });
     const task = await loadTask(files, options.task, taskOptions(options));
     const model = await openModel(context, options);
-    const progress = countProgress(context, 'evaluations');
+    const progress = await countProgress(context, 'evaluations');
     const pruning = await model.pruneAdapterFusion(task, {
       tolerance,
       onProgress: progress.onProgress,

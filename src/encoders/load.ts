@@ -8,7 +8,6 @@ import {
   type TensorEntry,
   type TensorIndex,
 } from '../formats/safetensors.ts';
-import { readShardedTorchIndex, readTorchIndex } from '../formats/torch.ts';
 import type { EncoderConfig } from './config.ts';
 import { encoderSpecs } from './draw.ts';
 import { familyOf } from './families.ts';
@@ -92,6 +91,9 @@ export async function loadEncoder(
   return { name, folder, family, config, fields, weights, notes };
 }
 
+/** Loaded when there is such a file: most encoders have none. */
+const torch = () => import('../formats/torch.ts');
+
 /** The tensors of a model folder, whatever form its weight file has. */
 export async function readWeightIndex(files: Files, folder: string): Promise<TensorIndex> {
   const present = new Set(await files.list(folder));
@@ -102,9 +104,9 @@ export async function readWeightIndex(files: Files, folder: string): Promise<Ten
     case 'model.safetensors.index.json':
       return readShardedIndex(files, folder);
     case 'pytorch_model.bin':
-      return readTorchIndex(files, joinPath(folder, file));
+      return (await torch()).readTorchIndex(files, joinPath(folder, file));
     case 'pytorch_model.bin.index.json':
-      return readShardedTorchIndex(files, folder);
+      return (await torch()).readShardedTorchIndex(files, folder);
     default:
       return fail({ code: 'file.missing', subject: folder, found: 'no weights', expected: `one of ${WEIGHT_FILES.join(', ')}` });
   }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { availableParallelism, totalmem } from 'node:os';
 import type { InferenceSession } from 'onnxruntime-node';
 import { baseName, bytesPerElement, fail, folderOf } from '../base/index.ts';
@@ -14,7 +15,13 @@ export interface NodeEngineOptions {
 /** ONNX Runtime on the CPU, in this process. `run` computes on the calling thread. Throws `session.missing`, `usage.value`. */
 export async function nodeEngine(options: NodeEngineOptions = {}): Promise<Engine> {
   checkThreads(options.threads);
-  return ortEngine({ name: 'node', ort: await importRuntime(), memory: memoryInAll(), plan: (weights) => planSession(weights, options) });
+  return ortEngine({
+    name: 'node',
+    ort: await importRuntime(),
+    memory: memoryInAll(),
+    plan: (weights) => planSession(weights, options),
+    digest: (bytes) => createHash('sha256').update(bytes).digest('hex'),
+  });
 }
 
 /** So many threads are made at once: far more than there are cores only take memory, and at worst the whole machine. */

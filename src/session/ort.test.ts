@@ -55,7 +55,7 @@ function platform(...keys: string[]) {
     };
   };
   const weights = new Map(['far', 'near', 'unused'].map((name) => [name, file(name)]));
-  return { engine: ortEngine({ name: 'web', ort, plan }), weights, seen };
+  return { engine: ortEngine({ name: 'web', ort, plan, digest: async (bytes) => bytes.join() }), weights, seen };
 }
 
 it('the engine of a platform leaves out of the model what the plan says, and gives its options to the session', async () => {

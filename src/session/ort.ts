@@ -26,6 +26,8 @@ export interface OrtPlatform extends Pick<Engine, 'name' | 'memory'> {
   readonly ort: Ort;
   /** How a session over these weights is made. */
   plan(weights: Weights): SessionPlan | Promise<SessionPlan>;
+  /** Of the bytes of a model, by which equal ones are found: SHA-256. */
+  digest(bytes: Uint8Array): string | Promise<string>;
 }
 
 export interface SessionPlan {
@@ -64,7 +66,7 @@ export function ortEngine(platform: OrtPlatform): Engine {
       const used = weightsOf(program, weights);
       const { external, key: ofData, options } = await platform.plan(used);
       const model = toOnnx(optimize(program), await placesOf(used, external));
-      const key = `${ofData} ${await digest(model.bytes)}`;
+      const key = `${ofData} ${await platform.digest(model.bytes)}`;
       const shared = live.get(key) ?? { session: create(model.bytes, options), users: 0 };
       live.set(key, shared);
       shared.users++;
@@ -105,11 +107,6 @@ async function placesOf(weights: Weights, external: SessionPlan['external']): Pr
 
 async function inMemory(weight: Tensor | FileWeight): Promise<Tensor> {
   return isFileWeight(weight) ? weight.read() : weight;
-}
-
-async function digest(bytes: Uint8Array): Promise<string> {
-  const hash = await crypto.subtle.digest('SHA-256', bytes as Uint8Array<ArrayBuffer>);
-  return Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, '0')).join('');
 }
 
 function ortSession(ort: Ort, session: OrtSession, program: Program, model: OnnxModel, release: () => Promise<void>): Session {
