@@ -38,19 +38,17 @@ export interface DrawingOptions {
   readonly parameters: Parameters;
   readonly dropout: Dropout;
   readonly hooks: Hooks;
-  /** Sequences in the batch, where that is not simply 'B' (several sequences per row). */
-  readonly batch?: Dim;
   /** 'first' computes the last layer for the first token only: exact for heads that read nothing else. */
   readonly read: 'all' | 'first';
 }
 
-export function encoderTools({ config, family, parameters, dropout, hooks, batch = 'B', read }: DrawingOptions): EncoderTools & {
+export function encoderTools({ config, family, parameters, dropout, hooks, read }: DrawingOptions): EncoderTools & {
   readonly mask: Value;
   readonly embeddedSite: () => EmbeddedSite;
 } {
   const { prefix } = family;
-  const tokens: Rows = { batch, length: 'S', first: 0 };
-  const mask = input('attentionMask', 'float32', [batch, 'S']);
+  const tokens: Rows = { batch: 'B', length: 'S', first: 0 };
+  const mask = input('attentionMask', 'float32', [tokens.batch, tokens.length]);
   const of = (part: string | number): Parameters => {
     return (name, shape, facts) => parameters(name, shape, facts && { ...facts, part });
   };
@@ -86,13 +84,13 @@ export function encoderTools({ config, family, parameters, dropout, hooks, batch
       return sequence.x;
     },
     layers(x, draw) {
-      const { batch: sequences, length, first } = sequence;
-      const all: Rows = { batch: sequences, length, first };
+      const { batch, length, first } = sequence;
+      const all: Rows = { batch, length, first };
       const shared = sharedByLayers(sequence, family.mostTokens(config), config.hidden / config.heads);
       const hiddenStates = [hooks.input ? hooks.input({ ...all, x }) : x];
       let rows = all;
       for (let index = 0; index < config.layers; index++) {
-        if (read === 'first' && index === config.layers - 1) rows = { batch: sequences, length: 1, first: 0 };
+        if (read === 'first' && index === config.layers - 1) rows = { batch, length: 1, first: 0 };
         const before = hiddenStates[index] as Value;
         const layer = drawnLayer(index, before, shared, rows, all);
         const h = draw(layer, before);

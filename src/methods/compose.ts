@@ -52,8 +52,9 @@ export function attachComposition(setup: Composition, parts: CompositionParts, f
   const bounds = [...blocks.values()];
   const ofBlocks = bounds.flatMap((bound) => bound.parameters ?? []);
   const ofAdapters = [...adapters.values()].flatMap((adapter) => adapter.parameters).map((spec) => (trainAdapters ? spec : frozen(spec)));
-  checkSites(setup, adapters, kinds);
-  checkOrder(setup, adapters);
+  const sites: AdapterSites = new Map([...adapters].map(([name, adapter]) => [name, { adapter, sites: sitesOf(adapter) }]));
+  checkSites(setup, sites, kinds);
+  checkOrder(setup, sites);
   const scheduled = bounds.filter(({ schedule }) => schedule);
   const attachment: Attachment = {
     name: fusionsOf(setup)[0]?.name ?? lastOf(setup),
@@ -124,13 +125,19 @@ function methodOf(name: string, adapters: ReadonlyMap<string, ConfiguredMethod>)
   );
 }
 
+interface SitesOfAdapter {
+  readonly adapter: Adapter;
+  readonly sites: readonly SiteName[];
+}
+type AdapterSites = ReadonlyMap<string, SitesOfAdapter>;
+
 /** @throws method.config for an adapter that acts where a block around it cannot put adapters together */
-function checkSites(setup: Composition, adapters: ReadonlyMap<string, Adapter>, kinds: readonly BlockKind[]): void {
+function checkSites(setup: Composition, adapters: AdapterSites, kinds: readonly BlockKind[]): void {
   for (const block of blocksOf(setup)) {
     const kind = blockKind(block, kinds);
     for (const name of adaptersOf(block)) {
-      const adapter = adapters.get(name) as Adapter;
-      const other = sitesOf(adapter).find((site) => !kind.sites.includes(site) && !ONLY_FIRST.includes(site));
+      const { adapter, sites } = adapters.get(name) as SitesOfAdapter;
+      const other = sites.find((site) => !kind.sites.includes(site) && !ONLY_FIRST.includes(site));
       if (other !== undefined)
         fail({
           code: 'method.config',
@@ -143,10 +150,9 @@ function checkSites(setup: Composition, adapters: ReadonlyMap<string, Adapter>, 
 }
 
 /** @throws method.config for an adapter that would do nothing where it stands */
-function checkOrder(setup: Composition, adapters: ReadonlyMap<string, Adapter>): void {
+function checkOrder(setup: Composition, adapters: AdapterSites): void {
   const first = firstOf(setup);
-  for (const [name, adapter] of adapters) {
-    const sites = sitesOf(adapter);
+  for (const [name, { adapter, sites }] of adapters) {
     if (name === first || sites.length === 0 || !sites.every((site) => ONLY_FIRST.includes(site))) continue;
     fail({
       code: 'method.config',
