@@ -16,7 +16,7 @@ export const BUDGETS = {
     // Errors, tensors, random numbers, files: grows with platforms alone.
     base: 740,
     // Most of it refuses hostile bytes; a new format brings a reader and its checks.
-    formats: 2500,
+    formats: 2900,
     // Six kinds of task, the checks of their rows, cards and reports.
     tasks: 1120,
     // Tokenizers to the last bit as in Python: three models, normalisers, Unicode of several ages.
@@ -24,15 +24,15 @@ export const BUDGETS = {
     // Samplers; a new one is about 100 lines.
     batch: 760,
     // An operator is about 30 lines, a rewrite 20.
-    graph: 2090,
+    graph: 2300,
     // Layers that more than one family draws, and what is known of a parameter: shape, first value, what trains.
-    nn: 420,
+    nn: 700,
     // A family is a file of names; one that draws for itself is 150 lines. Sites and the tools that call hooks at them are 400.
-    encoders: 1700,
+    encoders: 2600,
     // A method is 30 to 250 lines, and there are fifteen; blocks 390, CA-MTL 700, what all rest on 1,400.
-    methods: 5360,
+    methods: 9500,
     // A kind of head is a file of 60 to 140 lines: all that is special to it, from rows to answers.
-    objectives: 1530,
+    objectives: 1900,
     // One way from programs to bytes.
     onnx: 200,
     // A platform is 50 to 90 lines beside what all share.
@@ -42,13 +42,13 @@ export const BUDGETS = {
     // Metrics of every kind of task, and LogME.
     metrics: 820,
     // Folders as two Python libraries write and read them.
-    checkpoint: 1670,
+    checkpoint: 2700,
     // Encoder, adapters and heads drawn as one, and rows as what it reads.
-    model: 940,
+    model: 1400,
     // Answers, scores, what can be observed.
-    predict: 600,
+    predict: 900,
     // The loop over steps with what it keeps and when, one task from rows to a folder, and what all runs share.
-    train: 2150,
+    train: 2400,
     // Fusions: training, distilling, choosing, comparing.
     'train/fusion': 800,
     // Several tasks at once, two families of methods for them.
@@ -56,13 +56,13 @@ export const BUDGETS = {
     // A corpus, masked words, a teacher.
     'train/pretrain': 1070,
     // The public object: each part of it a file.
-    'auto-adapter-model': 1680,
+    'auto-adapter-model': 2500,
     // What lies in a folder, what there is to choose from.
     inspect: 430,
     // A file for each command, the reports and the demonstration.
-    cli: 3400,
+    cli: 4300,
     // Contract suites that methods from outside are held to.
-    testing: 620,
+    testing: 800,
   },
 };
 

@@ -39,6 +39,17 @@ ACTIVATIONS = [
     "leaky_relu", "leakyrelu", "linear", "mish", "quick_gelu", "relu", "relu2", "relu6", "sigmoid", "silu", "swish", "tanh",
 ]
 
+# Computed by the slow reference engine too: one for each kind of module.
+REFERENCE = {
+    "methods": ["seq_bn", "bn-ln-before-after", "bn-use-gating", "par-scaling-channel", "double_seq_bn-albert-groups", "lora-all", "lora-use-gating"],
+    "ia3-dora": ["ia3", "ia3-use-gating", "dora-all", "dora-use-gating"],
+    "invertible": ["seq_bn_inv", "seq_bn_inv-albert"],
+    "prefix": ["prefix_tuning", "prefix_tuning_flat", "prefix-use-gating-two"],
+    "prompt": ["prompt_tuning", "prompt-after-bos"],
+    "union": ["mam", "unipelt"],
+    "vera": ["vera", "vera-use-gating", "dvora"],
+}
+
 
 def main():
     groups = {"ia3-dora": rescaling, "prefix": prefixes, "invertible": invertible, "union": unions, "vera": vera, "prompt": prompts}
@@ -62,11 +73,15 @@ def write_methods():
     write_json(ROOT / "configs.json", {"provenance": provenance("methods.py"), **base_shape_facts()})
 
 
-def write_cases(name, out):
+def write_cases(name, out, reference=None, generator="methods.py"):
+    """reference: the variants that are computed by the slow reference engine too, one for each kind of module."""
+    reference = reference or REFERENCE[name.removesuffix(".json")]
+    assert set(reference) <= set(out), reference
     write_json(ROOT / name, {
-        "provenance": provenance("methods.py"),
+        "provenance": provenance(generator),
         "note": "logits, logits64: padded batch in float32 and float64. logitsUnpadded: every row alone, without padding "
         "(differs only with use_gating, whose gate averages over padding too).",
+        "reference": reference,
         "adapterName": NAME,
         "batches": {family: batch_json(make_batch(family)) for family in [*FAMILIES, "albert-groups"]},
         "variants": out,

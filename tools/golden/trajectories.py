@@ -77,7 +77,7 @@ def main():
         write(GROUPS[group], f"{group}/")
 
 
-def write(variants, prefix=""):
+def write(variants, prefix="", generator="trajectories.py"):
     (ROOT / prefix).mkdir(parents=True, exist_ok=True)
     for variant, (family, config) in variants.items():
         batch = make_batch(family, lengths=LENGTHS, seed=SEED + 5)
@@ -88,7 +88,7 @@ def write(variants, prefix=""):
             save_file(initial, ROOT / f"{prefix}{variant}.safetensors", metadata={"format": "pt"})
         worst = max(abs(a - b) / max(abs(b), 1e-3) for a, b in zip(single["losses"], double["losses"]))
         write_json(ROOT / f"{prefix}{variant}.json", {
-            "provenance": provenance("trajectories.py"),
+            "provenance": provenance(generator),
             "encoder": family,
             "method": variant if config is None else "adapter",
             "adapterName": NAME,
