@@ -43,6 +43,7 @@ export const ALBERT: EncoderFamily = {
     type: 'embeddings.token_type_embeddings',
     embeddingNorm: 'embeddings.LayerNorm',
     projection: 'encoder.embedding_hidden_mapping_in',
+    alwaysProjects: true,
     norm: (place, module) => `${group(module)}.${place === 'attention' ? 'attention.LayerNorm' : 'full_layer_layer_norm'}`,
     swapsAttentionResidual: true,
   }),

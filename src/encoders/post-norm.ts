@@ -13,8 +13,9 @@ export interface PostNorm {
   /** Absent where the family has no token types. */
   readonly type?: string;
   readonly embeddingNorm: string;
-  /** From the width of the tables to that of the layers. */
+  /** From the width of the tables to that of the layers; not there where these are the same, but for a family that always has it. */
   readonly projection?: string;
+  readonly alwaysProjects?: true;
   readonly norm: (place: Place, module: number) => string;
   /** Positions are the input `positionIds` [batch, S] int32, instead of 0, 1, 2, …. */
   readonly positionIds?: true;
@@ -40,7 +41,8 @@ export function drawPostNorm(tools: EncoderTools, config: EncoderConfig, wordTab
     sum = add(sum, gather(tools.table(own.type, config.types, config.embedding), ids('tokenTypeIds')));
   const flat = reshape(sum, [multiplyDims(tokens.batch, tokens.length), config.embedding]);
   const embedded = tools.embedded(dropout(tools.norm(own.embeddingNorm, flat), config.hiddenDropout, 'embeddings'));
-  const x = own.projection === undefined ? embedded : tools.linear(own.projection, embedded, config.hidden);
+  const projects = own.projection !== undefined && (own.alwaysProjects || config.embedding !== config.hidden);
+  const x = projects ? tools.linear(own.projection, embedded, config.hidden) : embedded;
   return tools.layers(x, (layer, before) => drawLayer(layer, before, config, dropout, own));
 }
 

@@ -13,26 +13,26 @@ export function taskOfHead(head: Head): Task {
 }
 
 /**
- * A head whose outputs all have a name: where Python saved none, they are called by their index.
- * @throws head.config when names and outputs differ in number
+ * A head whose outputs all have a name: those that Python saved none for are called by their index.
+ * @throws head.config for names beyond the outputs, or two of one name
  */
 export function withLabels<H extends Head | HeadPackage>(head: H): H {
   const { config, kind } = head;
   if (!kind.labelled) return head;
   const count = kind.outputs(config);
-  const names = labelsOf(head);
-  if (names.length === 0)
-    return { ...head, config: { ...config, label2id: Object.fromEntries(Array.from({ length: count }, (_, i) => [`${i}`, i])) } };
-  const ids = new Set(Object.values(config.label2id ?? {}));
-  if (names.length !== count || ids.size !== count || Math.max(...ids) !== count - 1)
+  const known = new Map(Object.entries(config.label2id ?? {}).map(([label, id]) => [id, label]));
+  const names = Array.from({ length: count }, (_, id) => known.get(id) ?? `${id}`);
+  if ([...known.keys()].some((id) => id >= count) || new Set(names).size < count)
     fail({
       code: 'head.config',
       subject: `head '${head.name}': key 'label2id'`,
-      found: `${names.length} names`,
+      found: `${known.size} names`,
       expected: `one name for each of the ${count} outputs`,
       next: 'The head was saved with a wrong label map: correct head_config.json.',
     });
-  return head;
+  return known.size === count
+    ? head
+    : { ...head, config: { ...config, label2id: Object.fromEntries(names.map((name, id) => [name, id])) } };
 }
 
 /**

@@ -64,32 +64,35 @@ interface Linear {
   readonly name: string;
   readonly fanIn: number;
   readonly out: number;
+  readonly bias: boolean;
 }
 
+/** As in Python, `bias` speaks of the last linear alone. */
 function linearsOf({ name, config }: Head<DenseConfig>, hidden: number, columns: number): Linear[] {
   const step = config.activation_function === null ? 2 : 3;
   return Array.from({ length: config.layers }, (_, i) => ({
     name: `heads.${name}.${i * step + 1}`,
     fanIn: hidden,
     out: i === config.layers - 1 ? columns : hidden,
+    bias: i < config.layers - 1 || config.bias,
   }));
 }
 
 /** Weights and biases of the linears; the last has `columns` outputs. */
 export function denseParameters(head: Head<DenseConfig>, hidden: number, columns: number): ParameterSpec[] {
-  return linearsOf(head, hidden, columns).flatMap(({ name, fanIn, out }) => [
+  return linearsOf(head, hidden, columns).flatMap(({ name, fanIn, out, bias }) => [
     { name: `${name}.weight`, shape: [out, fanIn], init: { kind: 'normal', deviation: 0.02 } as const, decay: true },
-    ...(head.config.bias ? [{ name: `${name}.bias`, shape: [out], init: { kind: 'constant', value: 0 } as const, decay: false }] : []),
+    ...(bias ? [{ name: `${name}.bias`, shape: [out], init: { kind: 'constant', value: 0 } as const, decay: false }] : []),
   ]);
 }
 
 /** x [n, hidden] → [n, columns]. Before each linear stands the head's dropout, else the encoder's for classifiers or hidden states. */
 export function drawDense(head: Head<DenseConfig>, x: Value, { encoder, parameters, dropout }: HeadDrawing, columns: number): Value {
-  const { bias, activation_function: f, dropout_prob } = head.config;
+  const { activation_function: f, dropout_prob } = head.config;
   const p = dropout_prob ?? encoder.classifierDropout ?? encoder.hiddenDropout;
   const linears = linearsOf(head, encoder.hidden, columns);
   let value = x;
-  linears.forEach(({ name, fanIn, out }, i) => {
+  linears.forEach(({ name, fanIn, out, bias }, i) => {
     const dropped = dropout(value, p, `${name}.in`);
     const weight = parameters(`${name}.weight`, [out, fanIn]);
     value = bias ? gemm(dropped, weight, parameters(`${name}.bias`, [out]), { transB: true }) : matmul(dropped, weight, { transB: true });

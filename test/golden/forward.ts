@@ -23,6 +23,8 @@ export interface Forward {
   readonly read?: 'all' | 'first';
   /** Feeds of the loss; without them no loss is drawn. */
   readonly targets?: Readonly<Record<string, Tensor>>;
+  /** What else the head asks for. */
+  readonly feeds?: Readonly<Record<string, Tensor>>;
 }
 
 export function readCases<T>(path: string): T {
@@ -32,7 +34,7 @@ export function readCases<T>(path: string): T {
 /** Hidden states of the last layer, logits, pooled vector and loss of one padded batch, without dropout. */
 export async function forward(
   engine: Engine,
-  { encoder, method, name, head, tensors, read = 'all', targets }: Forward,
+  { encoder, method, name, head, tensors, read = 'all', targets, feeds }: Forward,
   batch: Batch,
 ): Promise<Record<string, Tensor>> {
   const { family, config } = encoder;
@@ -58,7 +60,7 @@ export async function forward(
     if (targets) outputs.loss = head.kind.loss(head, outputs.logits, inputs);
   }
   const session = await engine.compile({ outputs }, new Map<string, Tensor | FileWeight>([...encoder.weights, ...tensors]));
-  const results = await session.run({ ...feedsOf(batch, encoder), ...choicesOf(batch, head), ...targets });
+  const results = await session.run({ ...feedsOf(batch, encoder), ...choicesOf(batch, head), ...feeds, ...targets });
   await session.release();
   return results;
 }

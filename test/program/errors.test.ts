@@ -21,7 +21,7 @@ beforeAll(async () => {
   change('wide/adapter_config.json', { hidden_size: 768 });
   change('other-method/adapter_config.json', { config: { architecture: 'telepathy' } });
   const head = JSON.parse(place.read('odd-labels/head_config.json'));
-  change('odd-labels/head_config.json', { config: { ...head.config, label2id: { good: 0 } } });
+  change('odd-labels/head_config.json', { config: { ...head.config, label2id: { 0: 1 } } });
 
   change('odd-length/head_config.json', { max_length: '40' });
   change('odd-pairs/head_config.json', { text_pairs: 1 });

@@ -16,6 +16,7 @@ versions that each output file names under "provenance", for example:
     OMP_NUM_THREADS=1 python tools/golden/composition.py
     OMP_NUM_THREADS=1 python tools/golden/mtl_lora.py
     OMP_NUM_THREADS=1 python tools/golden/pals.py
+    OMP_NUM_THREADS=1 python tools/golden/folders.py
 """
 
 import json
