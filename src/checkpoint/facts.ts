@@ -24,9 +24,9 @@ export function asName(text: string): string {
   return text.replaceAll(/[./\\]/g, '_');
 }
 
-/** The fields of a config file. @throws adapter.format for what is no object, file.* */
+/** The fields of a config file, as Python reads them. @throws adapter.format for what is no object, file.* */
 export async function readFields(files: Files, path: string): Promise<{ [key: string]: Json }> {
-  const raw = await readJson(files, path);
+  const raw = await readJson(files, path, { python: true });
   return isJsonObject(raw) ? raw : fail({ code: 'adapter.format', subject: path, found: shown(raw), expected: 'an object' });
 }
 

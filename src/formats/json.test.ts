@@ -61,6 +61,18 @@ describe('parseJson', () => {
   });
 });
 
+it('reads what Python reads beside, where it is asked to', () => {
+  const text = '{"a": NaN, "b": [Infinity, -Infinity, 1e999, -0.0], "c": 1, "c": {"d": 2}}';
+  const read = parseJson(text, 'x', { python: true });
+  expect(read).toEqual({
+    a: Number.NaN,
+    b: [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, -0],
+    c: { d: 2 },
+  });
+  for (const wrong of ['nan', '-NaN', 'Inf', '[NaNa]', '{"a": 1,}', "{'a': 1}", '[+Infinity]'])
+    expect(() => parseJson(wrong, 'x', { python: true })).toThrow(expect.objectContaining({ code: 'file.syntax' }));
+});
+
 describe('pythonJson', () => {
   it('writes as json.dumps(indent=2, sort_keys=True) does', () => {
     const value = { b: [1, 'é\u007f😀\n"'], a: { empty: {}, none: null, list: [] }, scaling: 1, gone: undefined, Z: true };

@@ -9,15 +9,28 @@ interface JsonLimits {
   readonly length?: number;
   /** Number of the text's first line, for a text that is a part of a file. */
   readonly line?: number;
+  /** Reads what Python's json reads beside: NaN, Infinity, -Infinity, numbers beyond float64 as such, and the last of keys that stand twice. */
+  readonly python?: boolean;
 }
 
 const ESCAPES: Readonly<Record<string, string>> = { '"': '"', '\\': '\\', '/': '/', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t' };
+
+/** As Python writes them. */
+const SPECIAL: readonly (readonly [string, number])[] = [
+  ['NaN', Number.NaN],
+  ['Infinity', Number.POSITIVE_INFINITY],
+  ['-Infinity', Number.NEGATIVE_INFINITY],
+];
 
 /**
  * Strict JSON (RFC 8259). Unlike `JSON.parse` it refuses keys that stand twice and says line and column.
  * Throws `file.syntax`, `file.duplicate-key`, `file.too-large` (text or nesting above the limits).
  */
-export function parseJson(text: string, subject: string, { depth = 128, length = 2 ** 28, line = 1 }: JsonLimits = {}): Json {
+export function parseJson(
+  text: string,
+  subject: string,
+  { depth = 128, length = 2 ** 28, line = 1, python = false }: JsonLimits = {},
+): Json {
   if (text.length > length) {
     fail({ code: 'file.too-large', subject, found: `${text.length} characters of JSON`, expected: `at most ${length}` });
   }
@@ -37,6 +50,7 @@ export function parseJson(text: string, subject: string, { depth = 128, length =
     if (word('true')) return true;
     if (word('false')) return false;
     if (word('null')) return null;
+    if (python) for (const [name, special] of SPECIAL) if (word(name)) return special;
     return number();
   }
 
@@ -52,7 +66,7 @@ export function parseJson(text: string, subject: string, { depth = 128, length =
         if (text[at] !== '"') syntax('a key in double quotes');
         const keyAt = at;
         const key = string();
-        if (members.has(key)) {
+        if (members.has(key) && !python) {
           fail({ code: 'file.duplicate-key', subject: place(keyAt), found: `the key ${JSON.stringify(key)} a second time` });
         }
         blank();
@@ -115,7 +129,7 @@ export function parseJson(text: string, subject: string, { depth = 128, length =
     numeral.lastIndex = at;
     const found = numeral.exec(text)?.[0] ?? syntax('a value');
     const result = Number(found);
-    if (!Number.isFinite(result)) syntax('a number within the range of float64');
+    if (!python && !Number.isFinite(result)) syntax('a number within the range of float64');
     at += found.length;
     return result;
   }
@@ -153,8 +167,8 @@ export function parseJson(text: string, subject: string, { depth = 128, length =
 }
 
 /** A JSON file. Throws what {@link parseJson} and `readText` throw. */
-export async function readJson(files: Files, path: string): Promise<Json> {
-  return parseJson(await readText(files, path), path);
+export async function readJson(files: Files, path: string, limits: JsonLimits = {}): Promise<Json> {
+  return parseJson(await readText(files, path), path, limits);
 }
 
 export function isJsonObject(value: unknown): value is { [key: string]: Json } {

@@ -50,26 +50,48 @@ const UNSAFE: Readonly<Record<number, string>> = {
   147: 'STACK_GLOBAL',
 };
 
-/**
- * Reads a pickle (protocol 2) as data. Globals are names checked against `rules.allowed`, calls go to `rules.call`;
- * no code of the file or of the host is ever run. Throws `file.unsafe` for a name or an opcode outside the rules,
- * `file.syntax`, `file.truncated`, `file.duplicate-key`.
- */
+/** What a state dict of ten thousand tensors needs is a fifth of it. */
+const MOST_OPCODES = 2_000_000;
+
+/** Reads bytes that are one pickle; throws as {@link readPickleAt}. */
 export function readPickle(bytes: Uint8Array, subject: string, rules: PickleRules): PickleValue {
+  const { value, end } = readPickleAt(bytes, 0, subject, rules);
+  if (end === bytes.length) return value;
+  return fail({ code: 'file.syntax', subject, found: `bytes after the end (byte ${end})`, expected: 'a pickle as torch.save writes it' });
+}
+
+/**
+ * Reads a pickle (protocol 2) that begins at a byte, as data, and says where it ends. Globals are names checked against `rules.allowed`, calls go to `rules.call`;
+ * no code of the file or of the host is ever run. Throws `file.unsafe` for a name or an opcode outside the rules,
+ * `file.syntax`, `file.truncated`, `file.duplicate-key`, `file.too-large`.
+ */
+export function readPickleAt(
+  bytes: Uint8Array,
+  start: number,
+  subject: string,
+  rules: PickleRules,
+): { readonly value: PickleValue; readonly end: number } {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const memo = new Map<number, PickleValue>();
   const stack: (PickleValue | typeof MARK)[] = [];
-  let at = 0;
+  let at = start;
   if (take(1) !== 0x80 || take(1) !== 2) {
     const expected = 'a pickle of protocol 2, which torch.save writes by default';
-    return fail({ code: 'file.syntax', subject, found: `bytes ${bytes[0]} ${bytes[1]}`, expected, next: 'Save it again as safetensors.' });
+    return fail({
+      code: 'file.syntax',
+      subject,
+      found: `bytes ${bytes[start]} ${bytes[start + 1]}`,
+      expected,
+      next: 'Save it again as safetensors.',
+    });
   }
-  for (;;) {
+  for (let count = 0; ; count++) {
+    if (count > MOST_OPCODES) fail({ code: 'file.too-large', subject, found: `more than ${MOST_OPCODES} opcodes in a pickle` });
     const opcode = take(1);
     switch (opcode) {
       case 0x2e: // STOP
-        if (stack.length !== 1 || at !== bytes.length) syntax('the end before everything is used');
-        return pop();
+        if (stack.length !== 1) syntax('the end before everything is used');
+        return { value: pop(), end: at };
       case 0x28: // MARK
         stack.push(MARK);
         break;
@@ -271,7 +293,7 @@ export function isTuple(value: PickleValue | undefined): value is PickleTuple {
   return typeof value === 'object' && value !== null && 'tuple' in value;
 }
 
-function isList(value: PickleValue | undefined): value is PickleList {
+export function isList(value: PickleValue | undefined): value is PickleList {
   return typeof value === 'object' && value !== null && 'list' in value;
 }
 

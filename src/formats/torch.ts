@@ -2,6 +2,7 @@ import { type Zippable, zipSync } from 'fflate';
 import { bytesOf, bytesPerElement, type DType, type Files, fail, invariant, joinPath, type Tensor } from '../base/index.ts';
 import { isDict, isGlobal, isTuple, type PickleRules, type PickleValue, readPickle } from './pickle.ts';
 import { countElements, mergeShards, readTensor, type TensorEntry, type TensorIndex } from './safetensors.ts';
+import { type FindStorage, isLegacy, LEGACY_START, readLegacy, type StoragePlace } from './torch-legacy.ts';
 import { readStoredZip, type ZipEntry } from './zip.ts';
 
 export interface TorchIndex extends TensorIndex {
@@ -22,6 +23,7 @@ const STORAGES: Readonly<Record<string, DType>> = {
   'torch.BoolStorage': 'bool',
 };
 const ORDERED_DICT = 'collections.OrderedDict';
+const REBUILD_TENSORS = ['torch._utils._rebuild_tensor', 'torch._utils._rebuild_tensor_v2'];
 const REBUILD_TENSOR = 'torch._utils._rebuild_tensor_v2';
 const REBUILD_PARAMETER = 'torch._utils._rebuild_parameter';
 const PICKLE_LIMIT = 100_000_000;
@@ -30,7 +32,7 @@ const RANK_LIMIT = 64;
 
 interface Storage {
   readonly dtype: DType;
-  readonly entry: ZipEntry;
+  readonly place: StoragePlace;
   readonly length: number;
 }
 interface View {
@@ -43,22 +45,11 @@ interface View {
 /**
  * What a file of `torch.save({name: tensor})` holds, without reading the weights and without running any of its code.
  * Tensors that lie row-major in the file have no `strides` and can be used in place.
- * Throws `file.unsafe` (names the global), `file.syntax` (also legacy, compressed and big-endian files), `file.truncated`,
+ * Throws `file.unsafe` (names the global), `file.syntax` (also compressed and big-endian files), `file.truncated`,
  * `file.offsets`, `file.shape`, `file.duplicate-key`, `file.too-large`.
  */
 export async function readTorchIndex(files: Files, path: string): Promise<TorchIndex> {
-  await checkKind(files, path);
-  const zip = await readStoredZip(files, path);
-  const pickleName = [...zip.keys()].find((name) => /^[^/]*\/data\.pkl$/.test(name));
-  if (pickleName === undefined) {
-    return fail({ code: 'file.syntax', subject: path, found: 'no data.pkl', expected: 'a file written by torch.save' });
-  }
-  const folder = pickleName.slice(0, -'data.pkl'.length);
-  await checkByteOrder(files, path, zip.get(`${folder}byteorder`));
-  const { offset, size } = zip.get(pickleName) as ZipEntry;
-  if (size > PICKLE_LIMIT) fail({ code: 'file.too-large', subject: `${path}: ${pickleName}`, found: `${size} bytes` });
-
-  const root = readPickle(await files.readRange(path, offset, offset + size), `${path}: ${pickleName}`, tensorRules(path, folder, zip));
+  const root = await readRoot(files, path);
   if (!isDict(root)) return fail({ code: 'file.syntax', subject: path, found: kindOf(root), expected: 'a dictionary of tensors' });
   const tensors = new Map<string, TensorEntry>();
   const skipped: string[] = [];
@@ -127,14 +118,36 @@ export function writeTorch(tensors: Iterable<readonly [string, Tensor]>): Uint8A
   return zipSync(zip);
 }
 
-async function checkKind(files: Files, path: string): Promise<void> {
+/** The value that was saved, its tensors as views of storages that stay in the file. */
+async function readRoot(files: Files, path: string): Promise<PickleValue> {
   const size = await files.size(path);
-  const start = await files.readRange(path, 0, Math.min(4, size));
-  if (start.length === 4 && new DataView(start.buffer, start.byteOffset).getUint32(0, true) === 0x04034b50) return;
-  const next = 'In Python, load it and save it again with torch.save or safetensors.';
-  if (start[0] === 0x80)
-    fail({ code: 'file.syntax', subject: path, found: 'the PyTorch format from before version 1.6', expected: 'a zip file', next });
-  fail({ code: 'file.syntax', subject: path, found: 'no zip file', expected: 'a file written by torch.save', next });
+  const start = await files.readRange(path, 0, Math.min(LEGACY_START, size));
+  if (isLegacy(start)) return readLegacy(files, path, PICKLE_LIMIT, (find) => tensorRules(path, find));
+  if (start.length < 4 || new DataView(start.buffer, start.byteOffset).getUint32(0, true) !== 0x04034b50) {
+    const next = 'In Python, load it and save it again with torch.save or safetensors.';
+    fail({ code: 'file.syntax', subject: path, found: 'no zip file', expected: 'a file written by torch.save', next });
+  }
+  const zip = await readStoredZip(files, path);
+  const pickleName = [...zip.keys()].find((name) => /^[^/]*\/data\.pkl$/.test(name));
+  if (pickleName === undefined) {
+    return fail({ code: 'file.syntax', subject: path, found: 'no data.pkl', expected: 'a file written by torch.save' });
+  }
+  const folder = pickleName.slice(0, -'data.pkl'.length);
+  await checkByteOrder(files, path, zip.get(`${folder}byteorder`));
+  const { offset, size: length } = zip.get(pickleName) as ZipEntry;
+  if (length > PICKLE_LIMIT) fail({ code: 'file.too-large', subject: `${path}: ${pickleName}`, found: `${length} bytes` });
+  const find: FindStorage = (key, dtype, count) => {
+    const entry = zip.get(`${folder}data/${key}`);
+    if (!entry) return fail({ code: 'file.offsets', subject: path, found: `no storage ${JSON.stringify(key)}`, expected: 'its zip entry' });
+    if (entry.size === count * bytesPerElement(dtype)) return entry;
+    return fail({
+      code: 'file.shape',
+      subject: path,
+      found: `${entry.size} bytes in storage ${key}`,
+      expected: `${count} elements of ${dtype}`,
+    });
+  };
+  return readPickle(await files.readRange(path, offset, offset + length), `${path}: ${pickleName}`, tensorRules(path, find));
 }
 
 async function checkByteOrder(files: Files, path: string, entry: ZipEntry | undefined): Promise<void> {
@@ -150,30 +163,25 @@ async function checkByteOrder(files: Files, path: string, entry: ZipEntry | unde
   });
 }
 
-function tensorRules(path: string, folder: string, zip: ReadonlyMap<string, ZipEntry>): PickleRules {
+function tensorRules(path: string, find: FindStorage): PickleRules {
   return {
     allowed: (global) =>
-      global === ORDERED_DICT || global === REBUILD_TENSOR || global === REBUILD_PARAMETER || Object.hasOwn(STORAGES, global),
+      global === ORDERED_DICT || REBUILD_TENSORS.includes(global) || global === REBUILD_PARAMETER || Object.hasOwn(STORAGES, global),
     persistent: (id) => ({ opaque: storage(id) }),
     call(global, args) {
       if (global === ORDERED_DICT && args.length === 0) return { dict: new Map() };
       if (global === REBUILD_PARAMETER && isView(args[0])) return args[0];
-      if (global === REBUILD_TENSOR) return { opaque: view(args) };
+      if (REBUILD_TENSORS.includes(global)) return { opaque: view(args) };
       return wrong(`a call of ${global} with ${args.length} arguments`);
     },
   };
 
   function storage(id: PickleValue): Storage {
-    const [tag, type, key, , length] = isTuple(id) ? id.tuple : [];
+    const [tag, type, key, , length, part] = isTuple(id) ? id.tuple : [];
     const dtype = isGlobal(type) ? STORAGES[type.global] : undefined;
     if (tag !== 'storage' || !dtype || typeof key !== 'string' || !isSize(length)) return wrong('a storage of unknown form');
-    const entry = zip.get(`${folder}data/${key}`);
-    if (!entry) return fail({ code: 'file.offsets', subject: path, found: `no storage ${JSON.stringify(key)}`, expected: 'its zip entry' });
-    if (entry.size !== length * bytesPerElement(dtype)) {
-      const expected = `${length} elements of ${dtype}`;
-      return fail({ code: 'file.shape', subject: path, found: `${entry.size} bytes in storage ${key}`, expected });
-    }
-    return { dtype, entry, length };
+    const place = find(key, dtype, length, part);
+    return { dtype, place, length: place.size / bytesPerElement(dtype) };
   }
 
   function view(args: readonly PickleValue[]): View {
@@ -199,10 +207,10 @@ function tensorRules(path: string, folder: string, zip: ReadonlyMap<string, ZipE
 }
 
 function locate(name: string, { storage, start, shape, strides }: View, file: string): TensorEntry {
-  const { dtype, entry } = storage;
+  const { dtype, place } = storage;
   const width = bytesPerElement(dtype);
   const count = countElements(shape) as number;
-  const offset = entry.offset + start * width;
+  const offset = place.offset + start * width;
   let expected = 1;
   let contiguous = true;
   for (let axis = shape.length - 1; axis >= 0; axis--) {
@@ -262,7 +270,7 @@ function isView(value: PickleValue | undefined): value is { opaque: View } {
 }
 
 function isStorage(value: PickleValue | undefined): value is { opaque: Storage } {
-  return typeof value === 'object' && value !== null && 'opaque' in value && 'entry' in (value.opaque as object);
+  return typeof value === 'object' && value !== null && 'opaque' in value && 'place' in (value.opaque as object);
 }
 
 function isSize(value: PickleValue | undefined): value is number {

@@ -178,7 +178,7 @@ async function inspectSaved(
   names: ReadonlySet<string>,
 ): Promise<InspectedPart> {
   const path = joinPath(folder, configName);
-  const raw = await readJson(files, path);
+  const raw = await readJson(files, path, { python: true });
   if (!isJsonObject(raw)) return fail({ code: 'adapter.format', subject: path, found: 'no JSON object', expected: 'an object' });
   const { config: nested, ...facts } = raw;
   const warnings: string[] = [];

@@ -20,9 +20,9 @@ export function goldenFiles(...names: string[]): Files {
   return memoryFiles(Object.fromEntries(names.map((name) => [name, goldenBytes(name)])));
 }
 
-/** What formats.py says the file holds; 16-bit floats as their bits. */
-export function goldenValues<T = GoldenTensor>(name: string): Record<string, T> {
-  const { files } = JSON.parse(new TextDecoder().decode(goldenBytes('formats.json'))) as { files: Record<string, Record<string, T>> };
+/** What formats.py says the file holds, in `list`; 16-bit floats as their bits. */
+export function goldenValues<T = GoldenTensor>(name: string, list = 'formats.json'): Record<string, T> {
+  const { files } = JSON.parse(new TextDecoder().decode(goldenBytes(list))) as { files: Record<string, Record<string, T>> };
   return files[name] as Record<string, T>;
 }
 

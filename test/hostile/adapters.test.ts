@@ -51,7 +51,7 @@ type Attempt = [title: string, code: string, subject: RegExp, files: () => Promi
 const ATTEMPTS: Attempt[] = [
   ['no object', 'adapter.format', /adapter_config/, () => changed('seq_bn', () => '[]')],
   ['no JSON', 'file.syntax', /adapter_config/, () => changed('seq_bn', () => '{"config":')],
-  ['a key twice', 'file.duplicate-key', /adapter_config/, () => changed('seq_bn', () => '{"name":"a","name":"b"}')],
+  ['a key twice, of which the last counts', 'adapter.format', /'name'/, () => changed('seq_bn', () => '{"name":"a","name":"b/c"}')],
   ['no config file', 'file.missing', /adapter_config/, async () => memoryFiles({ 'a/x': '' })],
   ['no config', 'adapter.format', /'config'/, () => changed('seq_bn', set('config', undefined))],
   ['config is text', 'adapter.format', /'config'/, () => changed('seq_bn', set('config', 'seq_bn'))],

@@ -65,12 +65,18 @@ it('600 broken safetensors files', async () => {
   expect(new Set([...codes, ...tally.codes])).toEqual(codes);
 });
 
-it('600 broken PyTorch files', async () => {
-  const names = ['dtypes.pt', 'views.pt', 'parameters.pt', 'state_dict.pt', 'zip64.pt', 'descriptors.pt'];
+/** Both forms: zip files, and the one before PyTorch 1.6. */
+const ZIPPED = ['dtypes.pt', 'views.pt', 'parameters.pt', 'state_dict.pt', 'zip64.pt', 'descriptors.pt'];
+const LEGACY = ['legacy_dtypes.pt', 'legacy_views.pt', 'legacy_parameters.pt', 'legacy_state_dict.pt', 'legacy_by_hand.pt'];
+
+it.each([
+  [ZIPPED, 2],
+  [LEGACY, 21],
+] as const)('2000 broken PyTorch files: %s', async (names, seed) => {
   const tally = await attack(
     names.map(goldenBytes),
-    600,
-    2,
+    2000,
+    seed,
     async (bytes) => ({ index: await readTorchIndex(file(bytes), 'x'), ...(await readTorch(file(bytes), 'x')) }),
     ({ index, tensors }, bytes) => {
       for (const [name, tensor] of tensors) {
@@ -81,8 +87,9 @@ it('600 broken PyTorch files', async () => {
       }
     },
   );
-  expect(tally.tried).toBe(600);
-  expect(tally.refused).toBeGreaterThan(200);
+  expect(tally.tried).toBe(2000);
+  expect(tally.refused).toBeGreaterThan(600);
+  if (names === LEGACY) return;
 
   const good = writeTorch([['a', float32([2, 3], [1, 2, 3, 4, 5, 6])]]);
   const read = (bytes: Uint8Array) => () => readTorch(file(bytes), 'x');
@@ -94,6 +101,11 @@ it('600 broken PyTorch files', async () => {
   };
   const int = (n: number) => [0x4a, n & 255, (n >> 8) & 255, (n >> 16) & 255, n >> 24];
   const pickled = (pickle: Uint8Array, level: 0 | 9 = 0) => read(zipSync({ 'a/data.pkl': [pickle, { level }] }));
+  const before = (...parts: (Uint8Array | readonly number[])[]) => {
+    const head = goldenBytes('legacy_parameters.pt').subarray(0, 15);
+    return read(Uint8Array.from([head, [0x80, 2, 0x4d, 0xe9, 3, 0x2e], ...parts].flatMap((part) => [...part])));
+  };
+  const machine = [0x80, 2, 0x7d, 0x58, 13, 0, 0, 0, ...utf8('little_endian'), 0x88, 0x73, 0x2e];
   const nested = Uint8Array.from([0x80, 2, ...new Array(200_000).fill(0x5d), ...new Array(199_999).fill(0x61), 0x2e]);
   const codes = await refuseAll([
     ['os.system', 'file.unsafe', read(goldenBytes('evil_system.pt'))],
@@ -101,6 +113,15 @@ it('600 broken PyTorch files', async () => {
     ['inst', 'file.unsafe', pickled(Uint8Array.from([0x80, 2, 0x28, 0x69, ...utf8('os\nsystem\n'), 0x2e]))],
     ['no zip', 'file.syntax', read(utf8('hello, this is no weight file'))],
     ['deep pickle', 'file.syntax', pickled(nested)],
+    ['old form: os.system', 'file.unsafe', read(goldenBytes('legacy_evil.pt'))],
+    ['old form: names before the value', 'file.unsafe', before([0x80, 2, 0x63, ...utf8('os\nsystem\n'), 0x2e])],
+    ['old form: another machine', 'file.syntax', before(machine.map((byte) => (byte === 0x88 ? 0x89 : byte)))],
+    ['old form: another version', 'file.syntax', read(patch(goldenBytes('legacy_parameters.pt'), 18, [0xe8]))],
+    ['old form: cut in the pickles', 'file.truncated', before(machine, [0x80, 2, 0x7d])],
+    ['old form: cut in a storage', 'file.truncated', read(goldenBytes('legacy_views.pt').slice(0, -3))],
+    ['old form: bytes behind', 'file.offsets', read(splice(goldenBytes('legacy_views.pt'), 1e6, 0, Uint8Array.of(1)))],
+    ['old form: a deep value', 'file.syntax', before(machine, nested, [0x80, 2, 0x5d, 0x2e])],
+    ['a million lists and more', 'file.too-large', before(machine, [0x80, 2], new Uint8Array(2_100_000).fill(0x5d))],
     ['bomb', 'file.syntax', pickled(new Uint8Array(20_000_000), 9)],
     ['a dictionary as its own key', 'file.syntax', pickled(Uint8Array.from([0x80, 2, 0x7d, 0x71, 0, 0x68, 0, 0x68, 0, 0x73, 0x2e]))],
     ['cut', 'file.truncated', read(good.slice(0, -30))],

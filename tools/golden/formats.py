@@ -1,7 +1,7 @@
 """Writes test/golden/formats/: small files made by Python libraries, and formats.json with what they hold.
 
 Run: python tools/golden/formats.py (torch, safetensors, numpy; pyarrow only for the Parquet files, which are left
-alone when it is absent).
+alone when it is absent), and python tools/golden/formats.py legacy for the files of torch.save before PyTorch 1.6 and legacy.json.
 """
 
 import collections
@@ -10,6 +10,8 @@ import os
 import pathlib
 import pickle
 import platform
+import struct
+import sys
 import zipfile
 
 import numpy
@@ -95,7 +97,6 @@ def main():
     for name, evil in {"evil_system.pt": Evil(os.system, "true"), "evil_eval.pt": Evil(eval, "1 + 1")}.items():
         torch.save({"weight": torch.zeros(2), "bomb": evil}, FOLDER / name)
     torch.save({"outer": {"inner": torch.zeros(1)}}, FOLDER / "nested.pt")
-    torch.save({"weight": torch.zeros(2)}, FOLDER / "legacy.pt", _use_new_zipfile_serialization=False)
     repack("parameters.pt", "compressed.pt", compression=zipfile.ZIP_DEFLATED)
     repack("parameters.pt", "big_endian.pt", change={"byteorder": b"big"})
     repack("parameters.pt", "protocol4.pt", change={"data.pkl": pickle.dumps({"a": 1}, protocol=4)})
@@ -186,5 +187,65 @@ def parquet(holds):
     return pyarrow.__version__
 
 
+def legacy():
+    """torch.save as it was before version 1.6. What today's version of that form never writes (parts of storages, the first way of
+    rebuilding a tensor) is pickled here by the documented layout."""
+    torch.manual_seed(SEED)
+    holds = {}
+
+    def save(name, value, tensors):
+        torch.save(value, FOLDER / name, _use_new_zipfile_serialization=False)
+        holds[name] = expected(tensors)
+
+    tensors = all_dtypes()
+    save("legacy_dtypes.pt", tensors, tensors)
+    layer = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.LayerNorm(2))
+    save("legacy_state_dict.pt", layer.state_dict(), layer.state_dict())
+    matrix = torch.arange(24.0).reshape(2, 3, 4)
+    views = {"transposed": matrix.transpose(0, 2), "tail": matrix[1], "whole": matrix, "alias": matrix}
+    save("legacy_views.pt", views, views)
+    parameters = {"p": torch.nn.Parameter(torch.randn(2, 2)), "epoch": 3, "none": None}
+    save("legacy_parameters.pt", parameters, {"p": parameters["p"]})
+    save("legacy_evil.pt", {"weight": torch.zeros(2), "bomb": Evil(os.system, "true")}, {})
+    del holds["legacy_evil.pt"]
+    by_hand()
+    numbers = torch.arange(6.0)
+    holds["legacy_by_hand.pt"] = expected({"part": numbers[2:].reshape(2, 2), "old": numbers[:3]})
+    (FOLDER / "legacy.json").write_text(json.dumps({"provenance": {"generator": "tools/golden/formats.py legacy", "seed": SEED, "torch": torch.__version__}, "files": holds}, indent=1) + "\n")
+
+
+def by_hand():
+    class Named:
+        def __init__(self, *key):
+            self.key = key
+
+    class Pickler(pickle._Pickler):
+        def persistent_id(self, value):
+            return value.key if isinstance(value, Named) else None
+
+    class Call:
+        def __init__(self, function, *args):
+            self.call = (function, args)
+
+        def __reduce__(self):
+            return self.call
+
+    storage = Named("storage", torch.FloatStorage, "17", "cpu", 6, ("18", 2, 4))
+    whole = Named("storage", torch.FloatStorage, "17", "cpu", 6, None)
+    value = {
+        "part": Call(torch._utils._rebuild_tensor_v2, storage, 0, (2, 2), (2, 1), False, collections.OrderedDict()),
+        "old": Call(torch._utils._rebuild_tensor, whole, 0, (3,), (1,)),
+    }
+    with open(FOLDER / "legacy_by_hand.pt", "wb") as file:
+        pickle.dump(0x1950A86A20F9469CFC6C, file, protocol=2)
+        pickle.dump(1001, file, protocol=2)
+        pickle.dump({"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}, file, protocol=2)
+        Pickler(file, protocol=2).dump(value)
+        pickle.dump(["17"], file, protocol=2)
+        file.write(struct.pack("<q6f", 6, *range(6)))
+    read = torch.load(FOLDER / "legacy_by_hand.pt", weights_only=True)
+    assert read["part"].tolist() == [[2.0, 3.0], [4.0, 5.0]] and read["old"].tolist() == [0.0, 1.0, 2.0]
+
+
 if __name__ == "__main__":
-    main()
+    legacy() if sys.argv[1:] == ["legacy"] else main()
