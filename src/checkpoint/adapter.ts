@@ -4,6 +4,7 @@ import {
   type AdapterLayout,
   bindAdapter,
   type ConfiguredMethod,
+  configInAdapters,
   encoderFacts,
   type MethodConfig,
   methodOfConfig,
@@ -29,7 +30,7 @@ export async function saveAdapter(
   adapter: AdapterPackage,
   { format, layout }: SavingOptions = {},
 ): Promise<void> {
-  const { method, config } = adapter.method;
+  const { method } = adapter.method;
   checkName(adapter.name, "the adapter's name", 'Give it another name.');
   const chosen = layoutOf(adapter.method, layout);
   const specs = bindAdapter(adapter.method, { ...encoderFacts(adapter.model), name: adapter.name }).parameters;
@@ -44,7 +45,7 @@ export async function saveAdapter(
   await saveHeadOf(files, folder, adapter, format);
   await files.write(
     joinPath(folder, ADAPTER_CONFIG),
-    pythonJson({ config, ...modelFields(adapter.model, adapter.name) }, { floatKeys: method.floatKeys }),
+    pythonJson({ config: configInAdapters(adapter.method), ...modelFields(adapter.model, adapter.name) }, { floatKeys: method.floatKeys }),
   );
 }
 

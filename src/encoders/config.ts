@@ -29,7 +29,7 @@ export function layerModule({ layers, groups }: EncoderConfig, index: number): n
 
 /** The linears of a layer that all families have, in one matrix or as parts of a wider one. */
 export const LINEARS = ['query', 'key', 'value', 'attentionOutput', 'intermediate', 'output'] as const;
-/** A linear at which a method may act: one of {@link LINEARS}, or one that only this family has. */
+/** A linear at which a method may act: one of {@link LINEARS}, one outside of the layers, or one that only this family has. */
 export type LinearName = (typeof LINEARS)[number] | (string & {});
 /** The two sub-blocks of a layer, after each of which the residual is added. */
 export type Place = 'attention' | 'output';

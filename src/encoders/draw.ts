@@ -1,9 +1,9 @@
-import { add, matmul, tanh, type Value, weight } from '../graph/index.ts';
-import { byRole, linear, noDropout, type ParameterSpec, type Parameters, parameters } from '../nn/index.ts';
+import { add, type Dim, matmul, tanh, type Value, weight } from '../graph/index.ts';
+import { byRole, noDropout, type ParameterSpec, type Parameters, parameters } from '../nn/index.ts';
 import type { EncoderConfig } from './config.ts';
 import type { EncoderFamily } from './family.ts';
 import type { Rows } from './sites.ts';
-import { type DrawingOptions, encoderTools, firstTokens, withoutAdded } from './tools.ts';
+import { type DrawingOptions, encoderTools, firstTokens, outerLinear, withoutAdded } from './tools.ts';
 
 export interface EncoderDrawing {
   /** What heads of every token read: [B·S, d], or [B, d] when only one token of a sequence is computed. */
@@ -32,9 +32,10 @@ export function drawEncoder(options: DrawingOptions): EncoderDrawing {
 }
 
 /** The family's pooled vector of the tokens that stand for sequences [batch, d]: tanh(W·x + b). */
-export function drawPooled({ config, family, parameters: resolve }: DrawingOptions, first: Value): Value {
+export function drawPooled({ config, family, hooks, parameters: resolve }: DrawingOptions, first: Value): Value {
   const source: Parameters = (name, shape, facts) => resolve(name, shape, facts && { ...facts, part: POOLER });
-  return tanh(linear(source, poolerPath(family), first, config.hidden));
+  const rows: Rows = { batch: first.shape[0] as Dim, length: 1, first: 0 };
+  return tanh(outerLinear({ family, hooks, parameters: source }, family.pooler ?? POOLER, first, config.hidden, rows));
 }
 
 /** Scores of all words for x [n, embedding]: x·Eᵀ + bias [n, vocabulary], E the word table that the encoder reads with too. */

@@ -20,7 +20,7 @@ export interface EncoderTools {
   readonly tokens: Rows;
   /** The rows of a table `path.weight` [size, width]. */
   table(path: string, size: number, width: number): Value;
-  /** x [n, in] → [n, out] by a linear at which no method acts. */
+  /** x [rows, in] → [rows, out] by a linear outside of the layers; methods act at it where it is the family's `projection`. */
   linear(path: string, x: Value, out: number): Value;
   /** A layer norm outside the layers; the rows are those of all tokens unless others are given. */
   norm(path: string, x: Value, options?: { readonly bias?: boolean; readonly rows?: Rows }): Value;

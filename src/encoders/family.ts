@@ -10,6 +10,10 @@ export interface LinearPlace<C extends EncoderConfig = EncoderConfig> {
   fanIn(config: C): number;
   out(config: C): number;
   bias?(config: C): boolean;
+  /** Whether it lies outside of the layers: there is one of it, and its path knows no module. */
+  readonly outside?: true;
+  /** Whether it is there; it is where this is left out. */
+  present?(config: C): boolean;
   /** The linears whose outputs stand in this one's side by side, each as wide. A part's modules lie under this path and its name. */
   readonly parts?: readonly LinearName[];
 }
@@ -37,6 +41,10 @@ export interface EncoderFamily<C extends EncoderConfig = EncoderConfig> {
   readonly wordTable: string;
   /** Path of the linear that makes the pooled vector, tanh of it over the first token; absent where the family has none. */
   readonly pooler?: string;
+  /** Path of the linear from the width of the embeddings to that of the layers; absent where the family has none. */
+  readonly projection?: string;
+  /** Whether it is there where these widths are the same. */
+  readonly alwaysProjects?: true;
   /** Feeds beside ids, types and mask, for ids [B, S] int32. */
   inputs(ids: Tensor, config: C): Readonly<Record<string, Tensor>>;
   /** The longest sequence it takes. */
@@ -66,9 +74,29 @@ export function pythonClass({ python, adapted = `${python}AdapterModel` }: Encod
   return adapted;
 }
 
+/** The names of linears outside of the layers, at which methods may act too. */
+export const OUTER_LINEARS = ['projection', 'pooler'] as const;
+
+/** The linears of a family outside of the layers, in the order of the computation. */
+export function outerLinears({ projection, alwaysProjects, pooler }: EncoderFamily): LinearPlace[] {
+  const place = (name: (typeof OUTER_LINEARS)[number], path: string, more: Partial<LinearPlace> = {}): LinearPlace => ({
+    name,
+    path: () => path,
+    fanIn: ({ hidden }) => hidden,
+    out: ({ hidden }) => hidden,
+    outside: true,
+    ...more,
+  });
+  const present = ({ embedding, hidden }: EncoderConfig) => alwaysProjects === true || embedding !== hidden;
+  return [
+    ...(projection === undefined ? [] : [place('projection', projection, { fanIn: ({ embedding }) => embedding, present })]),
+    ...(pooler === undefined ? [] : [place('pooler', pooler)]),
+  ];
+}
+
 /** A linear of a family by its name: its own, or the one that it is a part of. */
 export function linearPlace(family: EncoderFamily, name: LinearName): LinearPlace & { readonly partOf?: LinearPlace } {
-  const whole = family.linears.find((place) => place.name === name);
+  const whole = [...family.linears, ...outerLinears(family)].find((place) => place.name === name);
   if (whole) return whole;
   const fused = family.linears.find(({ parts }) => parts?.includes(name));
   invariant(fused?.parts, `the family ${family.name} has no linear '${name}'`);
@@ -83,12 +111,20 @@ export function linearPlace(family: EncoderFamily, name: LinearName): LinearPlac
 }
 
 /** Full name of the matrix that a linear lies in, without `.weight`: its own, or the one that it is a part of. */
-export function matrixPath(family: EncoderFamily, name: LinearName, module: number): string {
+export function matrixPath(family: EncoderFamily, name: LinearName, module: number | undefined): string {
   const place = linearPlace(family, name);
-  return family.prefix + (place.partOf ?? place).path(module);
+  return family.prefix + pathAt(place.partOf ?? place, module);
 }
 
-/** Full name of a linear of a layer, without `.weight`. A part of another has no weight of its own: the name is that of its modules. */
-export function linearPath(family: EncoderFamily, name: LinearName, module: number): string {
-  return family.prefix + linearPlace(family, name).path(module);
+/**
+ * Full name of a linear, without `.weight`; `module` is undefined outside of the layers. A part of another has no weight of its own:
+ * the name is that of its modules.
+ */
+export function linearPath(family: EncoderFamily, name: LinearName, module: number | undefined): string {
+  return family.prefix + pathAt(linearPlace(family, name), module);
+}
+
+function pathAt(place: LinearPlace, module: number | undefined): string {
+  invariant(module !== undefined || place.outside, `the linear '${place.name}' lies in layers`);
+  return place.path(module ?? 0);
 }

@@ -3,7 +3,16 @@ export { type EncoderConfig, LINEARS, type LinearName, layerModule, PLACES, type
 export { drawEncoder, drawPooled, drawWordScores, type EncoderDrawing, type EncoderSpec, encoderSpecs, poolerPath } from './draw.ts';
 export type { Attention, EncoderTools, Layer, Layers } from './drawing.ts';
 export { FAMILIES, familyOf } from './families.ts';
-export { type EncoderFamily, type LinearPlace, linearPath, linearPlace, matrixPath, pythonClass } from './family.ts';
+export {
+  type EncoderFamily,
+  type LinearPlace,
+  linearPath,
+  linearPlace,
+  matrixPath,
+  OUTER_LINEARS,
+  outerLinears,
+  pythonClass,
+} from './family.ts';
 export { configFields, standardConfig } from './fields.ts';
 export { type Encoder, type EncoderWeight, EXPANDED, type LoadOptions, loadEncoder, readWeightIndex } from './load.ts';
 export { type EncoderNorm, encoderNorms } from './norms.ts';

@@ -83,9 +83,11 @@ export function postNormLinears(path: (name: Linear, module: number) => string):
 export function postNormFamily(
   wordTable: string,
   own: PostNorm,
-): Pick<EncoderFamily, 'wordTable' | 'normPath' | 'inputs' | 'mostTokens' | 'draw'> {
+): Pick<EncoderFamily, 'wordTable' | 'projection' | 'alwaysProjects' | 'normPath' | 'inputs' | 'mostTokens' | 'draw'> {
   return {
     wordTable,
+    ...(own.projection !== undefined && { projection: own.projection }),
+    ...(own.alwaysProjects && { alwaysProjects: true }),
     normPath: own.norm,
     inputs: (ids, { padId }) => (own.positionIds ? { positionIds: countedPositions(ids, padId) } : {}),
     mostTokens: ({ positions, padId }) => (own.positionIds ? positions - padId - 1 : positions),

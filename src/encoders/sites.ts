@@ -42,9 +42,12 @@ export interface LayerRows extends Rows {
   readonly mask: Value;
 }
 
-/** A linear layer: x [rows, in] → y = x·Wᵀ + b [rows, out], with W [out, in] and b [out] where it has one. */
-export interface LinearSite extends LayerRows {
+/** A linear: x [rows, in] → y = x·Wᵀ + b [rows, out], with W [out, in] and b [out] where it has one. */
+export interface LinearSite extends Rows {
   readonly name: LinearName;
+  /** As those of {@link LayerRows}; undefined outside of the layers. */
+  readonly layer: number | undefined;
+  readonly module: number | undefined;
   readonly x: Value;
   readonly y: Value;
   readonly weight: Value;

@@ -17,7 +17,6 @@ import {
   applyLinear,
   attentionScores,
   type Dropout,
-  linear,
   linearParameters,
   mergeHeads,
   normParameters,
@@ -26,7 +25,7 @@ import {
 } from '../nn/index.ts';
 import { type EncoderConfig, type LinearName, layerModule, type Place } from './config.ts';
 import type { EncoderTools, Layer } from './drawing.ts';
-import { type EncoderFamily, linearPath, linearPlace } from './family.ts';
+import { type EncoderFamily, linearPath, linearPlace, outerLinears } from './family.ts';
 import { paddingMask, windowMask } from './masks.ts';
 import { rotaryPositions, type Turn } from './rotary.ts';
 import type { EmbeddedSite, Hooks, LayerRows, Rows } from './sites.ts';
@@ -74,7 +73,7 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
     mask,
     embeddedSite: () => sequence,
     table: (path, size, width) => embeddings(`${prefix}${path}.weight`, [size, width], { role: 'table' }),
-    linear: (path, x, out) => linear(embeddings, prefix + path, x, out),
+    linear: (path, x, out) => outerLinear({ family, parameters: embeddings, hooks }, path, x, out, sequence),
     norm: (path, x, { rows = sequence, ...options } = {}) =>
       normAt(embeddings, path, x, { ...rows, layer: undefined, place: undefined }, options),
     dropout,
@@ -158,6 +157,21 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
       },
     };
   }
+}
+
+/** x [rows, in] → [rows, out] by a linear outside of the layers, by its path without prefix; with hooks where methods may act. */
+export function outerLinear(
+  { family, parameters, hooks }: Pick<DrawingOptions, 'family' | 'parameters' | 'hooks'>,
+  path: string,
+  x: Value,
+  out: number,
+  { batch, length, first }: Rows,
+): Value {
+  const own = linearParameters(parameters, family.prefix + path, x.shape.at(-1) as number, out);
+  const y = applyLinear(own, x);
+  const name = outerLinears(family).find((place) => place.path(0) === path)?.name;
+  if (!hooks.linear || name === undefined) return y;
+  return hooks.linear({ batch, length, first, name, layer: undefined, module: undefined, x, y, ...own });
 }
 
 /** What several layers read and is drawn once: masks and the tables of positions. */

@@ -15,7 +15,7 @@ import { loadEncoder } from '../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../formats/json.ts';
 import { countNonFinite, readSafetensorsIndex, readTensor, type TensorIndex } from '../formats/safetensors.ts';
 import { readTorchIndex } from '../formats/torch.ts';
-import { adaptersOf, describe, methodOfConfig, shortestText } from '../methods/index.ts';
+import { adaptersOf, configInAdapters, describe, methodOfConfig, shortestText } from '../methods/index.ts';
 import { loadTask } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
 
@@ -190,7 +190,7 @@ async function inspectSaved(
       });
       facts.method = method.name;
       facts.configuration = shortestText({ method, config: complete });
-      facts.hash = await configHash(complete, method.floatKeys);
+      facts.hash = await configHash(configInAdapters({ method, config: complete }), method.floatKeys);
     } catch (error) {
       warnings.push(error instanceof Error ? error.message : String(error));
     }

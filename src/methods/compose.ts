@@ -1,5 +1,5 @@
 import { fail } from '../base/index.ts';
-import { drawEncoder, type SiteName, type Sites } from '../encoders/index.ts';
+import { drawEncoder, drawPooled, type SiteName, type Sites } from '../encoders/index.ts';
 import { add, input, scalar, type Value } from '../graph/index.ts';
 import { noDropout, type ParameterSpec, recordedParameters } from '../nn/index.ts';
 import type { Act, Acts } from './act.ts';
@@ -171,6 +171,8 @@ function sitesOf(adapter: Adapter): SiteName[] {
 /** The names that a drawing asks for. What cannot be drawn is refused when it is put together, not when it is first trained. */
 function namesRead(attachment: Attachment, { encoder: config, family }: EncoderFacts): ReadonlySet<string> {
   const { get, read } = recordedParameters(() => true);
-  drawEncoder({ config, family, parameters: get, dropout: noDropout, hooks: attachment.hooks(get, noDropout), read: 'all' });
+  const options = { config, family, parameters: get, dropout: noDropout, hooks: attachment.hooks(get, noDropout), read: 'all' } as const;
+  const { first } = drawEncoder(options);
+  if (family.pooler !== undefined) drawPooled(options, first);
   return new Set(read.keys());
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { actsAtLinears, atLinears, LORA_FLOATS, loraLinears, loraParametersAt, plainLoraFields, SOME_LINEAR, updateAct } from './lora.ts';
+import { actsAtLinears, atLinears, LINEAR_KEYS, namesLinears, placedAsInAdapters, SOME_LINEAR } from './linears.ts';
+import { LORA_FLOATS, loraParametersAt, plainLoraFields, updateAct } from './lora.ts';
 import { magnitudeParameter, withMagnitude } from './magnitude.ts';
 import { loraPath, type Method } from './method.ts';
 
@@ -23,9 +24,11 @@ export const DORA: Method<DoraConfig> = {
   paper: 'Liu et al. 2024',
   architecture: 'lora',
   claims: (config) => config.use_dora === true && config.vera_d == null && config.vera_b == null,
-  schema: fields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR),
+  schema: fields.refine(namesLinears, SOME_LINEAR),
   presets: { dora: { use_dora: true } },
+  layouts: (config) => (placedAsInAdapters(config) ? ['adapters'] : []),
   floatKeys: LORA_FLOATS,
+  ownKeys: LINEAR_KEYS,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   parameters: (config, context) =>
@@ -34,7 +37,7 @@ export const DORA: Method<DoraConfig> = {
       magnitudeParameter(context, linear, module),
     ]),
   acts: (config, context, read, dropout) =>
-    actsAtLinears(config, (site) => {
+    actsAtLinears(config, context, (site) => {
       const path = loraPath(context, site.name, site.module);
       const halves = () => ({ down: read(`${path}.lora_A`), up: read(`${path}.lora_B`) });
       return withMagnitude(updateAct(config, context, read, dropout, site, halves), halves, context, read, site);

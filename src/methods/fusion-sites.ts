@@ -1,5 +1,5 @@
 import { fail } from '../base/index.ts';
-import { type EncoderFamily, type LinearName, linearPath, linearPlace, PLACES, type Place } from '../encoders/index.ts';
+import { type EncoderFamily, type LinearName, linearPath, linearPlace, outerLinears, PLACES, type Place } from '../encoders/index.ts';
 import type { Adapter } from './adapter.ts';
 import type { EncoderFacts } from './context.ts';
 import { adapterPath, loraPath, modules } from './method.ts';
@@ -7,7 +7,8 @@ import { adapterPath, loraPath, modules } from './method.ts';
 /** One place of one layer module where a fusion mixes adapters. */
 export interface FusionSite {
   readonly at: { readonly place: Place } | { readonly linear: LinearName };
-  readonly module: number;
+  /** Undefined outside of the layers. */
+  readonly module: number | undefined;
   /** Full name of the fusion there. */
   readonly path: string;
   /** Numbers per row of what is mixed. */
@@ -34,11 +35,14 @@ export function fusionSites(name: string, adapters: readonly Adapter[], { encode
   const stands = (adapter: Adapter, path: (adapter: string) => string) =>
     adapter.parameters.some((spec) => spec.name.startsWith(`${path(adapter.name)}.`));
   const beside = (place: Place, module: number) => (adapter: string) => adapterPath({ encoder, family, name: adapter }, place, module);
-  const inside = (linear: LinearName, module: number) => (adapter: string) => loraPath({ encoder, family, name: adapter }, linear, module);
-  const linears = family.linears.flatMap(({ name: linear, parts }) => [linear, ...(parts ?? [])]);
+  const inside = (linear: LinearName, module: number | undefined) => (adapter: string) =>
+    loraPath({ encoder, family, name: adapter }, linear, module);
+  const outer = outerLinears(family).map(({ name: linear }): LinearName => linear);
+  const linears = [...family.linears.flatMap(({ name: linear, parts }) => [linear, ...(parts ?? [])]), ...outer];
+  const modulesOf = (linear: LinearName) => (outer.includes(linear) ? [undefined] : all);
   const kindsOf = (adapter: Adapter): Kinds => ({
     places: PLACES.filter((place) => all.some((module) => stands(adapter, beside(place, module)))),
-    linears: linears.filter((linear) => all.some((module) => stands(adapter, inside(linear, module)))),
+    linears: linears.filter((linear) => modulesOf(linear).some((module) => stands(adapter, inside(linear, module)))),
   });
   const kinds = commonKinds(adapters.map((adapter) => ({ name: adapter.name, ...kindsOf(adapter) })));
   const used = (path: (adapter: string) => string) => adapters.some((adapter) => stands(adapter, path));
@@ -53,7 +57,7 @@ export function fusionSites(name: string, adapters: readonly Adapter[], { encode
       })),
     ),
     ...kinds.linears.flatMap((linear) =>
-      all.map((module) => ({
+      modulesOf(linear).map((module) => ({
         at: { linear },
         module,
         path: `${linearPath(family, linear, module)}.${CONTAINER}.${name}`,

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { linearPlace } from '../encoders/index.ts';
 import { expand, mul, reshape, scalar } from '../graph/index.ts';
 import { type Initializer, NORMAL, ONE, ZERO } from '../nn/index.ts';
-import { actsAtLinears, atLinears, gateParameters, LORA_FLOATS, linearGate, loraLinears, plainLoraFields, SOME_LINEAR } from './lora.ts';
+import { actsAtLinears, atLinears, LINEAR_KEYS, linearShape, namesLinears, placedAsInAdapters, SOME_LINEAR } from './linears.ts';
+import { gateParameters, LORA_FLOATS, linearGate, plainLoraFields } from './lora.ts';
 import { loraPath, type Method } from './method.ts';
 import { perSequence } from './per-sequence.ts';
 
@@ -31,24 +31,26 @@ export const IA3: Method<Ia3Config> = {
   paper: 'Liu et al. 2022',
   architecture: 'lora',
   claims: (config) => config.composition_mode === 'scale',
-  schema: fields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR),
+  schema: fields.refine(namesLinears, SOME_LINEAR),
   presets: {
     ia3: { r: 1, alpha: 1, attn_matrices: ['k', 'v'], intermediate_lora: true, composition_mode: 'scale', init_weights: 'ia3' },
   },
+  layouts: (config) => (placedAsInAdapters(config) ? ['adapters'] : []),
   floatKeys: LORA_FLOATS,
+  ownKeys: LINEAR_KEYS,
   learningRate: 1e-2,
   mixesTokens: (config) => config.use_gating,
   parameters: (config, context) =>
     atLinears(config, context, (linear, module) => {
-      const place = linearPlace(context.family, linear);
+      const { fanIn, out } = linearShape(context, linear);
       const path = loraPath(context, linear, module);
       return [
-        { name: `${path}.lora_B`, shape: [place.out(context.encoder), 1], init: INITIALIZERS[config.init_weights], decay: true },
-        ...(config.use_gating ? gateParameters(path, place.fanIn(context.encoder)) : []),
+        { name: `${path}.lora_B`, shape: [out, 1], init: INITIALIZERS[config.init_weights], decay: true },
+        ...(config.use_gating ? gateParameters(path, fanIn) : []),
       ];
     }),
   acts: (config, context, read) =>
-    actsAtLinears(config, (site) => {
+    actsAtLinears(config, context, (site) => {
       const { y, name, module } = site;
       const vector = reshape(read(`${loraPath(context, name, module)}.lora_B`), [y.shape.at(-1) as number]);
       const scaled = config.use_gating ? vector : mul(vector, scalar(config.alpha));

@@ -44,6 +44,7 @@ export {
   type AdapterLayout,
   adapterPath,
   type ConfiguredMethod,
+  configInAdapters,
   loraPath,
   type Members,
   type Method,

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { fail, float32, list, shown, type Tensor, zeros } from '../base/index.ts';
 import { LINEARS, type LinearName, linearPlace } from '../encoders/index.ts';
 import type { MethodConfig, MethodContext } from './context.ts';
+import { ATTENTION_LETTERS } from './linears.ts';
 import { loraPath } from './method.ts';
 import { isSet, type PeftFolder, type PeftLayout, type PeftReading } from './peft-layout.ts';
 import { pairsOf, type Update } from './peft-pairs.ts';
@@ -183,11 +184,6 @@ function targets(linears: readonly LinearName[]): Record<string, unknown> {
     output_lora: linears.includes('output'),
   };
 }
-
-/** The linears of attention by their letters in `attn_matrices`. */
-export const ATTENTION_LETTERS = { q: 'query', k: 'key', v: 'value', o: 'attentionOutput' } as const satisfies Readonly<
-  Record<string, LinearName>
->;
 
 function padRows({ shape, data }: Tensor, rank: number): Tensor {
   const fanIn = shape[1] as number;

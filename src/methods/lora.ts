@@ -1,13 +1,24 @@
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
-import { type LinearName, type LinearSite, linearPlace } from '../encoders/index.ts';
+import type { LinearName, LinearSite } from '../encoders/index.ts';
 import { add, type Value } from '../graph/index.ts';
 import { type Dropout, NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
-import type { Act, Acts, Opened } from './act.ts';
+import type { Act, Opened } from './act.ts';
 import type { MethodContext } from './context.ts';
-import { ATTENTION_LETTERS, LORA_PEFT } from './lora-peft.ts';
+import {
+  actsAtLinears,
+  atLinears,
+  dropoutPlace,
+  LINEAR_KEYS,
+  linearFields,
+  linearShape,
+  namesLinears,
+  placedAsInAdapters,
+  SOME_LINEAR,
+} from './linears.ts';
+import { LORA_PEFT } from './lora-peft.ts';
 import { type LowRank, product } from './low-rank.ts';
-import { loraPath, type Method, modules, type ReadParameter } from './method.ts';
+import { loraPath, type Method, type ReadParameter } from './method.ts';
 import { perSequence, sequenceGate } from './per-sequence.ts';
 
 /** The keys of all methods whose modules stand inside linears; Python's LoRA, (IA)³, DoRA and VeRA write the same ones. */
@@ -16,7 +27,7 @@ export const loraFields = z.strictObject({
   selfattn_lora: z.boolean().default(true),
   intermediate_lora: z.boolean().default(false),
   output_lora: z.boolean().default(false),
-  leave_out: z.array(z.number().int().nonnegative()).default([]),
+  ...linearFields,
   r: z.number().int().positive().default(8),
   alpha: z.number().positive().default(8),
   dropout: z.number().min(0).lt(1).default(0),
@@ -44,15 +55,9 @@ export const plainLoraFields = loraFields.extend({
 });
 
 type LoraConfig = z.infer<typeof plainLoraFields>;
-type Placing = Pick<LoraConfig, 'selfattn_lora' | 'attn_matrices' | 'intermediate_lora' | 'output_lora' | 'leave_out'>;
-
-/** What a configuration without any linear is told. */
-export const SOME_LINEAR = 'some linear to adapt: selfattn_lora, intermediate_lora or output_lora';
-
-const schema = plainLoraFields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR);
 
 /**
- * LoRA (Hu et al. 2022): y = W x + b + (α/r)·B A drop(x), at any of a layer's six linears.
+ * LoRA (Hu et al. 2022): y = W x + b + (α/r)·B A drop(x), at any linear.
  * A [r, in] starts Kaiming-uniform, B [out, r] at zero. With `use_gating` (UniPELT) a gate takes the place of α/r.
  * After another update d, as in a stack of Python's, it reads d in place of x and takes its place: y = W x + b + (α/r)·B A d.
  */
@@ -61,18 +66,18 @@ export const LORA: Method<LoraConfig> = {
   summary: 'a low-rank update beside chosen linears; can be merged into the weights',
   paper: 'Hu et al. 2022',
   architecture: 'lora',
-  schema,
+  schema: plainLoraFields.refine(namesLinears, SOME_LINEAR),
   presets: { lora: {} },
   floatKeys: LORA_FLOATS,
+  ownKeys: LINEAR_KEYS,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
-  // `adapters` never wraps the attention's output; PEFT knows no gates.
-  layouts: (config) =>
-    loraLinears(config).includes('attentionOutput') ? ['peft'] : config.use_gating ? ['adapters'] : ['adapters', 'peft'],
+  // PEFT knows no gates.
+  layouts: (config) => [...(placedAsInAdapters(config) ? (['adapters'] as const) : []), ...(config.use_gating ? [] : (['peft'] as const))],
   peft: LORA_PEFT,
   parameters: (config, context) => atLinears(config, context, (linear, module) => loraParametersAt(config, context, linear, module)),
   acts: (config, context, read, dropout) =>
-    actsAtLinears(config, (site) => {
+    actsAtLinears(config, context, (site) => {
       const path = loraPath(context, site.name, site.module);
       return updateAct(config, context, read, dropout, site, () => ({ down: read(`${path}.lora_A`), up: read(`${path}.lora_B`) }));
     }),
@@ -90,10 +95,10 @@ export function updateAct(
   site: LinearSite,
   halves: () => Pick<LowRank, 'down' | 'up'>,
 ): Act<'linear'> {
-  const { x, y, name, layer } = site;
+  const { x, y, name } = site;
   const lowRank = (state = x): LowRank => {
     checkWidths(state, x, name, context);
-    const input = dropout(state, p, `layer.${layer}.${name}.${context.name}`);
+    const input = dropout(state, p, dropoutPlace(site, context));
     return { input, ...halves(), scale: gated ? 1 : alpha / r };
   };
   const close: Act<'linear'>['close'] = (update) => (update ? add(y, update) : y);
@@ -123,41 +128,14 @@ function checkWidths(state: Value, x: Value, linear: LinearName, { name }: Metho
     });
 }
 
-/** The parameters at every linear that a configuration adapts. */
-export function atLinears(
-  config: Placing,
-  { encoder }: MethodContext,
-  parametersAt: (linear: LinearName, module: number) => readonly ParameterSpec[],
-): ParameterSpec[] {
-  const linears = loraLinears(config);
-  return modules(encoder, config.leave_out).flatMap((module) => linears.flatMap((linear) => parametersAt(linear, module)));
-}
-
-/** What a method does at every linear that a configuration adapts. */
-export function actsAtLinears(config: Placing, actAt: (site: LinearSite) => Act<'linear'>): Acts {
-  const linears = loraLinears(config);
-  return { linear: (site) => (linears.includes(site.name) && !config.leave_out.includes(site.module) ? actAt(site) : undefined) };
-}
-
-/** The adapted linears. `o`, the attention's output, has no form in `adapters`; PEFT has it. */
-export function loraLinears(config: Omit<Placing, 'leave_out'>): LinearName[] {
-  return [
-    ...(config.selfattn_lora ? config.attn_matrices.map((letter) => ATTENTION_LETTERS[letter]) : []),
-    ...(config.intermediate_lora ? ['intermediate'] : []),
-    ...(config.output_lora ? ['output'] : []),
-  ];
-}
-
-/** A, B and the gate at one linear of one layer. */
+/** A, B and the gate at one linear. */
 export function loraParametersAt(
   { r, init_weights, use_gating }: Pick<LoraConfig, 'r' | 'init_weights' | 'use_gating'>,
   context: MethodContext,
   linear: LinearName,
-  module: number,
+  module: number | undefined,
 ): ParameterSpec[] {
-  const { encoder, family } = context;
-  const place = linearPlace(family, linear);
-  const [fanIn, out] = [place.fanIn(encoder), place.out(encoder)];
+  const { fanIn, out } = linearShape(context, linear);
   const path = loraPath(context, linear, module);
   return [
     { name: `${path}.lora_A`, shape: [r, fanIn], init: init_weights === 'bert' ? NORMAL : { kind: 'fan-in-uniform', fanIn }, decay: true },

@@ -14,7 +14,7 @@ import { loraPath, type ReadParameter } from './method.ts';
  * u is the update ΔW x as scaled or gated; the norm, of each row, is that of the unscaled one, and gradients flow through it, as in
  * Python. m [out, 1] starts as the norms of W's rows: where ΔW starts at zero, nothing changes.
  */
-export function magnitudeParameter(context: MethodContext, linear: LinearName, module: number): ParameterSpec {
+export function magnitudeParameter(context: MethodContext, linear: LinearName, module: number | undefined): ParameterSpec {
   const { family, encoder } = context;
   const { out, partOf } = linearPlace(family, linear);
   const rows = out(encoder);
@@ -52,7 +52,7 @@ export function withMagnitude(
   };
 }
 
-function magnitudeName(context: MethodContext, linear: LinearName, module: number): string {
+function magnitudeName(context: MethodContext, linear: LinearName, module: number | undefined): string {
   return `${loraPath(context, linear, module)}.m.weight`;
 }
 

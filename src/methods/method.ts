@@ -31,6 +31,11 @@ export interface Method<C extends MethodConfig = MethodConfig> {
   readonly presets: Readonly<Record<string, MethodConfig>>;
   /** Keys that Python insists on reading as floats: written 1.0, never 1. */
   readonly floatKeys: readonly string[];
+  /**
+   * Keys that `adapters` does not know. They are left out of what is written in its layout, which can hold only configurations where they
+   * have their defaults: {@link layouts} says so.
+   */
+  readonly ownKeys?: readonly string[];
   /** Whether the encoder's own weights train too; they do not where this is left out. */
   readonly trainsEncoder?: boolean;
   /** A learning rate that suits the method where none is given. */
@@ -66,6 +71,13 @@ export interface ReadingOptions {
   readonly onUnknownKey?: (key: string) => void;
 }
 
+/** A configuration as `adapters` has it, of a union that of each member: without keys of our own. */
+export function configInAdapters({ method, config }: Pick<ConfiguredMethod, 'method' | 'config'>): MethodConfig {
+  const { members, ownKeys = [] } = method;
+  if (members) return { ...config, configs: members.of(config).map(configInAdapters) };
+  return Object.fromEntries(Object.entries(config).filter(([key]) => !ownKeys.includes(key)));
+}
+
 /** What a method knows of others that it is made of. */
 export interface Members<C extends MethodConfig = MethodConfig> {
   /** The same method, of which `methods` can be members. */
@@ -81,8 +93,8 @@ export function adapterPath({ family, name }: MethodContext, place: Place, modul
   return `${family.prefix}${family.modulePath(place, module)}.${name}`;
 }
 
-/** Full name of a module that `adapters` adds inside a linear: `….query.loras.NAME`. */
-export function loraPath({ family, name }: MethodContext, linear: LinearName, module: number): string {
+/** Full name of a module inside a linear: `….query.loras.NAME`; `module` is undefined outside of the layers. */
+export function loraPath({ family, name }: MethodContext, linear: LinearName, module: number | undefined): string {
   return `${linearPath(family, linear, module)}.loras.${name}`;
 }
 

@@ -3,7 +3,8 @@ import type { LinearName } from '../encoders/index.ts';
 import { add, type Dim, matmul, mul, multiplyDims, reshape, scalar, softmax, transpose, type Value } from '../graph/index.ts';
 import { ONE, type ParameterSpec } from '../nn/index.ts';
 import type { MethodContext } from './context.ts';
-import { actsAtLinears, atLinears, LORA_FLOATS, loraLinears, loraParametersAt, plainLoraFields, SOME_LINEAR } from './lora.ts';
+import { actsAtLinears, atLinears, dropoutPlace, namesLinears, SOME_LINEAR } from './linears.ts';
+import { LORA_FLOATS, loraParametersAt, plainLoraFields } from './lora.ts';
 import { loraPath, type Method } from './method.ts';
 
 /**
@@ -15,7 +16,7 @@ import { loraPath, type Method } from './method.ts';
  * [r, r] that rows are multiplied with from the right, as in Python (`linear`: the paper's, which `adapters` 1.3.0 cannot make).
  * A starts Kaiming-uniform, B at zero, Λ_t as the identity, w_t at one.
  */
-const fields = plainLoraFields.extend({
+const fields = plainLoraFields.omit({ linears: true, exclude_linears: true }).extend({
   architecture: z.literal('mtl_lora').default('mtl_lora'),
   attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
   use_gating: z.literal(false).default(false),
@@ -26,7 +27,7 @@ const fields = plainLoraFields.extend({
 
 type MtlLoraConfig = z.infer<typeof fields>;
 
-const schema = fields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR);
+const schema = fields.refine(namesLinears, SOME_LINEAR);
 
 export const MTL_LORA: Method<MtlLoraConfig> = {
   name: 'multi-task low-rank',
@@ -40,7 +41,8 @@ export const MTL_LORA: Method<MtlLoraConfig> = {
   mixesTokens: () => false,
   parameters: (config, context) => atLinears(config, context, (linear, module) => parametersAt(config, context, linear, module)),
   acts: (config, context, read, dropout) =>
-    actsAtLinears(config, ({ name, layer, module, x, y, batch, length }) => {
+    actsAtLinears(config, context, (site) => {
+      const { name, module, x, y, batch, length } = site;
       const { r, n_up_projection: n, alpha } = config;
       return {
         apply(state = x) {
@@ -50,7 +52,7 @@ export const MTL_LORA: Method<MtlLoraConfig> = {
             Value,
             Value,
           ];
-          const low = matmul(dropout(state, config.dropout, `layer.${layer}.${name}.${context.name}`), down, { transB: true });
+          const low = matmul(dropout(state, config.dropout, dropoutPlace(site, context)), down, { transB: true });
           const turned = turn(reshape(low, [batch, length, r]), matrix);
           const shares = softmax(mul(weights, scalar(1 / config.weights_sharpness)));
           const mixed = mul(reshape(turned, [batch, length, 1, r]), reshape(shares, [shares.shape[0] as Dim, 1, n, 1]));
@@ -69,7 +71,7 @@ function turn(x: Value, matrix: Value): Value {
 }
 
 /** A, B, Λ and w at one linear of one layer. */
-function parametersAt(config: MtlLoraConfig, context: MethodContext, linear: LinearName, module: number): ParameterSpec[] {
+function parametersAt(config: MtlLoraConfig, context: MethodContext, linear: LinearName, module: number | undefined): ParameterSpec[] {
   const { r, n_up_projection: n } = config;
   const [down, up] = loraParametersAt(config, context, linear, module) as [ParameterSpec, ParameterSpec];
   const path = loraPath(context, linear, module);

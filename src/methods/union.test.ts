@@ -147,7 +147,7 @@ describe('what members do', () => {
     const [x, y] = [input('x', 'float32', [4, 32]), input('y', 'float32', [4, 32])];
     const rows = { batch: 2, length: 2, first: 0 };
     const own = { weight: weight('w', 'float32', [32, 32]), bias: input('b', 'float32', [32]) };
-    const site: LinearSite = { ...rows, ...own, name: 'query', layer: 0, module: 0, all: rows, input: x, mask: y, x, y };
+    const site: LinearSite = { ...rows, ...own, name: 'query', layer: 0, module: 0, x, y };
     const changed = async (text: string): Promise<number[]> => {
       const attachment = attached(text);
       const output = attachment

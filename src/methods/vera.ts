@@ -1,10 +1,20 @@
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
-import { type LinearName, linearPlace } from '../encoders/index.ts';
+import type { LinearName } from '../encoders/index.ts';
 import { matmul } from '../graph/index.ts';
 import { type Initializer, NORMAL, ONE, type ParameterSpec } from '../nn/index.ts';
 import type { MethodContext } from './context.ts';
-import { actsAtLinears, atLinears, gateParameters, LORA_FLOATS, loraFields, loraLinears, SOME_LINEAR, updateAct } from './lora.ts';
+import {
+  actsAtLinears,
+  atLinears,
+  LINEAR_KEYS,
+  linearShape,
+  namesLinears,
+  placedAsInAdapters,
+  placedLinears,
+  SOME_LINEAR,
+} from './linears.ts';
+import { gateParameters, LORA_FLOATS, loraFields, updateAct } from './lora.ts';
 import { magnitudeParameter, withMagnitude } from './magnitude.ts';
 import { loraPath, type Method } from './method.ts';
 
@@ -35,15 +45,17 @@ export const VERA: Method<VeraConfig> = {
   paper: 'Kopiczko et al. 2024; Liu et al. 2024',
   architecture: 'lora',
   claims: (config) => typeof config.vera_d === 'number' || typeof config.vera_b === 'number',
-  schema: fields.refine((config) => loraLinears(config).length > 0, SOME_LINEAR),
+  schema: fields.refine(namesLinears, SOME_LINEAR),
   presets: { vera: PRESET, dvora: { ...PRESET, use_dora: true } },
+  layouts: (config) => (placedAsInAdapters(config) ? ['adapters'] : []),
   floatKeys: LORA_FLOATS,
+  ownKeys: LINEAR_KEYS,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   parameters: (config, context) => [
     ...sharedParameters(config, context),
     ...atLinears(config, context, (linear, module) => {
-      const { fanIn, out } = shapeOf(context, linear);
+      const { fanIn, out } = linearShape(context, linear);
       const path = loraPath(context, linear, module);
       return [
         { name: `${path}.vera_D`, shape: [config.r, config.r], init: diagonal(config.r, config.vera_d), decay: true },
@@ -54,7 +66,7 @@ export const VERA: Method<VeraConfig> = {
     }),
   ],
   acts: (config, context, read, dropout) =>
-    actsAtLinears(config, (site) => {
+    actsAtLinears(config, context, (site) => {
       const path = loraPath(context, site.name, site.module);
       const shared = sharedPath(context);
       const halves = () => ({
@@ -68,15 +80,15 @@ export const VERA: Method<VeraConfig> = {
 
 /** A and B. @throws method.config for linears of several shapes, between which no matrix can be shared */
 function sharedParameters(config: VeraConfig, context: MethodContext): ParameterSpec[] {
-  const linears = loraLinears(config);
-  const [first = 'query'] = linears;
-  const { fanIn, out } = shapeOf(context, first);
-  const other = linears.find((linear) => shapeOf(context, linear).fanIn !== fanIn || shapeOf(context, linear).out !== out);
+  const linears = placedLinears(config, context).map(({ linear }) => linear);
+  const [first] = linears as [LinearName];
+  const { fanIn, out } = linearShape(context, first);
+  const other = linears.find((linear) => linearShape(context, linear).fanIn !== fanIn || linearShape(context, linear).out !== out);
   if (other !== undefined)
     fail({
       code: 'method.config',
       subject: `${context.name}: the linears that share A and B`,
-      found: `'${first}' [${out}, ${fanIn}] and '${other}' [${shapeOf(context, other).out}, ${shapeOf(context, other).fanIn}]`,
+      found: `'${first}' [${out}, ${fanIn}] and '${other}' [${linearShape(context, other).out}, ${linearShape(context, other).fanIn}]`,
       expected: 'linears of one shape',
       next: 'Adapt those of attention, or one of intermediate_lora and output_lora alone.',
     });
@@ -89,11 +101,6 @@ function sharedParameters(config: VeraConfig, context: MethodContext): Parameter
 
 function sharedPath({ family, name }: MethodContext): string {
   return `${family.prefix}shared_parameters.${name}`;
-}
-
-function shapeOf({ family, encoder }: MethodContext, linear: LinearName): { readonly fanIn: number; readonly out: number } {
-  const place = linearPlace(family, linear);
-  return { fanIn: place.fanIn(encoder), out: place.out(encoder) };
 }
 
 /** 'vera' is Kaiming-uniform with a = 0: U(±√(6/fanIn)). */

@@ -6,7 +6,7 @@ import { ADAPTER_CONFIG, configHash, loadAdapter, saveAdapter } from '../../src/
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { isJsonObject, parseJson } from '../../src/formats/json.ts';
 import { readTorch } from '../../src/formats/torch.ts';
-import { bindAdapter, configureMethod, methodNames } from '../../src/methods/index.ts';
+import { bindAdapter, configInAdapters, configureMethod, methodNames } from '../../src/methods/index.ts';
 import { firstValues } from '../../src/model/first-values.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
@@ -50,7 +50,7 @@ describe.each(GROUPS.map((group) => [group.name, group] as const))('%s', (_, gro
       expect(adapter.layout).toBe('adapters');
       const frozen = new Set(variant.frozen);
       expect([...adapter.tensors].reduce((sum, [key, { data }]) => sum + (frozen.has(key) ? 0 : data.length), 0)).toBe(variant.trainable);
-      expect(await configHash(adapter.method.config, adapter.method.method.floatKeys)).toBe(variant.hash);
+      expect(await configHash(configInAdapters(adapter.method), adapter.method.method.floatKeys)).toBe(variant.hash);
       const encoder = await encoderOf(variant.encoder);
       const batch = group.batches[variant.encoder] as Batch;
       const tensors = new Map([...adapter.tensors, ...(adapter.head?.tensors ?? [])]);
@@ -136,7 +136,7 @@ test('configuration hashes are those of Python for all its presets', async () =>
 test('presets are those of Python, key by key', () => {
   const shared = methodNames().filter((name) => Object.hasOwn(configs.configs, name));
   expect(shared).toEqual(expect.arrayContaining(['seq_bn', 'houlsby', 'par_bn', 'scaled_parallel', 'lora', 'mtl_lora']));
-  for (const name of shared) expect(configureMethod(name).config, name).toEqual(configs.configs[name]);
+  for (const name of shared) expect(configInAdapters(configureMethod(name)), name).toEqual(configs.configs[name]);
 });
 
 test('a preset has as many parameters on BERT-base as in Python', async () => {

@@ -133,7 +133,7 @@ function mixer(
         ('place' in one.at ? one.at.place : one.at.linear) === at &&
         'place' in one.at === (siteName === 'residual'),
     ) as FusionSite;
-    const where = `${site.layer}.${at}`;
+    const where = site.layer === undefined ? at : `${site.layer}.${at}`;
     const { output, attention } = drawFusion({
       config,
       parameter: (tail) => read(`${path}.${tail}`),
