@@ -12,6 +12,7 @@ export {
   normParameters,
   splitHeads,
 } from './layers.ts';
+export { type Matrix, matrix, multiplied, qr, type Svd, svd, transposed } from './linear-algebra.ts';
 export {
   byRole,
   copyOf,
