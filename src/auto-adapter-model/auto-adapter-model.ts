@@ -20,7 +20,7 @@ import {
 import { answerableRows, isUnpaired, taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
 import { prepare } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
-import { headFor, sequenceLength } from '../model/task-setup.ts';
+import { headFor } from '../model/task-setup.ts';
 import { createHead, type Head } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
 import { type Evaluation, evaluationOf } from '../predict/evaluation.ts';
@@ -30,7 +30,8 @@ import { loadRows, type PredictionRow, type Split, type Task } from '../tasks/in
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, packedHead } from './attached.ts';
 import { type Kinds, kindsWith } from './extensions.ts';
-import { attachmentOf, type ModelState, modelOf, nameOf, refuseTaken, trainedSteps, trainedValues } from './model-state.ts';
+import type { MixedModel } from './mixed-rows.ts';
+import { attachmentOf, type ModelState, modelOf, nameOf, refuseTaken, tokensFor, trainedSteps, trainedValues } from './model-state.ts';
 import { Named } from './named.ts';
 import { choiceHead, classificationHead, maskedLmHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
 import {
@@ -85,6 +86,7 @@ export class AutoAdapterModel {
   #active: Composition | undefined;
   #activeHead: string | undefined;
   #predictor: Predictor | undefined;
+  #mixed: MixedModel | undefined;
   /** Whether the predictor also tells what can be looked at. */
   #explains = false;
 
@@ -289,15 +291,20 @@ export class AutoAdapterModel {
   }
 
   /**
-   * One answer per row, in order, from the active adapter and head. Rows have the columns of the head's kind of task.
-   * @throws adapter.missing without a head; task.row, task.label, text.too-long naming the row
+   * One answer per row, in order, from the active adapter and head, or with `adapterNames` each from its own. Rows have the columns of
+   * the head's kind of task. @throws adapter.missing without a head; task.row, task.label, text.too-long naming the row
    */
   async predict(rows: readonly Readonly<Record<string, unknown>>[], options: PredictOptions = {}): Promise<Answer[]> {
     checkRows(rows);
+    if (options.adapterNames) {
+      // Whoever has one adapter at a time waits for no more code.
+      this.#mixed ??= new (await import('./mixed-rows.ts')).MixedModel(this.#state, () => this.#runtime());
+      return this.#mixed.predict(rows, { ...options, activeHead: this.#activeHead });
+    }
     const head = this.#currentHead();
     const task = { ...taskOfHead(head), columns: options.columns ?? {} };
     const place = options.place ?? ((index) => ({ file: 'rows', line: index + 1 }));
-    const tokens = this.#sequenceLength(head, options.maxLength);
+    const tokens = tokensFor(this.#state, head, options.maxLength);
     const { vocabulary } = this.encoder.config;
     const checked = answerableRows(rows, { task, head, adapter: this.#active && nameOf(this.#active), vocabulary, tokens }, place);
     return this.#answer(task, checked, options);
@@ -327,7 +334,7 @@ export class AutoAdapterModel {
     const prepared = prepare(rows, {
       task: judged,
       tokenizer: this.tokenizer,
-      maxLength: this.#sequenceLength(head, maxLength),
+      maxLength: tokensFor(this.#state, head, maxLength),
       kind: head.kind,
     });
     const options = { tolerance, ...(onProgress && { onProgress }) };
@@ -403,8 +410,9 @@ export class AutoAdapterModel {
     return summarize(this.#state, asIf.length === 0 ? this.#active : undefined, asIf);
   }
 
-  /** Frees the compiled program; the model can be used again. */
+  /** Frees the compiled programs; the model can be used again. */
   async release(): Promise<void> {
+    await this.#mixed?.release();
     await this.#predictor?.release();
     this.#predictor = undefined;
   }
@@ -415,7 +423,7 @@ export class AutoAdapterModel {
     { maxLength, explain = false, onProgress, onNote }: PredictOptions,
   ): Promise<Answer[]> {
     const head = this.#currentHead();
-    const limit = this.#sequenceLength(head, maxLength);
+    const limit = tokensFor(this.#state, head, maxLength);
     const prepared = prepare(rows, { task, tokenizer: this.tokenizer, maxLength: limit, kind: head.kind });
     if (prepared.truncated > 0) onNote?.(`${prepared.truncated} of ${prepared.rows} rows are longer than ${limit} tokens and were cut.`);
     const pair = task.columns.textPair ?? (head.training?.textPairs ? 'textPair' : undefined);
@@ -449,10 +457,6 @@ export class AutoAdapterModel {
     }
     this.#changed();
     return loaded;
-  }
-
-  #sequenceLength(head: AttachedHead, asked: number | undefined): number {
-    return sequenceLength(this.encoder, this.tokenizer, asked, head.kind.task, head.training?.maxLength ?? head.kind.usualLength);
   }
 
   #attach(head: Head, options: { readonly overwriteOk?: boolean } = {}): void {

@@ -16,6 +16,7 @@ import {
 } from '../methods/index.ts';
 import { adapterModel, type Model } from '../model/model.ts';
 import { untrainedValues } from '../model/start-values.ts';
+import { sequenceLength } from '../model/task-setup.ts';
 import type { Head } from '../objectives/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, adapterTensors } from './attached.ts';
@@ -72,6 +73,11 @@ export function attachmentOf(
 /** The fusion that a setup is named after, or its last adapter. */
 export function nameOf(setup: Composition): string {
   return fusionsOf(setup)[0]?.name ?? lastOf(setup);
+}
+
+/** Tokens per sequence for a head: those of its training where nothing else is asked for. @throws usage.value */
+export function tokensFor({ encoder, tokenizer }: ModelState, { kind, training }: AttachedHead, asked: number | undefined): number {
+  return sequenceLength(encoder, tokenizer, asked, kind.task, training?.maxLength ?? kind.usualLength);
 }
 
 /** What was trained or loaded of a setup and its head. */

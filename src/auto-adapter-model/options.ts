@@ -1,6 +1,6 @@
 import { type Files, fail, joinPath, nearest } from '../base/index.ts';
 import { ADAPTER_CONFIG, HEAD_CONFIG } from '../checkpoint/index.ts';
-import { type Fuse, fuse } from '../methods/index.ts';
+import { type Composition, type Fuse, fuse } from '../methods/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { Field, Split, Task } from '../tasks/index.ts';
 import type { TrainEvent, TrainSettings } from '../train/settings.ts';
@@ -72,6 +72,13 @@ export interface PredictOptions {
   readonly maxLength?: number;
   /** Names a row in messages by its file and line. */
   readonly place?: (index: number) => { readonly file: string; readonly line: number };
+  /**
+   * What answers each row, one name or composition for each, all in one batch: an adapter, a fusion, or `__base__` for the encoder alone.
+   * Each is answered by the head of its name; `__base__` by the active one.
+   */
+  readonly adapterNames?: readonly (string | Composition)[];
+  /** Beside `adapterNames`: heads of other names, undefined for the usual one. */
+  readonly headNames?: readonly (string | undefined)[];
   /** Answers also tell what the model lets one look at: the attention of fusions. */
   readonly explain?: boolean;
   readonly onProgress?: (done: number, of: number) => void;

@@ -15,6 +15,7 @@ export {
 } from './family.ts';
 export { configFields, standardConfig } from './fields.ts';
 export { type Encoder, type EncoderWeight, EXPANDED, type LoadOptions, loadEncoder, readWeightIndex } from './load.ts';
+export { LOWEST } from './masks.ts';
 export { type EncoderNorm, encoderNorms } from './norms.ts';
 export { type PostNorm, postNormFamily, postNormLinears } from './post-norm.ts';
 export type {

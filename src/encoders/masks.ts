@@ -1,7 +1,7 @@
 import { constant, type Dim, mul, relu, reshape, scalar, slice, sub, type Value } from '../graph/index.ts';
 
 /** Rather than −∞: a row of nothing but pads must stay finite. */
-const LOWEST = 3.4028234663852886e38;
+export const LOWEST = 3.4028234663852886e38;
 
 /** What attention adds to its scores: mask [batch, length], 1 for real tokens, → [batch, 1, 1, length], 0 or the lowest float32. */
 export function paddingMask(mask: Value): Value {

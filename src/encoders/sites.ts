@@ -22,6 +22,8 @@ export interface EmbeddedSite extends Rows {
   /** How many tokens were put in that are none of the text, and before which place they stand. */
   readonly added: number;
   readonly at: number;
+  /** Where that differs from sequence to sequence: takes the text out, [batch·length, d] → [batch·S, d]. */
+  readonly text?: (x: Value) => Value;
 }
 
 /** What the first layer reads, or the encoder's output: x [rows, hidden]. */
@@ -79,6 +81,8 @@ export interface ResidualSite extends LayerRows {
   readonly h: Value;
   /** The sub-block's input as its linears read it: the residual, or a norm of it where the family norms before the sub-block. */
   readonly x: Value;
+  /** What `join` adds. */
+  readonly residual: Value;
   /** The encoder's norm after the sub-block, of a sum; the sum itself where the family has none there. */
   readonly norm: (sum: Value) => Value;
   /** h plus the residual, and the norm of that: norm(h + x) but where the family norms before the sub-block. */

@@ -153,7 +153,7 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
       residual(place, h, residual, { norm: path, read = residual } = {}) {
         const norm = (sum: Value) => (path === undefined ? sum : normAt(source, path, sum, { ...rows, layer: index, place }));
         const join = (value: Value) => norm(add(value, residual));
-        return hooks.residual ? hooks.residual({ ...site, place, h, x: read, norm, join }) : join(h);
+        return hooks.residual ? hooks.residual({ ...site, place, h, x: read, residual, norm, join }) : join(h);
       },
     };
   }
@@ -208,8 +208,9 @@ export function firstTokens(x: Value, { batch, length, first }: Rows): Value {
 }
 
 /** Without the tokens that methods put in: [batch·(S + added), d] → [batch·S, d]. */
-export function withoutAdded(x: Value, { batch, length, added, at }: EmbeddedSite): Value {
+export function withoutAdded(x: Value, { batch, length, added, at, text }: EmbeddedSite): Value {
   if (added === 0) return x;
+  if (text) return text(x);
   const d = x.shape.at(-1) as number;
   const apart = reshape(x, [batch, length, d]);
   const kept = [...(at > 0 ? [slice(apart, 1, 0, at)] : []), slice(apart, 1, at + added, length)];

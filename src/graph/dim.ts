@@ -53,6 +53,18 @@ export function multiplyDims(...dims: readonly Dim[]): Dim {
   return canonical(product);
 }
 
+/** A dimension divided by one of its symbols; undefined where not all of its terms have it. */
+export function divideDim(dim: Dim, symbol: string): Dim | undefined {
+  const quotient: Terms = new Map();
+  for (const [key, n] of terms(dim)) {
+    const factors = key.split('*');
+    const at = factors.indexOf(symbol);
+    if (at < 0) return undefined;
+    quotient.set(factors.toSpliced(at, 1).join('*'), n);
+  }
+  return canonical(quotient);
+}
+
 /** The value of a dimension once its symbols are known. */
 export function evaluateDim(dim: Dim, bindings: Bindings): number {
   if (typeof dim === 'number') return dim;

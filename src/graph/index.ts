@@ -1,4 +1,5 @@
 export * from './dim.ts';
+export { forEach, type Many, type ModuleAxis } from './for-each.ts';
 export { gradients } from './grad.ts';
 export * from './ops/index.ts';
 export { type Program, partsOf, print, verify } from './program.ts';

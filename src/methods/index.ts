@@ -52,6 +52,8 @@ export {
   type ReadingOptions,
   type ReadParameter,
 } from './method.ts';
+export type { Placed } from './mixed-feeds.ts';
+export { attachMixedRows, type MixedRows, mixedParameters } from './mixed-rows.ts';
 export type { PeftFolder, PeftLayout, PeftReading, PeftWriting } from './peft-layout.ts';
 export { attachPerTask, namesAmongTasks, SHARED_NAME } from './per-task.ts';
 export { configureMethod, DEFAULT_METHOD, METHODS, methodNames, methodOfConfig, shortestText } from './registry.ts';

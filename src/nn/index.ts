@@ -1,4 +1,5 @@
 export { ACTIVATIONS, activation, isActivation } from './activation.ts';
+export { type ModuleBank, moduleBank } from './bank.ts';
 export { type Dropout, type DropoutPlan, noDropout, planDropout } from './dropout.ts';
 export {
   applyLinear,

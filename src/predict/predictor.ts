@@ -7,8 +7,8 @@ import { type Model, scheduledFeeds, weightsOf } from '../model/model.ts';
 import type { Prepared } from '../model/prepare.ts';
 import { cutRuns } from '../model/runs.ts';
 import { noDropout } from '../nn/index.ts';
-import { type Head, logitRows, type Unit, type UnitLogits } from '../objectives/index.ts';
-import type { Engine } from '../session/session.ts';
+import { type Head, type HeadBatch, logitRows, type Unit, type UnitLogits } from '../objectives/index.ts';
+import type { Engine, Feeds } from '../session/session.ts';
 import type { PredictionRow } from '../tasks/index.ts';
 import type { Answer } from './answer.ts';
 import { Means } from './means.ts';
@@ -45,6 +45,10 @@ export interface PredictorOptions {
   readonly steady?: boolean;
   /** Computes the wide linear layers over all tokens in 8 bits: faster, for answers that are only compared with each other. */
   readonly int8?: boolean;
+  /** What the program reads of a run beside what the model says; `batches` are what its heads answer. */
+  readonly feeds?: (units: readonly Unit[], batches: readonly HeadBatch[]) => Feeds;
+  /** The head that a unit is for, where the model's own stand for several. */
+  readonly headOf?: (unit: Unit) => Head;
 }
 
 /** Tokens of one run: small enough for the cache, large enough for the products. */
@@ -54,7 +58,7 @@ const RUN_TOKENS = 2048;
 export async function createPredictor(
   engine: Engine,
   model: Model,
-  { current, fixed = new Map(), steps = () => 0, observe = false, dropout, steady = false, int8 = false }: PredictorOptions,
+  { current, fixed = new Map(), steps = () => 0, observe = false, dropout, steady = false, int8 = false, ...mixed }: PredictorOptions,
 ): Promise<Predictor> {
   const { encoder, heads, attachment } = model;
   const changing = current?.() ?? new Map<string, Tensor>();
@@ -86,7 +90,8 @@ export async function createPredictor(
     });
     return rows.map((row, i) => {
       const unitsOfRow = byRow[i] as UnitLogits[];
-      const head = headOf(heads, unitsOfRow[0]?.unit ?? {});
+      const [first] = unitsOfRow;
+      const head = (first && mixed.headOf?.(first.unit)) ?? headOf(heads, first?.unit ?? {});
       return { ...head.kind.answer(head, row, unitsOfRow, tokenizer), ...(seen[i] && { observed: seen[i].values() }) };
     });
   }
@@ -109,8 +114,9 @@ export async function createPredictor(
     for (const [run, batch] of runsOf(units).entries()) {
       const feeds = feedsOf(batch, model);
       const masks = plan && dropout ? plan.masks(feeds, dropout.pass(), run) : {};
-      const result = await session.run({ ...feeds, ...values, ...masks });
-      for (const [i, answered] of headBatches(batch, model, (feeds.inputIds as Tensor).shape as [number, number]).entries()) {
+      const ofHeads = headBatches(batch, model, (feeds.inputIds as Tensor).shape as [number, number]);
+      const result = await session.run({ ...feeds, ...values, ...masks, ...mixed.feeds?.(batch, ofHeads) });
+      for (const [i, answered] of ofHeads.entries()) {
         const head = heads[i] as Head;
         const outputs = head.kind.outputs(head.config);
         const { data } = result[`logits.${i}`] as Tensor;
