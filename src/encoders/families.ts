@@ -5,11 +5,12 @@ import { DISTILBERT } from './distilbert.ts';
 import { ELECTRA } from './electra.ts';
 import type { EncoderFamily } from './family.ts';
 import { MODERNBERT } from './modernbert.ts';
+import { MPNET } from './mpnet.ts';
 import { ROBERTA } from './roberta.ts';
 import { XLM_ROBERTA } from './xlm-roberta.ts';
 
 /** Every encoder family there is. */
-export const FAMILIES: readonly EncoderFamily[] = [BERT, ROBERTA, XLM_ROBERTA, DISTILBERT, ELECTRA, ALBERT, MODERNBERT];
+export const FAMILIES: readonly EncoderFamily[] = [BERT, ROBERTA, XLM_ROBERTA, DISTILBERT, ELECTRA, ALBERT, MODERNBERT, MPNET];
 
 /** The family of a Hugging Face `model_type`. Throws `encoder.config`. */
 export function familyOf(modelType: string, subject: string, families: readonly EncoderFamily[] = FAMILIES): EncoderFamily {

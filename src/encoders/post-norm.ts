@@ -1,7 +1,7 @@
 import { add, gather, input, multiplyDims, reshape, slice, type Value } from '../graph/index.ts';
 import { activation } from '../nn/index.ts';
 import type { EncoderConfig, Place } from './config.ts';
-import type { EncoderTools, Layer, Layers } from './drawing.ts';
+import type { Attention, EncoderTools, Layer, Layers } from './drawing.ts';
 import type { EncoderFamily, LinearPlace } from './family.ts';
 import { countedPositions } from './positions.ts';
 
@@ -24,6 +24,8 @@ export interface PostNorm {
    * trained there only works so.
    */
   readonly swapsAttentionResidual?: true;
+  /** Drawn once: what every layer's attention adds to its scores. */
+  readonly bias?: (tools: EncoderTools, config: EncoderConfig) => Attention['bias'];
 }
 
 /**
@@ -43,10 +45,18 @@ export function drawPostNorm(tools: EncoderTools, config: EncoderConfig, wordTab
   const embedded = tools.embedded(dropout(tools.norm(own.embeddingNorm, flat), config.hiddenDropout, 'embeddings'));
   const projects = own.projection !== undefined && (own.alwaysProjects || config.embedding !== config.hidden);
   const x = projects ? tools.linear(own.projection, embedded, config.hidden) : embedded;
-  return tools.layers(x, (layer, before) => drawLayer(layer, before, config, dropout, own));
+  const bias = own.bias?.(tools, config);
+  return tools.layers(x, (layer, before) => drawLayer(layer, before, config, dropout, own, bias));
 }
 
-function drawLayer(layer: Layer, x: Value, config: EncoderConfig, dropout: EncoderTools['dropout'], own: PostNorm): Value {
+function drawLayer(
+  layer: Layer,
+  x: Value,
+  config: EncoderConfig,
+  dropout: EncoderTools['dropout'],
+  own: PostNorm,
+  bias: Attention['bias'],
+): Value {
   const { hiddenDropout } = config;
   const where = `layer.${layer.layer}`;
   const before = layer.pick(x);
@@ -54,6 +64,7 @@ function drawLayer(layer: Layer, x: Value, config: EncoderConfig, dropout: Encod
     query: layer.linear('query', before),
     key: layer.linear('key', x, layer.all),
     value: layer.linear('value', x, layer.all),
+    ...(bias && { bias }),
   });
   const attended = dropout(layer.linear('attentionOutput', context), hiddenDropout, `${where}.attentionOutput`);
   const [h, residual] = own.swapsAttentionResidual ? [before, attended] : [attended, before];

@@ -52,7 +52,18 @@ function relativeError(got: ArrayLike<number>, expected: readonly number[], real
   return difference / largest;
 }
 
-const NAMES = ['bert', 'roberta', 'xlm-roberta', 'distilbert', 'electra', 'albert', 'albert-groups', 'modernbert', 'modernbert-biases'];
+const NAMES = [
+  'bert',
+  'roberta',
+  'xlm-roberta',
+  'distilbert',
+  'electra',
+  'albert',
+  'albert-groups',
+  'modernbert',
+  'modernbert-biases',
+  'mpnet',
+];
 
 describe.each(['node', 'reference'])('encoders on %s', (kind) => {
   const engine = () => (kind === 'node' ? nodeEngine({ threads: 1 }) : Promise.resolve(referenceEngine()));
@@ -97,7 +108,7 @@ test.each(NAMES)('%s gives the last hidden states of all other batches, the long
 
 test('every family has golden values', () => {
   expect(FAMILIES.map((family) => family.name).every((name) => NAMES.includes(name))).toBe(true);
-  expect(FAMILIES).toHaveLength(7);
+  expect(FAMILIES).toHaveLength(8);
 });
 
 test.each(['bert-bin', 'bert-sharded', 'bert-float16', 'bert-bfloat16'])('%s holds the same encoder as bert', async (name) => {

@@ -6,6 +6,7 @@ versions that each output file names under "provenance", for example:
     OMP_NUM_THREADS=1 python tools/golden/encoders.py      # first: the others read its checkpoints
     OMP_NUM_THREADS=1 python tools/golden/modernbert.py
     OMP_NUM_THREADS=1 python tools/golden/modernbert_adapters.py
+    OMP_NUM_THREADS=1 python tools/golden/relative.py
     OMP_NUM_THREADS=1 python tools/golden/methods.py
     OMP_NUM_THREADS=1 python tools/golden/heads.py
     OMP_NUM_THREADS=1 python tools/golden/masked_lm.py
@@ -94,6 +95,11 @@ def tiny_config(family):
         return AlbertConfig(**SHAPE, type_vocab_size=2, embedding_size=24, num_hidden_groups=1, inner_group_num=1, classifier_dropout_prob=0.0, layer_norm_eps=1e-12)
     if family == "albert-groups":
         return AlbertConfig(**SHAPE, type_vocab_size=2, embedding_size=24, num_hidden_groups=2, inner_group_num=1, classifier_dropout_prob=0.0, layer_norm_eps=1e-12)
+    if family == "mpnet":
+        from transformers import MPNetConfig
+
+        # Long enough for the farthest bucket of distances.
+        return MPNetConfig(**{**SHAPE, "max_position_embeddings": 202}, layer_norm_eps=1e-5)
     modern = dict(
         vocab_size=120, hidden_size=32, intermediate_size=40, num_hidden_layers=4, num_attention_heads=4, max_position_embeddings=64,
         pad_token_id=103, bos_token_id=101, cls_token_id=101, eos_token_id=102, sep_token_id=102, reference_compile=False,
@@ -110,7 +116,7 @@ def tiny_config(family):
 
 def special_ids(family):
     """(start, end, padding) ids, as in the family's real vocabularies."""
-    if family in ("roberta", "xlm-roberta"):
+    if family in ("roberta", "xlm-roberta", "mpnet"):
         return 0, 2, 1
     return 101, 102, 103 if family.startswith("modernbert") else 0
 
