@@ -30,11 +30,18 @@ const settled = (name: string) => `${name}${SETTINGS[name] ?? ''}`;
 const NAMES = [...new Map(methodNames().map((name) => [keyOf(configureMethod(name)), name])).values()];
 const NO_NORM = 'no norm after the attention of modernbert';
 const SEVERAL = [...new Set([...multiTaskMethodNames(), 'lora', 'mtl_lora', 'pals', 'vera'])];
-/** A family that norms after its sub-blocks; one that norms before them, has its queries, keys and values in one matrix, and windows. */
-const FAMILIES = ['bert', 'modernbert'];
+/**
+ * A family that norms after its sub-blocks; one that norms before them, has its queries, keys and values in one matrix, and windows; one
+ * with a bias by distance.
+ */
+const FAMILIES = ['bert', 'modernbert', 'mpnet'];
 /** Methods that a family has no place for, by what they are told. */
 const REFUSED: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   modernbert: { bitfit: 'found no bias', ca_mtl_base: NO_NORM, ca_mtl_large: NO_NORM, ca_mtl_compact: NO_NORM },
+};
+/** What a family needs in its config.json beside the rest. */
+const FIELDS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  mpnet: { pad_token_id: 1, max_position_embeddings: TOKENS + 2 },
 };
 const encoders = new Map<string, Encoder>();
 const encoderOf = (family: string) => encoders.get(family) as Encoder;
@@ -44,7 +51,7 @@ function keyOf({ method, config }: ConfiguredMethod): string {
 }
 
 beforeAll(() => {
-  for (const name of FAMILIES) encoders.set(name, tiny(name));
+  for (const name of FAMILIES) encoders.set(name, tiny(name, FIELDS[name]));
 });
 
 function tiny(name: string, fields: Readonly<Record<string, unknown>> = {}): Encoder {

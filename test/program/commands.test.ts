@@ -343,7 +343,16 @@ describe('the lists', () => {
 
   it('encoders names every family', async () => {
     const all = JSON.parse((await place.run(['encoders', '--json'])).out) as { name: string; parameters: number }[];
-    expect(all.map(({ name }) => name)).toEqual(['bert', 'roberta', 'xlm-roberta', 'distilbert', 'electra', 'albert', 'modernbert']);
+    expect(all.map(({ name }) => name)).toEqual([
+      'bert',
+      'roberta',
+      'xlm-roberta',
+      'distilbert',
+      'electra',
+      'albert',
+      'modernbert',
+      'mpnet',
+    ]);
     expect(all[0]?.parameters).toBe(109482240);
     expect((await place.run(['encoders'])).out).toMatch(/^model_type/);
   });
