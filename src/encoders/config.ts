@@ -42,6 +42,8 @@ export interface ConfigFields {
   number(name: string, fallback?: number): number;
   text(name: string, fallback?: string): string;
   flag(name: string, fallback: boolean): boolean;
+  /** A list of strings, or one string with `|` between; nothing is none. */
+  texts(name: string): string[];
   has(name: string): boolean;
   /** Whether it stands there as null. */
   isNull(name: string): boolean;

@@ -22,13 +22,13 @@ export interface EncoderDrawing {
  */
 export function drawEncoder(options: DrawingOptions): EncoderDrawing {
   const { family, config, hooks } = options;
-  const { mask, embeddedSite, ...tools } = encoderTools(options);
+  const { embeddedSite, ...tools } = encoderTools(options);
   const { hiddenStates, rows, output } = family.draw(tools, config);
   const last = output ?? (hiddenStates[config.layers] as Value);
   const heard = hooks.output ? hooks.output({ ...rows, x: last }) : last;
   const site = embeddedSite();
   const text = (x: Value, i: number) => (i === config.layers && rows.length === 1 ? x : withoutAdded(x, site));
-  return { output: text(heard, config.layers), first: firstTokens(heard, rows), hiddenStates: hiddenStates.map(text), mask };
+  return { output: text(heard, config.layers), first: firstTokens(heard, rows), hiddenStates: hiddenStates.map(text), mask: tools.mask };
 }
 
 /** The family's pooled vector of the tokens that stand for sequences [batch, d]: tanh(W·x + b). */

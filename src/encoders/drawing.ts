@@ -1,5 +1,5 @@
 import type { Dim, Value } from '../graph/index.ts';
-import type { Dropout } from '../nn/index.ts';
+import type { Dropout, ParameterRole } from '../nn/index.ts';
 import type { LinearName, Place } from './config.ts';
 import type { LayerRows, Rows } from './sites.ts';
 
@@ -18,8 +18,12 @@ export interface Layers {
 export interface EncoderTools {
   /** Of the token ids: [batch, length]. */
   readonly tokens: Rows;
+  /** Of the same: 1 for real tokens, 0 for pads. */
+  readonly mask: Value;
   /** The rows of a table `path.weight` [size, width]. */
   table(path: string, size: number, width: number): Value;
+  /** A weight by its whole path. */
+  parameter(path: string, shape: readonly number[], role: ParameterRole): Value;
   /** x [rows, in] → [rows, out] by a linear outside of the layers; methods act at it where it is the family's `projection`. */
   linear(path: string, x: Value, out: number): Value;
   /** A layer norm outside the layers; the rows are those of all tokens unless others are given. */
@@ -41,7 +45,7 @@ export interface Layer extends LayerRows {
   parts(name: LinearName, x: Value): readonly Value[];
   /** A layer norm of x [rows, width]; the rows are the layer's own unless others are given. */
   norm(path: string, x: Value, options?: { readonly bias?: boolean; readonly rows?: Rows }): Value;
-  /** softmax(q·kᵀ/√e + mask)·v of query [rows, hidden] and key and value of all tokens [batch·S, hidden] → [rows, hidden]. */
+  /** softmax(scale·q·kᵀ + mask)·v of query [rows, hidden] and key and value of all tokens [batch·S, hidden] → [rows, hidden]. */
   attention(given: Attention): Value;
   /**
    * The sub-block's output h plus the residual x, normed where `norm` names one. `read` is what the sub-block read, where that is
@@ -56,6 +60,8 @@ export interface Attention {
   readonly value: Value;
   /** The base of rotary positions, by which queries and keys are turned; none where it is left out. */
   readonly theta?: number;
+  /** What products of queries and keys are multiplied by, 1/√e where it is left out. */
+  readonly scale?: number;
   /** How many places away a token may be to be read; any where it is left out. */
   readonly window?: number;
   /**

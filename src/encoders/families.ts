@@ -1,6 +1,7 @@
 import { fail, nearest } from '../base/index.ts';
 import { ALBERT } from './albert.ts';
 import { BERT } from './bert.ts';
+import { DEBERTA_V2 } from './deberta-v2.ts';
 import { DISTILBERT } from './distilbert.ts';
 import { ELECTRA } from './electra.ts';
 import type { EncoderFamily } from './family.ts';
@@ -10,7 +11,7 @@ import { ROBERTA } from './roberta.ts';
 import { XLM_ROBERTA } from './xlm-roberta.ts';
 
 /** Every encoder family there is. */
-export const FAMILIES: readonly EncoderFamily[] = [BERT, ROBERTA, XLM_ROBERTA, DISTILBERT, ELECTRA, ALBERT, MODERNBERT, MPNET];
+export const FAMILIES: readonly EncoderFamily[] = [BERT, ROBERTA, XLM_ROBERTA, DISTILBERT, ELECTRA, ALBERT, MODERNBERT, MPNET, DEBERTA_V2];
 
 /** The family of a Hugging Face `model_type`. Throws `encoder.config`. */
 export function familyOf(modelType: string, subject: string, families: readonly EncoderFamily[] = FAMILIES): EncoderFamily {

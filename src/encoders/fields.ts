@@ -13,12 +13,14 @@ interface Defaults {
   readonly activation?: string;
   readonly dropout?: number;
   readonly groups?: number;
+  readonly layers?: number;
+  readonly epsilon?: number;
 }
 
 /** The config fields that all BERT-like families share; defaults are those of the family's Python class. */
 export function standardConfig(family: string, fields: ConfigFields, defaults: Defaults): EncoderConfig {
   const hidden = fields.integer('hidden_size', defaults.hidden ?? 768);
-  const layers = fields.integer('num_hidden_layers', 12);
+  const layers = fields.integer('num_hidden_layers', defaults.layers ?? 12);
   return {
     family,
     layers,
@@ -29,7 +31,7 @@ export function standardConfig(family: string, fields: ConfigFields, defaults: D
     positions: fields.integer('max_position_embeddings', defaults.positions),
     types: fields.integer('type_vocab_size', defaults.types),
     embedding: defaults.embedding === undefined ? hidden : fields.integer('embedding_size', defaults.embedding),
-    epsilon: fields.number('layer_norm_eps', 1e-12),
+    epsilon: fields.number('layer_norm_eps', defaults.epsilon ?? 1e-12),
     activation: fields.text('hidden_act', defaults.activation ?? 'gelu'),
     hiddenDropout: fields.number('hidden_dropout_prob', defaults.dropout ?? 0.1),
     attentionDropout: fields.number('attention_probs_dropout_prob', defaults.dropout ?? 0.1),
@@ -63,7 +65,15 @@ export function configFields(raw: Readonly<Record<string, unknown>>, subject: st
       read(name, fallback, 'a number', (value): value is number => typeof value === 'number' && Number.isFinite(value)),
     flag: (name, fallback) => read(name, fallback, 'true or false', (value): value is boolean => typeof value === 'boolean'),
     text: (name, fallback) => read(name, fallback, 'a string', (value): value is string => typeof value === 'string'),
+    texts: (name) => {
+      const value = read(name, [], 'a list of strings, or strings with | between', isTexts);
+      return (typeof value === 'string' ? value.toLowerCase().split('|') : value).map((one) => one.trim());
+    },
     has: (name) => raw[name] !== undefined && raw[name] !== null,
     isNull: (name) => raw[name] === null,
   };
+}
+
+function isTexts(value: unknown): value is string | string[] {
+  return typeof value === 'string' || (Array.isArray(value) && value.every((one) => typeof one === 'string'));
 }

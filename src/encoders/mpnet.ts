@@ -27,10 +27,12 @@ export const MPNET: EncoderFamily = {
     embeddingNorm: 'embeddings.LayerNorm',
     norm: (place, module) => `${layer(module)}.${place === 'attention' ? 'attention' : 'output'}.LayerNorm`,
     positionIds: true,
-    bias(tools, { heads, positions }) {
+    attention(tools, { heads, positions }) {
       const table = tools.table('encoder.relative_attention_bias', BUCKETS, heads);
       const text = positions - PAD_ID - 1;
-      return (_, keys, from, to) => distanceBias(table, bucketOf, { from, to, keys, text });
+      return ({ all: { length } }) => ({
+        bias: (_queries, _keys, from, to) => distanceBias(table, mpnetBucket, { rows: [from, to], columns: [0, length], length, text }),
+      });
     },
   }),
   linears: postNormLinears((name, module) => `${layer(module)}.${LINEAR_PATHS[name]}`),
@@ -66,7 +68,7 @@ function refuse(name: string, found: number, expected: number): never {
  * The row of a distance key − query: half of the rows for keys that come later, and of each half one for each of the first 8 distances,
  * then one for a range of them that grows by √2, up to 128. Computed in float32, as Python does: ranges end where its roundings fall.
  */
-function bucketOf(distance: number): number {
+export function mpnetBucket(distance: number): number {
   const half = BUCKETS / 2;
   const exact = half / 2;
   const far = Math.abs(distance);

@@ -7,6 +7,8 @@ import { countedPositions } from './positions.ts';
 
 type Linear = 'query' | 'key' | 'value' | 'attentionOutput' | 'intermediate' | 'output';
 
+export type LayerAttention = (layer: Layer) => Pick<Attention, 'bias' | 'scale'>;
+
 /** What sets post-norm families apart: names of weights without prefix, `.weight` and `.bias`, and how positions are counted. */
 export interface PostNorm {
   readonly position: string;
@@ -24,8 +26,8 @@ export interface PostNorm {
    * trained there only works so.
    */
   readonly swapsAttentionResidual?: true;
-  /** Drawn once: what every layer's attention adds to its scores. */
-  readonly bias?: (tools: EncoderTools, config: EncoderConfig) => Attention['bias'];
+  /** What else attention is told, called once for an encoder and what it gives once for each layer. */
+  readonly attention?: (tools: EncoderTools, config: EncoderConfig) => LayerAttention;
 }
 
 /**
@@ -45,34 +47,35 @@ export function drawPostNorm(tools: EncoderTools, config: EncoderConfig, wordTab
   const embedded = tools.embedded(dropout(tools.norm(own.embeddingNorm, flat), config.hiddenDropout, 'embeddings'));
   const projects = own.projection !== undefined && (own.alwaysProjects || config.embedding !== config.hidden);
   const x = projects ? tools.linear(own.projection, embedded, config.hidden) : embedded;
-  const bias = own.bias?.(tools, config);
-  return tools.layers(x, (layer, before) => drawLayer(layer, before, config, dropout, own, bias));
+  const { attention: kind, ...named } = own;
+  const attention = kind?.(tools, config);
+  return tools.layers(x, (layer, before) => postNormLayer(layer, before, config, { ...named, dropout, ...(attention && { attention }) }));
 }
 
-function drawLayer(
-  layer: Layer,
-  x: Value,
-  config: EncoderConfig,
-  dropout: EncoderTools['dropout'],
-  own: PostNorm,
-  bias: Attention['bias'],
-): Value {
+export interface PostNormLayer extends Pick<PostNorm, 'norm' | 'swapsAttentionResidual'> {
+  readonly dropout: EncoderTools['dropout'];
+  readonly attention?: LayerAttention;
+}
+
+/** One layer over x [rows, hidden]. */
+export function postNormLayer(layer: Layer, x: Value, config: EncoderConfig, own: PostNormLayer): Value {
   const { hiddenDropout } = config;
+  const { dropout, norm } = own;
   const where = `layer.${layer.layer}`;
   const before = layer.pick(x);
   const context = layer.attention({
     query: layer.linear('query', before),
     key: layer.linear('key', x, layer.all),
     value: layer.linear('value', x, layer.all),
-    ...(bias && { bias }),
+    ...own.attention?.(layer),
   });
   const attended = dropout(layer.linear('attentionOutput', context), hiddenDropout, `${where}.attentionOutput`);
   const [h, residual] = own.swapsAttentionResidual ? [before, attended] : [attended, before];
-  const middle = layer.residual('attention', h, residual, { norm: own.norm('attention', layer.module) });
+  const middle = layer.residual('attention', h, residual, { norm: norm('attention', layer.module) });
 
   const inner = activation(config.activation, 'encoder.config')(layer.linear('intermediate', middle));
   const forward = dropout(layer.linear('output', inner), hiddenDropout, `${where}.output`);
-  return layer.residual('output', forward, middle, { norm: own.norm('output', layer.module) });
+  return layer.residual('output', forward, middle, { norm: norm('output', layer.module) });
 }
 
 /** The six linears of a post-norm layer, by their paths. */

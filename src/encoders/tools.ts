@@ -42,7 +42,6 @@ export interface DrawingOptions {
 }
 
 export function encoderTools({ config, family, parameters, dropout, hooks, read }: DrawingOptions): EncoderTools & {
-  readonly mask: Value;
   readonly embeddedSite: () => EmbeddedSite;
 } {
   const { prefix } = family;
@@ -74,6 +73,7 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
     embeddedSite: () => sequence,
     table: (path, size, width) => embeddings(`${prefix}${path}.weight`, [size, width], { role: 'table' }),
     linear: (path, x, out) => outerLinear({ family, parameters: embeddings, hooks }, path, x, out, sequence),
+    parameter: (path, shape, role) => embeddings(prefix + path, shape, { role }),
     norm: (path, x, { rows = sequence, ...options } = {}) =>
       normAt(embeddings, path, x, { ...rows, layer: undefined, place: undefined }, options),
     dropout,
@@ -132,7 +132,7 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
       },
       norm: (path, value, { rows: at = rows, ...options } = {}) =>
         normAt(source, path, value, { ...at, layer: index, place: undefined }, options),
-      attention({ query, key, value, theta, window, bias }) {
+      attention({ query, key, value, theta, scale, window, bias }) {
         const { heads, attentionDropout } = config;
         const [from, to] = rows.length === 1 ? [all.first, all.first + 1] : [0, all.length];
         const turn: Turn = theta === undefined ? (turned) => turned : shared.turn(theta);
@@ -145,7 +145,7 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
           mask: bias ? add(mask, bias(queries, keys, from, to)) : mask,
         };
         const read = hooks.attention ? hooks.attention({ ...site, ...stock }) : stock;
-        const masked = add(attentionScores(queries, read.key), read.mask);
+        const masked = add(attentionScores(queries, read.key, scale), read.mask);
         const scores = hooks.scores ? hooks.scores({ ...site, scores: masked }) : masked;
         const probabilities = dropout(softmax(scores), attentionDropout, `layer.${index}.attention`);
         return mergeHeads(matmul(probabilities, read.value), multiplyDims(rows.batch, rows.length));

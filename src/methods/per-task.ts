@@ -1,4 +1,5 @@
-import { elementCount } from '../base/index.ts';
+import { elementCount, fail } from '../base/index.ts';
+import type { LinearSite } from '../encoders/index.ts';
 import { concat, type Dim, gather, input, reshape, slice, type Value } from '../graph/index.ts';
 import type { ParameterSpec, Parameters } from '../nn/index.ts';
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
@@ -62,9 +63,23 @@ function attachMixed(configured: ConfiguredMethod, adapters: readonly Adapter[],
     parameters: [...common.parameters.filter(({ shared }) => shared), ...specs.flat()],
     taskIds,
     perTask: ownersOf(specs),
-    hooks: (parameters, dropout) =>
-      hooksOf(common.acts(readerOf(common.parameters, chosen(specs, apart(common.parameters), taskIds, parameters)), dropout)),
+    hooks(parameters, dropout) {
+      const acts = common.acts(readerOf(common.parameters, chosen(specs, apart(common.parameters), taskIds, parameters)), dropout);
+      const { linear } = acts;
+      if (!linear) return hooksOf(acts);
+      return hooksOf({ ...acts, linear: (site) => (site.batch === 1 ? refuseShared(site, facts) : linear(site)) });
+    },
   };
+}
+
+/** DeBERTa's tables of distances go through the matrices of queries and keys once for all sequences. */
+function refuseShared({ name }: LinearSite, { family }: EncoderFacts): never {
+  return fail({
+    code: 'method.site',
+    subject: `the linear '${name}' of ${family.name}`,
+    found: 'rows that belong to no sequence',
+    expected: 'tokens alone, where each sequence has parameters of its own',
+  });
 }
 
 function nameOf(adapters: readonly Adapter[]): string {

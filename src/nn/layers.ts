@@ -58,8 +58,10 @@ export function mergeHeads(x: Value, rows: Dim): Value {
   return reshape(transpose(x, [0, 2, 1, 3]), [rows, heads * each]);
 }
 
-/** Scaled products of queries and keys [batch, heads, n, e], [batch, heads, m, e] → [batch, heads, n, m] (Vaswani et al. 2017, eq. 1). */
-export function attentionScores(query: Value, key: Value): Value {
-  const each = query.shape.at(-1) as number;
-  return matmul(query, key, { transB: true, alpha: 1 / Math.sqrt(each) });
+/**
+ * Scaled products of queries and keys [batch, heads, n, e], [batch, heads, m, e] → [batch, heads, n, m], by default by 1/√e (Vaswani et
+ * al. 2017, eq. 1).
+ */
+export function attentionScores(query: Value, key: Value, scale = 1 / Math.sqrt(query.shape.at(-1) as number)): Value {
+  return matmul(query, key, { transB: true, alpha: scale });
 }

@@ -63,6 +63,10 @@ const NAMES = [
   'modernbert',
   'modernbert-biases',
   'mpnet',
+  'deberta-v2',
+  'deberta-v2-xlarge',
+  'deberta-v2-plain',
+  'deberta-v2-absolute',
 ];
 
 describe.each(['node', 'reference'])('encoders on %s', (kind) => {
@@ -108,7 +112,7 @@ test.each(NAMES)('%s gives the last hidden states of all other batches, the long
 
 test('every family has golden values', () => {
   expect(FAMILIES.map((family) => family.name).every((name) => NAMES.includes(name))).toBe(true);
-  expect(FAMILIES).toHaveLength(8);
+  expect(FAMILIES).toHaveLength(9);
 });
 
 test.each(['bert-bin', 'bert-sharded', 'bert-float16', 'bert-bfloat16'])('%s holds the same encoder as bert', async (name) => {

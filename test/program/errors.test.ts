@@ -148,7 +148,7 @@ const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] 
   [
     'predict --model @gpt a',
     1,
-    "@gpt/config.json: field 'model_type': found 'gpt2'; expected one of bert, roberta, xlm-roberta, distilbert, electra, albert, modernbert, mpnet.",
+    "@gpt/config.json: field 'model_type': found 'gpt2'; expected one of bert, roberta, xlm-roberta, distilbert, electra, albert, modernbert, mpnet, deberta-v2.",
   ],
   [
     'predict --model @deep a',

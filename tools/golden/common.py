@@ -39,7 +39,7 @@ transformers.logging.set_verbosity_error()
 GOLDEN = Path(__file__).resolve().parents[2] / "test" / "golden"
 SEED = 20240611
 FAMILIES = ["bert", "roberta", "xlm-roberta", "distilbert", "electra", "albert"]
-WITH_TOKEN_TYPES = {"bert", "electra", "albert", "albert-groups"}
+WITH_TOKEN_TYPES = {"bert", "electra", "albert", "albert-groups", "deberta-v2-plain", "deberta-v2-absolute"}
 LENGTHS = [12, 7, 9, 3, 10]
 
 SHAPE = dict(
@@ -100,6 +100,18 @@ def tiny_config(family):
 
         # Long enough for the farthest bucket of distances.
         return MPNetConfig(**{**SHAPE, "max_position_embeddings": 202}, layer_norm_eps=1e-5)
+    if family.startswith("deberta-v2"):
+        from transformers import DebertaV2Config
+
+        shape = dict(SHAPE, layer_norm_eps=1e-7, relative_attention=True, pos_att_type=["p2c", "c2p"], share_att_key=True, position_biased_input=False)
+        if family == "deberta-v2":  # as version 3 has it
+            return DebertaV2Config(**shape, type_vocab_size=0, position_buckets=16, norm_rel_ebd="layer_norm")
+        if family == "deberta-v2-xlarge":  # with the convolution of v2-xlarge
+            return DebertaV2Config(**shape, type_vocab_size=0, position_buckets=12, max_relative_positions=30, norm_rel_ebd="layer_norm", conv_kernel_size=3, conv_act="gelu")
+        if family == "deberta-v2-plain":  # every switch in its other place
+            return DebertaV2Config(**{**shape, "position_biased_input": True, "pos_att_type": "c2p"}, type_vocab_size=2, max_relative_positions=7)
+        if family == "deberta-v2-absolute":
+            return DebertaV2Config(**SHAPE, type_vocab_size=2)
     modern = dict(
         vocab_size=120, hidden_size=32, intermediate_size=40, num_hidden_layers=4, num_attention_heads=4, max_position_embeddings=64,
         pad_token_id=103, bos_token_id=101, cls_token_id=101, eos_token_id=102, sep_token_id=102, reference_compile=False,
@@ -175,6 +187,8 @@ def load_encoder(family, adapter_model=False):
             "electra": adapters.ElectraAdapterModel,
             "albert": adapters.AlbertAdapterModel,
             "albert-groups": adapters.AlbertAdapterModel,
+            "deberta-v2": adapters.DebertaV2AdapterModel,
+            "deberta-v2-xlarge": adapters.DebertaV2AdapterModel,
         }[family]
     else:
         cls = transformers.AutoModel

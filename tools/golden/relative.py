@@ -1,17 +1,21 @@
-"""Golden values of tiny random encoders whose attention knows how far tokens lie apart (`transformers`): MPNet.
+"""Golden values of tiny random encoders whose attention knows how far tokens lie apart (`transformers`): MPNet, DeBERTa-v2.
 
-Writes test/golden/encoders/<variant>/{config.json,model.safetensors,cases.json}, in the form of encoders.py.
+Writes test/golden/encoders/<variant>/{config.json,model.safetensors,cases.json}, in the form of encoders.py, and the buckets of
+all distances up to 600 to test/golden/encoders/distances.json.
 
     python tools/golden/relative.py
 """
 
+import torch
 from transformers import AutoModel
+from transformers.models.deberta_v2.modeling_deberta_v2 import make_log_bucket_position
+from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
 
 from common import SEED, make_batch, provenance, randomise, tiny_config, write_json
 from encoders import ROOT, run_case, save
 
 # The longest row that each takes.
-LONGEST = {"mpnet": 200}
+LONGEST = {"mpnet": 200, "deberta-v2": 40, "deberta-v2-xlarge": 40, "deberta-v2-plain": 40, "deberta-v2-absolute": 40}
 
 
 def main():
@@ -27,6 +31,15 @@ def main():
             "oneToken": run_case(model, make_batch(variant, lengths=[2, 1], seed=SEED + 2)),
         }
         write_json(folder / "cases.json", {"provenance": provenance("relative.py", seed), "family": variant, "cases": cases})
+    distances = torch.arange(-600, 601)
+    write_json(ROOT / "distances.json", {
+        "provenance": provenance("relative.py"),
+        "mpnet": MPNetEncoder.relative_position_bucket(distances).tolist(),
+        "deberta": {
+            f"{buckets},{farthest}": make_log_bucket_position(distances, buckets, farthest).long().tolist()
+            for buckets, farthest in [(256, 512), (16, 40), (12, 30), (2, 9), (32, 2048), (7, 100)]
+        },
+    })
 
 
 if __name__ == "__main__":
