@@ -24,21 +24,24 @@ export const bottleneckFields = z.strictObject({
   stochastic_depth: z.number().min(0).lt(1).default(0),
   inv_adapter: z.string().nullable().default(null),
   inv_adapter_reduction_factor: z.number().nullable().default(null),
-  phm_layer: z.literal(false).default(false),
-  phm_dim: z.number().default(4),
-  phm_rank: z.number().default(1),
+  phm_layer: z.boolean().default(false),
+  phm_dim: z.number().int().positive().default(4),
+  phm_rank: z.number().int().positive().default(1),
   phm_bias: z.boolean().default(true),
   factorized_phm_W: z.boolean().default(true),
   shared_W_phm: z.boolean().default(false),
   shared_phm_rule: z.boolean().default(true),
   factorized_phm_rule: z.boolean().default(false),
   learn_phm: z.boolean().default(true),
-  phm_c_init: z.string().default('normal'),
-  phm_init_range: z.number().default(0.0001),
-  hypercomplex_nonlinearity: z.string().default('glorot-uniform'),
+  phm_c_init: z.enum(['normal', 'uniform']).default('normal'),
+  phm_init_range: z.number().positive().default(0.0001),
+  hypercomplex_nonlinearity: z.enum(['phm', 'glorot-normal', 'glorot-uniform', 'normal']).default('glorot-uniform'),
 });
 
 export type BottleneckConfig = z.infer<typeof bottleneckFields>;
+
+/** For what has plain linears alone. */
+export const NO_PHM = z.literal(false, 'false: linears of hypercomplex products are those of compacter and compacter++').default(false);
 
 /** What no single key says. */
 export function checkedTogether<

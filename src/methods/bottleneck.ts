@@ -1,16 +1,26 @@
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
 import { PLACES, type Place, type Rows } from '../encoders/index.ts';
-import { add, layerNorm, mul, reshape, scalar, type Value } from '../graph/index.ts';
-import { type Dropout, type Initializer, NORMAL, ONE, type ParameterSpec, ZERO } from '../nn/index.ts';
+import { add, expand, layerNorm, mul, reshape, scalar, type Value } from '../graph/index.ts';
+import { type Dropout, type LinearParameters, NORMAL, ONE, type ParameterSpec, ZERO } from '../nn/index.ts';
 import type { Acts, Opened, ResidualState } from './act.ts';
-import { type BottleneckConfig, bottleneckFields, checkedTogether, DOUBLE, PARALLEL, PLUS, SEQUENTIAL } from './bottleneck-config.ts';
+import {
+  type BottleneckConfig,
+  bottleneckFields,
+  checkedTogether,
+  DOUBLE,
+  NO_PHM,
+  PARALLEL,
+  PLUS,
+  SEQUENTIAL,
+} from './bottleneck-config.ts';
+import { type LinearForm, linearsAt, PLAIN_LINEARS } from './bottleneck-linears.ts';
 import type { MethodContext } from './context.ts';
 import { foldNorm, type LowRank, NORM_EPSILON, product, standardize } from './low-rank.ts';
 import { adapterPath, type Method, modules, type ReadParameter } from './method.ts';
 import { keptRows, perSequence, sequenceGate } from './per-sequence.ts';
 
-const fields = bottleneckFields.extend({ inv_adapter: z.null().default(null) });
+const fields = bottleneckFields.extend({ inv_adapter: z.null().default(null), phm_layer: NO_PHM });
 
 /**
  * Bottleneck adapters: Houlsby et al. 2019 (double_seq_bn), Pfeiffer et al. 2020 (seq_bn), He et al. 2022 (par_bn),
@@ -45,15 +55,25 @@ export const BOTTLENECK: Method<BottleneckConfig> = {
 };
 
 /** @throws method.config for what would lose the encoder's residual */
-export function bottleneckParameters(config: BottleneckConfig, context: MethodContext): readonly ParameterSpec[] {
+export function bottleneckParameters<C extends BottleneckConfig>(
+  config: C,
+  context: MethodContext,
+  form: LinearForm<C> = PLAIN_LINEARS,
+): readonly ParameterSpec[] {
   checkResidual(config, context);
   return places(config).flatMap((place) =>
-    modules(context.encoder, config.leave_out).flatMap((module) => parametersAt(config, context, place, module)),
+    modules(context.encoder, config.leave_out).flatMap((module) => parametersAt(config, context, form, place, module)),
   );
 }
 
 /** Sequential: z = h or LN(h + x), a residual of its own, closed by LN(o + x). Parallel: z = x, h added at the end. */
-export function bottleneckActs(config: BottleneckConfig, context: MethodContext, read: ReadParameter, dropout: Dropout): Acts {
+export function bottleneckActs<C extends BottleneckConfig>(
+  config: C,
+  context: MethodContext,
+  read: ReadParameter,
+  dropout: Dropout,
+  form: LinearForm<C> = PLAIN_LINEARS,
+): Acts {
   return {
     residual(site) {
       const { place, module, layer, x, join, norm } = site;
@@ -71,17 +91,23 @@ export function bottleneckActs(config: BottleneckConfig, context: MethodContext,
           return { query: z, queryBeforeNorm: h, residual, state: { h: z } };
         },
         lowRank({ h: z }, standardize) {
-          const down = parameter(config.ln_before ? 'adapter_down.1.weight' : 'adapter_down.0.weight');
-          const downBias = parameter(config.ln_before ? 'adapter_down.1.bias' : 'adapter_down.0.bias');
+          const linears = linearsAt(config, context, path, module);
+          const down = form.values(linears.down, config, context, read);
+          const up = form.values(linears.up, config, context, read);
           // Python drops paths in sequential adapters only.
           const p = parallel ? 0 : config.stochastic_depth;
           return {
             ...(config.ln_before
-              ? foldNorm(down, downBias, parameter('adapter_norm_before.weight'), parameter('adapter_norm_before.bias'))
-              : { down, downBias }),
+              ? foldNorm(
+                  down.weight,
+                  down.bias ?? expand(scalar(0), [down.weight.shape[0] as number]),
+                  parameter('adapter_norm_before.weight'),
+                  parameter('adapter_norm_before.bias'),
+                )
+              : { down: down.weight, ...(down.bias && { downBias: down.bias }) }),
             input: config.ln_before ? standardize(z) : z,
             activation: config.non_linearity,
-            ...scaled(config, parameter),
+            ...scaled(config, up, parameter),
             ...(p > 0 && { keep: keptRows(p, site, dropout, `${where}.path`) }),
           };
         },
@@ -131,25 +157,16 @@ function checkResidual(config: BottleneckConfig, { family }: MethodContext): voi
   });
 }
 
-/** r = ⌊d / factor⌋, at least 1, of the exact quotient: 0.8 is a little more than 4/5, so 32 / 0.8 gives 39. */
-function width({ reduction_factor: factor }: BottleneckConfig, hidden: number, module: number): number {
-  const divisor = typeof factor === 'number' ? factor : (factor[String(module)] ?? factor.default);
-  if (divisor === undefined)
-    return fail({
-      code: 'method.config',
-      subject: 'reduction_factor',
-      found: `nothing for layer ${module}`,
-      expected: `an entry '${module}' or 'default'`,
-    });
-  return Math.max(1, Math.round((hidden - (hidden % divisor)) / divisor));
-}
-
-function parametersAt(config: BottleneckConfig, context: MethodContext, place: Place, module: number): ParameterSpec[] {
+function parametersAt<C extends BottleneckConfig>(
+  config: C,
+  context: MethodContext,
+  form: LinearForm<C>,
+  place: Place,
+  module: number,
+): ParameterSpec[] {
   const d = context.encoder.hidden;
-  const r = width(config, d, module);
   const path = adapterPath(context, place, module);
-  const [down, up] = initializers(config.init_weights, d);
-  const down0 = config.ln_before ? 'adapter_down.1' : 'adapter_down.0';
+  const { down, up } = linearsAt(config, context, path, module);
   const norm = (name: string, alias?: string): ParameterSpec[] =>
     ['weight', 'bias'].map((part) => ({
       name: `${path}.${name}.${part}`,
@@ -161,10 +178,8 @@ function parametersAt(config: BottleneckConfig, context: MethodContext, place: P
   return [
     // Python keeps this norm as an attribute and as the first member of the down-projection.
     ...(config.ln_before ? norm('adapter_norm_before', 'adapter_down.0') : []),
-    { name: `${path}.${down0}.weight`, shape: [r, d], init: down, decay: true },
-    { name: `${path}.${down0}.bias`, shape: [r], init: ZERO, decay: false },
-    { name: `${path}.adapter_up.weight`, shape: [d, r], init: up, decay: true },
-    { name: `${path}.adapter_up.bias`, shape: [d], init: ZERO, decay: false },
+    ...form.parameters(down, config, context),
+    ...form.parameters(up, config, context),
     ...(config.ln_after ? norm('adapter_norm_after') : []),
     ...(typeof config.scaling === 'string'
       ? [{ name: `${path}.scaling`, shape: [config.scaling === 'channel' ? d : 1], init: ONE, decay: true }]
@@ -178,20 +193,13 @@ function parametersAt(config: BottleneckConfig, context: MethodContext, place: P
   ];
 }
 
-function initializers(kind: BottleneckConfig['init_weights'], fanIn: number): [Initializer, Initializer] {
-  if (kind === 'mam_adapter') return [{ kind: 'fan-in-uniform', fanIn }, ZERO];
-  const both: Initializer = kind === 'houlsby' ? { kind: 'truncated-normal', deviation: 0.01, limit: 0.02 } : NORMAL;
-  return [both, both];
-}
-
 type ParameterOf = (tail: string) => Value;
 
-function scaled({ scaling }: BottleneckConfig, parameter: ParameterOf): Pick<LowRank, 'up' | 'upBias'> {
-  const [up, upBias] = [parameter('adapter_up.weight'), parameter('adapter_up.bias')];
-  if (scaling === 1) return { up, upBias };
+function scaled({ scaling }: BottleneckConfig, { weight, bias }: LinearParameters, parameter: ParameterOf): Pick<LowRank, 'up' | 'upBias'> {
+  if (scaling === 1) return { up: weight, ...(bias && { upBias: bias }) };
   const factor = typeof scaling === 'number' ? scalar(scaling) : parameter('scaling');
-  const perRow = scaling === 'channel' ? reshape(factor, [up.shape[0] as number, 1]) : factor;
-  return { up: mul(up, perRow), upBias: mul(upBias, factor) };
+  const perRow = scaling === 'channel' ? reshape(factor, [weight.shape[0] as number, 1]) : factor;
+  return { up: mul(weight, perRow), ...(bias && { upBias: mul(bias, factor) }) };
 }
 
 function gated(config: BottleneckConfig, parameter: ParameterOf, u: Value, z: Value, rows: Rows): Value {

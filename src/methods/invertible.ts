@@ -4,12 +4,13 @@ import { withText } from '../encoders/index.ts';
 import { add, concat, slice, sub, type Value } from '../graph/index.ts';
 import { NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
 import { bottleneckActs, bottleneckParameters } from './bottleneck.ts';
-import { bottleneckFields, checkedTogether, DOUBLE, SEQUENTIAL } from './bottleneck-config.ts';
+import { bottleneckFields, checkedTogether, DOUBLE, NO_PHM, SEQUENTIAL } from './bottleneck-config.ts';
 import type { MethodContext } from './context.ts';
 import { product } from './low-rank.ts';
 import type { Method, ReadParameter } from './method.ts';
 
 const fields = bottleneckFields.extend({
+  phm_layer: NO_PHM,
   inv_adapter: z.literal('nice', "'nice', whose coupling adds; the one that also scales is not available"),
   inv_adapter_reduction_factor: z.number().positive(),
 });

@@ -98,6 +98,11 @@ export function loraPath({ family, name }: MethodContext, linear: LinearName, mo
   return `${linearPath(family, linear, module)}.loras.${name}`;
 }
 
+/** Full name of what all modules of an adapter have in common, as `adapters` keeps it: `….shared_parameters.NAME`. */
+export function sharedPath({ family, name }: MethodContext): string {
+  return `${family.prefix}shared_parameters.${name}`;
+}
+
 /** The distinct layer modules of an encoder that are not left out. @throws method.site when none is left */
 export function modules({ groups }: EncoderConfig, leaveOut: readonly number[]): number[] {
   const kept = Array.from({ length: groups }, (_, i) => i).filter((i) => !leaveOut.includes(i));

@@ -16,7 +16,7 @@ import {
 } from './linears.ts';
 import { gateParameters, LORA_FLOATS, loraFields, updateAct } from './lora.ts';
 import { magnitudeParameter, withMagnitude } from './magnitude.ts';
-import { loraPath, type Method } from './method.ts';
+import { loraPath, type Method, sharedPath } from './method.ts';
 
 const fields = loraFields.extend({
   attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
@@ -97,10 +97,6 @@ function sharedParameters(config: VeraConfig, context: MethodContext): Parameter
     { name: `${path}.lora_A`, shape: [config.r, fanIn], init: initializer(config, fanIn), decay: false, trains: false },
     { name: `${path}.lora_B`, shape: [out, config.r], init: initializer(config, config.r), decay: false, trains: false },
   ];
-}
-
-function sharedPath({ family, name }: MethodContext): string {
-  return `${family.prefix}shared_parameters.${name}`;
 }
 
 /** 'vera' is Kaiming-uniform with a = 0: U(±√(6/fanIn)). */
