@@ -1,6 +1,7 @@
 import { expectationIn, fail, nearest } from '../base/index.ts';
 import { BITFIT } from './bitfit.ts';
 import { BOTTLENECK } from './bottleneck.ts';
+import { COMPACTER } from './compacter.ts';
 import type { MethodConfig } from './context.ts';
 import { DORA } from './dora.ts';
 import { formatLiteral, parseGrammar, splitUnion } from './grammar.ts';
@@ -21,6 +22,7 @@ import { VERA } from './vera.ts';
 const SINGLE = [
   BOTTLENECK,
   INVERTIBLE,
+  COMPACTER,
   LORA,
   IA3,
   DORA,

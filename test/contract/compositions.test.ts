@@ -15,7 +15,7 @@ import {
 } from '../../src/methods/index.ts';
 
 const family = familyOf('bert', 'config.json');
-const fields = { hidden_size: 32, num_hidden_layers: 2, num_attention_heads: 4, intermediate_size: 64, vocab_size: 24 };
+const fields = { hidden_size: 128, num_hidden_layers: 2, num_attention_heads: 4, intermediate_size: 64, vocab_size: 24 };
 const facts = { family, encoder: family.config(configFields({ model_type: 'bert', ...fields }, 'config.json')) };
 
 const BLOCKS: Readonly<Record<string, Block>> = {
