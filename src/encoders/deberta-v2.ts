@@ -144,24 +144,24 @@ export function debertaBucket(distance: number, { buckets, farthest }: Pick<Rela
   return Math.sign(distance) * (Math.ceil(Math.fround(share * (half - 1))) + half);
 }
 
-/** h + act(conv(x)), normed: x [rows, hidden] is what the first layer read, h what came out of it; pads give nothing. */
+/** h + act(conv(x)), normed: x [rows, hidden] is what the first layer read, h what came out of it; pads give nothing, whatever stands in them. */
 function convolved(tools: EncoderTools, one: Layer, x: Value, h: Value, config: DebertaConfig): Value {
   const { hidden, convolution } = config;
   const { width, activation: name } = convolution as NonNullable<DebertaConfig['convolution']>;
   const { batch, length } = one.all;
   const kernel = tools.parameter('encoder.conv.conv.weight', [hidden, hidden, width], 'matrix');
   const bias = tools.parameter('encoder.conv.conv.bias', [hidden], 'bias');
+  // What attention adds to scores is 0 for real tokens and far below −1 for pads.
+  const real = reshape(relu(add(one.mask, scalar(1))), [multiplyDims(batch, length), 1]);
   const reach = (width - 1) / 2;
   const zeros = expand(scalar(0), [batch, reach, hidden]);
-  const padded = concat([zeros, reshape(x, [batch, length, hidden]), zeros], 1);
+  const padded = concat([zeros, reshape(mul(x, real), [batch, length, hidden]), zeros], 1);
   const parts = Array.from({ length: width }, (_, i) => {
     const shifted = slice(padded, 1, i, addDims(length, i));
     return matmul(shifted, reshape(slice(kernel, 2, i, i + 1), [hidden, hidden]), { transB: true });
   });
   const summed = parts.reduce((sum, part) => add(sum, part));
   const flat = add(reshape(summed, [multiplyDims(batch, length), hidden]), bias);
-  // What attention adds to scores is 0 for real tokens and far below −1 for pads.
-  const real = reshape(relu(add(one.mask, scalar(1))), [multiplyDims(batch, length), 1]);
   const out = activation(name, 'encoder.config')(tools.dropout(mul(flat, real), config.hiddenDropout, 'convolution'));
   return mul(one.norm('encoder.conv.LayerNorm', add(h, one.pick(out))), one.pick(real));
 }

@@ -73,7 +73,7 @@ def write_methods():
     write_json(ROOT / "configs.json", {"provenance": provenance("methods.py"), **base_shape_facts()})
 
 
-def write_cases(name, out, reference=None, generator="methods.py"):
+def write_cases(name, out, reference=None, generator="methods.py", families=(*FAMILIES, "albert-groups")):
     """reference: the variants that are computed by the slow reference engine too, one for each kind of module."""
     reference = reference or REFERENCE[name.removesuffix(".json")]
     assert set(reference) <= set(out), reference
@@ -83,7 +83,7 @@ def write_cases(name, out, reference=None, generator="methods.py"):
         "(differs only with use_gating, whose gate averages over padding too).",
         "reference": reference,
         "adapterName": NAME,
-        "batches": {family: batch_json(make_batch(family)) for family in [*FAMILIES, "albert-groups"]},
+        "batches": {family: batch_json(make_batch(family)) for family in families},
         "variants": out,
     })
 
