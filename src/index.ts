@@ -7,6 +7,7 @@ export {
   type Average,
   average,
   type Block,
+  batchSplit,
   type Composition,
   configureMethod,
   type Fuse,

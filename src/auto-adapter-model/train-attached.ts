@@ -1,4 +1,4 @@
-import { defined, totalElements } from '../base/index.ts';
+import { defined, fail, totalElements } from '../base/index.ts';
 import type { Composition } from '../methods/index.ts';
 import { taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
 import { trainableParameters } from '../model/model.ts';
@@ -44,6 +44,14 @@ export async function trainAttached(
   const train = split(labelled.train);
   const validation = labelled.validation && split(labelled.validation);
   const model = await modelOf({ ...state, encoder: withDropout(encoder, checked.dropout) }, setup, head, { trainAdapters });
+  if (model.attachment.rowFeeds)
+    fail({
+      code: 'usage.value',
+      subject: model.attachment.text,
+      found: 'a block whose children act on different rows',
+      expected: 'adapters and fusions that learn from all rows',
+      next: 'Train each child by itself, which gives the same, and put them together afterwards.',
+    });
   const { parameters, ...result } = await trainModel({
     engine: await engine(),
     model,

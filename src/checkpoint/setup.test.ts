@@ -1,12 +1,13 @@
 import { expect, it } from 'vitest';
 import { memoryFiles } from '../base/index.ts';
-import { average, type Composition, stack } from '../methods/index.ts';
+import { average, batchSplit, type Composition, stack } from '../methods/index.ts';
 import { loadSetup, saveSetup } from './setup.ts';
 
 it.each<[string, Composition, number]>([
   ['a stack', stack('a', 'b'), 0],
   ['an average', average(['a', 'b'], { weights: [0.25, 0.75] }), 1],
   ['an average in a stack', stack('a', average(['b', 'c'])), 1],
+  ['a split batch', batchSplit(['a', stack('b', 'c')], { batchSizes: [3, 0] }), 0],
 ])('%s comes back as it was saved, with a note where Python answers otherwise', async (_, setup, notes) => {
   const files = memoryFiles();
   await saveSetup(files, 's', setup, 'a');

@@ -1,6 +1,6 @@
 import { constant, type Dim, mul, relu, reshape, scalar, slice, sub, type Value } from '../graph/index.ts';
 
-/** Rather than −∞: a row of nothing but pads must stay finite. */
+/** Taken from scores that nothing reads, rather than ∞: a row of nothing but pads must stay finite. */
 export const LOWEST = 3.4028234663852886e38;
 
 /** What attention adds to its scores: mask [batch, length], 1 for real tokens, → [batch, 1, 1, length], 0 or the lowest float32. */

@@ -74,7 +74,7 @@ export interface ScoresSite extends LayerRows {
   readonly scores: Value;
 }
 
-/** Where a sub-block's output h meets its residual x: stock is `join(h)`. All [rows, hidden]. */
+/** Where a sub-block's output h meets its residual: stock is `join(h)`. All [rows, hidden]. */
 export interface ResidualSite extends LayerRows {
   readonly place: Place;
   /** The sub-block's output after its dense layer and dropout. */

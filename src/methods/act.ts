@@ -31,8 +31,13 @@ export interface Act<Name extends SiteName = SiteName> {
   readonly apply: (state: States[Name]) => States[Name];
   /** What it does before it is applied, where a block does that once for all its children. */
   readonly prepare?: (state: States[Name]) => States[Name];
-  /** Ends a linear or a residual: what stands there in the end. Of several acts the last one's counts; stock where it is absent. */
-  readonly close?: (state: States[Name]) => Value;
+  /**
+   * Ends a linear or a residual: what stands there in the end. Of several acts the last one's counts; stock where it is absent.
+   * `otherwise` is how the site would end without this act: for rows that it leaves alone.
+   */
+  readonly close?: (state: States[Name], otherwise: (state: States[Name]) => Value) => Value;
+  /** Why no other act may follow it, where none may. */
+  readonly ends?: string;
   /** The steps between which a fusion puts other things; absent where the contribution is no product of low rank. */
   readonly open?: Opened<Name>;
 }
@@ -64,6 +69,9 @@ export function chain<Name extends SiteName>(acts: readonly Act<Name>[]): Act<Na
   return {
     apply: (state) => acts.reduce((before, act) => act.apply(act.prepare ? act.prepare(before) : before), state),
     ...(acts[0]?.prepare && { prepare: acts[0].prepare }),
-    ...(last.close && { close: last.close }),
+    ...(last.close && {
+      close: (state, otherwise) =>
+        acts.reduce<typeof otherwise>((before, { close }) => (close ? (given) => close(given, before) : otherwise), otherwise)(state),
+    }),
   };
 }

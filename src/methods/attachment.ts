@@ -1,3 +1,4 @@
+import type { Tensor } from '../base/index.ts';
 import type { Hooks } from '../encoders/index.ts';
 import { reshape, type Value } from '../graph/index.ts';
 import type { Dropout, Initializer, ParameterSpec, Parameters } from '../nn/index.ts';
@@ -25,6 +26,10 @@ export interface Attachment {
   readonly perTask?: ReadonlyMap<string, number>;
   /** Whether all sequences of a run must be of one task. */
   readonly oneTaskRuns?: boolean;
+  /** How many rows all batches have, where it must be so. */
+  readonly rows?: number;
+  /** What it reads of a run beside the tokens, by the run's sequences. @throws usage.value for rows that it is not made for */
+  rowFeeds?(sequences: readonly Sequence[]): Readonly<Record<string, Tensor>>;
   /** All that it adds and reads, frozen tensors too. */
   readonly parameters: readonly ParameterSpec[];
   /** Weights of the encoder that are drawn anew, by full name. */
@@ -35,6 +40,12 @@ export interface Attachment {
   regularizer?(parameters: Parameters): Value | undefined;
   /** Scalars that change while training goes on, by input name, after so many steps. */
   schedule?(steps: number): Readonly<Record<string, number>>;
+}
+
+/** What a run holds in one of its sequences: a part of a row of the batch, and what that was given as its task. */
+export interface Sequence {
+  readonly row: number;
+  readonly task: number;
 }
 
 export type Observe = (name: string, value: Value, columns?: readonly string[]) => void;

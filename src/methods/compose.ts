@@ -1,13 +1,13 @@
-import { fail } from '../base/index.ts';
+import { fail, type Tensor } from '../base/index.ts';
 import { drawEncoder, drawPooled, type SiteName, type Sites } from '../encoders/index.ts';
 import { add, input, scalar, type Value } from '../graph/index.ts';
 import { noDropout, type ParameterSpec, recordedParameters } from '../nn/index.ts';
 import type { Act, Acts } from './act.ts';
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
-import { type Attachment, alone } from './attachment.ts';
-import type { BlockKind } from './blocks/block.ts';
+import { type Attachment, alone, type Sequence } from './attachment.ts';
+import type { BlockKind, Extent } from './blocks/block.ts';
 import { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
-import { adaptersOf, blocksOf, type Composition, describe, firstOf, fusionsOf, isFuse, lastOf } from './composition.ts';
+import { adaptersOf, type Block, blocksOf, type Composition, describe, firstOf, fusionsOf, isFuse, lastOf } from './composition.ts';
 import type { EncoderFacts } from './context.ts';
 import type { FusionConfig } from './fusion.ts';
 import { hooksOf } from './hooks.ts';
@@ -30,17 +30,27 @@ const LEARNING_RATE = 5e-4;
 /** Where only the first adapter of a composition acts, as in Python: the embeddings, and what is made of them in the end. */
 const ONLY_FIRST: readonly SiteName[] = ['embedded', 'word'];
 
+/** A batch as encoders are drawn for it. */
+const WHOLE: Extent = { batch: 'B' };
+
 /**
  * Adapters that are already there, put together. What trains are the fusions in the composition, and the adapters where that is
  * asked for.
  * @throws composition.nesting; adapter.missing; method.config for methods that cannot be put together so
  */
-export function attachComposition(setup: Composition, parts: CompositionParts, facts: EncoderFacts): Attachment {
+export function attachComposition(given: Composition, parts: CompositionParts, facts: EncoderFacts): Attachment {
+  const setup = copied(given);
   const { trainAdapters = false, masked = false, fusions, blocks: kinds = BLOCKS } = parts;
   checkNesting(setup, 'composition', kinds);
   const adapters = new Map(adaptersOf(setup).map((name) => [name, bindAdapter(methodOf(name, parts.adapters), { ...facts, name })]));
   const setting = { ...facts, adapters, fusions, masked };
-  const blocks = new Map(blocksOf(setup).map((block) => [block, blockKind(block, kinds).bind(block, setting)]));
+  const extents = extentsOf(setup, kinds);
+  const blocks = new Map(
+    blocksOf(setup).map((block, index) => {
+      const extent = extents.get(block) as Extent;
+      return [block, blockKind(block, kinds).bind(block, { ...setting, index, extent })];
+    }),
+  );
   for (const [block, { parameters = [] }] of blocks)
     if (!isFuse(block) && parameters.length > 0)
       fail({
@@ -55,6 +65,12 @@ export function attachComposition(setup: Composition, parts: CompositionParts, f
   const sites: AdapterSites = new Map([...adapters].map(([name, adapter]) => [name, { adapter, sites: sitesOf(adapter) }]));
   checkSites(setup, sites, kinds);
   checkOrder(setup, sites);
+  const rows = agreed(
+    bounds.map((bound) => bound.rows),
+    setup,
+    'rows',
+  );
+  const fed = bounds.filter(({ feeds }) => feeds);
   const scheduled = bounds.filter(({ schedule }) => schedule);
   const attachment: Attachment = {
     name: fusionsOf(setup)[0]?.name ?? lastOf(setup),
@@ -95,6 +111,11 @@ export function attachComposition(setup: Composition, parts: CompositionParts, f
       const read = readerOf(ofBlocks, parameters);
       return bounds.flatMap(({ regularizer }) => regularizer?.(read) ?? []).reduce<Value | undefined>(sum, undefined);
     },
+    ...(rows !== undefined && { rows }),
+    ...(fed.length > 0 && {
+      rowFeeds: (sequences: readonly Sequence[]): Record<string, Tensor> =>
+        Object.assign({}, ...fed.map(({ feeds }) => feeds?.(sequences))),
+    }),
     ...(scheduled.length > 0 && {
       schedule: (steps: number) => Object.assign({}, ...scheduled.map(({ schedule }) => schedule?.(steps))),
     }),
@@ -102,6 +123,39 @@ export function attachComposition(setup: Composition, parts: CompositionParts, f
   const read = namesRead(attachment, facts);
   // What of an adapter no site asks for, since only the first acts there, cannot train.
   return { ...attachment, parameters: [...ofBlocks, ...ofAdapters.map((spec) => (read.has(spec.name) ? spec : frozen(spec)))] };
+}
+
+/** A block that stands at two places would be one and the same there. */
+function copied(part: Composition): Composition {
+  return typeof part === 'string' ? part : { ...part, children: part.children.map(copied) };
+}
+
+/** What of a batch reaches each block. */
+function extentsOf(setup: Composition, kinds: readonly BlockKind[]): ReadonlyMap<Block, Extent> {
+  const all = blocksOf(setup);
+  const extents = new Map<Block, Extent>();
+  const walk = (part: Composition, outer: Extent): void => {
+    if (typeof part === 'string') return;
+    extents.set(part, outer);
+    const kind = blockKind(part, kinds);
+    const index = all.indexOf(part);
+    for (const [i, child] of part.children.entries()) walk(child, kind.extent?.(part, i, outer, index) ?? outer);
+  };
+  walk(setup, WHOLE);
+  return extents;
+}
+
+/** The number that all blocks want which want one. @throws usage.value for two */
+function agreed(wanted: readonly (number | undefined)[], setup: Composition, what: string): number | undefined {
+  const [one, other] = new Set(wanted.filter((number) => number !== undefined));
+  if (other !== undefined)
+    fail({
+      code: 'usage.value',
+      subject: describe(setup),
+      found: `blocks for ${one} ${what} and for ${other}`,
+      expected: `the same number of ${what}`,
+    });
+  return one;
 }
 
 function sum(total: Value | undefined, value: Value): Value {
@@ -137,7 +191,7 @@ function checkSites(setup: Composition, adapters: AdapterSites, kinds: readonly 
     const kind = blockKind(block, kinds);
     for (const name of adaptersOf(block)) {
       const { adapter, sites } = adapters.get(name) as SitesOfAdapter;
-      const other = sites.find((site) => !kind.sites.includes(site) && !ONLY_FIRST.includes(site));
+      const other = sites.find((site) => !kind.sites.includes(site) && (kind.apart || !ONLY_FIRST.includes(site)));
       if (other !== undefined)
         fail({
           code: 'method.config',

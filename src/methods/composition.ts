@@ -27,8 +27,15 @@ export interface Average extends Block {
   readonly weights: readonly number[];
 }
 
+/** Rows of a batch to one child after another, so many to each. */
+export interface BatchSplit extends Block {
+  readonly type: 'batchSplit';
+  /** One for each child; 0 for one that gets none. */
+  readonly batchSizes: readonly number[];
+}
+
 /** What is active: one adapter, or several put together. */
-export type Composition = string | Stack | Fuse | Average | Block;
+export type Composition = string | Stack | Fuse | Average | BatchSplit | Block;
 
 /** @throws usage.value without adapters */
 export function stack(...children: string[]): Stack<string>;
@@ -73,6 +80,36 @@ export function average(
   if (normalizeWeights && sum === 0)
     fail({ code: 'usage.value', subject: 'average: weights', found: 'a sum of 0', expected: 'weights that can be made to add up to 1' });
   return { type: 'average', children, weights: normalizeWeights && weights ? wanted.map((weight) => weight / sum) : wanted };
+}
+
+/**
+ * Rows of a batch to one child after another: `batchSizes` rows to each, or to each as many as its number in the list says.
+ * @throws usage.value without adapters, for another number of sizes, or what is no number of rows
+ */
+export function batchSplit(
+  children: readonly Composition[],
+  { batchSizes }: { readonly batchSizes: number | readonly number[] },
+): BatchSplit {
+  return { type: 'batchSplit', children, batchSizes: sizesOf('batchSplit: batchSizes', children, batchSizes) };
+}
+
+/** One size for each child. @throws usage.value */
+function sizesOf(subject: string, children: readonly Composition[], sizes: number | readonly number[]): readonly number[] {
+  const each = typeof sizes === 'number' ? children.map(() => sizes) : sizes;
+  if (
+    children.length > 0 &&
+    Array.isArray(each) &&
+    each.length === children.length &&
+    each.every((size) => Number.isInteger(size) && size >= 0) &&
+    each.some((size) => size > 0)
+  )
+    return each;
+  return fail({
+    code: 'usage.value',
+    subject,
+    found: Array.isArray(each) ? `[${each.join(', ')}]` : String(each),
+    expected: `${children.length || 'at least one'} whole numbers, one for each child, some of them above 0`,
+  });
 }
 
 export function isFuse(composition: Composition): composition is Fuse {

@@ -1,5 +1,6 @@
 import { fail } from '../base/index.ts';
 import type { Hooks, SiteName, SiteResults, Sites } from '../encoders/index.ts';
+import type { Value } from '../graph/index.ts';
 import type { Act, Acts, States } from './act.ts';
 
 type Starts = { readonly [Name in SiteName]: (site: Sites[Name]) => States[Name] };
@@ -33,6 +34,11 @@ const END: Ends = {
   word: (_, state) => state,
 };
 
+/** What stands at a site that no act ends. */
+export function stockEnd<Name extends SiteName>(name: Name, site: Sites[Name], state: States[Name]): SiteResults[Name] {
+  return END[name](site, state);
+}
+
 /** Acts as the hooks that an encoder is drawn with; sites where nothing acts stay stock. @throws method.contract for an unknown site */
 export function hooksOf(acts: Acts): Hooks {
   for (const name of Object.keys(acts))
@@ -47,7 +53,7 @@ function hookAt<Name extends SiteName>(name: Name, acts: Acts) {
   return (site: Sites[Name]): SiteResults[Name] => {
     const act = actAt(site);
     const state = act ? act.apply(START[name](site)) : START[name](site);
-    if (act?.close) return act.close(state) as SiteResults[Name];
-    return END[name](site, state);
+    const stock = (given: States[Name]) => stockEnd(name, site, given);
+    return act?.close ? (act.close(state, stock as (given: States[Name]) => Value) as SiteResults[Name]) : stock(state);
   };
 }

@@ -1,7 +1,7 @@
 export type { Act, Acts, Opened, ResidualState, States } from './act.ts';
 export { type Adapter, bindAdapter } from './adapter.ts';
-export { type Attachment, attach, type Observe, trained } from './attachment.ts';
-export type { BlockKind, BoundBlock, Wrong } from './blocks/block.ts';
+export { type Attachment, attach, type Observe, type Sequence, trained } from './attachment.ts';
+export type { BlockKind, BoundBlock, Extent, Wrong } from './blocks/block.ts';
 export { allFusionParameters, FUSION_MASK } from './blocks/fuse.ts';
 export { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
 export {
@@ -23,7 +23,9 @@ export {
   type Average,
   adaptersOf,
   average,
+  type BatchSplit,
   type Block,
+  batchSplit,
   blocksOf,
   type Composition,
   describe,

@@ -41,13 +41,13 @@ export function withMagnitude(
 ): Act<'linear'> {
   return {
     apply,
-    close(state) {
+    close(state, otherwise) {
       const { down, up } = halves();
       const whole = add(weight, matmul(up, down));
       const norms = sqrt(reduceSum(mul(whole, whole), [1]));
       const magnitude = read(magnitudeName(context, name, module));
       const factors = div(reshape(magnitude, [magnitude.shape[0] as number]), reshape(norms, [weight.shape[0] as number]));
-      return mul(close?.(state) ?? y, factors);
+      return mul(close?.(state, otherwise) ?? y, factors);
     },
   };
 }

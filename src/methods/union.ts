@@ -117,7 +117,7 @@ function addedUp({ y, name }: LinearSite, present: readonly Present<'linear'>[])
   return {
     apply(state) {
       if (state) refuse(name, present, 'behind another adapter');
-      return present.map(({ act }) => sub(act.close?.(act.apply(undefined)) ?? y, y)).reduce(add);
+      return present.map(({ act }) => sub(act.close?.(act.apply(undefined), () => y) ?? y, y)).reduce(add);
     },
     close: (change) => (change ? add(y, change) : y),
   };

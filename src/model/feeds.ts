@@ -16,7 +16,7 @@ export interface BatchTerms {
 }
 
 /** What decides how units are fed. */
-type FedModel = Pick<Model, 'encoder' | 'heads' | 'objective'> & { readonly attachment: Pick<Attachment, 'mostTokens'> };
+type FedModel = Pick<Model, 'encoder' | 'heads' | 'objective'> & { readonly attachment: Pick<Attachment, 'mostTokens' | 'rowFeeds'> };
 
 /** Counts a batch. `share` is the weight of a head, 1 on average: each that has units has that share of the mean over them. */
 export function batchTerms(
@@ -52,10 +52,14 @@ export function feedsOf(units: readonly Unit[], model: FedModel, terms?: BatchTe
     const targets = terms && objective.targets(head, batch, 1 / Math.max(1, terms.counts[i] as number), terms.scales?.[i]);
     return headFeeds({ ...head.kind.gathers?.feeds(head, batch), ...targets }, i, heads.length);
   });
-  const tasks = units.flatMap(({ encodings, task = 0 }) => encodings.map(() => task));
+  const all = units.flatMap(({ encodings, row, task = 0 }) => encodings.map(() => ({ row, task })));
   return {
     ...feeds,
-    taskIds: int32([sequences], tasks),
+    taskIds: int32(
+      [sequences],
+      all.map(({ task }) => task),
+    ),
+    ...attachment.rowFeeds?.(all),
     ...(terms && heads.length > 1 && { taskWeights: float32([heads.length], terms.weights) }),
     ...Object.assign({}, ...ofHeads),
   };

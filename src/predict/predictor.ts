@@ -1,4 +1,4 @@
-import type { Tensor } from '../base/index.ts';
+import { fail, type Tensor } from '../base/index.ts';
 import { multiplyDims, quantizeProducts } from '../graph/index.ts';
 import { drawModel, meanOverTokens } from '../model/draw.ts';
 import { modelDropout } from '../model/dropout.ts';
@@ -82,6 +82,13 @@ export async function createPredictor(
     { units, tokenizer }: Pick<Prepared, 'units'> & Partial<Prepared>,
     onProgress?: OnProgress,
   ): Promise<Answer[]> {
+    if (attachment.rows !== undefined && rows.length !== attachment.rows)
+      fail({
+        code: 'usage.value',
+        subject: attachment.text,
+        found: `${rows.length} rows`,
+        expected: `${attachment.rows}: its sizes say which row is for which adapter`,
+      });
     const byRow: UnitLogits[][] = rows.map(() => []);
     const seen = means.length > 0 ? rows.map(() => new Means()) : [];
     await compute(units, onProgress, (unit, numbers, place, result) => {

@@ -6,6 +6,7 @@ import {
   attachComposition,
   average,
   type Block,
+  batchSplit,
   type ConfiguredMethod,
   configureMethod,
   fuse,
@@ -24,13 +25,18 @@ const BLOCKS: Readonly<Record<string, Block>> = {
   fuse: fuse(['a', 'b'], { name: 'both' }),
 };
 
+/** Blocks whose children act on different rows or tokens. */
+const APART: Readonly<Record<string, Block>> = {
+  batchSplit: batchSplit(['a', 'b'], { batchSizes: 1 }),
+};
+
 /** The blocks in which adapters of two methods can stand together. */
-function blocksOf(first: ConfiguredMethod, second: ConfiguredMethod): string {
+function blocksOf(first: ConfiguredMethod, second: ConfiguredMethod, blocks = BLOCKS): string {
   const adapters = new Map([
     ['a', first],
     ['b', second],
   ]);
-  const possible = Object.entries(BLOCKS).filter(([, block]) => {
+  const possible = Object.entries(blocks).filter(([, block]) => {
     try {
       attachComposition(block, { adapters, fusions: new Map([['both', fusionConfig('dynamic')]]) }, facts);
       return true;
@@ -42,8 +48,9 @@ function blocksOf(first: ConfiguredMethod, second: ConfiguredMethod): string {
   return possible.map(([name]) => name).join(', ');
 }
 
+const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'compositions.md'), 'utf8');
+
 it('every method stands in the blocks that the page on compositions says, two of it and one before a bottleneck', () => {
-  const page = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'compositions.md'), 'utf8');
   const told = new Map<string, string>();
   for (const [, names = '', two = '', before = ''] of page.matchAll(/^\| (`[^|]+`) \| ([a-z, ]*) \| ([a-z, ]*) \|$/gm))
     for (const [, name = ''] of names.matchAll(/`([^`]+)`/g)) told.set(name, `${two.trim()} | ${before.trim()}`);
@@ -55,4 +62,17 @@ it('every method stands in the blocks that the page on compositions says, two of
   });
   expect(adapters.length).toBeGreaterThan(20);
   expect(new Map(found)).toEqual(told);
+});
+
+it('of blocks for different rows or tokens the page says which methods cannot be in them', () => {
+  const bottleneck = configureMethod('seq_bn');
+  const adapters = methodNames().filter((name) => configureMethod(name).method.architecture !== undefined);
+  for (const [name, block] of Object.entries(APART)) {
+    const [, told = ''] = new RegExp(`^\\| \`${name}\` \\| (\`.*) \\|$`, 'm').exec(page) ?? [];
+    const possible = (first: ConfiguredMethod, second: ConfiguredMethod) => blocksOf(first, second, { [name]: block }) !== '';
+    const not = adapters.filter((one) => !possible(configureMethod(one), bottleneck));
+    expect(not.toSorted(), name).toEqual([...told.matchAll(/`([^`]+)`/g)].map(([, method]) => method).toSorted());
+    // One of it or two makes no difference.
+    expect(adapters.filter((one) => !possible(configureMethod(one), configureMethod(one)))).toEqual(not);
+  }
 });

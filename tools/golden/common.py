@@ -15,6 +15,7 @@ versions that each output file names under "provenance", for example:
     OMP_NUM_THREADS=1 python tools/golden/peft_others.py
     OMP_NUM_THREADS=1 python tools/golden/fusion.py
     OMP_NUM_THREADS=1 python tools/golden/composition.py
+    OMP_NUM_THREADS=1 python tools/golden/composition_rows.py
     OMP_NUM_THREADS=1 python tools/golden/mtl_lora.py
     OMP_NUM_THREADS=1 python tools/golden/pals.py
     OMP_NUM_THREADS=1 python tools/golden/folders.py

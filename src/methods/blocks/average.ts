@@ -11,7 +11,7 @@ import type { BlockKind } from './block.ts';
 export const AVERAGE: BlockKind<Average> = {
   type: 'average',
   python: 'Average',
-  inside: ['stack'],
+  inside: ['stack', 'batchSplit'],
   sites: ['linear', 'residual', 'layer'],
   note: 'Average gives the weighted mean; adapters 1.3.0 divides it by the number of children once more, and answers otherwise.',
   bind: ({ children, weights }) => ({
@@ -30,6 +30,7 @@ export const AVERAGE: BlockKind<Average> = {
             weights,
           );
         },
+        ...(acts[0]?.prepare && { prepare: acts[0].prepare }),
         ...(last.close && { close: last.close }),
       } satisfies Act<typeof name>;
     },

@@ -1,10 +1,11 @@
+import type { Tensor } from '../../base/index.ts';
 import type { SiteName, Sites } from '../../encoders/index.ts';
 import type { Json } from '../../formats/json.ts';
-import type { Value } from '../../graph/index.ts';
+import type { Dim, Value } from '../../graph/index.ts';
 import type { Dropout, ParameterSpec } from '../../nn/index.ts';
 import type { Act } from '../act.ts';
 import type { Adapter } from '../adapter.ts';
-import type { Observe } from '../attachment.ts';
+import type { Observe, Sequence } from '../attachment.ts';
 import type { Block, Composition } from '../composition.ts';
 import type { EncoderFacts } from '../context.ts';
 import type { FusionConfig } from '../fusion.ts';
@@ -19,6 +20,13 @@ export interface BlockKind<B extends Block = Block> {
   readonly inside: readonly string[];
   /** Sites at which it can put adapters together. */
   readonly sites: readonly SiteName[];
+  /**
+   * Whether its children act on different rows or tokens. None may then act at the embeddings or the word table, where the first
+   * adapter's acts are for all.
+   */
+  readonly apart?: boolean;
+  /** What of a batch reaches a child, where that is not all that reaches the block, the composition's `index`th. */
+  extent?(block: B, child: number, outer: Extent, index: number): Extent;
   /** What whoever loads a setup with it should know: where Python computes something else. */
   readonly note?: string;
   /** @throws method.config, adapter.missing */
@@ -31,7 +39,20 @@ export interface BlockKind<B extends Block = Block> {
 
 export type Wrong = (found: Json | undefined, expected: string) => never;
 
+/** The part of a batch that reaches a block. */
+export interface Extent {
+  /** How many sequences. */
+  readonly batch: Dim;
+  /** Which rows, from the first up to the second; all where it is left out. */
+  readonly rows?: readonly [number, number];
+  /** Which tokens of each sequence. */
+  readonly tokens?: readonly [number, number];
+}
+
 export interface BlockSetting extends EncoderFacts {
+  /** Which of the composition's blocks it is, outermost first. */
+  readonly index: number;
+  readonly extent: Extent;
   readonly adapters: ReadonlyMap<string, Adapter>;
   readonly fusions: ReadonlyMap<string, FusionConfig>;
   /** Whether children of the one fusion can be left out without another program. */
@@ -47,6 +68,10 @@ export interface BoundBlock {
   /** A scalar whose gradient is added. */
   regularizer?(read: ReadParameter): Value | undefined;
   schedule?(steps: number): Readonly<Record<string, number>>;
+  /** How many rows all batches have, where it must be so. */
+  readonly rows?: number;
+  /** What it reads of a run. @throws usage.value for rows that it has no child for */
+  feeds?(sequences: readonly Sequence[]): Readonly<Record<string, Tensor>>;
 }
 
 /** What a block does at a site; `child` gives what a child does there, or at a narrower site. */

@@ -1,16 +1,27 @@
+import { fail } from '../../base/index.ts';
+import type { SiteName } from '../../encoders/index.ts';
 import { chain } from '../act.ts';
-import type { Stack } from '../composition.ts';
-import { stack } from '../composition.ts';
+import { type Composition, describe, type Stack, stack } from '../composition.ts';
 import type { BlockKind } from './block.ts';
 
 /** Adapters one after another: each takes what the one before it gives. */
 export const STACK: BlockKind<Stack> = {
   type: 'stack',
   python: 'Stack',
-  inside: ['fuse', 'average'],
+  inside: ['fuse', 'average', 'batchSplit'],
   sites: ['input', 'linear', 'attention', 'scores', 'residual', 'norm', 'layer', 'output'],
   bind: ({ children }) => ({
-    draw: () => (_name, _site, child) => chain(children.flatMap((one) => child(one) ?? [])),
+    draw: () => (name, _site, child) => {
+      const acts = children.flatMap((one) => {
+        const act = child(one);
+        if (!act || typeof one === 'string') return act ? [act] : [];
+        // Blocks make their first step inside.
+        const { prepare: _, ...rest } = act;
+        return [rest];
+      });
+      for (const [i, { ends }] of acts.entries()) if (ends !== undefined && i < acts.length - 1) refuse(name, ends, children);
+      return chain(acts);
+    },
   }),
   write: () => undefined,
   read(children, kwargs, wrong) {
@@ -18,3 +29,12 @@ export const STACK: BlockKind<Stack> = {
     return stack(...children);
   },
 };
+
+function refuse(site: SiteName, why: string, children: readonly Composition[]): never {
+  return fail({
+    code: 'method.config',
+    subject: describe(stack(...children)),
+    found: `an adapter behind another at the site '${site}', where ${why}`,
+    expected: 'a block whose children all act there, or nothing behind it',
+  });
+}

@@ -1,0 +1,189 @@
+import { type KeysAndValues, type LayerRows, LOWEST, type Rows, type SiteName, type Sites } from '../../encoders/index.ts';
+import { add, addDims, concat, type Dim, expand, gather, multiplyDims, reshape, scalar, type Value } from '../../graph/index.ts';
+import type { Act, ResidualState, States } from '../act.ts';
+import { type Composition, describe } from '../composition.ts';
+import { stockEnd } from '../hooks.ts';
+
+/** Some of a batch's sequences: how many, and a value of all of them, [batch, …], cut down to these, [sequences, …]. */
+export interface Selection {
+  readonly batch: Dim;
+  readonly take: (value: Value) => Value;
+}
+
+/** Where rows can be told apart by their sequences: everywhere but at the embeddings, where lengths may change, and at norms. */
+export const SITES_OF_SEQUENCES = ['input', 'linear', 'attention', 'scores', 'residual', 'layer', 'output'] as const;
+type SiteOfSequences = (typeof SITES_OF_SEQUENCES)[number];
+
+/** The sequences whose places in the batch are `places` [sequences] int32. */
+export function sequencesAt(places: Value): Selection {
+  return { batch: places.shape[0] as Dim, take: (value) => gather(value, places) };
+}
+
+type Extent = Pick<Rows, 'batch' | 'length'>;
+
+/** A value [batch·length, d], of some of its sequences. */
+function rowsOf(x: Value, { batch, length }: Extent, { batch: some, take }: Selection): Value {
+  const d = x.shape.at(-1) as number;
+  return reshape(take(reshape(x, [batch, length, d])), [multiplyDims(some, length), d]);
+}
+
+/** A site as it is for some sequences. */
+export function siteOf<Name extends SiteName>(name: Name, site: Sites[Name], some: Selection): Sites[Name] {
+  return (NARROWER[name as SiteOfSequences] as unknown as (site: Sites[Name], some: Selection) => Sites[Name])(site, some);
+}
+
+const NARROWER: { readonly [Name in SiteOfSequences]: (site: Sites[Name], some: Selection) => Sites[Name] } = {
+  input: (site, some) => ({ ...site, batch: some.batch, x: rowsOf(site.x, site, some) }),
+  output: (site, some) => ({ ...site, batch: some.batch, x: rowsOf(site.x, site, some) }),
+  layer: (site, some) => ({ ...layerOf(site, some), h: rowsOf(site.h, site, some) }),
+  linear: (site, some) => ({ ...site, batch: some.batch, x: rowsOf(site.x, site, some), y: rowsOf(site.y, site, some) }),
+  attention: (site, some) => ({ ...layerOf(site, some), ...keysOf(site, site.batch, some) }),
+  scores: (site, some) => ({ ...layerOf(site, some), scores: some.take(site.scores) }),
+  residual(site, some) {
+    const residual = rowsOf(site.residual, site, some);
+    return {
+      ...layerOf(site, some),
+      h: rowsOf(site.h, site, some),
+      x: rowsOf(site.x, site, some),
+      residual,
+      join: (h) => site.norm(add(h, residual)),
+    };
+  },
+};
+
+function layerOf<Site extends LayerRows>(site: Site, some: Selection): Site {
+  const { input, all, mask } = site;
+  return {
+    ...site,
+    batch: some.batch,
+    input: rowsOf(input, all, some),
+    all: { ...all, batch: some.batch },
+    mask: ofEach(mask, all.batch, some),
+  };
+}
+
+function keysOf({ key, value, mask }: KeysAndValues, batch: Dim, some: Selection): KeysAndValues {
+  return { key: some.take(key), value: some.take(value), mask: ofEach(mask, batch, some) };
+}
+
+/** What may be one for all sequences stays so. */
+function ofEach(value: Value, batch: Dim, some: Selection): Value {
+  return value.shape[0] === batch ? some.take(value) : value;
+}
+
+/** A state at a site of `rows`, of some sequences. */
+export function stateOf<Name extends SiteName>(name: Name, state: States[Name], rows: Extent, some: Selection): States[Name] {
+  if (state === undefined) return state;
+  const cut = (value: Value) => rowsOf(value, rows, some);
+  if (name === 'attention') return keysOf(state as KeysAndValues, rows.batch, some) as States[Name];
+  if (name === 'scores') return some.take(state as Value) as States[Name];
+  if (name !== 'residual') return cut(state as Value) as States[Name];
+  const { h, residual } = state as ResidualState;
+  return { h: cut(h), ...(residual && { residual: cut(residual) }) } as States[Name];
+}
+
+/** States of several groups of sequences, one after another. */
+function together<Name extends SiteName>(name: Name, states: readonly States[Name][], sites: readonly Sites[Name][]): States[Name] {
+  if (name === 'attention') return keysTogether(states as readonly KeysAndValues[], sites as readonly Extent[]) as States[Name];
+  if (name === 'residual') {
+    const all = states as readonly ResidualState[];
+    const h = concat(
+      all.map((state) => state.h),
+      0,
+    );
+    const residuals = all.flatMap(({ residual }) => residual ?? []);
+    return { h, ...(residuals.length === all.length && { residual: concat(residuals, 0) }) } as States[Name];
+  }
+  if (name === 'linear') return updatesTogether(states as readonly States['linear'][], sites as readonly Sites['linear'][]) as States[Name];
+  return concat(states as readonly Value[], 0) as States[Name];
+}
+
+/** Where some of them have no update, it is zero. */
+function updatesTogether(updates: readonly States['linear'][], sites: readonly Sites['linear'][]): States['linear'] {
+  if (updates.every((update) => update === undefined)) return undefined;
+  return concat(
+    updates.map((update, i) => update ?? expand(scalar(0), (sites[i] as Sites['linear']).y.shape)),
+    0,
+  );
+}
+
+/** Where methods have put fewer keys before those of the tokens, keys that nothing reads fill up. */
+function keysTogether(states: readonly KeysAndValues[], sites: readonly Extent[]): KeysAndValues {
+  const [first] = states as [KeysAndValues];
+  const more = states.map(({ key }) => addDims(key.shape[2] as Dim, multiplyDims(-1, first.key.shape[2] as Dim)) as number);
+  const parts = states.map(({ key, value, mask }, i) => {
+    const missing = Math.max(...more) - (more[i] as number);
+    const [, heads, , width] = key.shape as [Dim, Dim, Dim, Dim];
+    const { batch } = sites[i] as Extent;
+    const ofEach = expand(mask, [batch, ...mask.shape.slice(1)]);
+    if (missing === 0) return { key, value, mask: ofEach };
+    const none = expand(scalar(0), [batch, heads, missing, width]);
+    const unread = expand(scalar(-LOWEST), [...ofEach.shape.slice(0, 3), missing]);
+    return { key: concat([none, key], 2), value: concat([none, value], 2), mask: concat([unread, ofEach], 3) };
+  });
+  const all = (part: keyof KeysAndValues) =>
+    concat(
+      parts.map((one) => one[part]),
+      0,
+    );
+  return { key: all('key'), value: all('value'), mask: all('mask') };
+}
+
+/** What a child does for its share of the sequences; undefined where it leaves them as they are. */
+export interface Share<Name extends SiteName> {
+  readonly child: Composition;
+  readonly some: Selection;
+  readonly site: Sites[Name];
+  readonly act: Act<Name> | undefined;
+}
+
+/**
+ * Each share of a site's sequences as its child leaves it, from the first step to the last; shares without an act stay as they would
+ * be. A block inside makes its first step once more, as in Python. `order` [batch] int32 says where in the shares, one after
+ * another, each sequence stands; the shares are in order where it is left out.
+ */
+export function byShares<Name extends SiteName>(
+  name: Name,
+  site: Sites[Name],
+  shares: readonly Share<Name>[],
+  order?: Value,
+): Act<Name> | undefined {
+  if (!shares.some(({ act }) => act)) return undefined;
+  const rows = site as unknown as Rows;
+  const sites = shares.map((share) => share.site);
+  const batch = shares.map(({ some }) => some.batch).reduce(addDims);
+  const back = order && sequencesAt(order);
+  const whole = (states: readonly States[Name][]): States[Name] => {
+    const state = together(name, states, sites);
+    return back ? stateOf(name, state, { batch, length: rows.length }, back) : state;
+  };
+  const own = (state: States[Name], { some }: Share<Name>) => stateOf(name, state, rows, some);
+  const absent = shares.find(({ act }) => !act);
+  return {
+    apply: (state) =>
+      whole(
+        shares.map((share) => {
+          const given = own(state, share);
+          const { act } = share;
+          return act ? act.apply(act.prepare ? act.prepare(given) : given) : given;
+        }),
+      ),
+    ...(shares.every(({ act }) => act?.prepare) && {
+      prepare: (state) => whole(shares.map((share) => share.act?.prepare?.(own(state, share)) as States[Name])),
+    }),
+    ...(shares.some(({ act }) => act?.close) && {
+      close(state, otherwise) {
+        const stays = (share: Share<Name>) => rowsOf(otherwise(state), rows, share.some);
+        const ended = (share: Share<Name>): Value => {
+          const { act } = share;
+          if (!act) return stays(share);
+          const given = own(state, share);
+          return act.close ? act.close(given, () => stays(share)) : (stockEnd(name, share.site, given) as Value);
+        };
+        const all = concat(shares.map(ended), 0);
+        return back ? rowsOf(all, { batch, length: rows.length }, back) : all;
+      },
+    }),
+    ...(name === 'linear' && absent && { ends: `'${describe(absent.child)}' makes no update there that it could read` }),
+  };
+}
