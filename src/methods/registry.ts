@@ -8,6 +8,7 @@ import { formatLiteral, parseGrammar, splitUnion } from './grammar.ts';
 import { IA3 } from './ia3.ts';
 import { INVERTIBLE } from './invertible.ts';
 import { LN_TUNING } from './ln-tuning.ts';
+import { LOHA } from './loha.ts';
 import { LORA } from './lora.ts';
 import type { ConfiguredMethod, Method, ReadingOptions } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
@@ -27,6 +28,7 @@ const SINGLE = [
   IA3,
   DORA,
   VERA,
+  LOHA,
   MTL_LORA,
   PREFIX_TUNING,
   PROMPT_TUNING,
