@@ -11,8 +11,10 @@ export {
   type Composition,
   configureMethod,
   type Fuse,
+  formatComposition,
   fuse,
   methodNames,
+  parseComposition,
   type Stack,
   stack,
 } from './methods/index.ts';

@@ -4,6 +4,7 @@ import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import {
   type Composition,
   type ConfiguredMethod,
+  checkLayers,
   configureMethod,
   DEFAULT_METHOD,
   describe,
@@ -84,6 +85,7 @@ export class AutoAdapterModel {
   readonly #notes: string[];
   #engine: Engine | undefined;
   #active: Composition | undefined;
+  #skipLayers: readonly number[] = [];
   #activeHead: string | undefined;
   #predictor: Predictor | undefined;
   #mixed: MixedModel | undefined;
@@ -247,14 +249,17 @@ export class AutoAdapterModel {
 
   /**
    * Makes an adapter the active one, or a composition of several by `fuse` and `stack`, and the head of that name too
-   * where there is one; undefined for none.
-   * @throws adapter.missing, method.config for adapters that cannot be put together
+   * where there is one; undefined for none. With `skipLayers` they do nothing in these layers, counted from 0 (AdapterDrop, Rücklé et
+   * al. 2021).
+   * @throws adapter.missing, method.config for adapters that cannot be put together, usage.value for layers that are not there
    */
-  setActiveAdapters(setup: Composition | undefined): void {
+  setActiveAdapters(setup: Composition | undefined, { skipLayers = [] }: { readonly skipLayers?: readonly number[] } = {}): void {
     if (setup !== undefined) checkSetup(setup, 'setActiveAdapters(setup)');
     if (typeof setup === 'string') this.#state.adapters.get(setup);
     else if (setup !== undefined) attachmentOf(this.#state, setup);
+    checkLayers(skipLayers, this.encoder.config);
     this.#active = setup;
+    this.#skipLayers = skipLayers;
     if (setup !== undefined && this.#state.heads.has(nameOf(setup))) this.#activeHead = nameOf(setup);
     this.#changed();
   }
@@ -433,7 +438,7 @@ export class AutoAdapterModel {
     if (this.#predictor && this.#explains !== explain) this.#changed();
     if (!this.#predictor) {
       const steps = trainedSteps(this.#state, this.#active);
-      const model = await modelOf(this.#state, this.#active, head);
+      const model = await modelOf(this.#state, this.#active, head, { skipLayers: this.#skipLayers });
       const fixed = await valuesOf(model, trainedValues(this.#state, this.#active, head));
       this.#predictor = await createPredictor(await this.#runtime(), model, { fixed, steps: () => steps, observe: explain });
       this.#explains = explain;

@@ -13,6 +13,7 @@ import {
   type FusionConfig,
   fusionsOf,
   lastOf,
+  withoutLayers,
 } from '../methods/index.ts';
 import { adapterModel, type Model } from '../model/model.ts';
 import { untrainedValues } from '../model/start-values.ts';
@@ -34,17 +35,27 @@ export interface ModelState {
   readonly heads: Named<AttachedHead>;
 }
 
+interface ModelOptions {
+  readonly trainAdapters?: boolean;
+  readonly masked?: boolean;
+  /** Layers in which nothing is attached. */
+  readonly skipLayers?: readonly number[];
+}
+
 /** A setup with a head, ready to be drawn; without a setup, the bare encoder. @throws adapter.missing, method.config */
 export async function modelOf(
   state: ModelState,
   setup: Composition | undefined,
   head: Head,
-  { trainAdapters = false, masked = false }: { readonly trainAdapters?: boolean; readonly masked?: boolean } = {},
+  { trainAdapters = false, masked = false, skipLayers = [] }: ModelOptions = {},
 ): Promise<Model> {
   const { encoder, adapters } = state;
   if (setup === undefined) return adapterModel(encoder, configureMethod('head'), '', head);
-  if (typeof setup === 'string') return adapterModel(encoder, adapters.get(setup).method, setup, head);
-  const attachment = attachmentOf(state, setup, { trainAdapters, masked });
+  if (typeof setup === 'string') {
+    const model = adapterModel(encoder, adapters.get(setup).method, setup, head);
+    return { ...model, attachment: withoutLayers(model.attachment, skipLayers, encoder.config) };
+  }
+  const attachment = withoutLayers(attachmentOf(state, setup, { trainAdapters, masked }), skipLayers, encoder.config);
   const names = trainAdapters ? [] : adaptersOf(setup);
   const frozen = await Promise.all(names.map((name) => adapterTensors(name, adapters.get(name), encoder)));
   return { encoder, attachment, heads: [head], frozen: new Map(frozen.flatMap((tensors) => [...tensors])) };

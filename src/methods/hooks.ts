@@ -57,3 +57,8 @@ function hookAt<Name extends SiteName>(name: Name, acts: Acts) {
     return act?.close ? (act.close(state, stock as (given: States[Name]) => Value) as SiteResults[Name]) : stock(state);
   };
 }
+
+/** What stands at a site where nothing acts. */
+export function stockAt<Name extends SiteName>(name: Name, site: Sites[Name]): SiteResults[Name] {
+  return END[name](site, START[name](site));
+}

@@ -38,6 +38,7 @@ export {
   type Stack,
   stack,
 } from './composition.ts';
+export { formatComposition, parseComposition } from './composition-text.ts';
 export { type EncoderFacts, encoderFacts, type MethodConfig, type MethodContext } from './context.ts';
 export { FUSION_PRESETS, type FusionConfig, fusionConfig } from './fusion.ts';
 export { type FusionSite, fusionPath, fusionSites } from './fusion-sites.ts';
@@ -59,3 +60,4 @@ export { attachMixedRows, type MixedRows, mixedParameters } from './mixed-rows.t
 export type { PeftFolder, PeftLayout, PeftReading, PeftWriting } from './peft-layout.ts';
 export { attachPerTask, namesAmongTasks, SHARED_NAME } from './per-task.ts';
 export { configureMethod, DEFAULT_METHOD, METHODS, methodNames, methodOfConfig, shortestText } from './registry.ts';
+export { checkLayers, withoutLayers } from './skip-layers.ts';

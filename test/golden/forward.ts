@@ -3,7 +3,7 @@ import { expect } from 'vitest';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { drawEncoder, drawPooled, drawWordScores, type Encoder } from '../../src/encoders/index.ts';
 import type { Value } from '../../src/graph/index.ts';
-import { attach, type ConfiguredMethod } from '../../src/methods/index.ts';
+import { attach, type ConfiguredMethod, withoutLayers } from '../../src/methods/index.ts';
 import { noDropout, parameters } from '../../src/nn/index.ts';
 import { type Head, headInputs } from '../../src/objectives/index.ts';
 import type { Engine, FileWeight } from '../../src/session/session.ts';
@@ -21,6 +21,7 @@ export interface Forward {
   readonly head?: Head;
   readonly tensors: ReadonlyMap<string, Tensor>;
   readonly read?: 'all' | 'first';
+  readonly skipLayers?: readonly number[];
   /** Feeds of the loss; without them no loss is drawn. */
   readonly targets?: Readonly<Record<string, Tensor>>;
   /** What else the head asks for. */
@@ -34,12 +35,13 @@ export function readCases<T>(path: string): T {
 /** Hidden states of the last layer, logits, pooled vector and loss of one padded batch, without dropout. */
 export async function forward(
   engine: Engine,
-  { encoder, method, name, head, tensors, read = 'all', targets, feeds }: Forward,
+  { encoder, method, name, head, tensors, read = 'all', skipLayers = [], targets, feeds }: Forward,
   batch: Batch,
 ): Promise<Record<string, Tensor>> {
   const { family, config } = encoder;
   const resolve = parameters(() => false);
-  const hooks = method ? attach(method, { encoder: config, family, name }).hooks(resolve, noDropout) : {};
+  const attachment = method && withoutLayers(attach(method, { encoder: config, family, name }), skipLayers, config);
+  const hooks = attachment?.hooks(resolve, noDropout) ?? {};
   const options = { family, config, parameters: resolve, dropout: noDropout, hooks, read } as const;
   const { output, first, mask } = drawEncoder(options);
   const outputs: Record<string, Value> = { hidden: output };

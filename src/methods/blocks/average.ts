@@ -35,13 +35,18 @@ export const AVERAGE: BlockKind<Average> = {
       } satisfies Act<typeof name>;
     },
   }),
-  write: ({ weights }) => ({ weights: [...weights] }),
-  read(children, { weights, ...others }, wrong) {
-    if (Object.keys(others).length > 0) wrong(others, 'kwargs: weights or nothing');
+  // Python's class makes them add up to 1 unless it is told not to.
+  write: ({ weights }) => ({ weights: [...weights], ...(Math.abs(sumOf(weights) - 1) > 1e-6 && { normalize_weights: false }) }),
+  read(children, { weights, normalize_weights: normalizeWeights = true, ...others }, wrong) {
+    if (Object.keys(others).length > 0) wrong(others, 'kwargs: weights, normalize_weights or nothing');
+    if (typeof normalizeWeights !== 'boolean') return wrong(normalizeWeights, 'normalize_weights: true or false');
     if (weights === undefined) return average(children);
     if (!Array.isArray(weights) || weights.length !== children.length || !weights.every((weight) => typeof weight === 'number'))
       return wrong(weights, `weights: ${children.length} numbers`);
-    return average(children, { weights: weights as number[], normalizeWeights: false });
+    const given = weights as number[];
+    // What adds up to 1 already keeps its last bits.
+    if (Math.abs(sumOf(given) - 1) <= 1e-6) return average(children, { weights: given, normalizeWeights: false });
+    return average(children, { weights: given, normalizeWeights });
   },
 };
 
@@ -59,4 +64,8 @@ function mean<Name extends SiteName>(name: Name, states: readonly States[Name][]
 /** Σ wᵢ xᵢ; what is absent is zero. */
 function weighted(values: readonly (Value | undefined)[], weights: readonly number[]): Value {
   return values.flatMap((value, i) => (value ? [mul(value, scalar(weights[i] as number))] : [])).reduce(add);
+}
+
+function sumOf(weights: readonly number[]): number {
+  return weights.reduce((sum, weight) => sum + weight, 0);
 }
