@@ -377,7 +377,7 @@ export class AutoAdapterModel {
   }
 
   /** Loads a fusion of adapters that are there, and the head in its folder. Returns its name. @throws adapter.*, method.config, head.config, file.* */
-  async loadAdapterFusion(folder: string, { setActive = true, ...options }: LoadOptions = {}): Promise<string> {
+  async loadAdapterFusion(folder: string, { setActive = true, ...options }: Omit<LoadOptions, 'leaveOut'> = {}): Promise<string> {
     return this.#loaded(await loadAttachedFusion(this.#state, folder, options), setActive).name;
   }
 

@@ -50,6 +50,8 @@ export interface TrainAdapterOptions extends Partial<TrainSettings> {
 
 export interface LoadOptions {
   readonly loadAs?: string;
+  /** Layers to be without an adapter, beside those that its configuration leaves out. */
+  readonly leaveOut?: readonly number[];
   readonly withHead?: boolean;
   /** Makes what was loaded the active one, with its head; true when left out. */
   readonly setActive?: boolean;

@@ -99,7 +99,7 @@ export interface Loaded<T> {
 export async function loadAttached(
   state: ModelState,
   folder: string,
-  { loadAs, withHead = true }: { readonly loadAs?: string; readonly withHead?: boolean },
+  { loadAs, leaveOut, withHead = true }: { readonly loadAs?: string; readonly leaveOut?: readonly number[]; readonly withHead?: boolean },
 ): Promise<Loaded<string>> {
   const { files, encoder, kinds } = state;
   await checkAdapterFolder(files, folder);
@@ -109,6 +109,7 @@ export async function loadAttached(
     headKinds: kinds.heads,
     head: withHead,
     ...(loadAs && { as: loadAs }),
+    ...(leaveOut && { leaveOut }),
   });
   return { ...put(state, { adapters: [adapter] }), loaded: adapter.name };
 }

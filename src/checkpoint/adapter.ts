@@ -1,10 +1,11 @@
-import { type Files, fail, joinPath, list, shown } from '../base/index.ts';
+import { type Files, fail, joinPath, list, shown, type Tensor } from '../base/index.ts';
 import { isJsonObject, type Json, pythonJson } from '../formats/json.ts';
 import {
   type AdapterLayout,
   bindAdapter,
   type ConfiguredMethod,
   configInAdapters,
+  configureMethod,
   encoderFacts,
   type MethodConfig,
   methodOfConfig,
@@ -83,39 +84,97 @@ async function loadAdapters(
   files: Files,
   folder: string,
   raw: { [key: string]: Json },
-  { encoder, as, methods }: LoadingOptions,
+  { encoder, as, leaveOut = [], methods }: LoadingOptions,
 ): Promise<LoadedAdapter> {
   const path = joinPath(folder, ADAPTER_CONFIG);
   const notes = noteOfModel(checkModel(raw, encoder, path), encoder);
-  if (typeof raw.name !== 'string' || raw.name === '')
-    return fail({ code: 'adapter.format', subject: `${path}: field 'name'`, found: shown(raw.name), expected: 'text' });
-  const name = checkName(as ?? raw.name, `${path}: field 'name'`, 'Load it under another name.');
-  const unknown: string[] = [];
-  const method = methodOfConfig(currentConfig(raw, path, notes), path, {
-    ...(methods && { methods }),
-    onUnknownKey: (key) => unknown.push(key),
-  });
-  if (unknown.length) notes.push(`Keys of ${path} that this method does not have, ignored: ${list(unknown)}.`);
-
+  const { name: stored } = raw;
+  if (typeof stored !== 'string' || stored === '')
+    return fail({ code: 'adapter.format', subject: `${path}: field 'name'`, found: shown(stored), expected: 'text' });
+  const name = checkName(as ?? stored, `${path}: field 'name'`, 'Load it under another name.');
   const weights = await readWeights(files, folder, ADAPTER_WEIGHTS);
-  const stored = raw.name;
-  const found = new Map([...weights.tensors].map(([key, value]) => [renamed(key, stored, name), value]));
-  const specs = bindAdapter(method, { ...encoderFacts(encoder), name }).parameters;
-  const matched = matchTensors(partsOfStacks(found, specs, encoder, weights.path), specs, {
+  const found = new Map([...weights.tensors].map(([key, value]) => [currentKey(key), value]));
+  if (found.size < weights.tensors.size)
+    fail({ code: 'adapter.format', subject: weights.path, found: 'tensors under old and new names', expected: 'every tensor once' });
+
+  const own = (key: string) => OWNER.exec(key)?.[1] === stored;
+  const invertible = [...found.keys()].some((key) => own(key) && key.includes('invertible_adapters.'));
+  const whole = configured(currentConfig(raw, path, invertible, notes), path, notes, methods);
+  const specsOf = (method: ConfiguredMethod, as: string) => bindAdapter(method, { ...encoderFacts(encoder), name: as }).parameters;
+  const [saved, wanted] = [specsOf(whole, stored), specsOf(whole, name)];
+  const matched = matchTensors(partsOfStacks(found, saved, encoder, weights.path), saved, {
     path: weights.path,
     prefix: encoder.family.prefix,
     owner: `the adapter '${name}'`,
     groups: encoder.config.groups,
+    own,
   });
-  return { name, method, tensors: matched.tensors, model: encoder, layout: 'adapters', notes: [...notes, ...matched.notes] };
+  const tensors = new Map(saved.map((spec, i) => [wanted[i]?.name as string, matched.tensors.get(spec.name) as Tensor]));
+  const method = leaveOut.length > 0 ? withoutLayers(whole, leaveOut, path, methods) : whole;
+  const kept = method === whole ? tensors : new Map(specsOf(method, name).map((spec) => [spec.name, tensors.get(spec.name) as Tensor]));
+  return { name, method, tensors: kept, model: encoder, layout: 'adapters', notes: [...notes, ...matched.notes] };
 }
 
-/** The configuration as today's version would write it; of a union, that of each member. */
-function currentConfig({ config, version }: { [key: string]: Json }, path: string, notes: string[]): MethodConfig {
+/** Old keys that say nothing of what an adapter computes: they spoke of fusions, or of norms that no version drew. */
+const WITHOUT_EFFECT = ['attention_type', 'new_attention_norm'];
+
+/**
+ * The method of a configuration. Keys that it does not have become a note where they say nothing (null, false, 0, empty) or are known
+ * to have no effect. @throws adapter.format for others, method.config
+ */
+function configured(config: MethodConfig | string, path: string, notes: string[], methods: LoadingOptions['methods']): ConfiguredMethod {
+  if (typeof config === 'string') return configureMethod(config, {}, methods);
+  const [unknown, telling]: [string[], string[]] = [[], []];
+  const method = methodOfConfig(config, path, {
+    ...(methods && { methods }),
+    onUnknownKey(key, value) {
+      const empty = (!value && !Number.isNaN(value)) || (typeof value === 'object' && Object.keys(value as object).length === 0);
+      if (empty || WITHOUT_EFFECT.includes(key)) unknown.push(key);
+      else telling.push(`'${key}': ${shown(value)}`);
+    },
+  });
+  if (telling.length)
+    fail({
+      code: 'adapter.format',
+      subject: `${path}: field 'config'`,
+      found: list(telling),
+      expected: `keys of the method ${method.method.name}`,
+      next: 'What they ask for is not available here. Remove keys that are known to change nothing.',
+    });
+  if (unknown.length) notes.push(`Keys of ${path} that this method does not have, ignored: ${list(unknown)}.`);
+  return method;
+}
+
+/** @throws method.config for a method that has no such choice */
+function withoutLayers(
+  { config }: ConfiguredMethod,
+  layers: readonly number[],
+  path: string,
+  methods: LoadingOptions['methods'],
+): ConfiguredMethod {
+  const already = Array.isArray(config.leave_out) ? (config.leave_out as number[]) : [];
+  const leave_out = [...new Set([...layers, ...already])].toSorted((a, b) => a - b);
+  return methodOfConfig({ ...config, leave_out }, path, methods && { methods });
+}
+
+/** The configuration as today's version would write it, or the name of a ready one; of a union, that of each member. */
+function currentConfig(
+  { config, version, type }: { [key: string]: Json },
+  path: string,
+  invertible: boolean,
+  notes: string[],
+): MethodConfig | string {
+  if (typeof config === 'string') return config;
   if (!isJsonObject(config))
     return fail({ code: 'adapter.format', subject: `${path}: field 'config'`, found: shown(config), expected: 'an object' });
-  if (!Array.isArray(config.configs)) return currentMember(config, version, notes);
-  return { ...config, configs: config.configs.map((member) => (isJsonObject(member) ? currentMember(member, version, notes) : member)) };
+  const member = (one: { [key: string]: Json }) => {
+    const current = currentMember(one, version, notes);
+    if (type !== 'text_task' || !current.inv_adapter || invertible) return current;
+    notes.push('Its invertible adapter is left out: task adapters of its time had none, whatever their configuration said.');
+    return { ...current, inv_adapter: null, inv_adapter_reduction_factor: null };
+  };
+  if (!Array.isArray(config.configs)) return member(config);
+  return { ...config, configs: config.configs.map((one) => (isJsonObject(one) ? member(one) : one)) };
 }
 
 /** Activation names before files had a version, and LoRA's α before 1.1.0, which Python did not apply. */
@@ -139,23 +198,11 @@ const LEGACY: readonly [RegExp, string][] = [
   [/\b(?:attention|layer)_text_(?:task|lang)_adapters\./, 'adapters.'],
   [/\binvertible_lang_adapters\./, 'invertible_adapters.'],
 ];
-const CONTAINERS = [
-  'adapters',
-  'invertible_adapters',
-  'loras',
-  'refts',
-  'prefix_tunings',
-  'prefix_gates',
-  'prompt_tunings',
-  'shared_parameters',
-];
+/** Whose a tensor is, in a key of today. */
+const OWNER =
+  /(?:^|\.)(?:adapters|invertible_adapters|loras|refts|prefix_tunings|prefix_gates|prompt_tunings|shared_parameters)\.([^.]+)\./;
 
-/** A key as `adapters` writes it today, with the new name of the adapter. */
-function renamed(key: string, from: string, to: string): string {
-  const current = LEGACY.reduce((text, [pattern, today]) => text.replace(pattern, today), key);
-  for (const container of CONTAINERS) {
-    const [before, after] = [`.${container}.${from}.`, `.${container}.${to}.`];
-    if (`.${current}`.includes(before)) return `.${current}`.replace(before, () => after).slice(1);
-  }
-  return current;
+/** A key as `adapters` writes it today. */
+function currentKey(key: string): string {
+  return LEGACY.reduce((text, [pattern, today]) => text.replace(pattern, today), key);
 }

@@ -1,8 +1,9 @@
-import { asFloat32, type Files, fail, joinPath, shown, type Tensor } from '../base/index.ts';
+import { asFloat32, type Files, fail, joinPath, MultigraftError, shown, type Tensor } from '../base/index.ts';
 import { pythonClass } from '../encoders/index.ts';
 import { type Json, pythonJson } from '../formats/json.ts';
 import { createHead, type Head, type HeadKind, headParameters } from '../objectives/index.ts';
 import { checkModel, checkName, type ModelFacts, readFields, VERSION } from './facts.ts';
+import { readFixedHead } from './fixed-head.ts';
 import { matchTensors, readWeights, tensorsToWrite, type WeightFormat, writeWeights } from './weights.ts';
 
 /** What predictions should know of how a head was trained: keys of our own in head_config.json, which Python passes over. */
@@ -29,6 +30,8 @@ export interface LoadingHead {
   readonly encoder: ModelFacts;
   /** Another name for the head. */
   readonly as?: string | undefined;
+  /** What a head is called whose file has no name: one of transformers' own classes. */
+  readonly unnamed?: string | undefined;
   /** Where kinds of heads from outside this package take part. */
   readonly headKinds?: readonly HeadKind[] | undefined;
 }
@@ -103,50 +106,75 @@ export async function removeHead(files: Files, folder: string): Promise<void> {
 }
 
 /**
- * Reads a head that `adapters` or this package saved; `as` gives it another name, `headKinds` are those that it may be of.
+ * Reads a head that `adapters` or this package saved; `as` gives it another name, `headKinds` are those that it may be of. One of
+ * transformers' own classes becomes what Python makes of it.
  * @throws adapter.mismatch, adapter.format, head.config, and file.* for damaged files
  */
-export async function loadHead(files: Files, folder: string, { encoder, as, headKinds }: LoadingHead): Promise<LoadedHead> {
+export async function loadHead(files: Files, folder: string, { encoder, as, unnamed, headKinds }: LoadingHead): Promise<LoadedHead> {
   const path = joinPath(folder, HEAD_CONFIG);
   const raw = await readFields(files, path);
-  if (raw.config === null)
-    return fail({
-      code: 'head.config',
-      subject: path,
-      found: `the fixed head of a ${shown(raw.model_class)}`,
-      expected: 'a head of an AdapterModel class',
-      next: 'In Python, load it into an AutoAdapterModel, which converts it, and save it again.',
-    });
   checkModel(raw, encoder, path);
-  const stored = typeof raw.name === 'string' ? raw.name : '';
-  const name = checkName(as ?? raw.name, `${path}: field 'name'`, 'Load it under another name.');
-  const head: Head = createHead(name, raw.config, path, headKinds);
+  const name = checkName(as ?? raw.name ?? unnamed, `${path}: field 'name'`, 'Load it under another name.');
   const weights = await readWeights(files, folder, HEAD_WEIGHTS);
-  const found = new Map(
-    [...weights.tensors].map(([key, value]) => [
-      key.startsWith(`heads.${stored}.`) ? `heads.${name}.${key.slice(`heads.${stored}.`.length)}` : key,
-      value,
-    ]),
-  );
+  const { head, tensors: found } =
+    raw.config === null
+      ? readFixedHead(raw, weights.tensors, encoder, name, path, headKinds)
+      : readFlexibleHead(raw, weights.tensors, encoder, name, path, headKinds);
   await takeWordTable(head, found, encoder, weights.path);
-  const { tensors, notes } = matchTensors(found, headParameters(head, encoder.config), {
+  const saved = headParameters(head, encoder.config);
+  const { tensors, notes } = matchTensors(found, saved, {
     path: weights.path,
     prefix: '',
     owner: `the head '${name}'`,
+    own: (key) => key.startsWith(`heads.${head.name}.`),
   });
-  return { ...head, tensors, training: readTraining(raw, path), notes };
+  const named = { ...head, name };
+  const values = headParameters(named, encoder.config).map(
+    (spec, i) => [spec.name, tensors.get(saved[i]?.name as string) as Tensor] as const,
+  );
+  return { ...named, tensors: new Map(values), training: readTraining(raw, path), notes };
 }
 
-/** What was loaded from a folder, with the head that lies beside it there, unless `options.head` is false. @throws as {@link loadHead} */
-export async function withSavedHead<T extends { readonly head?: HeadPackage; readonly notes: readonly string[] }>(
+/** Under the name that its file says. @throws head.config for what is none of an AdapterModel class of this family, or of its predecessors */
+function readFlexibleHead(
+  raw: Readonly<Record<string, Json>>,
+  weights: ReadonlyMap<string, Tensor>,
+  { family }: ModelFacts,
+  name: string,
+  path: string,
+  kinds: readonly HeadKind[] | undefined,
+): { readonly head: Head; readonly tensors: Map<string, Tensor> } {
+  const classes = [pythonClass(family), `${family.python}ModelWithHeads`];
+  if (typeof raw.model_class === 'string' && !classes.includes(raw.model_class))
+    fail({
+      code: 'head.config',
+      subject: `${path}: field 'model_class'`,
+      found: `'${raw.model_class}'`,
+      expected: classes.map((one) => `'${one}'`).join(' or '),
+      next: 'Load the adapter without its head.',
+    });
+  const stored = typeof raw.name === 'string' ? raw.name : name;
+  return { head: createHead(stored, raw.config, path, kinds), tensors: new Map(weights) };
+}
+
+/**
+ * What was loaded from a folder, with the head that lies beside it there, unless `options.head` is false. A head of a kind that there
+ * is none of here becomes a note; a damaged one is an error. @throws as {@link loadHead}, but for head.config
+ */
+export async function withSavedHead<T extends { readonly name: string; readonly head?: HeadPackage; readonly notes: readonly string[] }>(
   files: Files,
   folder: string,
   loaded: T,
   options: LoadingHead & { readonly head?: boolean },
 ): Promise<T> {
   if (options.head === false || (await files.kind(joinPath(folder, HEAD_CONFIG))) !== 'file') return loaded;
-  const { notes, ...head } = await loadHead(files, folder, options);
-  return { ...loaded, head, notes: [...loaded.notes, ...notes] };
+  try {
+    const { notes, ...head } = await loadHead(files, folder, { ...options, unnamed: loaded.name });
+    return { ...loaded, head, notes: [...loaded.notes, ...notes] };
+  } catch (error) {
+    if (!(error instanceof MultigraftError) || error.code !== 'head.config') throw error;
+    return { ...loaded, notes: [...loaded.notes, `The head of '${loaded.name}' cannot be read, and is left out: ${error.message}`] };
+  }
 }
 
 /** The word embeddings of an encoder, where its weights are at hand. */

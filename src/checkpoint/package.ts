@@ -33,6 +33,8 @@ export interface LoadingOptions {
   readonly as?: string;
   /** false leaves the head unread. */
   readonly head?: boolean;
+  /** Layers to be without the adapter, beside those that its configuration leaves out. */
+  readonly leaveOut?: readonly number[];
   /** Where methods from outside this package take part. */
   readonly methods?: readonly Method[];
   /** Where kinds of heads from outside this package take part. */

@@ -1,6 +1,7 @@
 import { asFloat32, float32, type Tensor } from '../base/index.ts';
-import { createHead, type FixedHead, HEAD_KINDS, type HeadKind, headParameters } from '../objectives/index.ts';
+import { HEAD_KINDS, type HeadKind, headParameters } from '../objectives/index.ts';
 import type { ModelFacts } from './facts.ts';
+import { fixedKeys, likeFixed, unnamedLabels } from './fixed-head.ts';
 import type { HeadPackage } from './head.ts';
 
 /** The head among the tensors of a PEFT file, and the keys it took; undefined where there is none that is known. */
@@ -12,17 +13,20 @@ export function readPeftHead(
   path: string,
   kinds: readonly HeadKind[] = HEAD_KINDS,
 ): { head: HeadPackage; used: string[] } | undefined {
-  const found = kinds.map((kind) => ({ kind, fixed: kind.fixed?.(encoder.family) })).find(({ fixed }) => fixed && fixed.task === task);
-  const fixed = found?.fixed;
-  const last = fixed && tensors.get(`${fixed.linears.at(-1)}.weight`);
+  const like = kinds
+    .map((kind) => ({ kind, fixed: kind.fixed?.(encoder.family, encoder.config) }))
+    .find(({ fixed }) => fixed?.task === task);
+  const fixed = task === undefined ? undefined : like?.fixed;
+  const last = fixed && tensors.get(`${fixed.modules.at(-1)}.weight`);
   if (!fixed || last?.shape.length !== 2 || last.shape[1] !== encoder.config.hidden) return undefined;
   const outputs = last.shape[0] as number;
   if (outputs === 0) return undefined;
-  const head = createHead(name, { head_type: found.kind.type, ...fieldsOf(fixed, outputs) }, path, kinds);
+  const head = likeFixed(fixed, like?.kind.type as string, outputs, unnamedLabels(outputs), { name, path, kinds });
+  const keys = new Map([...fixedKeys(fixed, head, encoder.config)].map(([key, parameter]) => [parameter, key]));
   const used: string[] = [];
   const values = new Map<string, Tensor>();
-  for (const [i, spec] of headParameters(head, encoder.config).entries()) {
-    const key = keyOf(fixed, i);
+  for (const spec of headParameters(head, encoder.config)) {
+    const key = keys.get(spec.name) as string;
     const value = tensors.get(key);
     // PEFT leaves out linears that modules_to_save does not name; such a head is not whole.
     if (!value || String(value.shape) !== String(spec.shape)) return undefined;
@@ -32,27 +36,19 @@ export function readPeftHead(
   return { head: { ...head, tensors: values }, used };
 }
 
-function fieldsOf({ linears, activation, pooled }: FixedHead, outputs: number): Record<string, unknown> {
-  const label2id = Object.fromEntries(Array.from({ length: outputs }, (_, i) => [`LABEL_${i}`, i]));
-  return { num_labels: outputs, layers: linears.length, activation_function: activation, label2id, use_pooler: pooled };
-}
-
-/** The key of the i-th parameter: weight and bias of each linear in turn. */
-function keyOf({ linears }: FixedHead, i: number): string {
-  return `${linears[Math.floor(i / 2)]}.${i % 2 ? 'bias' : 'weight'}`;
-}
-
 /** How transformers would hold this head, where it has its like. */
 export function peftHead(
   head: HeadPackage,
   model: ModelFacts,
 ): { task: string; modules: string[]; tensors: Map<string, Tensor> } | undefined {
-  const fixed = head.kind.fixed?.(model.family);
-  const { layers, activation_function: activation, use_pooler: pooled, bias } = head.config;
+  const fixed = head.kind.fixed?.(model.family, model.config);
+  const { layers, bias } = head.config;
+  // What stands between linears counts where there are several.
   const alike =
-    fixed && fixed.linears.length === layers && fixed.pooled === pooled && (layers === 1 || fixed.activation === activation) && bias;
-  if (!alike) return undefined;
-  const tensors = new Map<string, Tensor>();
-  for (const [i, spec] of headParameters(head, model.config).entries()) tensors.set(keyOf(fixed, i), head.tensors.get(spec.name) as Tensor);
-  return { task: fixed.task, modules: [...new Set(fixed.linears.map((linear) => linear.split('.')[0] as string))], tensors };
+    fixed?.task !== undefined &&
+    bias &&
+    Object.entries(fixed.settings).every(([key, value]) => head.config[key] === value || (key === 'activation_function' && layers === 1));
+  if (!fixed || !alike) return undefined;
+  const tensors = new Map([...fixedKeys(fixed, head, model.config)].map(([key, name]) => [key, head.tensors.get(name) as Tensor]));
+  return { task: fixed.task as string, modules: [...new Set(fixed.modules.map((path) => path.split('.')[0] as string))], tensors };
 }

@@ -66,11 +66,13 @@ interface Matching {
   readonly owner: string;
   /** The number of distinct layers of the encoder; left out for heads. */
   readonly groups?: number;
+  /** Whether a key is of this owner: one that it has no parameter for is refused, while those of others become a note. */
+  readonly own?: (key: string) => boolean;
 }
 
 /**
  * Finds the tensor of every parameter, as float32. Other names for the same tensor are dropped, names that belong to
- * nothing become notes.
+ * something else become notes.
  * @throws adapter.mismatch (other number of layers), adapter.format (lists the keys), file.dtype
  */
 export function matchTensors(
@@ -97,6 +99,15 @@ export function matchTensors(
       found: `no ${list(missing)}${unexpected.length ? `; but ${list(unexpected, 4)}` : ''}`,
       expected: `the ${specs.length} tensors of ${owner}`,
       next: 'The file is incomplete, or its configuration belongs to other weights.',
+    });
+  const foreign = unexpected.filter((key) => place.own?.(full(key)));
+  if (foreign.length)
+    fail({
+      code: 'adapter.format',
+      subject: path,
+      found: `${list(foreign, 4)}, for which its configuration has no place`,
+      expected: `the ${specs.length} tensors of ${owner}`,
+      next: 'The configuration belongs to other weights, or says less than they do.',
     });
 
   const notes: string[] = [];

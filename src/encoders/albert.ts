@@ -49,6 +49,14 @@ export const ALBERT: EncoderFamily = {
   }),
   pooler: 'pooler',
   classifier: { linears: ['classifier'], activation: null, pooled: true },
+  choice: { linears: ['classifier'], activation: null, pooled: true },
+  words: {
+    dense: 'predictions.dense',
+    norm: 'predictions.LayerNorm',
+    decoder: 'predictions.decoder',
+    activation: 'gelu_new',
+    bias: 'predictions.bias',
+  },
   ignored: [/^predictions\./, /^sop_classifier\./],
   python: 'Albert',
 };

@@ -39,6 +39,14 @@ export const BERT: EncoderFamily = {
   prefix: 'bert.',
   pooler: 'pooler.dense',
   classifier: { linears: ['classifier'], activation: null, pooled: true },
+  choice: { linears: ['classifier'], activation: null, pooled: true },
+  words: {
+    dense: 'cls.predictions.transform.dense',
+    norm: 'cls.predictions.transform.LayerNorm',
+    decoder: 'cls.predictions.decoder',
+    activation: 'gelu',
+    bias: 'cls.predictions.bias',
+  },
   ignored: [/^cls\./],
   python: 'Bert',
 };

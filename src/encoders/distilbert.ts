@@ -46,6 +46,8 @@ export const DISTILBERT: EncoderFamily = {
     norm: (place, module) => `${layer(module)}.${place === 'attention' ? 'sa_layer_norm' : 'output_layer_norm'}`,
   }),
   classifier: { linears: ['pre_classifier', 'classifier'], activation: 'relu', pooled: false },
+  choice: { linears: ['pre_classifier', 'classifier'], activation: 'relu', pooled: false },
+  words: { dense: 'vocab_transform', norm: 'vocab_layer_norm', decoder: 'vocab_projector', activation: 'gelu' },
   ignored: [/^vocab_(transform|layer_norm|projector)\./],
   python: 'DistilBert',
 };

@@ -10,6 +10,13 @@ export const ELECTRA: EncoderFamily = {
     standardConfig('electra', fields, { positions: 512, types: 2, embedding: 128, hidden: 256, heads: 4, intermediate: 1024 }),
   prefix: 'electra.',
   classifier: { linears: ['classifier.dense', 'classifier.out_proj'], activation: 'gelu', pooled: false },
+  choice: { linears: ['sequence_summary.summary', 'classifier'], activation: 'gelu', pooled: false },
+  words: {
+    dense: 'generator_predictions.dense',
+    norm: 'generator_predictions.LayerNorm',
+    decoder: 'generator_lm_head',
+    activation: 'gelu',
+  },
   ignored: [/^discriminator_predictions\./, /^generator_(predictions|lm_head)\./],
   python: 'Electra',
 };

@@ -58,6 +58,10 @@ export interface EncoderFamily<C extends EncoderConfig = EncoderConfig> {
    * for tokens, cannot be said in it.
    */
   readonly classifier?: FixedClassifier;
+  /** The same of its head for multiple choice. */
+  readonly choice?: FixedClassifier;
+  /** Its masked language model: what `adapters` makes of it is two linears with this activation and a norm between. */
+  readonly words?: FixedWords;
 }
 
 export interface FixedClassifier {
@@ -67,6 +71,16 @@ export interface FixedClassifier {
   readonly activation: string | null;
   /** Whether it reads the pooled vector rather than the first token. */
   readonly pooled: boolean;
+}
+
+/** Paths without `.weight` and `.bias`. */
+export interface FixedWords {
+  readonly dense: string;
+  readonly norm: string;
+  readonly decoder: string;
+  readonly activation: string;
+  /** A second name of the last bias. */
+  readonly bias?: string;
 }
 
 /** The class that takes adapters in Python. */

@@ -10,6 +10,8 @@ export const ROBERTA: EncoderFamily = {
   prefix: 'roberta.',
   pooler: 'pooler.dense',
   classifier: { linears: ['classifier.dense', 'classifier.out_proj'], activation: 'tanh', pooled: false },
+  choice: { linears: ['classifier'], activation: null, pooled: true },
+  words: { dense: 'lm_head.dense', norm: 'lm_head.layer_norm', decoder: 'lm_head.decoder', activation: 'gelu', bias: 'lm_head.bias' },
   ignored: [/^lm_head\./],
   python: 'Roberta',
 };

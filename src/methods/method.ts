@@ -67,8 +67,8 @@ export interface ConfiguredMethod {
 
 export interface ReadingOptions {
   readonly methods?: readonly Method[];
-  /** Told of every key that the method does not have; such a key is an error where this is left out. */
-  readonly onUnknownKey?: (key: string) => void;
+  /** Told of every key that the method does not have, with its value; such a key is an error where this is left out. */
+  readonly onUnknownKey?: (key: string, value: unknown) => void;
 }
 
 /** A configuration as `adapters` has it, of a union that of each member: without keys of our own. */

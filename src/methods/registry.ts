@@ -105,9 +105,9 @@ export function methodOfConfig(config: MethodConfig, subject: string, options: R
     });
   const method = over(methods, found);
   const keys = onUnknownKey && new Set(knownKeys(method));
-  const kept = Object.entries(config).filter(([key]) => {
+  const kept = Object.entries(config).filter(([key, value]) => {
     if (!keys || keys.has(key)) return true;
-    onUnknownKey?.(key);
+    onUnknownKey?.(key, value);
     return false;
   });
   return { method, config: checkConfig(method, Object.fromEntries(kept), subject, options), text: method.name };

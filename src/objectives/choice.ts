@@ -4,7 +4,7 @@ import { gather, reshape } from '../graph/index.ts';
 import type { ChoiceRow } from '../tasks/index.ts';
 import { argmax } from './answers.ts';
 import type { ClassTarget } from './classification.ts';
-import { type ChoiceConfig, choiceSchema, DENSE_KEYS, denseParameters, drawDense, sequenceVector } from './dense.ts';
+import { type ChoiceConfig, choiceSchema, DENSE_KEYS, denseParameters, drawDense, fixedDense, sequenceVector } from './dense.ts';
 import type { HeadKind } from './kind.ts';
 import { crossEntropy } from './loss.ts';
 
@@ -75,4 +75,5 @@ export const CHOICE: HeadKind<ChoiceConfig> = {
   questions({ target, encodings }) {
     return target ? encodings.map((_, i) => ({ sequence: i, answers: [Number(i === (target as ClassTarget).label)] })) : [];
   },
+  fixed: ({ choice }) => choice && fixedDense('MultipleChoice', 'num_choices', choice),
 };

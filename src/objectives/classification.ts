@@ -2,7 +2,7 @@ import { float32, int32 } from '../base/index.ts';
 import { normalisedEntropy } from '../batch/index.ts';
 import type { ClassificationRow, PredictionRow } from '../tasks/index.ts';
 import { argmax, labelsOf, oneHot } from './answers.ts';
-import { type LabelConfig, labelDefaults, labelHead } from './dense.ts';
+import { fixedDense, type LabelConfig, labelDefaults, labelHead } from './dense.ts';
 import type { HeadKind } from './kind.ts';
 import { crossEntropy } from './loss.ts';
 import { textColumns, textUnit } from './text-rows.ts';
@@ -46,7 +46,7 @@ export const CLASSIFICATION: HeadKind<LabelConfig> = {
   questions({ target }, labels) {
     return target ? [{ sequence: 0, answers: oneHot(labels, (target as ClassTarget).label) }] : [];
   },
-  fixed: ({ classifier }) => classifier && { task: 'SEQ_CLS', ...classifier },
+  fixed: ({ classifier }) => classifier && fixedDense('SequenceClassification', 'num_labels', classifier, 'SEQ_CLS'),
 };
 
 function classTarget(row: PredictionRow, labels: readonly string[]): ClassTarget | undefined {

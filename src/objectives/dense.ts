@@ -1,8 +1,9 @@
 import { z } from 'zod';
+import type { EncoderFamily } from '../encoders/index.ts';
 import { gemm, matmul, type Value } from '../graph/index.ts';
 import { activation, isActivation, type ParameterSpec } from '../nn/index.ts';
 import type { Task } from '../tasks/index.ts';
-import type { Head, HeadConfig, HeadDrawing, HeadKind } from './kind.ts';
+import type { FixedHead, Head, HeadConfig, HeadDrawing, HeadKind } from './kind.ts';
 
 /** Heads that are linears one after another, as most of `adapters` are: a torch Sequential of [dropout, linear, activation]. */
 interface DenseConfig extends HeadConfig {
@@ -117,6 +118,22 @@ export function labelHead(type: string, reads: HeadKind['reads'], keys: readonly
     draw: (head, drawing) =>
       drawDense(head, reads === 'all' ? drawing.tokens : sequenceVector(head, drawing), drawing, head.config.num_labels),
   } satisfies Partial<HeadKind<LabelConfig>>;
+}
+
+/** The like of a dense head among those of transformers. */
+export function fixedDense(
+  className: string,
+  outputs: string,
+  { linears, activation, pooled }: NonNullable<EncoderFamily['classifier']>,
+  task?: string,
+): FixedHead {
+  const settings = { layers: linears.length, activation_function: activation, use_pooler: pooled };
+  return { className, modules: linears, settings, outputs, ...(task !== undefined && { task }) };
+}
+
+/** One linear over every token, for families whose heads are known. */
+export function fixedTokens(className: string, linear: string, { classifier }: EncoderFamily, task: string): FixedHead | undefined {
+  return classifier && fixedDense(className, 'num_labels', { linears: [linear], activation: null, pooled: false }, task);
 }
 
 /** The vector of each sequence that a dense head reads [B, hidden]: the pooled one, or the first token's. */

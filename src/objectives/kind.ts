@@ -78,15 +78,20 @@ export interface Question {
   readonly answers: readonly number[];
 }
 
-/** The like of a head among the fixed ones of transformers, which PEFT saves with an adapter. */
+/** The like of a head among the fixed ones of transformers, which PEFT saves with an adapter, and `adapters` beside one. */
 export interface FixedHead {
-  /** PEFT's `task_type`. */
-  readonly task: string;
-  /** Its linears, first to last. */
-  readonly linears: readonly string[];
-  /** Between the linears. */
-  readonly activation: string | null;
-  readonly pooled: boolean;
+  /** How the name of its class ends, after the family's and `For`. */
+  readonly className: string;
+  /** PEFT's `task_type`, where it has one. */
+  readonly task?: string;
+  /** Its modules that have parameters, first to last, as the kind's own: paths without `.weight` and `.bias`. */
+  readonly modules: readonly string[];
+  /** A second name of the last module's bias. */
+  readonly bias?: string;
+  /** What its configuration says, beside the outputs. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** The key under which the number of outputs stands, and names for them beside; left out where that follows from the encoder. */
+  readonly outputs?: string;
 }
 
 /** Mean and standard deviation of a task's training labels. */
@@ -170,5 +175,5 @@ export interface HeadKind<C extends HeadConfig = HeadConfig> {
   /** A labelled unit as questions, `labels` counting the task's; none for one without a label. */
   questions(unit: Unit, labels: number): readonly Question[];
   /** Its like among transformers' heads for a family, where there is one. */
-  fixed?(family: EncoderFamily): FixedHead | undefined;
+  fixed?(family: EncoderFamily, encoder: EncoderConfig): FixedHead | undefined;
 }

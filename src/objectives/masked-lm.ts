@@ -148,6 +148,12 @@ export const MASKED_LM: HeadKind<MaskedLmConfig> = {
       mean(Array.from({ length: logits.length / vocab_size }, (__, i) => normalisedEntropy(logits, i * vocab_size, vocab_size))),
   },
   questions: () => [],
+  fixed({ words }, { vocabulary, embedding }) {
+    if (!words) return undefined;
+    const { dense, norm, decoder, bias } = words;
+    const settings = { vocab_size: vocabulary, embedding_size: embedding, activation_function: words.activation };
+    return { className: 'MaskedLM', modules: [dense, norm, decoder], settings, ...(bias !== undefined && { bias }) };
+  },
 };
 
 /** Names of the parameters of a layer, without `.weight` and `.bias`. */

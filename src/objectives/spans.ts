@@ -5,7 +5,7 @@ import type { SpanRow } from '../tasks/index.ts';
 import type { Encoding } from '../text/index.ts';
 import { mean } from './answers.ts';
 import { bestSpans } from './best-spans.ts';
-import { type LabelConfig, labelHead } from './dense.ts';
+import { fixedTokens, type LabelConfig, labelHead } from './dense.ts';
 import type { HeadInputs, HeadKind } from './kind.ts';
 import { crossEntropy, spanLogits } from './loss.ts';
 import type { Target } from './unit.ts';
@@ -68,7 +68,7 @@ export const SPANS: HeadKind<LabelConfig> = {
     const { start, end } = target as SpanTarget;
     return Array.from({ length }, (_, token) => ({ sequence: 0, token, answers: [Number(token === start), Number(token === end)] }));
   },
-  fixed: ({ classifier }) => classifier && { task: 'QUESTION_ANS', linears: ['qa_outputs'], activation: null, pooled: false },
+  fixed: (family) => fixedTokens('QuestionAnswering', 'qa_outputs', family, 'QUESTION_ANS'),
 };
 
 /** Every token that shares a character with the first answer; 0 where the window does not hold all of it. */

@@ -4,7 +4,7 @@ import { multiplyDims } from '../graph/index.ts';
 import type { TaggingRow } from '../tasks/index.ts';
 import type { Encoding } from '../text/index.ts';
 import { argmax, labelsOf, mean, oneHot } from './answers.ts';
-import { type LabelConfig, labelDefaults, labelHead } from './dense.ts';
+import { fixedTokens, type LabelConfig, labelDefaults, labelHead } from './dense.ts';
 import type { HeadKind } from './kind.ts';
 import { crossEntropy } from './loss.ts';
 import type { Target } from './unit.ts';
@@ -79,7 +79,7 @@ export const TAGGING: HeadKind<LabelConfig> = {
     const marked = (target as TokensTarget | undefined)?.labels ?? [];
     return Array.from(marked).flatMap((label, token) => (label < 0 ? [] : [{ sequence: 0, token, answers: oneHot(labels, label) }]));
   },
-  fixed: ({ classifier }) => classifier && { task: 'TOKEN_CLS', linears: ['classifier'], activation: null, pooled: false },
+  fixed: (family) => fixedTokens('TokenClassification', 'classifier', family, 'TOKEN_CLS'),
 };
 
 function targetOf(encoding: Encoding, tags: readonly string[], labels: readonly string[]): TokensTarget {

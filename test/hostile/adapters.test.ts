@@ -46,6 +46,11 @@ const same = () => undefined;
 const FIRST = 'bert.encoder.layer.0.output.adapters.golden.adapter_down.0.weight';
 const QUERY = 'base_model.model.encoder.layer.0.attention.self.query.lora_A.weight';
 
+const NOT_A_NUMBER = (await text(nodeFiles, 'test/golden/methods/seq_bn/adapter_config.json')).replace(
+  '"config": {',
+  '"config": {"more": NaN,',
+);
+
 type Attempt = [title: string, code: string, subject: RegExp, files: () => Promise<Files>, options?: Partial<LoadingOptions>];
 
 const ATTEMPTS: Attempt[] = [
@@ -54,7 +59,7 @@ const ATTEMPTS: Attempt[] = [
   ['a key twice, of which the last counts', 'adapter.format', /'name'/, () => changed('seq_bn', () => '{"name":"a","name":"b/c"}')],
   ['no config file', 'file.missing', /adapter_config/, async () => memoryFiles({ 'a/x': '' })],
   ['no config', 'adapter.format', /'config'/, () => changed('seq_bn', set('config', undefined))],
-  ['config is text', 'adapter.format', /'config'/, () => changed('seq_bn', set('config', 'seq_bn'))],
+  ['config is the name of no method', 'method.config', /method/, () => changed('seq_bn', set('config', 'telepathy'))],
   ['no name', 'adapter.format', /'name'/, () => changed('seq_bn', set('name', undefined))],
   ['a number as name', 'adapter.format', /'name'/, () => changed('seq_bn', set('name', 7))],
   ['a path as name', 'adapter.format', /'name'/, () => changed('seq_bn', set('name', '../x'))],
@@ -83,7 +88,7 @@ const ATTEMPTS: Attempt[] = [
   ],
   ['an unknown method', 'method.config', /adapter_config/, () => changed('seq_bn', setConfig('architecture', 'nonsense'))],
   ['a method that is an object', 'method.config', /adapter_config/, () => changed('seq_bn', setConfig('architecture', { a: 1 }))],
-  ['an unsupported part', 'method.config', /phm_layer/, () => changed('seq_bn', setConfig('phm_layer', true))],
+  ['an unsupported part', 'method.config', /inv_adapter/, () => changed('seq_bn', setConfig('inv_adapter', 'glow'))],
   ['a factor of zero', 'method.config', /reduction_factor/, () => changed('seq_bn', setConfig('reduction_factor', 0))],
   ['an incomplete map of factors', 'method.config', /reduction_factor/, () => changed('seq_bn', setConfig('reduction_factor', { 1: 8 }))],
   ['a factor that widens absurdly', 'adapter.format', /pytorch_adapter/, () => changed('seq_bn', setConfig('reduction_factor', 1e-300))],
@@ -135,6 +140,33 @@ const ATTEMPTS: Attempt[] = [
       return files;
     },
   ],
+  [
+    'a tensor of its own without a place',
+    'adapter.format',
+    /pytorch_adapter/,
+    () =>
+      changed('seq_bn', same, (tensors) => tensors.set(FIRST.replace('adapter_down.0', 'gate'), float32([1, 32], new Float32Array(32)))),
+  ],
+  [
+    'a tensor under its old name and its new one',
+    'adapter.format',
+    /pytorch_adapter/,
+    () =>
+      changed('seq_bn', same, (tensors) =>
+        tensors.set(FIRST.replace('output.adapters', 'output.layer_text_task_adapters'), tensors.get(FIRST) as Tensor),
+      ),
+  ],
+  ['a setting of a version to come', 'adapter.format', /'config'/, () => changed('seq_bn', setConfig('new_kind_of_gate', 'sum'))],
+  ['a setting that is not a number', 'adapter.format', /'config'/, () => changed('seq_bn', () => NOT_A_NUMBER)],
+  [
+    'an attribute that does not fit',
+    'method.config',
+    /dropout/,
+    () => changed('seq_bn', () => NOT_A_NUMBER.replace('"more": NaN,', '').replace('"dropout": 0.0', '"dropout": NaN')),
+  ],
+  ['layers left out of what has none', 'method.config', /leave_out/, () => changed('prompt_tuning', same), { leaveOut: [1] }],
+  ['all layers left out', 'method.site', /leave_out/, () => changed('seq_bn', same), { leaveOut: [0, 1, 2] }],
+  ['a layer that is no number', 'method.config', /leave_out/, () => changed('seq_bn', same), { leaveOut: [Number.NaN] }],
   ['PEFT of another kind', 'adapter.format', /peft_type/, () => changedPeft(set('peft_type', 'IA3'))],
   ['PEFT with a switch that changes the sum', 'adapter.format', /use_dora/, () => changedPeft(set('use_dora', true))],
   ['PEFT that changed the encoder', 'adapter.format', /init_lora_weights/, () => changedPeft(set('init_lora_weights', 'pissa'))],
@@ -206,10 +238,29 @@ it.each(ATTEMPTS)('%s → %s', async (_title, code, subject, files, options) => 
   expect((failure as MultigraftError).message.length).toBeLessThan(2000);
 });
 
-it('the table above is whole', () => expect(ATTEMPTS).toHaveLength(50));
+it('the table above is whole', () => expect(ATTEMPTS).toHaveLength(58));
 
 const HEADS: [title: string, code: string, subject: RegExp, change: (fields: Fields) => void][] = [
-  ['a fixed head', 'head.config', /head_config/, set('config', null)],
+  ['a fixed head of no known class', 'head.config', /head_config/, set('config', null)],
+  ['a head of another class', 'head.config', /model_class/, set('model_class', 'RobertaAdapterModel')],
+  [
+    'a fixed head of another family',
+    'head.config',
+    /head_config/,
+    (fields) => Object.assign(fields, { config: null, model_class: 'RobertaForSequenceClassification' }),
+  ],
+  [
+    'a fixed head without its weights',
+    'adapter.format',
+    /pytorch_model_head/,
+    (fields) => Object.assign(fields, { config: null, model_class: 'BertForSequenceClassification' }),
+  ],
+  [
+    'a fixed head of a text of labels',
+    'head.config',
+    /num_labels/,
+    (fields) => Object.assign(fields, { config: null, model_class: 'BertForSequenceClassification', num_labels: '3' }),
+  ],
   ['no type', 'head.config', /head_type/, setConfig('head_type', undefined)],
   ['an unknown type', 'head.config', /head_type/, setConfig('head_type', 'causal_lm')],
   ['no outputs', 'head.config', /head_config/, setConfig('num_labels', undefined)],
@@ -231,6 +282,62 @@ it.each(HEADS)('head: %s → %s', async (_title, code, subject, change) => {
   });
   const loading = loadHead(files, 'a', { encoder: await encoderOf() });
   await expect(loading).rejects.toMatchObject({ code, problem: { subject: expect.stringMatching(subject) } });
+});
+
+it.each(['dependency_parsing', 'causal_lm', 'seq2seq_lm', 'image_classification', 'my_own'])(
+  'an adapter with a head of type %s loads without it, and says so; a damaged head is an error',
+  async (type) => {
+    const encoder = await encoderOf();
+    const adapter = await changed('seq_bn', same);
+    const source = 'test/golden/heads/classification-1';
+    const fields = JSON.parse(await text(nodeFiles, `${source}/head_config.json`)) as Fields;
+    const weights = await nodeFiles.read(`${source}/pytorch_model_head.bin`);
+    await adapter.write('a/pytorch_model_head.bin', weights);
+    await adapter.write('a/head_config.json', JSON.stringify(fields));
+    expect((await loadAdapter(adapter, 'a', { encoder })).head?.name).toBe('classification-1');
+    setConfig('head_type', type)(fields);
+    await adapter.write('a/head_config.json', JSON.stringify(fields));
+    const { head, notes } = await loadAdapter(adapter, 'a', { encoder });
+    expect(head).toBeUndefined();
+    expect(notes).toEqual([expect.stringMatching(`The head of 'golden' cannot be read, and is left out: .*"${type}"`)]);
+    setConfig('head_type', 'classification')(fields);
+    await adapter.write('a/head_config.json', JSON.stringify(fields));
+    await adapter.truncate('a/pytorch_model_head.bin', weights.length - 40);
+    await expect(loadAdapter(adapter, 'a', { encoder })).rejects.toMatchObject({ code: 'file.truncated' });
+    expect((await loadAdapter(adapter, 'a', { encoder, head: false })).head).toBeUndefined();
+  },
+);
+
+it('names that begin alike stay apart, whatever an adapter or a head is loaded as', async () => {
+  const encoder = await encoderOf();
+  const one = await loadAdapter(nodeFiles, 'test/golden/methods/seq_bn', { encoder, head: false });
+  const files = await changed('seq_bn', same, (tensors) => {
+    for (const [key, value] of [...tensors])
+      for (const other of ['golde', 'golden2', 'a.b'])
+        tensors.set(key.replace('.adapters.golden.', `.adapters.${other}.`), {
+          ...value,
+          data: (value.data as Float32Array).map((x) => -x),
+        });
+  });
+  const values = ({ tensors }: { readonly tensors: ReadonlyMap<string, Tensor> }) => [...tensors.values()];
+  for (const as of [undefined, 'golde', 'golden2', 'a,b', 'x'.repeat(240)]) {
+    const { name, tensors, notes } = await loadAdapter(files, 'a', { encoder, ...(as !== undefined && { as }) });
+    expect(name).toBe(as ?? 'golden');
+    expect([...tensors.keys()].every((key) => key.includes(`.adapters.${name}.`))).toBe(true);
+    expect(values({ tensors })).toEqual(values(one));
+    expect(notes).toEqual([expect.stringContaining('Not part of')]);
+  }
+  const source = 'test/golden/heads/classification-1';
+  const { tensors: weights } = await readTorch(nodeFiles, `${source}/pytorch_model_head.bin`);
+  for (const [key, value] of [...weights])
+    weights.set(key.replace('classification-1', 'classification-12'), { ...value, data: (value.data as Float32Array).map((x) => -x) });
+  const heads = memoryFiles({
+    'a/head_config.json': await text(nodeFiles, `${source}/head_config.json`),
+    'a/pytorch_model_head.bin': writeTorch(weights),
+  });
+  const plain = await loadHead(nodeFiles, source, { encoder });
+  for (const as of [undefined, 'classification-12', 'classification'])
+    expect(values(await loadHead(heads, 'a', { encoder, as }))).toEqual(values(plain));
 });
 
 it('what is odd but harmless is loaded with notes', async () => {
