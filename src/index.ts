@@ -14,6 +14,7 @@ export {
   formatComposition,
   fuse,
   methodNames,
+  multiTask,
   parseComposition,
   type Stack,
   stack,

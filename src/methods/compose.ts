@@ -5,7 +5,7 @@ import { noDropout, type ParameterSpec, recordedParameters } from '../nn/index.t
 import type { Act, Acts } from './act.ts';
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
 import { type Attachment, alone, type Sequence } from './attachment.ts';
-import type { BlockKind, Extent } from './blocks/block.ts';
+import type { BlockKind, BoundBlock, Extent } from './blocks/block.ts';
 import { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
 import { adaptersOf, type Block, blocksOf, type Composition, describe, firstOf, fusionsOf, isFuse, lastOf } from './composition.ts';
 import type { EncoderFacts } from './context.ts';
@@ -70,6 +70,7 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
     setup,
     'rows',
   );
+  const tasks = tasksOf(setup, bounds);
   const fed = bounds.filter(({ feeds }) => feeds);
   const scheduled = bounds.filter(({ schedule }) => schedule);
   const attachment: Attachment = {
@@ -112,6 +113,7 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
       return bounds.flatMap(({ regularizer }) => regularizer?.(read) ?? []).reduce<Value | undefined>(sum, undefined);
     },
     ...(rows !== undefined && { rows }),
+    ...(tasks && { tasks }),
     ...(fed.length > 0 && {
       rowFeeds: (sequences: readonly Sequence[]): Record<string, Tensor> =>
         Object.assign({}, ...fed.map(({ feeds }) => feeds?.(sequences))),
@@ -156,6 +158,17 @@ function agreed(wanted: readonly (number | undefined)[], setup: Composition, wha
       expected: `the same number of ${what}`,
     });
   return one;
+}
+
+/** @throws usage.value for blocks of different numbers of tasks */
+function tasksOf(setup: Composition, bounds: readonly BoundBlock[]): readonly string[] | undefined {
+  const all = bounds.flatMap(({ tasks }) => (tasks ? [tasks] : []));
+  agreed(
+    all.map(({ length }) => length),
+    setup,
+    'tasks',
+  );
+  return all[0];
 }
 
 function sum(total: Value | undefined, value: Value): Value {

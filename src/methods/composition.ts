@@ -34,8 +34,13 @@ export interface BatchSplit extends Block {
   readonly batchSizes: readonly number[];
 }
 
+/** Each row of a batch to the child that its task names. */
+export interface MultiTask extends Block {
+  readonly type: 'multiTask';
+}
+
 /** What is active: one adapter, or several put together. */
-export type Composition = string | Stack | Fuse | Average | BatchSplit | Block;
+export type Composition = string | Stack | Fuse | Average | BatchSplit | MultiTask | Block;
 
 /** @throws usage.value without adapters */
 export function stack(...children: string[]): Stack<string>;
@@ -91,6 +96,12 @@ export function batchSplit(
   { batchSizes }: { readonly batchSizes: number | readonly number[] },
 ): BatchSplit {
   return { type: 'batchSplit', children, batchSizes: sizesOf('batchSplit: batchSizes', children, batchSizes) };
+}
+
+/** Each row of a batch to the child whose number its task is. @throws usage.value without adapters */
+export function multiTask(...children: Composition[]): MultiTask {
+  if (children.length === 0) fail({ code: 'usage.value', subject: 'multiTask', found: 'no adapters', expected: 'at least one' });
+  return { type: 'multiTask', children };
 }
 
 /** One size for each child. @throws usage.value */

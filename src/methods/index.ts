@@ -35,6 +35,8 @@ export {
   fusionsOf,
   isFuse,
   lastOf,
+  type MultiTask,
+  multiTask,
   type Stack,
   stack,
 } from './composition.ts';

@@ -7,6 +7,7 @@ import { readCases } from './forward.ts';
 /** By block: how many cases there are, and which the reference engine, which is slow, repeats. */
 const BLOCKS: Readonly<Record<string, readonly [cases: number, onReference: readonly string[]]>> = {
   'batch-split': [45, ['seq_bn', 'lora-zero', 'prefix-zero', 'seq_bn-batch-split']],
+  'multi-task': [22, ['seq_bn', 'lora-missing', 'double_seq_bn-stack']],
 };
 
 describe.each(Object.entries(BLOCKS))('%s', (block, [count, onReference]) => {

@@ -11,7 +11,7 @@ import { noDropout } from '../../nn/index.ts';
 import { createHead, headParameters } from '../../objectives/index.ts';
 import { nodeEngine } from '../../session/node.ts';
 import { attachComposition } from '../compose.ts';
-import { batchSplit, type Composition, fuse, stack } from '../composition.ts';
+import { batchSplit, type Composition, fuse, multiTask, stack } from '../composition.ts';
 import { encoderFacts } from '../context.ts';
 import { configureMethod } from '../registry.ts';
 
@@ -67,14 +67,19 @@ function unitOf(row: number) {
 const ofHead = new Map(headParameters(head, encoder.config).map(({ name, shape }) => [name, filled(name, shape)]));
 
 /** Answers of a setup to rows of the batch, [rows, 3]. */
-async function answers(setup: Composition, methods: Readonly<Record<string, string>>, rows: readonly number[]): Promise<Tensor> {
+async function answers(
+  setup: Composition,
+  methods: Readonly<Record<string, string>>,
+  rows: readonly number[],
+  tasks: readonly number[] = [],
+): Promise<Tensor> {
   const adapters = new Map(Object.entries(methods).map(([name, text]) => [name, configureMethod(text)]));
   const attachment = attachComposition(setup, { adapters, fusions: new Map() }, encoderFacts(encoder));
   const frozen = new Map(attachment.parameters.map(({ name, shape }) => [name, filled(name, shape)]));
   const model: Model = { encoder, attachment, heads: [head], frozen };
   const [logits] = drawModel(model, noDropout, () => false).logits as [Value];
   const session = await engine.compile({ outputs: { logits } }, weightsOf(model, ofHead));
-  const units = rows.map((row, i) => ({ row: i, ...unitOf(row) }));
+  const units = rows.map((row, i) => ({ row: i, ...unitOf(row), task: tasks[i] ?? 0 }));
   const result = await session.run(feedsOf(units, model));
   await session.release();
   return result.logits as Tensor;
@@ -97,6 +102,13 @@ describe.each(Object.entries(SETUPS))('adapters of %s', (_, methods) => {
     for (const [row, name] of ['a', 'a', 'b', 'c', 'c'].entries()) expectRow(found, row, await alone(name, methods, row));
     const first = await answers(setup, methods, [4, 1]);
     for (const [place, row] of [4, 1].entries()) expectRow(first, place, await alone('a', methods, row));
+  });
+});
+
+describe.each(Object.entries(SETUPS))('adapters of %s', (_, methods) => {
+  it.each([[[2, 0, 1, 0, 2]], [[1, 1, 1, 1, 1]]])('answer by task as each alone: %j', async (tasks) => {
+    const found = await answers(multiTask('a', 'b', 'c'), methods, [0, 1, 2, 3, 4], tasks);
+    for (const [row, task] of tasks.entries()) expectRow(found, row, await alone('abc'.charAt(task), methods, row));
   });
 });
 
