@@ -17,6 +17,7 @@ export {
   multiTask,
   parseComposition,
   type Stack,
+  split,
   stack,
 } from './methods/index.ts';
 export type { Answer, Evaluation } from './predict/index.ts';

@@ -20,6 +20,8 @@ export interface CollateOptions {
   readonly padId: number;
   /** S is never above this (the encoder's positions). */
   readonly maxLength?: number;
+  /** S itself, where it is given. */
+  readonly width?: number;
 }
 
 /** S is the longest row rounded up to a multiple of {@link LENGTH_MULTIPLE}. Throws `text.too-long` when a row has more than `maxLength` tokens. */
@@ -40,7 +42,7 @@ export function collate(encodings: readonly TokenRow[], options: CollateOptions)
       next: 'Truncate when encoding: give a maxLength to the tokenizer.',
     });
   }
-  const width = paddedLength(longest, maxLength);
+  const width = options.width ?? paddedLength(longest, maxLength);
   const shape = [encodings.length, width];
   const inputIds = new Int32Array(encodings.length * width).fill(padId);
   const tokenTypeIds = new Int32Array(inputIds.length);

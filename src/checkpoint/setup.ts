@@ -105,14 +105,13 @@ function fromJson(value: Json | undefined, path: string, kinds: readonly BlockKi
   };
   const composition = read(value);
   checkNesting(composition, `${path}: field 'adapter_setup'`, kinds);
-  return withoutSingleStacks(composition);
+  return withoutOuterStack(composition);
 }
 
-/** A stack of one is that one. */
-function withoutSingleStacks(composition: Composition): Composition {
-  if (typeof composition === 'string') return composition;
-  const children = composition.children.map(withoutSingleStacks);
-  return composition.type === 'stack' && children.length === 1 ? (children[0] as Composition) : { ...composition, children };
+/** A stack of one is that one by itself; inside of other blocks it makes its adapter's first step twice, as in Python. */
+function withoutOuterStack(composition: Composition): Composition {
+  const alone = typeof composition !== 'string' && composition.type === 'stack' && composition.children.length === 1;
+  return alone ? (composition.children[0] as Composition) : composition;
 }
 
 function headOf(value: Json | undefined, path: string): string | undefined {

@@ -28,6 +28,8 @@ export interface Attachment {
   readonly oneTaskRuns?: boolean;
   /** How many rows all batches have, where it must be so. */
   readonly rows?: number;
+  /** How many tokens all sequences are padded to, where it must be so. */
+  readonly tokens?: number;
   /** What rows' tasks are called, where they say which of its adapters each row is for. */
   readonly tasks?: readonly string[];
   /** What it reads of a run beside the tokens, by the run's sequences. @throws usage.value for rows that it is not made for */

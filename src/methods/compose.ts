@@ -1,4 +1,4 @@
-import { fail, type Tensor } from '../base/index.ts';
+import { fail, MultigraftError, type Tensor } from '../base/index.ts';
 import { drawEncoder, drawPooled, type SiteName, type Sites } from '../encoders/index.ts';
 import { add, input, scalar, type Value } from '../graph/index.ts';
 import { noDropout, type ParameterSpec, recordedParameters } from '../nn/index.ts';
@@ -70,6 +70,11 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
     setup,
     'rows',
   );
+  const tokens = agreed(
+    bounds.map((bound) => bound.tokens),
+    setup,
+    'tokens',
+  );
   const tasks = tasksOf(setup, bounds);
   const fed = bounds.filter(({ feeds }) => feeds);
   const scheduled = bounds.filter(({ schedule }) => schedule);
@@ -113,6 +118,7 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
       return bounds.flatMap(({ regularizer }) => regularizer?.(read) ?? []).reduce<Value | undefined>(sum, undefined);
     },
     ...(rows !== undefined && { rows }),
+    ...(tokens !== undefined && { tokens, mostTokens: tokens }),
     ...(tasks && { tasks }),
     ...(fed.length > 0 && {
       rowFeeds: (sequences: readonly Sequence[]): Record<string, Tensor> =>
@@ -122,7 +128,7 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
       schedule: (steps: number) => Object.assign({}, ...scheduled.map(({ schedule }) => schedule?.(steps))),
     }),
   };
-  const read = namesRead(attachment, facts);
+  const read = drawable(setup, () => namesRead(attachment, facts));
   // What of an adapter no site asks for, since only the first acts there, cannot train.
   return { ...attachment, parameters: [...ofBlocks, ...ofAdapters.map((spec) => (read.has(spec.name) ? spec : frozen(spec)))] };
 }
@@ -233,6 +239,21 @@ function checkOrder(setup: Composition, adapters: AdapterSites): void {
 /** The sites that a method acts at, somewhere. */
 function sitesOf(adapter: Adapter): SiteName[] {
   return Object.keys(adapter.acts(() => scalar(0), noDropout)) as SiteName[];
+}
+
+/** @throws method.config where what a block gives a method does not fit what that reads besides */
+function drawable<T>(setup: Composition, draw: () => T): T {
+  try {
+    return draw();
+  } catch (error) {
+    if (!(error instanceof MultigraftError) || error.code !== 'graph.shape') throw error;
+    return fail({
+      code: 'method.config',
+      subject: describe(setup),
+      found: `a method that cannot act on a part of what it reads (${error.problem.found})`,
+      expected: 'adapters that act on each row and token by itself where a block tells them apart',
+    });
+  }
 }
 
 /** The names that a drawing asks for. What cannot be drawn is refused when it is put together, not when it is first trained. */

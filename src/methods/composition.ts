@@ -39,8 +39,15 @@ export interface MultiTask extends Block {
   readonly type: 'multiTask';
 }
 
+/** Tokens of each sequence to one child after another, so many to each. */
+export interface Split extends Block {
+  readonly type: 'split';
+  /** One for each child; 0 for one that gets none. */
+  readonly splits: readonly number[];
+}
+
 /** What is active: one adapter, or several put together. */
-export type Composition = string | Stack | Fuse | Average | BatchSplit | MultiTask | Block;
+export type Composition = string | Stack | Fuse | Average | BatchSplit | MultiTask | Split | Block;
 
 /** @throws usage.value without adapters */
 export function stack(...children: string[]): Stack<string>;
@@ -102,6 +109,15 @@ export function batchSplit(
 export function multiTask(...children: Composition[]): MultiTask {
   if (children.length === 0) fail({ code: 'usage.value', subject: 'multiTask', found: 'no adapters', expected: 'at least one' });
   return { type: 'multiTask', children };
+}
+
+/**
+ * Tokens of each sequence to one child after another: `splits` tokens to each, or to each as many as its number in the list says.
+ * All sequences are padded to their sum.
+ * @throws usage.value without adapters, for another number of sizes, or what is no number of tokens
+ */
+export function split(children: readonly Composition[], { splits }: { readonly splits: number | readonly number[] }): Split {
+  return { type: 'split', children, splits: sizesOf('split: splits', children, splits) };
 }
 
 /** One size for each child. @throws usage.value */

@@ -37,7 +37,9 @@ export {
   lastOf,
   type MultiTask,
   multiTask,
+  type Split,
   type Stack,
+  split,
   stack,
 } from './composition.ts';
 export { formatComposition, parseComposition } from './composition-text.ts';

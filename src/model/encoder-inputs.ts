@@ -1,19 +1,24 @@
 import { fail, type Tensor } from '../base/index.ts';
 import { collate } from '../batch/index.ts';
 import type { Encoder } from '../encoders/index.ts';
+import type { Attachment } from '../methods/index.ts';
 import type { Encoding } from '../text/index.ts';
 
 /**
- * What an encoder reads of tokenised rows, padded to `mostTokens` at most. Throws `text.too-long`, and `text.tokenizer` for ids it has
+ * What an encoder reads of tokenised rows, padded to `mostTokens` at most, and to `tokens` where those are given. Throws `text.too-long`, and `text.tokenizer` for ids it has
  * no vector for.
  */
 export function encoderFeeds(
   encodings: readonly Encoding[],
   encoder: Encoder,
-  mostTokens = Number.POSITIVE_INFINITY,
+  { mostTokens = Number.POSITIVE_INFINITY, tokens }: Pick<Attachment, 'mostTokens' | 'tokens'> = {},
 ): Record<'inputIds' | 'tokenTypeIds' | 'attentionMask', Tensor> & Record<string, Tensor> {
   const { padId } = encoder.config;
-  const batch = collate(encodings, { padId, maxLength: Math.min(maxTokens(encoder), mostTokens) });
+  const batch = collate(encodings, {
+    padId,
+    maxLength: Math.min(maxTokens(encoder), mostTokens),
+    ...(tokens !== undefined && { width: tokens }),
+  });
   const ids = batch.inputIds;
   checkIds(ids.data as Int32Array, batch.tokenTypeIds.data as Int32Array, encoder);
   return {

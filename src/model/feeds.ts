@@ -16,7 +16,9 @@ export interface BatchTerms {
 }
 
 /** What decides how units are fed. */
-type FedModel = Pick<Model, 'encoder' | 'heads' | 'objective'> & { readonly attachment: Pick<Attachment, 'mostTokens' | 'rowFeeds'> };
+type FedModel = Pick<Model, 'encoder' | 'heads' | 'objective'> & {
+  readonly attachment: Pick<Attachment, 'mostTokens' | 'tokens' | 'rowFeeds'>;
+};
 
 /** Counts a batch. `share` is the weight of a head, 1 on average: each that has units has that share of the mean over them. */
 export function batchTerms(
@@ -40,7 +42,7 @@ export function feedsOf(units: readonly Unit[], model: FedModel, terms?: BatchTe
   const feeds = encoderFeeds(
     units.flatMap(({ encodings }) => encodings),
     encoder,
-    attachment.mostTokens,
+    attachment,
   );
   const [sequences, width] = feeds.inputIds.shape as [number, number];
   const ofHeads = headBatches(units, model, [sequences, width]).map((batch, i) => {

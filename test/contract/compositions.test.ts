@@ -13,6 +13,7 @@ import {
   fusionConfig,
   methodNames,
   multiTask,
+  split,
   stack,
 } from '../../src/methods/index.ts';
 
@@ -30,6 +31,7 @@ const BLOCKS: Readonly<Record<string, Block>> = {
 const APART: Readonly<Record<string, Block>> = {
   batchSplit: batchSplit(['a', 'b'], { batchSizes: 1 }),
   multiTask: multiTask('a', 'b'),
+  split: split(['a', 'b'], { splits: 4 }),
 };
 
 /** The blocks in which adapters of two methods can stand together. */

@@ -11,7 +11,7 @@ import type { BlockKind } from './block.ts';
 export const AVERAGE: BlockKind<Average> = {
   type: 'average',
   python: 'Average',
-  inside: ['stack', 'batchSplit'],
+  inside: ['stack', 'split', 'batchSplit'],
   sites: ['linear', 'residual', 'layer'],
   note: 'Average gives the weighted mean; adapters 1.3.0 divides it by the number of children once more, and answers otherwise.',
   bind: ({ children, weights }) => ({

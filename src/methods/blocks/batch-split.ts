@@ -12,7 +12,7 @@ import { readSizes, sum } from './sizes.ts';
 export const BATCH_SPLIT: BlockKind<BatchSplit> = {
   type: 'batchSplit',
   python: 'BatchSplit',
-  inside: ['stack', 'batchSplit', 'average'],
+  inside: ['stack', 'split', 'batchSplit', 'average'],
   sites: SITES_OF_SEQUENCES,
   apart: true,
   extent({ batchSizes }, child, { rows: [from] = [0, 0], ...outer }, index) {

@@ -70,6 +70,8 @@ export interface BoundBlock {
   schedule?(steps: number): Readonly<Record<string, number>>;
   /** How many rows all batches have, where it must be so. */
   readonly rows?: number;
+  /** How many tokens all sequences are padded to, where it must be so. */
+  readonly tokens?: number;
   /** The children's names, where a row's task says which child it is for. */
   readonly tasks?: readonly string[];
   /** What it reads of a run. @throws usage.value for rows that it has no child for */

@@ -82,29 +82,26 @@ export function stateOf<Name extends SiteName>(name: Name, state: States[Name], 
   return { h: cut(h), ...(residual && { residual: cut(residual) }) } as States[Name];
 }
 
-/** States of several groups of sequences, one after another. */
-function together<Name extends SiteName>(name: Name, states: readonly States[Name][], sites: readonly Sites[Name][]): States[Name] {
+const oneAfterAnother = (values: readonly Value[]) => concat(values, 0);
+
+/** States of several shares as one; `join` puts values [rows, d] together. */
+export function together<Name extends SiteName>(
+  name: Name,
+  states: readonly States[Name][],
+  sites: readonly Sites[Name][],
+  join = oneAfterAnother,
+): States[Name] {
   if (name === 'attention') return keysTogether(states as readonly KeysAndValues[], sites as readonly Extent[]) as States[Name];
   if (name === 'residual') {
     const all = states as readonly ResidualState[];
-    const h = concat(
-      all.map((state) => state.h),
-      0,
-    );
+    const h = join(all.map((state) => state.h));
     const residuals = all.flatMap(({ residual }) => residual ?? []);
-    return { h, ...(residuals.length === all.length && { residual: concat(residuals, 0) }) } as States[Name];
+    return { h, ...(residuals.length === all.length && { residual: join(residuals) }) } as States[Name];
   }
-  if (name === 'linear') return updatesTogether(states as readonly States['linear'][], sites as readonly Sites['linear'][]) as States[Name];
-  return concat(states as readonly Value[], 0) as States[Name];
-}
-
-/** Where some of them have no update, it is zero. */
-function updatesTogether(updates: readonly States['linear'][], sites: readonly Sites['linear'][]): States['linear'] {
-  if (updates.every((update) => update === undefined)) return undefined;
-  return concat(
-    updates.map((update, i) => update ?? expand(scalar(0), (sites[i] as Sites['linear']).y.shape)),
-    0,
-  );
+  if (states.every((state) => state === undefined)) return states[0] as States[Name];
+  // At a linear where some of them have no update, it is zero.
+  const none = (i: number) => expand(scalar(0), (sites[i] as Sites['linear']).y.shape);
+  return join((states as readonly States['linear'][]).map((state, i) => state ?? none(i))) as States[Name];
 }
 
 /** Where methods have put fewer keys before those of the tokens, keys that nothing reads fill up. */
@@ -129,59 +126,74 @@ function keysTogether(states: readonly KeysAndValues[], sites: readonly Extent[]
   return { key: all('key'), value: all('value'), mask: all('mask') };
 }
 
-/** What a child does for its share of the sequences; undefined where it leaves them as they are. */
+/** What a child does for its share of a site; undefined where it leaves that as it is. */
 export interface Share<Name extends SiteName> {
   readonly child: Composition;
-  readonly some: Selection;
   readonly site: Sites[Name];
   readonly act: Act<Name> | undefined;
 }
 
-/**
- * Each share of a site's sequences as its child leaves it, from the first step to the last; shares without an act stay as they would
- * be. A block inside makes its first step once more, as in Python. `order` [batch] int32 says where in the shares, one after
- * another, each sequence stands; the shares are in order where it is left out.
- */
-export function byShares<Name extends SiteName>(
+/** How a site's states and values [rows, d] are cut into shares and put together again. */
+export interface Cutting<Name extends SiteName> {
+  readonly state: (state: States[Name], share: number) => States[Name];
+  readonly value: (value: Value, share: number) => Value;
+  readonly states: (states: readonly States[Name][]) => States[Name];
+  readonly values: (values: readonly Value[]) => Value;
+}
+
+/** By sequences. `order` [batch] int32 says where in the shares, one after another, each stands; they are in order where it is left out. */
+export function bySequences<Name extends SiteName>(
   name: Name,
   site: Sites[Name],
-  shares: readonly Share<Name>[],
+  shares: readonly (Share<Name> & { readonly some: Selection })[],
   order?: Value,
-): Act<Name> | undefined {
-  if (!shares.some(({ act }) => act)) return undefined;
+): Cutting<Name> {
   const rows = site as unknown as Rows;
-  const sites = shares.map((share) => share.site);
-  const batch = shares.map(({ some }) => some.batch).reduce(addDims);
+  const some = shares.map((share) => share.some);
+  const joined = { batch: some.map(({ batch }) => batch).reduce(addDims), length: rows.length };
   const back = order && sequencesAt(order);
-  const whole = (states: readonly States[Name][]): States[Name] => {
-    const state = together(name, states, sites);
-    return back ? stateOf(name, state, { batch, length: rows.length }, back) : state;
+  return {
+    state: (state, i) => stateOf(name, state, rows, some[i] as Selection),
+    value: (value, i) => rowsOf(value, rows, some[i] as Selection),
+    states(states) {
+      const all = together(
+        name,
+        states,
+        shares.map((share) => share.site),
+      );
+      return back ? stateOf(name, all, joined, back) : all;
+    },
+    values: (values) => (back ? rowsOf(concat(values, 0), joined, back) : concat(values, 0)),
   };
-  const own = (state: States[Name], { some }: Share<Name>) => stateOf(name, state, rows, some);
+}
+
+/**
+ * Each share of a site as its child leaves it, from the first step to the last; shares without an act stay as they would be. A block
+ * inside makes its first step once more, as in Python.
+ */
+export function byShares<Name extends SiteName>(name: Name, shares: readonly Share<Name>[], cutting: Cutting<Name>): Act<Name> | undefined {
+  if (!shares.some(({ act }) => act)) return undefined;
   const absent = shares.find(({ act }) => !act);
   return {
     apply: (state) =>
-      whole(
-        shares.map((share) => {
-          const given = own(state, share);
-          const { act } = share;
+      cutting.states(
+        shares.map(({ act }, i) => {
+          const given = cutting.state(state, i);
           return act ? act.apply(act.prepare ? act.prepare(given) : given) : given;
         }),
       ),
     ...(shares.every(({ act }) => act?.prepare) && {
-      prepare: (state) => whole(shares.map((share) => share.act?.prepare?.(own(state, share)) as States[Name])),
+      prepare: (state) => cutting.states(shares.map(({ act }, i) => act?.prepare?.(cutting.state(state, i)) as States[Name])),
     }),
     ...(shares.some(({ act }) => act?.close) && {
       close(state, otherwise) {
-        const stays = (share: Share<Name>) => rowsOf(otherwise(state), rows, share.some);
-        const ended = (share: Share<Name>): Value => {
-          const { act } = share;
-          if (!act) return stays(share);
-          const given = own(state, share);
-          return act.close ? act.close(given, () => stays(share)) : (stockEnd(name, share.site, given) as Value);
+        const stays = (i: number) => cutting.value(otherwise(state), i);
+        const ended = ({ act, site }: Share<Name>, i: number): Value => {
+          if (!act) return stays(i);
+          const given = cutting.state(state, i);
+          return act.close ? act.close(given, () => stays(i)) : (stockEnd(name, site, given) as Value);
         };
-        const all = concat(shares.map(ended), 0);
-        return back ? rowsOf(all, { batch, length: rows.length }, back) : all;
+        return cutting.values(shares.map(ended));
       },
     }),
     ...(name === 'linear' && absent && { ends: `'${describe(absent.child)}' makes no update there that it could read` }),

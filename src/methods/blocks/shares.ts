@@ -4,7 +4,7 @@ import { type Dim, input, type Value } from '../../graph/index.ts';
 import type { Sequence } from '../attachment.ts';
 import { type Block, describe } from '../composition.ts';
 import type { BlockSetting, BoundBlock } from './block.ts';
-import { byShares, sequencesAt, siteOf } from './rows.ts';
+import { bySequences, byShares, sequencesAt, siteOf } from './rows.ts';
 
 /** How many sequences a child gets: a dimension that is known when a program runs. */
 export function symbolOf(index: number, child: number): Dim {
@@ -34,7 +34,7 @@ export function bindShares(block: Block, { index, extent }: BlockSetting, childO
           const narrower = siteOf(name, site, some);
           return { child: one, some, site: narrower, act: child(one, narrower) };
         });
-        return byShares(name, site, shares, read(orderOf(index), batch));
+        return byShares(name, shares, bySequences(name, site, shares, read(orderOf(index), batch)));
       };
     },
     feeds(sequences) {
