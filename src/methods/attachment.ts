@@ -49,7 +49,8 @@ export interface Attachment {
 /** What a run holds in one of its sequences: a part of a row of the batch, and what that was given as its task. */
 export interface Sequence {
   readonly row: number;
-  readonly task: number;
+  /** Undefined where none was given. */
+  readonly task: number | undefined;
 }
 
 export type Observe = (name: string, value: Value, columns?: readonly string[]) => void;

@@ -54,12 +54,12 @@ export function feedsOf(units: readonly Unit[], model: FedModel, terms?: BatchTe
     const targets = terms && objective.targets(head, batch, 1 / Math.max(1, terms.counts[i] as number), terms.scales?.[i]);
     return headFeeds({ ...head.kind.gathers?.feeds(head, batch), ...targets }, i, heads.length);
   });
-  const all = units.flatMap(({ encodings, row, task = 0 }) => encodings.map(() => ({ row, task })));
+  const all = units.flatMap(({ encodings, row, task }) => encodings.map(() => ({ row, task })));
   return {
     ...feeds,
     taskIds: int32(
       [sequences],
-      all.map(({ task }) => task),
+      all.map(({ task = 0 }) => task),
     ),
     ...attachment.rowFeeds?.(all),
     ...(terms && heads.length > 1 && { taskWeights: float32([heads.length], terms.weights) }),

@@ -15,7 +15,7 @@ export const MULTI_TASK: BlockKind<MultiTask> = {
   apart: true,
   note: 'MultiTask answers a row as its adapter alone; adapters 1.3.0 makes the first step of bottlenecks (original_ln_before) twice.',
   extent: (_, child, outer, index) => ({ ...outer, batch: symbolOf(index, child) }),
-  bind: (block, setting) => ({ ...bindShares(block, setting, ({ task }) => task), tasks: block.children.map(lastOf) }),
+  bind: (block, setting) => ({ ...bindShares(block, setting, ({ task = -1 }) => task), tasks: block.children.map(lastOf) }),
   write: () => undefined,
   read(children, kwargs, wrong) {
     if (Object.keys(kwargs).length > 0) wrong(kwargs, 'no kwargs');

@@ -70,7 +70,7 @@ function refuse(block: Block, { row, task }: Sequence): never {
   return fail({
     code: 'usage.value',
     subject: describe(block),
-    found: `row ${row + 1}, of task ${task}`,
+    found: `row ${row + 1}, ${task === undefined ? 'of no task' : `of task ${task}`}`,
     expected: `a row of one of its ${block.children.length} children`,
   });
 }
