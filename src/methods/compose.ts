@@ -5,10 +5,11 @@ import { noDropout, type ParameterSpec, recordedParameters } from '../nn/index.t
 import type { Act, Acts } from './act.ts';
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
 import { type Attachment, alone, type Sequence } from './attachment.ts';
-import type { BlockKind, BoundBlock, Extent } from './blocks/block.ts';
+import type { BlockKind, Extent } from './blocks/block.ts';
 import { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
-import { adaptersOf, type Block, blocksOf, type Composition, describe, firstOf, fusionsOf, isFuse, lastOf } from './composition.ts';
+import { adaptersOf, blocksOf, type Composition, describe, firstOf, fusionsOf, isFuse, lastOf } from './composition.ts';
 import type { EncoderFacts } from './context.ts';
+import { agreed, copied, extentsOf, tasksOf } from './extents.ts';
 import type { FusionConfig } from './fusion.ts';
 import { hooksOf } from './hooks.ts';
 import type { ConfiguredMethod } from './method.ts';
@@ -29,9 +30,6 @@ const LEARNING_RATE = 5e-4;
 
 /** Where only the first adapter of a composition acts, as in Python: the embeddings, and what is made of them in the end. */
 const ONLY_FIRST: readonly SiteName[] = ['embedded', 'word'];
-
-/** A batch as encoders are drawn for it. */
-const WHOLE: Extent = { batch: 'B' };
 
 /**
  * Adapters that are already there, put together. What trains are the fusions in the composition, and the adapters where that is
@@ -131,50 +129,6 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
   const read = drawable(setup, () => namesRead(attachment, facts));
   // What of an adapter no site asks for, since only the first acts there, cannot train.
   return { ...attachment, parameters: [...ofBlocks, ...ofAdapters.map((spec) => (read.has(spec.name) ? spec : frozen(spec)))] };
-}
-
-/** A block that stands at two places would be one and the same there. */
-function copied(part: Composition): Composition {
-  return typeof part === 'string' ? part : { ...part, children: part.children.map(copied) };
-}
-
-/** What of a batch reaches each block. */
-function extentsOf(setup: Composition, kinds: readonly BlockKind[]): ReadonlyMap<Block, Extent> {
-  const all = blocksOf(setup);
-  const extents = new Map<Block, Extent>();
-  const walk = (part: Composition, outer: Extent): void => {
-    if (typeof part === 'string') return;
-    extents.set(part, outer);
-    const kind = blockKind(part, kinds);
-    const index = all.indexOf(part);
-    for (const [i, child] of part.children.entries()) walk(child, kind.extent?.(part, i, outer, index) ?? outer);
-  };
-  walk(setup, WHOLE);
-  return extents;
-}
-
-/** The number that all blocks want which want one. @throws usage.value for two */
-function agreed(wanted: readonly (number | undefined)[], setup: Composition, what: string): number | undefined {
-  const [one, other] = new Set(wanted.filter((number) => number !== undefined));
-  if (other !== undefined)
-    fail({
-      code: 'usage.value',
-      subject: describe(setup),
-      found: `blocks for ${one} ${what} and for ${other}`,
-      expected: `the same number of ${what}`,
-    });
-  return one;
-}
-
-/** @throws usage.value for blocks of different numbers of tasks */
-function tasksOf(setup: Composition, bounds: readonly BoundBlock[]): readonly string[] | undefined {
-  const all = bounds.flatMap(({ tasks }) => (tasks ? [tasks] : []));
-  agreed(
-    all.map(({ length }) => length),
-    setup,
-    'tasks',
-  );
-  return all[0];
 }
 
 function sum(total: Value | undefined, value: Value): Value {
