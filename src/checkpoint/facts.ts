@@ -2,8 +2,9 @@ import { type ErrorCode, type Files, fail, shown } from '../base/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../formats/json.ts';
 
-/** The encoder that an adapter or head belongs to; an {@link Encoder} is one. Its weights are read where a head shares some of them. */
-export type ModelFacts = Pick<Encoder, 'name' | 'family' | 'config'> & Partial<Pick<Encoder, 'weights'>>;
+/** The encoder that an adapter or head belongs to; an {@link Encoder} is one. Its weights are read where a head shares some of
+ * them, its fields where they say what a head of PEFT answers. */
+export type ModelFacts = Pick<Encoder, 'name' | 'family' | 'config'> & Partial<Pick<Encoder, 'weights' | 'fields'>>;
 
 /** The version that goes into files: from 1.1.0 on Python takes LoRA's alpha as it stands. */
 export const VERSION = 'adapters.1.3.0';

@@ -1,5 +1,6 @@
 import { asFloat32, float32, type Tensor } from '../base/index.ts';
-import { HEAD_KINDS, type HeadKind, headParameters } from '../objectives/index.ts';
+import { isJsonObject } from '../formats/json.ts';
+import { CLASSIFICATION, HEAD_KINDS, type HeadKind, headParameters, MULTILABEL } from '../objectives/index.ts';
 import type { ModelFacts } from './facts.ts';
 import { fixedKeys, likeFixed, unnamedLabels } from './fixed-head.ts';
 import type { HeadPackage } from './head.ts';
@@ -21,7 +22,7 @@ export function readPeftHead(
   if (!fixed || last?.shape.length !== 2 || last.shape[1] !== encoder.config.hidden) return undefined;
   const outputs = last.shape[0] as number;
   if (outputs === 0) return undefined;
-  const head = likeFixed(fixed, like?.kind.type as string, outputs, unnamedLabels(outputs), { name, path, kinds });
+  const head = likeFixed(fixed, typeOf(like?.kind.type as string, encoder), outputs, labelsIn(encoder, outputs), { name, path, kinds });
   const keys = new Map([...fixedKeys(fixed, head, encoder.config)].map(([key, parameter]) => [parameter, key]));
   const used: string[] = [];
   const values = new Map<string, Tensor>();
@@ -34,6 +35,20 @@ export function readPeftHead(
     values.set(spec.name, float32(value.shape, asFloat32(value, `${path}: ${key}`)));
   }
   return { head: { ...head, tensors: values }, used };
+}
+
+/** PEFT's file does not say how many labels a row may have: transformers asks config.json. */
+function typeOf(type: string, { fields = {} }: ModelFacts): string {
+  return type === CLASSIFICATION.type && fields.problem_type === 'multi_label_classification' ? MULTILABEL.type : type;
+}
+
+/** The names of outputs in config.json, which PEFT's file leaves to it; LABEL_0 and so on where it has another number of them. */
+function labelsIn({ fields = {} }: ModelFacts, outputs: number): Record<string, number> {
+  const { id2label } = fields;
+  const names = Array.from({ length: outputs }, (_, i) => (isJsonObject(id2label) ? id2label[String(i)] : undefined));
+  const named = names.every((one): one is string => typeof one === 'string') && new Set(names).size === outputs;
+  const fits = named && isJsonObject(id2label) && Object.keys(id2label).length === outputs;
+  return fits ? Object.fromEntries(names.map((label, i) => [label, i])) : unnamedLabels(outputs);
 }
 
 /** How transformers would hold this head, where it has its like. */

@@ -5,6 +5,7 @@ import { type LoadedAdapter, loadAdapter, saveAdapter } from '../../src/checkpoi
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { isJsonObject, readJson } from '../../src/formats/json.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
+import { labelsOf } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { type Batch, forward, readCases, relativeError } from './forward.ts';
 
@@ -94,4 +95,31 @@ test('updates of the attention output have no form in adapters: PEFT is the usua
   const plain = await load(golden.variants['lora-layers'] as Variant);
   await saveAdapter(files, 'plain', plain);
   expect((await loadAdapter(files, 'plain', { encoder: await encoderOf() })).layout).toBe('adapters');
+});
+
+test('labels and the kind of a head are those of config.json, where it names as many', async () => {
+  const encoder = await encoderOf();
+  const variant = golden.variants['lora-attention-output'] as Variant;
+  const headWith = async (fields: Record<string, unknown>) => {
+    const { head } = await loadAdapter(nodeFiles, `test/golden/${variant.folder}`, {
+      encoder: { ...encoder, fields: { ...encoder.fields, ...fields } },
+    });
+    return [head?.config.head_type, head && labelsOf(head)];
+  };
+  const names = { 0: 'joy', 1: 'anger', 2: 'fear' };
+  const unnamed = ['LABEL_0', 'LABEL_1', 'LABEL_2'];
+  expect(await headWith({ id2label: names })).toEqual(['classification', ['joy', 'anger', 'fear']]);
+  expect(await headWith({ id2label: names, problem_type: 'multi_label_classification' })).toEqual([
+    'multilabel_classification',
+    Object.values(names),
+  ]);
+  for (const id2label of [
+    { 0: 'joy', 1: 'anger' },
+    { ...names, 3: 'more' },
+    { 0: 'joy', 1: 'joy', 2: 'fear' },
+    { 0: 'joy', 1: 2, 2: 'fear' },
+    ['joy'],
+    null,
+  ])
+    expect(await headWith({ id2label })).toEqual(['classification', unnamed]);
 });
