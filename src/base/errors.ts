@@ -82,7 +82,11 @@ export function invariant(condition: unknown, subject: string): asserts conditio
   if (!condition) fail({ code: 'internal.invariant', subject, next: 'This is a defect of multigraft; please report it.' });
 }
 
-function wording({ subject, found, expected, next }: Problem): string {
+/** What files hold can be of any length. */
+const LONGEST_FOUND = 1000;
+
+function wording({ subject, found: whole, expected, next }: Problem): string {
+  const found = whole !== undefined && whole.length > LONGEST_FOUND ? `${whole.slice(0, LONGEST_FOUND)}…` : whole;
   const facts = [found && `found ${found}`, expected && `expected ${expected}`].filter(Boolean).join('; ');
   const sentence = facts ? `${subject}: ${facts}.` : /[.!?]$/.test(subject) ? subject : `${subject}.`;
   return next ? `${sentence} ${next}` : sentence;

@@ -92,7 +92,8 @@ export function int32(shape: readonly number[], values: ArrayLike<number>): Tens
 export function viewBytes(dtype: DType, bytes: Uint8Array): TensorData {
   const size = bytesPerElement(dtype);
   invariant(bytes.byteLength % size === 0, `${bytes.byteLength} bytes seen as ${dtype}`);
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  // A Buffer's slice would be no copy.
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   return new ARRAYS[dtype](aligned.buffer as ArrayBuffer, aligned.byteOffset, bytes.byteLength / size);
 }
 

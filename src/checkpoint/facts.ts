@@ -44,13 +44,13 @@ export function checkModel(raw: Readonly<Record<string, Json>>, encoder: ModelFa
   const type = optional(raw, 'model_type', 'string', subject);
   const hidden = optional(raw, 'hidden_size', 'number', subject);
   const name = optional(raw, 'model_name', 'string', subject);
-  const made = `made for ${name === undefined ? 'an encoder' : `'${name}'`}`;
+  const made = `made for ${name === undefined ? 'an encoder' : quoted(name)}`;
   const next = `It was ${made}: load that encoder, or train an adapter for this one.`;
   if (type !== undefined && type !== encoder.family.name)
     fail({
       code: 'adapter.mismatch',
       subject: `${subject}: field 'model_type'`,
-      found: `'${type}'`,
+      found: quoted(type),
       expected: `'${encoder.family.name}', the type of ${encoder.name}`,
       next,
     });
@@ -70,6 +70,11 @@ export function noteOfModel({ name }: StoredFacts, encoder: ModelFacts): string[
   return name === undefined || baseModel(name) === baseModel(encoder.name)
     ? []
     : [`It was trained with '${name}' and is loaded into '${encoder.name}': they must have the same weights.`];
+}
+
+/** A text of a file in a message, cut to what fits. */
+function quoted(text: string): string {
+  return `'${text.length > 80 ? `${text.slice(0, 80)}…` : text}'`;
 }
 
 /** Namespaces of one publisher or another do not make another model. */

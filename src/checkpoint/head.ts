@@ -149,7 +149,7 @@ function readFlexibleHead(
     fail({
       code: 'head.config',
       subject: `${path}: field 'model_class'`,
-      found: `'${raw.model_class}'`,
+      found: shown(raw.model_class),
       expected: classes.map((one) => `'${one}'`).join(' or '),
       next: 'Load the adapter without its head.',
     });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { expectationIn, fail, nearest } from '../base/index.ts';
+import { expectationIn, fail, nearest, shown } from '../base/index.ts';
 import { add, constant, gemm, matmul, mul, reduceSum, reshape, scalar, softmax, sub, type Value } from '../graph/index.ts';
 import { type Initializer, NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
 import { concatenated, type LowRank } from './low-rank.ts';
@@ -57,7 +57,7 @@ export function fusionConfig(config: string | Readonly<Record<string, unknown>> 
     const next = near === undefined ? {} : { next: `Did you mean '${near}'?` };
     return (
       (Object.hasOwn(FUSION_PRESETS, config) ? FUSION_PRESETS[config] : undefined) ??
-      fail({ code: 'method.config', subject, found: `'${config}'`, expected: names.join(' or '), ...next })
+      fail({ code: 'method.config', subject, found: shown(config), expected: names.join(' or '), ...next })
     );
   }
   const result = schema.safeParse({ ...DYNAMIC, ...config });
@@ -67,7 +67,7 @@ export function fusionConfig(config: string | Readonly<Record<string, unknown>> 
   return fail({
     code: 'method.config',
     subject: `${subject}: key '${key}'`,
-    found: issue?.code === 'unrecognized_keys' ? 'no such key' : (JSON.stringify(config[key]) ?? 'nothing'),
+    found: issue?.code === 'unrecognized_keys' ? 'no such key' : shown(config[key]),
     expected: issue?.code === 'unrecognized_keys' || !issue ? Object.keys(schema.shape).join(', ') : expectationIn(issue.message),
   });
 }

@@ -1,4 +1,4 @@
-import { expectationIn, fail, nearest } from '../base/index.ts';
+import { expectationIn, fail, nearest, shown } from '../base/index.ts';
 import type { EncoderConfig } from '../encoders/index.ts';
 import type { ParameterSpec } from '../nn/index.ts';
 import type { TaskKind } from '../tasks/index.ts';
@@ -24,7 +24,7 @@ export function createHead(name: string, raw: unknown, subject = `head '${name}'
     return fail({
       code: 'head.config',
       subject: `${subject}: key '${issue?.path.join('.')}'`,
-      found: JSON.stringify(fields[String(issue?.path[0])] ?? null),
+      found: shown(fields[String(issue?.path[0])] ?? null),
       expected: issue ? expectationIn(issue.message) : 'another value',
     });
   }
@@ -51,7 +51,7 @@ function refuseType({ head_type: type = null }: Readonly<Record<string, unknown>
   return fail({
     code: 'head.config',
     subject: `${subject}: key 'head_type'`,
-    found: JSON.stringify(type),
+    found: shown(type),
     expected: `one of ${types.join(', ')}`,
     ...(near && { next: `Did you mean '${near}'?` }),
   });
