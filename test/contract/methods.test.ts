@@ -19,17 +19,11 @@ import { nodeEngine } from '../../src/session/node.ts';
 import { ATTACHMENT_RULES, type AttachmentCase, checkAttachment } from '../../src/testing/index.ts';
 import { multiTaskMethod, multiTaskMethodNames } from '../../src/train/index.ts';
 import { ParameterStore } from '../../src/update/index.ts';
+import { settled } from './settings.ts';
 
 const TASKS = ['a', 'b', 'c'];
 const TOKENS = 16;
 const WIDE = { kind: 'normal', deviation: 0.3 } as const;
-const WIDER = '[reduction_factor=8]';
-/**
- * Settings without which a preset can't be here, or a parameter of it has nothing to do: of one up-projection no share can be taken,
- * and into four parts no single number.
- */
-const SETTINGS: Readonly<Record<string, string>> = { mtl_lora: '[n_up_projection=2]', compacter: WIDER, 'compacter++': WIDER };
-const settled = (name: string) => `${name}${SETTINGS[name] ?? ''}`;
 /** One name for each configuration: others are old names for it. */
 const NAMES = [...new Map(methodNames().map((name) => [keyOf(configureMethod(name)), name])).values()];
 const NO_NORM = 'no norm after the attention of modernbert';

@@ -64,6 +64,8 @@ const DRAWINGS: Record<string, Drawing> = {
   'Mul: one value twice': { build: ({ a }) => mul(a as Value, a as Value) },
   'Div: broadcast both ways': { shapes: { a: ['B', 1, 4], b: ['S', 1] }, ...plain('Div') },
   'Exp: no rows': { shapes: { x: ['B', 2] }, ...plain('Exp') },
+  'Sin: rows': { shapes: { x: ['B', 5] }, ...plain('Sin') },
+  'Cos: rows': { shapes: { x: ['B', 5] }, ...plain('Cos') },
   'Gelu: rows': { shapes: { x: ['B', 5] }, ...plain('Gelu') },
   'Gelu: second derivative': { build: (v) => second(graph.gelu, v) },
   'Where: condition widens': { shapes: { c: ['B', 'S'], a: ['S'], b: ['B', 1] }, ...plain('Where') },
@@ -203,12 +205,12 @@ describe('every operator on the reference engine, on ONNX Runtime, and against P
     if (one.gradients) differentiated.add(one.op);
   });
 
-  it('counts 35 differentiable operators and 6 that say why they are not', () => {
+  it('counts 37 differentiable operators and 6 that say why they are not', () => {
     const [smooth, rough] = [OPS.filter((op) => typeof op.gradient === 'function'), OPS.filter((op) => typeof op.gradient !== 'function')];
-    expect(OPS.length).toBe(41);
+    expect(OPS.length).toBe(43);
     expect([...seen].sort()).toEqual(OPS.map((op) => op.name).sort());
     expect([...differentiated].sort()).toEqual(smooth.map((op) => op.name).sort());
-    expect(smooth.length).toBe(35);
+    expect(smooth.length).toBe(37);
     expect(rough.map((op) => op.name)).toEqual(['Equal', 'Less', 'Greater', 'Cast', 'QuantizeLinear', 'DynamicQuantizeMatMul']);
     for (const { gradient } of rough) expect((gradient as { none: string }).none.length).toBeGreaterThan(20);
   });
@@ -216,6 +218,6 @@ describe('every operator on the reference engine, on ONNX Runtime, and against P
   it('draws every special case that it describes', () => {
     const labels = golden.cases.map((one) => `${one.op}: ${one.name}`);
     expect(Object.keys(DRAWINGS).filter((label) => !labels.includes(label))).toEqual([]);
-    expect(new Set(labels).size).toBe(138);
+    expect(new Set(labels).size).toBe(140);
   });
 });

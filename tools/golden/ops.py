@@ -64,7 +64,7 @@ def define():
 
     unary = {
         "Neg": torch.neg, "Exp": torch.exp, "Tanh": torch.tanh, "Sigmoid": torch.sigmoid, "Relu": torch.relu,
-        "Softplus": F.softplus, "Erf": torch.erf, "Gelu": F.gelu,
+        "Softplus": F.softplus, "Erf": torch.erf, "Gelu": F.gelu, "Sin": torch.sin, "Cos": torch.cos,
     }
     for op, f in unary.items():
         case(op, "rows", dict(x=floats(2, 5, scale=2.0)), f)

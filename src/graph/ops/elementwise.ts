@@ -83,6 +83,8 @@ export const NEG = unary(
   (_x, _y, dy) => neg(dy),
 );
 export const EXP = unary('Exp', Math.exp, (_x, y, dy) => mul(dy, y));
+export const SIN: Op<[Value]> = unary('Sin', Math.sin, (x, _y, dy) => mul(dy, cos(x)));
+export const COS: Op<[Value]> = unary('Cos', Math.cos, (x, _y, dy) => neg(mul(dy, sin(x))));
 export const LOG = unary('Log', Math.log, (x, _y, dy) => div(dy, x));
 export const SQRT = unary('Sqrt', Math.sqrt, (_x, y, dy) => div(mul(dy, scalar(0.5)), y));
 export const TANH = unary('Tanh', Math.tanh, (_x, y, dy) => mul(dy, sub(scalar(1), mul(y, y))));
@@ -160,6 +162,8 @@ export const less = (a: Value, b: Value) => apply1(LESS, [a, b]);
 export const greater = (a: Value, b: Value) => apply1(GREATER, [a, b]);
 export const neg = (x: Value) => apply1(NEG, [x]);
 export const exp = (x: Value) => apply1(EXP, [x]);
+export const sin = (x: Value) => apply1(SIN, [x]);
+export const cos = (x: Value) => apply1(COS, [x]);
 export const log = (x: Value) => apply1(LOG, [x]);
 export const sqrt = (x: Value) => apply1(SQRT, [x]);
 export const tanh = (x: Value) => apply1(TANH, [x]);
@@ -183,6 +187,8 @@ export const ELEMENTWISE = [
   GREATER,
   NEG,
   EXP,
+  SIN,
+  COS,
   LOG,
   SQRT,
   TANH,

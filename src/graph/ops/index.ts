@@ -8,7 +8,7 @@ import { REDUCTIONS } from './reduce.ts';
 import { SHAPES } from './shape.ts';
 
 export * from './elementwise.ts';
-export { gather, pick } from './indexed.ts';
+export { gather, pick, scatterRows } from './indexed.ts';
 export { layerNorm, logSoftmax, softmax } from './normalize.ts';
 export { gemm, matmul } from './products.ts';
 export { int8Linear } from './quantized.ts';

@@ -107,7 +107,7 @@ const UNPICK: Op<[Value, Value], { readonly width: Dim }> = {
 export const gather = (table: Value, indices: Value) => apply1(GATHER, [table, indices]);
 export const pick = (x: Value, indices: Value) => apply1(PICK, [x, indices]);
 
-function scatterRows(updates: Value, indices: Value, shape: Shape): Value {
+export function scatterRows(updates: Value, indices: Value, shape: Shape): Value {
   return apply1(SCATTER_ROWS, [updates, indices], { shape });
 }
 
