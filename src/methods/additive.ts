@@ -1,7 +1,7 @@
 import { fail } from '../base/index.ts';
 import type { LinearSite } from '../encoders/index.ts';
 import { add, constant, div, expand, matmul, max, mul, reduceMean, scalar, type Value } from '../graph/index.ts';
-import type { Dropout } from '../nn/index.ts';
+import { applyLinear, type Dropout } from '../nn/index.ts';
 import type { Act } from './act.ts';
 import type { MethodContext } from './context.ts';
 import { type LowRank, product } from './low-rank.ts';
@@ -32,15 +32,30 @@ export function additiveAct(
   };
 }
 
-/** The same for an update ΔW [out, in] without factors: u = ΔW x. */
+/** The same for an update ΔW [out, in] without factors: u = ΔW x, and of one adapter (W + ΔW) x + b where x is what the linear reads. */
 export function denseAct(site: LinearSite, context: MethodContext, x: Value, delta: () => Value): Act<'linear'> {
-  const { weight } = site;
-  return additiveAct(
+  const { weight, bias, y } = site;
+  const act = additiveAct(
     site,
     context,
     () => ({ input: x, down: delta(), up: identity(weight.shape[0] as number) }),
     () => matmul(x, delta(), { transB: true }),
   );
+  if (x !== site.x) return act;
+  let alone: { readonly change: Value; readonly update: Value } | undefined;
+  return {
+    ...act,
+    apply(state) {
+      if (state) return act.apply(state);
+      const change = delta();
+      alone = { change, update: matmul(x, change, { transB: true }) };
+      return alone.update;
+    },
+    close: (total) => {
+      if (!total) return y;
+      return total === alone?.update ? applyLinear({ weight: add(weight, alone.change), bias }, x) : add(y, total);
+    },
+  };
 }
 
 /** @throws method.config */
@@ -56,6 +71,23 @@ export function refuseBefore({ name }: MethodContext, where: string): never {
 /** [1, n]: 1 with probability 1 − p, else 0, drawn anew for each run and not rescaled. */
 export function keptEntries(n: number, p: number, dropout: Dropout, place: string): Value {
   return mul(dropout(expand(scalar(1), [1, n]), p, place), scalar(1 - p));
+}
+
+/**
+ * What is left of an update while training, as factors [1, out] or [1, 1]: `rank_dropout` drops outputs, `module_dropout` all of them, each
+ * for a whole run. Where `scaled` holds the outputs that are left are divided by their share. Undefined without dropout.
+ */
+export function keptUpdate(
+  { rank_dropout, module_dropout }: { readonly rank_dropout: number; readonly module_dropout: number },
+  out: number,
+  dropout: Dropout,
+  place: string,
+  scaled = true,
+): Value | undefined {
+  const outputs = rank_dropout > 0 ? keptEntries(out, rank_dropout, dropout, `${place}.rank`) : undefined;
+  const all = module_dropout > 0 ? keptEntries(1, module_dropout, dropout, `${place}.module`) : undefined;
+  const some = outputs && scaled ? overMean(outputs) : outputs;
+  return some && all ? mul(some, all) : (some ?? all);
 }
 
 /** Divided by its mean; zeros stay zeros, where Python would divide by zero. */

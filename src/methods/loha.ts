@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { linearPath } from '../encoders/index.ts';
 import { matmul, mul, reshape, type Value } from '../graph/index.ts';
 import { type ParameterSpec, ZERO } from '../nn/index.ts';
-import { additiveAct, keptEntries, overMean } from './additive.ts';
+import { additiveAct, keptUpdate } from './additive.ts';
 import type { MethodContext } from './context.ts';
 import { actsAtLinears, atLinears, dropoutPlace, linearFields, linearShape } from './linears.ts';
 import type { LowRank } from './low-rank.ts';
@@ -75,15 +75,9 @@ export const LOHA: Method<LohaConfig> = {
       const path = loraPath(context, name, module);
       const { fanIn, out } = linearShape(context, name);
       const { r, alpha } = scaleAt(config, context, linearPath(context.family, name, module));
-      const place = dropoutPlace(site, context);
       const part = (one: string) => read(`${path}.${one}`);
-      /** Rows of ΔW that are dropped, as factors of [out, n]. */
-      const kept = (value: Value): Value => {
-        const rows = config.rank_dropout > 0 ? overMean(keptEntries(out, config.rank_dropout, dropout, `${place}.rank`)) : undefined;
-        const all = config.module_dropout > 0 ? keptEntries(1, config.module_dropout, dropout, `${place}.module`) : undefined;
-        const some = rows ? mul(value, reshape(rows, [out, 1])) : value;
-        return all ? mul(some, all) : some;
-      };
+      const factors = keptUpdate(config, out, dropout, dropoutPlace(site, context));
+      const kept = (value: Value): Value => (factors ? mul(value, reshape(factors, [factors.shape[1] as number, 1])) : value);
       const lowRank = (): LowRank => ({
         input: x,
         down: reshape(mul(reshape(part('hada_w1_b'), [r, 1, fanIn]), reshape(part('hada_w2_b'), [1, r, fanIn])), [r * r, fanIn]),

@@ -75,7 +75,8 @@ it.each(
 )('%s: parts of a wider matrix have no form in PEFT, the whole of it has', async (name) => {
   const encoder = await load('modernbert');
   const saved = async (linears: string[]) => {
-    const narrow = 'r' in configureMethod(name).config && name !== 'oft' ? { r: 2 } : {};
+    const usual = configureMethod(name).config;
+    const narrow = { ...('r' in usual && name !== 'oft' && { r: 2 }), ...('group_size' in usual && { group_size: 8 }) };
     const method = configureMethod(name, { linears, ...narrow });
     const { parameters } = bindAdapter(method, { ...encoderFacts(encoder), name: 'a' });
     const files = memoryFiles();
