@@ -9,6 +9,7 @@ import { IA3 } from './ia3.ts';
 import { INVERTIBLE } from './invertible.ts';
 import { LN_TUNING } from './ln-tuning.ts';
 import { LOHA } from './loha.ts';
+import { LOKR } from './lokr.ts';
 import { LORA } from './lora.ts';
 import type { ConfiguredMethod, Method, ReadingOptions } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
@@ -29,6 +30,7 @@ const SINGLE = [
   DORA,
   VERA,
   LOHA,
+  LOKR,
   MTL_LORA,
   PREFIX_TUNING,
   PROMPT_TUNING,
