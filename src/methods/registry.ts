@@ -14,6 +14,7 @@ import { LORA } from './lora.ts';
 import type { ConfiguredMethod, Method, ReadingOptions } from './method.ts';
 import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
+import { OFT } from './oft.ts';
 import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
 import { PROMPT_TUNING } from './prompt-tuning.ts';
@@ -31,6 +32,7 @@ const SINGLE = [
   VERA,
   LOHA,
   LOKR,
+  OFT,
   MTL_LORA,
   PREFIX_TUNING,
   PROMPT_TUNING,

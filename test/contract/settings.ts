@@ -8,6 +8,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   mtl_lora: '[n_up_projection=2]',
   compacter: WIDER,
   'compacter++': WIDER,
+  oft: '[oft_block_size=8]',
 };
 
 /** A preset as it can be on a tiny encoder. */
