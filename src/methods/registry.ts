@@ -18,6 +18,7 @@ import { OFT } from './oft.ts';
 import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
 import { PROMPT_TUNING } from './prompt-tuning.ts';
+import { ROAD } from './road.ts';
 import { union } from './union.ts';
 import { VERA } from './vera.ts';
 
@@ -33,6 +34,7 @@ const SINGLE = [
   LOHA,
   LOKR,
   OFT,
+  ROAD,
   MTL_LORA,
   PREFIX_TUNING,
   PROMPT_TUNING,

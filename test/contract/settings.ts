@@ -9,6 +9,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   compacter: WIDER,
   'compacter++': WIDER,
   oft: '[oft_block_size=8]',
+  road: '[group_size=8]',
 };
 
 /** A preset as it can be on a tiny encoder. */
