@@ -12,6 +12,7 @@ import { LOHA } from './loha.ts';
 import { LOKR } from './lokr.ts';
 import { LORA } from './lora.ts';
 import type { ConfiguredMethod, Method, ReadingOptions } from './method.ts';
+import { MISS } from './miss.ts';
 import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { OFT } from './oft.ts';
@@ -35,6 +36,7 @@ const SINGLE = [
   LOKR,
   OFT,
   ROAD,
+  MISS,
   MTL_LORA,
   PREFIX_TUNING,
   PROMPT_TUNING,
