@@ -20,6 +20,7 @@ import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
 import { PROMPT_TUNING } from './prompt-tuning.ts';
 import { ROAD } from './road.ts';
+import { SHIRA } from './shira.ts';
 import { union } from './union.ts';
 import { VERA } from './vera.ts';
 
@@ -37,6 +38,7 @@ const SINGLE = [
   OFT,
   ROAD,
   MISS,
+  SHIRA,
   MTL_LORA,
   PREFIX_TUNING,
   PROMPT_TUNING,

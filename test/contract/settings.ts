@@ -11,6 +11,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   oft: '[oft_block_size=8]',
   road: '[group_size=8]',
   miss: '[r=4]',
+  shira: '[r=4]',
 };
 
 /** A preset as it can be on a tiny encoder. */
