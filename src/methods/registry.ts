@@ -4,6 +4,7 @@ import { BOTTLENECK } from './bottleneck.ts';
 import { COMPACTER } from './compacter.ts';
 import type { MethodConfig } from './context.ts';
 import { DORA } from './dora.ts';
+import { FOURIERFT } from './fourierft.ts';
 import { formatLiteral, parseGrammar, splitUnion } from './grammar.ts';
 import { IA3 } from './ia3.ts';
 import { INVERTIBLE } from './invertible.ts';
@@ -39,6 +40,7 @@ const SINGLE = [
   ROAD,
   MISS,
   SHIRA,
+  FOURIERFT,
   MTL_LORA,
   PREFIX_TUNING,
   PROMPT_TUNING,

@@ -12,6 +12,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   road: '[group_size=8]',
   miss: '[r=4]',
   shira: '[r=4]',
+  fourierft: '[n_frequency=60]',
 };
 
 /** A preset as it can be on a tiny encoder. */
