@@ -106,10 +106,11 @@ export async function savePeft(files: Files, folder: string, adapter: AdapterPac
       next: 'Save it in the layout adapters.',
     });
   const head = adapter.head && peftHead(adapter.head, model);
-  const { fields, tensors } = peft.write(method.config, adapter.tensors, { ...encoderFacts(model), name });
+  const { fields, tensors, beside } = peft.write(method.config, adapter.tensors, { ...encoderFacts(model), name });
   const all = new Map<string, Tensor>();
   // A model with a head holds the encoder under its prefix, a bare encoder does not.
   for (const [key, value] of tensors) all.set(`base_model.model.${head ? key : key.slice(prefix.length)}`, value);
+  for (const [key, value] of beside ?? []) all.set(`base_model.${key}`, value);
   for (const [key, value] of head?.tensors ?? []) all.set(`base_model.model.${key}`, value);
   await writeWeights(files, folder, WEIGHTS, format, all);
   const config = {

@@ -36,6 +36,8 @@ export interface PeftWriting {
   /** Fields of adapter_config.json beside those that all have. */
   readonly fields: Readonly<Record<string, unknown>>;
   readonly tensors: ReadonlyMap<string, Tensor>;
+  /** Tensors that PEFT keeps beside the encoder, not under it. */
+  readonly beside?: ReadonlyMap<string, Tensor>;
 }
 
 /** Whether a field of adapter_config.json says anything. */

@@ -20,6 +20,7 @@ import { OFT } from './oft.ts';
 import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
 import { PROMPT_TUNING } from './prompt-tuning.ts';
+import { RANDLORA } from './randlora.ts';
 import { ROAD } from './road.ts';
 import { SHIRA } from './shira.ts';
 import { union } from './union.ts';
@@ -41,6 +42,7 @@ const SINGLE = [
   MISS,
   SHIRA,
   FOURIERFT,
+  RANDLORA,
   MTL_LORA,
   PREFIX_TUNING,
   PROMPT_TUNING,
