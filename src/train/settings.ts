@@ -17,6 +17,9 @@ export const trainSettings = z.object({
   clip: z.number().min(0).default(1).meta({ description: 'largest gradient norm; 0 switches clipping off' }),
   seed: z.number().int().default(1).meta({ description: 'fixes initial values, order of rows and dropout' }),
   dropout: z.number().min(0).lt(1).optional().meta({ description: 'dropout everywhere (default: what the encoder says)' }),
+  dropLayers: z.number().int().positive().optional().meta({
+    description: 'AdapterDrop: each step leaves the adapter out of the first n layers, n drawn anew from 0 to this (default: never)',
+  }),
   shuffle: z.boolean().default(true).meta({ description: 'rows in random order, by similar length; --no-shuffle keeps file order' }),
   maxLength: z.number().int().min(3).optional().meta({
     description: 'tokens per sequence; longer inputs are cut, contexts of spans read in windows (default: 128, or 384 for spans)',

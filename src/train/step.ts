@@ -12,6 +12,8 @@ export interface StepOptions {
   readonly adamw: AdamW;
   /** What the largest part will be fed: a training that cannot fit into memory is refused before it begins. */
   readonly largest?: Feeds;
+  /** Parameters that the program does not read keep their values and moments; otherwise there may be none. */
+  readonly partial?: boolean;
 }
 
 export interface StepResult {
@@ -83,20 +85,17 @@ export async function compileStep(
   engine: Engine,
   { loss, regularizer, terms = {}, trainable, weights, masks }: Goal,
   store: ParameterStore,
-  { adamw, largest }: StepOptions,
+  { adamw, largest, partial = false }: StepOptions,
 ): Promise<TrainingStep> {
-  const values = new Map(
-    store.specs.map(({ name }) => [
-      name,
-      trainable.get(name) ??
-        fail({
-          code: 'method.contract',
-          subject: `the parameter '${name}'`,
-          found: 'nothing that reads it',
-          expected: 'a program that reads all that trains',
-        }),
-    ]),
-  );
+  const unread = store.specs.flatMap(({ name }) => (trainable.has(name) ? [] : [name]));
+  if (!partial && unread[0] !== undefined)
+    fail({
+      code: 'method.contract',
+      subject: `the parameter '${unread[0]}'`,
+      found: 'nothing that reads it',
+      expected: 'a program that reads all that trains',
+    });
+  const values = new Map(store.specs.flatMap(({ name }) => (trainable.has(name) ? [[name, trainable.get(name) as Value] as const] : [])));
   const program = gradientProgram(loss, values, { ...namedTerms(terms), loss });
   // Of parameters alone, so it is computed once a step.
   const penalty = regularizer && gradientProgram(regularizer, readBy(regularizer, values), { regularizer });
@@ -108,7 +107,7 @@ export async function compileStep(
   return { run, release };
 
   async function run(parts: readonly Feeds[], learningRate: number, t: number, frozen?: ReadonlySet<string>): Promise<StepResult> {
-    const current = Object.fromEntries(store.values());
+    const current = Object.fromEntries([...values.keys()].map((name) => [name, store.get(name)]));
     const sums: Record<string, number> = {};
     let [total, regularized] = [0, Number.NaN];
     let slopes: Gradients | undefined;
@@ -130,7 +129,8 @@ export async function compileStep(
     invariant(slopes, 'a batch without parts');
     const norm = globalNorm(slopes);
     if (!Number.isFinite(total) || !Number.isFinite(norm)) explainNonFinite(total, norm, learningRate, t);
-    updateAdamW(store, slopes, adamw, { learningRate, t, norm, ...defined({ frozen }) });
+    const still = unread.length > 0 ? new Set([...unread, ...(frozen ?? [])]) : frozen;
+    updateAdamW(store, slopes, adamw, { learningRate, t, norm, ...defined({ frozen: still }) });
     return { loss: total, gradientNorm: norm, terms: sums, ...(penaltySession && { regularizer: regularized }) };
   }
 

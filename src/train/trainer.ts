@@ -10,6 +10,7 @@ import { createPredictor, type Predictor } from '../predict/predictor.ts';
 import type { Engine } from '../session/session.ts';
 import type { Task } from '../tasks/index.ts';
 import { ADAMW } from '../update/index.ts';
+import { droppingStep } from './adapter-drop.ts';
 import { type Kept, keepBest, nothingKept, type Score } from './keep-best.ts';
 import type { LoadedRows } from './load-rows.ts';
 import { longest, partition } from './parts.ts';
@@ -51,7 +52,7 @@ export interface TrainResult {
  */
 export function trainModel(options: TrainOptions): Promise<TrainResult> {
   const { engine, task, train, validation, settings, resume } = options;
-  const { batchSize, shuffle, seed, weightDecay, clip } = settings;
+  const { batchSize, shuffle, seed, weightDecay, clip, dropLayers } = settings;
   const { units } = train.prepared;
   return releasing(async (hold) => {
     const { store, fixed } = await startStore(options.model, seed, options);
@@ -61,12 +62,15 @@ export function trainModel(options: TrainOptions): Promise<TrainResult> {
     const schedule = scheduleOf(settings, sampler.batchesPerEpoch, model.attachment.learningRate);
     const { parts } = partition(units, settings, runSizeOf(model.encoder, store.size));
     const [largest] = parts(longest(units, batchSize)) as [Unit[]];
-    const step = hold(
-      await createTrainingStep(engine, model, store, {
+    const stepOf = (part: Model, partial: boolean) =>
+      createTrainingStep(engine, part, store, {
         adamw: { ...ADAMW, weightDecay, clip },
         seed,
         largest: feedsOf(largest, model, batchTerms(model, largest)),
-      }),
+        partial,
+      });
+    const step = hold(
+      dropLayers === undefined ? await stepOf(model, false) : await droppingStep(model, { most: dropLayers, seed }, stepOf),
     );
     let steps = 0;
     const predictor = validation && hold(await createPredictor(engine, model, { current: () => store.values(), steps: () => steps }));

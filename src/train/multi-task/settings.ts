@@ -4,7 +4,7 @@ import { trainSettings } from '../settings.ts';
 import { TASK_WEIGHTS } from './task-weights.ts';
 
 /** Everything that decides how a run over several tasks goes: what single tasks have, and how the tasks share the steps. */
-export const multiTaskSettings = trainSettings.omit({ shuffle: true }).extend({
+export const multiTaskSettings = trainSettings.omit({ shuffle: true, dropLayers: true }).extend({
   epochs: trainSettings.shape.epochs.meta({ description: 'passes over as many rows as all tasks have together' }),
   sampler: z
     .enum([...TASK_RULES, 'uncertainty'])
