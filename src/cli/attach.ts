@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { AutoAdapterModel } from '../auto-adapter-model/index.ts';
 import { fail, joinPath } from '../base/index.ts';
 import { FUSION_CONFIG, SETUP_CONFIG } from '../checkpoint/index.ts';
+import { parseComposition } from '../methods/index.ts';
 import { isMultiTask, loadMultiTask, type SavedMultiTask } from '../train/index.ts';
 import { encoderFolder, isNews, modelFolder } from './assets.ts';
 import type { CommandContext } from './command.ts';
@@ -17,6 +18,15 @@ export const modelShape = {
     .array(z.string())
     .default([])
     .meta({ value: 'folder', description: 'a saved adapter with its head, a saved head alone, or the folder of several tasks' }),
+  fusion: z.array(z.string()).default([]).meta({ value: 'folder', description: 'a saved fusion of adapters that are given beside it' }),
+  setup: z.string().optional().meta({
+    value: 'setup',
+    description: 'what the adapters are put together to, "Stack(language, task)" by their names, or the folder of a saved setup',
+  }),
+  skipLayers: z.array(z.number().int()).default([]).meta({
+    commas: true,
+    description: 'layers, counted from 0, in which the adapters do nothing; 0,1,2 for several',
+  }),
   head: z.string().optional().meta({ value: 'name', description: 'which of the loaded heads answers (default: that of the adapter)' }),
   maxLength: z.number().int().min(3).optional().meta({
     description: 'tokens per sequence; longer inputs are cut (default: as in training; 128, or 384 for spans, where that is not known)',
@@ -29,7 +39,7 @@ const schema = z.object(modelShape);
 /** Opens the model of several tasks that the flags name, where they name one; --model is the encoder of adapters. @throws usage.value */
 export async function openMultiTask(
   { files, stderr }: CommandContext,
-  { model, adapter, head }: z.output<typeof schema>,
+  { model, adapter, head, fusion, setup, skipLayers }: z.output<typeof schema>,
 ): Promise<SavedMultiTask | undefined> {
   const several = (folder: string | undefined) => folder !== undefined && isMultiTask(files, folder);
   const [only] = adapter;
@@ -42,6 +52,14 @@ export async function openMultiTask(
       found: `${head}, for a model of several tasks`,
       expected: 'rows that name their "task"',
     });
+  for (const [flag, given] of Object.entries({ '--fusion': fusion[0], '--setup': setup, '--skip-layers': skipLayers[0] }))
+    if (given !== undefined)
+      fail({
+        code: 'usage.value',
+        subject: flag,
+        found: `${given}, for a model of several tasks`,
+        expected: 'adapters, which it is not made of',
+      });
   const encoder = folder === model ? {} : { model: await modelFolder(files, model) };
   const saved = await loadMultiTask(files, folder, encoder);
   for (const note of saved.notes.filter((text) => isNews(text, model))) stderr(`note: ${note}`);
@@ -50,21 +68,23 @@ export async function openMultiTask(
 
 /** Opens the model that the flags of {@link modelShape} describe; what a user should know goes to stderr. */
 export async function openModel({ files, stderr }: CommandContext, options: z.output<typeof schema>): Promise<AutoAdapterModel> {
-  const { adapter, head } = options;
-  if (adapter.length > 1)
+  const { adapter, head, fusion, setup, skipLayers } = options;
+  const composed = setup ?? fusion[0];
+  if (adapter.length > 1 && composed === undefined)
     fail({
       code: 'usage.value',
       subject: '--adapter',
       found: `${adapter.length} adapters`,
       expected: 'one',
-      next: 'Mix them with multigraft fuse, or run the command once for each.',
+      next: 'Say with --setup what they are put together to, mix them with multigraft fuse, or run the command once for each.',
     });
   const folder = await encoderFolder(files, options.model);
   const model = await AutoAdapterModel.fromPretrained(folder, {
     files,
     engine: await engineOf(options),
   });
-  if (adapter.length === 0 && model.activeHead === undefined)
+  const saved = setup !== undefined && (await files.kind(joinPath(setup, SETUP_CONFIG))) === 'file';
+  if (adapter.length === 0 && !saved && model.activeHead === undefined)
     fail({
       code: 'usage.flag',
       subject: '--adapter',
@@ -89,6 +109,10 @@ export async function openModel({ files, stderr }: CommandContext, options: z.ou
     else if ((await files.kind(joinPath(path, SETUP_CONFIG))) === 'file') await model.loadAdapterSetup(path);
     else await model.loadAdapter(path);
   }
+  for (const path of fusion) await model.loadAdapterFusion(path);
+  if (saved) await model.loadAdapterSetup(setup);
+  const composition = setup === undefined || saved ? model.activeAdapters : parseComposition(setup);
+  if (setup !== undefined || skipLayers.length > 0) model.setActiveAdapters(composition, { skipLayers });
   if (head !== undefined) model.activeHead = head;
   for (const note of model.notes.filter((text) => isNews(text, options.model))) stderr(`note: ${note}`);
   return model;

@@ -82,7 +82,7 @@ const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] 
   [
     `${predict} --adapter @out/words a`,
     2,
-    '--adapter: found 2 adapters; expected one. Mix them with multigraft fuse, or run the command once for each.',
+    '--adapter: found 2 adapters; expected one. Say with --setup what they are put together to, mix them with multigraft fuse, or run the command once for each.',
   ],
   [`${evaluate}`, 2, '--task: found nothing; expected a path. Give --task <path>.'],
   [`${evaluate} --task @tasks/mood --split dev`, 2, '--split: found "dev"; expected one of train, validation, test.'],

@@ -90,6 +90,33 @@ describe('multigraft fuse', () => {
     expect(readFileSync(place.path('fused/report/attention.png')).subarray(1, 4).toString()).toBe('PNG');
   });
 
+  it('is answered from by its folder, its parts, or a text that says what they are put together to', async () => {
+    const answer = async (...more: string[]) => {
+      const { code, out, err } = await place.run(['predict', '--model', '@bert', ...more, '--scores', '--threads', '1', 'a good day']);
+      return { code, err, logits: code === 0 ? (JSON.parse(out).logits as number[]) : undefined };
+    };
+    const parts = ['--adapter', '@fused/report/mood', '--adapter', '@fused/report/words'];
+    const name = JSON.parse((await place.run(['inspect', '@fused/report', '--json'])).out).parts.find(
+      ({ kind }: { kind: string }) => kind === 'fusion',
+    ).facts.name;
+    const fused = [...parts, '--fusion', `@fused/report/${name}`];
+    const whole = await answer('--adapter', '@fused/report');
+    expect(whole).toMatchObject({ code: 0, err: '' });
+    expect((await answer('--setup', '@fused/report')).logits).toEqual(whole.logits);
+    expect((await answer(...fused)).logits).toEqual(whole.logits);
+    expect((await answer(...fused, '--setup', `Fuse(mood, words, name='${name}')`)).logits).toEqual(whole.logits);
+    const none = await answer('--setup', '@fused/report', '--skip-layers', '0,1,2');
+    const two = await answer('--setup', '@fused/report', '--skip-layers', '0', '--skip-layers', '1');
+    expect(none.logits).not.toEqual(two.logits);
+    expect(two.logits).not.toEqual(whole.logits);
+    const stacked = ['--adapter', '@out/mood', '--adapter', '@out/words', '--setup', 'Stack(words, mood)'];
+    expect((await answer(...stacked)).code).toBe(0);
+    expect((await answer(...parts, '--setup', 'Stack(words, mod)')).err).toContain("adapter 'mod': found none of that name");
+    expect((await answer(...parts, '--setup', 'Stak(words, mood)')).err).toContain("Did you mean 'Stack'?");
+    expect((await answer(...parts)).err).toContain('Say with --setup what they are put together to');
+    expect((await answer('--setup', '@fused/report', '--skip-layers', '3')).err).toContain('layers to skip: found 3');
+  });
+
   it('tells for each row which adapters it listened to', async () => {
     const explain = (adapter: string) =>
       place.run(['predict', '--model', '@bert', '--adapter', adapter, '--explain', '--threads', '1', 'a good day', 'the night']);
