@@ -60,4 +60,26 @@ describe('rows that each name their adapter', () => {
     const mixed = await checkAlone(model, rows, ['b', 'a', 'b']);
     expect(mixed.map(({ logits }) => logits?.length)).toEqual([3, 2, 3]);
   });
+
+  it('have gates that look at their own tokens, and tell what these let through', async () => {
+    const model = await open(files);
+    for (const [i, name] of ['c', 'd'].entries()) {
+      await addRandom(model, name, i === 0 ? 'seq_bn' : 'unipelt', i);
+      model.addClassificationHead(name, { numLabels: 2 });
+    }
+    const rows = ['bako mitu', 'le sar nof pi bako', 'tu'].map((text) => ({ text }));
+    await checkAlone(model, rows, ['d', 'c', 'd']);
+    const [alone] = await model.predict([{ text: 'tu' }], { explain: true });
+    const [, beside] = await model.predict([{ text: 'le sar nof pi bako' }, { text: 'tu' }], { explain: true });
+    const gates = Object.entries(alone?.observed ?? {});
+    expect(gates.length).toBe(4 * model.encoder.config.layers);
+    expect(Object.keys(alone?.observed ?? {})).toEqual(
+      expect.arrayContaining(['gate of d/0.output', 'gate of d/1.query', 'gate of d/1.prefix']),
+    );
+    for (const [at, columns] of gates) {
+      expect(columns.gate).toBeGreaterThan(0);
+      expect(columns.gate).toBeLessThan(1);
+      expect(beside?.observed?.[at]?.gate).toBeCloseTo(columns.gate as number, 5);
+    }
+  });
 });

@@ -9,6 +9,7 @@ import {
   encoderFacts,
   type MethodConfig,
   methodOfConfig,
+  notesOf,
 } from '../methods/index.ts';
 import { checkModel, checkName, noteOfModel, readFields } from './facts.ts';
 import { partsOfStacks, stackParts } from './fused.ts';
@@ -112,7 +113,7 @@ async function loadAdapters(
   const tensors = new Map(saved.map((spec, i) => [wanted[i]?.name as string, matched.tensors.get(spec.name) as Tensor]));
   const method = leaveOut.length > 0 ? withoutLayers(whole, leaveOut, path, methods) : whole;
   const kept = method === whole ? tensors : new Map(specsOf(method, name).map((spec) => [spec.name, tensors.get(spec.name) as Tensor]));
-  return { name, method, tensors: kept, model: encoder, layout: 'adapters', notes: [...notes, ...matched.notes] };
+  return { name, method, tensors: kept, model: encoder, layout: 'adapters', notes: [...notes, ...notesOf(method), ...matched.notes] };
 }
 
 /** Old keys that say nothing of what an adapter computes: they spoke of fusions, or of norms that no version drew. */

@@ -42,6 +42,8 @@ export interface LayerRows extends Rows {
   readonly all: Rows;
   /** [batch, 1, 1 or length, S]: what attention adds to its scores, 0 for what may be read and the lowest float32 for pads. */
   readonly mask: Value;
+  /** [batch, S]: 1 for a sequence's own tokens, those that methods put in among them, and 0 for pads. */
+  readonly own: Value;
 }
 
 /** A linear: x [rows, in] → y = x·Wᵀ + b [rows, out], with W [out, in] and b [out] where it has one. */
@@ -50,6 +52,8 @@ export interface LinearSite extends Rows {
   /** As those of {@link LayerRows}; undefined outside of the layers. */
   readonly layer: number | undefined;
   readonly module: number | undefined;
+  /** As in {@link LayerRows}; absent where it is one token of each sequence that the linear reads. */
+  readonly own?: Value | undefined;
   readonly x: Value;
   readonly y: Value;
   readonly weight: Value;

@@ -102,7 +102,7 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
   function drawnLayer(index: number, x: Value, shared: Shared, rows: Rows, all: Rows): Layer {
     const module = layerModule(config, index);
     const source = of(module);
-    const site: LayerRows = { ...rows, layer: index, module, input: x, all, mask: shared.padding };
+    const site: LayerRows = { ...rows, layer: index, module, input: x, all, mask: shared.padding, own: sequence.mask };
 
     const linearAt = (name: LinearName, from: Value, at: Rows) => {
       const place = linearPlace(family, name);
@@ -165,13 +165,13 @@ export function outerLinear(
   path: string,
   x: Value,
   out: number,
-  { batch, length, first }: Rows,
+  { batch, length, first, mask }: Rows & { readonly mask?: Value },
 ): Value {
   const own = linearParameters(parameters, family.prefix + path, x.shape.at(-1) as number, out);
   const y = applyLinear(own, x);
   const name = outerLinears(family).find((place) => place.path(0) === path)?.name;
   if (!hooks.linear || name === undefined) return y;
-  return hooks.linear({ batch, length, first, name, layer: undefined, module: undefined, x, y, ...own });
+  return hooks.linear({ batch, length, first, name, layer: undefined, module: undefined, own: mask, x, y, ...own });
 }
 
 /** What several layers read and is drawn once: masks and the tables of positions. */

@@ -1,7 +1,7 @@
 import { fail, nearest } from '../base/index.ts';
 import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';
 import type { Acts } from './act.ts';
-import type { MethodContext } from './context.ts';
+import type { MethodContext, Observe } from './context.ts';
 import type { ConfiguredMethod, ReadParameter } from './method.ts';
 
 /** A configured method under a name, bound to an encoder. */
@@ -11,7 +11,7 @@ export interface Adapter {
   /** All that it adds, frozen tensors too. */
   readonly parameters: readonly ParameterSpec[];
   /** `read` takes full names of {@link parameters}. */
-  acts(read: ReadParameter, dropout: Dropout): Acts;
+  acts(read: ReadParameter, dropout: Dropout, observe?: Observe): Acts;
 }
 
 /** @throws method.config, method.site */
@@ -21,7 +21,7 @@ export function bindAdapter(configured: ConfiguredMethod, context: MethodContext
     name: context.name,
     configured,
     parameters: method.parameters(config, context),
-    acts: (read, dropout) => method.acts(config, context, read, dropout),
+    acts: (read, dropout, observe) => method.acts(config, { ...context, observe }, read, dropout),
   };
 }
 

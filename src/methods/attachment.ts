@@ -3,7 +3,7 @@ import type { Hooks } from '../encoders/index.ts';
 import { reshape, type Value } from '../graph/index.ts';
 import type { Dropout, Initializer, ParameterSpec, Parameters } from '../nn/index.ts';
 import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
-import type { MethodContext } from './context.ts';
+import type { MethodContext, Observe } from './context.ts';
 import { hooksOf } from './hooks.ts';
 import type { ConfiguredMethod, ReadParameter } from './method.ts';
 
@@ -38,7 +38,7 @@ export interface Attachment {
   readonly parameters: readonly ParameterSpec[];
   /** Weights of the encoder that are drawn anew, by full name. */
   readonly anew?: ReadonlyMap<string, Initializer>;
-  /** `observe` is told of values that show what it does: [rows, columns], by name, with the names of columns that have some. */
+  /** `observe` is told of values that show what it does. */
   hooks(parameters: Parameters, dropout: Dropout, observe?: Observe): Hooks;
   /** A scalar whose gradient is added while the reported loss leaves it out. */
   regularizer?(parameters: Parameters): Value | undefined;
@@ -52,8 +52,6 @@ export interface Sequence {
   /** Undefined where none was given. */
   readonly task: number | undefined;
 }
-
-export type Observe = (name: string, value: Value, columns?: readonly string[]) => void;
 
 /** Those of an attachment's parameters that train. */
 export function trained({ parameters }: Pick<Attachment, 'parameters'>): readonly ParameterSpec[] {
@@ -71,7 +69,7 @@ export function attach(configured: ConfiguredMethod, context: MethodContext): At
     trainsEncoder: method.trainsEncoder ?? false,
     mixesTokens: method.mixesTokens(config),
     parameters: adapter.parameters,
-    hooks: (parameters, dropout) => hooksOf(adapter.acts(alone(adapter, parameters), dropout)),
+    hooks: (parameters, dropout, observe) => hooksOf(adapter.acts(alone(adapter, parameters), dropout, observe)),
   };
 }
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { isActivation } from '../nn/index.ts';
+import { gateFields } from './per-sequence.ts';
 
 /** The keys of all methods with a module between two small linears after a sub-block; Python's invertible adapters write the same ones. */
 export const bottleneckFields = z.strictObject({
@@ -18,7 +19,7 @@ export const bottleneckFields = z.strictObject({
   init_weights_seed: z.number().int().nullable().default(null),
   is_parallel: z.boolean().default(false),
   scaling: z.union([z.number(), z.enum(['learned', 'channel'])]).default(1),
-  use_gating: z.boolean().default(false),
+  ...gateFields,
   leave_out: z.array(z.number().int().nonnegative()).default([]),
   dropout: z.number().min(0).lt(1).default(0),
   stochastic_depth: z.number().min(0).lt(1).default(0),

@@ -19,7 +19,7 @@ async function closed(text: string): Promise<{ out: number; read: number }> {
   const [h, x, residual] = [row('h'), row('x'), row('residual')];
   const rows = { batch: 'N', length: 1, first: 0 } as const;
   const site: ResidualSite = {
-    ...{ ...rows, all: rows, layer: 0, module: 0, input: residual, mask: h, place: 'output' as const, h, x, residual },
+    ...{ ...rows, all: rows, layer: 0, module: 0, input: residual, mask: h, own: h, place: 'output' as const, h, x, residual },
     norm: (sum) => sum,
     join: (value) => add(value, residual),
   };

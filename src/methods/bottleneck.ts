@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
-import { PLACES, type Place, type Rows } from '../encoders/index.ts';
+import { PLACES, type Place, type ResidualSite } from '../encoders/index.ts';
 import { add, expand, layerNorm, mul, reshape, scalar, type Value } from '../graph/index.ts';
-import { type Dropout, type LinearParameters, NORMAL, ONE, type ParameterSpec, ZERO } from '../nn/index.ts';
+import { type Dropout, type LinearParameters, ONE, type ParameterSpec, ZERO } from '../nn/index.ts';
 import type { Acts, Opened, ResidualState } from './act.ts';
 import {
   type BottleneckConfig,
@@ -18,7 +18,7 @@ import { type LinearForm, linearsAt, PLAIN_LINEARS } from './bottleneck-linears.
 import type { MethodContext } from './context.ts';
 import { foldNorm, type LowRank, NORM_EPSILON, product, standardize } from './low-rank.ts';
 import { adapterPath, type Method, modules, type ReadParameter } from './method.ts';
-import { keptRows, perSequence, sequenceGate } from './per-sequence.ts';
+import { gateNotes, gateParameters, keptRows, perSequence, sequenceGate } from './per-sequence.ts';
 
 const fields = bottleneckFields.extend({ inv_adapter: z.null().default(null), phm_layer: NO_PHM });
 
@@ -50,6 +50,7 @@ export const BOTTLENECK: Method<BottleneckConfig> = {
   floatKeys: ['scaling', 'dropout', 'stochastic_depth', 'phm_init_range'],
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
+  notes: gateNotes,
   parameters: bottleneckParameters,
   acts: bottleneckActs,
 };
@@ -122,7 +123,7 @@ export function bottleneckActs<C extends BottleneckConfig>(
         apply(state) {
           const { h: z, residual } = state.residual ? { ...state, residual: state.residual } : prepare(state);
           const u = product(open.lowRank({ h: z }, standardize));
-          let o = gated(config, parameter, dropout(u, config.dropout, where), z, site);
+          let o = gated(config, context, parameter, dropout(u, config.dropout, where), z, site);
           if (config.adapter_residual_before_ln && !parallel) o = add(o, residual);
           if (config.ln_after) o = layerNorm(o, parameter('adapter_norm_after.weight'), parameter('adapter_norm_after.bias'), NORM_EPSILON);
           return { h: config.adapter_residual_before_ln || parallel ? o : add(o, residual) };
@@ -184,12 +185,7 @@ function parametersAt<C extends BottleneckConfig>(
     ...(typeof config.scaling === 'string'
       ? [{ name: `${path}.scaling`, shape: [config.scaling === 'channel' ? d : 1], init: ONE, decay: true }]
       : []),
-    ...(config.use_gating
-      ? [
-          { name: `${path}.gate.weight`, shape: [1, d], init: NORMAL, decay: true },
-          { name: `${path}.gate.bias`, shape: [1], init: ZERO, decay: false },
-        ]
-      : []),
+    ...(config.use_gating ? gateParameters(path, d) : []),
   ];
 }
 
@@ -202,7 +198,8 @@ function scaled({ scaling }: BottleneckConfig, { weight, bias }: LinearParameter
   return { up: mul(weight, perRow), ...(bias && { upBias: mul(bias, factor) }) };
 }
 
-function gated(config: BottleneckConfig, parameter: ParameterOf, u: Value, z: Value, rows: Rows): Value {
+function gated(config: BottleneckConfig, context: MethodContext, parameter: ParameterOf, u: Value, z: Value, site: ResidualSite): Value {
   if (!config.use_gating) return u;
-  return perSequence(u, sequenceGate(z, parameter('gate.weight'), parameter('gate.bias'), rows), rows);
+  const weights = [parameter('gate.weight'), parameter('gate.bias')] as const;
+  return perSequence(u, sequenceGate(z, weights, config, site, site, context, site.place), site);
 }

@@ -7,6 +7,7 @@ import { bottleneckFields, checkedTogether, DOUBLE, SEQUENTIAL } from './bottlen
 import { type BottleneckLinear, bottleneckWidth, type LinearForm } from './bottleneck-linears.ts';
 import type { MethodContext } from './context.ts';
 import { type Method, type ReadParameter, sharedPath } from './method.ts';
+import { gateNotes } from './per-sequence.ts';
 
 const fields = bottleneckFields.extend({
   phm_layer: z.literal(true),
@@ -42,6 +43,7 @@ export const COMPACTER: Method<CompacterConfig> = {
   floatKeys: ['scaling', 'dropout', 'stochastic_depth', 'phm_init_range'],
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
+  notes: gateNotes,
   parameters: (config, context) => [...sharedParameters(config, context), ...bottleneckParameters(config, context, HYPERCOMPLEX_FORM)],
   acts: (config, context, read, dropout) => bottleneckActs(config, context, read, dropout, HYPERCOMPLEX_FORM),
 };

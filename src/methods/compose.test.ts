@@ -85,7 +85,7 @@ describe('a fusion of LoRA adapters', () => {
 
 function siteOf(name: string, layer: number, x: Value, y: Value): LinearSite {
   const rows = { batch: 1, length: 3, first: 0 };
-  return { ...rows, layer, module: layer, name, x, y, weight: y, bias: undefined };
+  return { ...rows, layer, module: layer, own: x, name, x, y, weight: y, bias: undefined };
 }
 
 /** y + W_v Σ α_a u_a with u_a = (alpha/r)·B A x and α = softmax over (W_q y + b_q)·(W_k u_a + b_k). */

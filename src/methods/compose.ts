@@ -95,7 +95,7 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
           return value;
         },
       };
-      const acts = new Map([...adapters].map(([name, adapter]) => [name, adapter.acts(alone(adapter, parameters), dropout)]));
+      const acts = new Map([...adapters].map(([name, adapter]) => [name, adapter.acts(alone(adapter, parameters), dropout, observe)]));
       const drawn = new Map([...blocks].map(([block, bound]) => [block, bound.draw(tools)]));
       const actAt = <Name extends SiteName>(name: Name, part: Composition, site: Sites[Name]): Act<Name> | undefined => {
         if (typeof part === 'string') return (acts.get(part)?.[name] as ((site: Sites[Name]) => Act<Name> | undefined) | undefined)?.(site);

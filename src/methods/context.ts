@@ -1,4 +1,5 @@
 import type { Encoder, EncoderConfig, EncoderFamily } from '../encoders/index.ts';
+import type { Value } from '../graph/index.ts';
 
 /** The configuration of a method as it stands on disk: the Python library's own keys. */
 export type MethodConfig = Readonly<Record<string, unknown>>;
@@ -18,4 +19,9 @@ export function encoderFacts({ config, family }: Pick<Encoder, 'config' | 'famil
 export interface MethodContext extends EncoderFacts {
   /** The adapter's name: part of every parameter's name. */
   readonly name: string;
+  /** Is told of what shows what a method does, where somebody looks. */
+  readonly observe?: Observe | undefined;
 }
+
+/** Told of values by name: [rows, columns] or [batch, columns], with the names of columns that have some. */
+export type Observe = (name: string, value: Value, columns?: readonly string[]) => void;

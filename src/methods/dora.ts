@@ -3,6 +3,7 @@ import { actsAtLinears, atLinears, LINEAR_KEYS, namesLinears, placedAsInAdapters
 import { LORA_FLOATS, loraParametersAt, plainLoraFields, updateAct } from './lora.ts';
 import { magnitudeParameter, withMagnitude } from './magnitude.ts';
 import { loraPath, type Method } from './method.ts';
+import { gateNotes } from './per-sequence.ts';
 
 const fields = plainLoraFields.extend({
   attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
@@ -31,6 +32,7 @@ export const DORA: Method<DoraConfig> = {
   ownKeys: LINEAR_KEYS,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
+  notes: gateNotes,
   parameters: (config, context) =>
     atLinears(config, context, (linear, module) => [
       ...loraParametersAt(config, context, linear, module),

@@ -2,9 +2,9 @@ import { z } from 'zod';
 import { expand, mul, reshape, scalar } from '../graph/index.ts';
 import { type Initializer, NORMAL, ONE, ZERO } from '../nn/index.ts';
 import { actsAtLinears, atLinears, LINEAR_KEYS, linearShape, namesLinears, placedAsInAdapters, SOME_LINEAR } from './linears.ts';
-import { gateParameters, LORA_FLOATS, linearGate, plainLoraFields } from './lora.ts';
+import { LORA_FLOATS, linearGate, plainLoraFields } from './lora.ts';
 import { loraPath, type Method } from './method.ts';
-import { perSequence } from './per-sequence.ts';
+import { gateNotes, gateParameters, perSequence } from './per-sequence.ts';
 
 const fields = plainLoraFields.extend({
   r: z.literal(1),
@@ -40,6 +40,7 @@ export const IA3: Method<Ia3Config> = {
   ownKeys: LINEAR_KEYS,
   learningRate: 1e-2,
   mixesTokens: (config) => config.use_gating,
+  notes: gateNotes,
   parameters: (config, context) =>
     atLinears(config, context, (linear, module) => {
       const { fanIn, out } = linearShape(context, linear);
@@ -57,7 +58,7 @@ export const IA3: Method<Ia3Config> = {
       return {
         apply(state) {
           const factors = state ? mul(state, scaled) : expand(scaled, y.shape);
-          return config.use_gating ? perSequence(factors, linearGate(context, read, site), site) : factors;
+          return config.use_gating ? perSequence(factors, linearGate(config, context, read, site), site) : factors;
         },
         close: (factors) => (factors ? mul(y, factors) : y),
       };

@@ -1,6 +1,6 @@
 export type { Act, Acts, Opened, ResidualState, States } from './act.ts';
 export { type Adapter, bindAdapter } from './adapter.ts';
-export { type Attachment, attach, type Observe, type Sequence, trained } from './attachment.ts';
+export { type Attachment, attach, type Sequence, trained } from './attachment.ts';
 export type { BlockKind, BoundBlock, Extent, Wrong } from './blocks/block.ts';
 export { allFusionParameters, FUSION_MASK } from './blocks/fuse.ts';
 export { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
@@ -43,7 +43,7 @@ export {
   stack,
 } from './composition.ts';
 export { formatComposition, parseComposition } from './composition-text.ts';
-export { type EncoderFacts, encoderFacts, type MethodConfig, type MethodContext } from './context.ts';
+export { type EncoderFacts, encoderFacts, type MethodConfig, type MethodContext, type Observe } from './context.ts';
 export { FUSION_PRESETS, type FusionConfig, fusionConfig } from './fusion.ts';
 export { type FusionSite, fusionPath, fusionSites } from './fusion-sites.ts';
 export { parseGrammar, splitUnion } from './grammar.ts';
@@ -63,5 +63,5 @@ export type { Placed } from './mixed-feeds.ts';
 export { attachMixedRows, type MixedRows, mixedParameters } from './mixed-rows.ts';
 export type { PeftFolder, PeftLayout, PeftReading, PeftWriting } from './peft-layout.ts';
 export { attachPerTask, namesAmongTasks, SHARED_NAME } from './per-task.ts';
-export { configureMethod, DEFAULT_METHOD, METHODS, methodNames, methodOfConfig, shortestText } from './registry.ts';
+export { configureMethod, DEFAULT_METHOD, METHODS, methodNames, methodOfConfig, notesOf, shortestText } from './registry.ts';
 export { checkLayers, withoutLayers } from './skip-layers.ts';

@@ -8,6 +8,7 @@ import { bottleneckFields, checkedTogether, DOUBLE, NO_PHM, SEQUENTIAL } from '.
 import type { MethodContext } from './context.ts';
 import { product } from './low-rank.ts';
 import type { Method, ReadParameter } from './method.ts';
+import { gateNotes } from './per-sequence.ts';
 
 const fields = bottleneckFields.extend({
   phm_layer: NO_PHM,
@@ -45,6 +46,7 @@ export const INVERTIBLE: Method<InvertibleConfig> = {
   floatKeys: ['scaling', 'dropout', 'stochastic_depth', 'phm_init_range'],
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
+  notes: gateNotes,
   parameters: (config, context) => [...bottleneckParameters(config, context), ...couplingParameters(config, context)],
   acts(config, context, read, dropout) {
     const { forward, inverse } = coupling(config, context, read);

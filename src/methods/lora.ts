@@ -19,7 +19,7 @@ import {
 import { LORA_PEFT } from './lora-peft.ts';
 import { type LowRank, product } from './low-rank.ts';
 import { loraPath, type Method, type ReadParameter } from './method.ts';
-import { perSequence, sequenceGate } from './per-sequence.ts';
+import { type GateConfig, gateFields, gateNotes, gateParameters, perSequence, sequenceGate } from './per-sequence.ts';
 
 /** The keys of all methods whose modules stand inside linears; Python's LoRA, (IA)³, DoRA and VeRA write the same ones. */
 export const loraFields = z.strictObject({
@@ -35,7 +35,7 @@ export const loraFields = z.strictObject({
   composition_mode: z.enum(['add', 'scale']).default('add'),
   init_weights: z.enum(['lora', 'bert', 'ia3', 'vera']).default('lora'),
   init_weights_seed: z.number().int().nullable().default(null),
-  use_gating: z.boolean().default(false),
+  ...gateFields,
   use_dora: z.boolean().default(false),
   vera_d: z.number().nullable().default(null),
   vera_b: z.number().nullable().default(null),
@@ -72,6 +72,7 @@ export const LORA: Method<LoraConfig> = {
   ownKeys: LINEAR_KEYS,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
+  notes: gateNotes,
   // PEFT knows no gates.
   layouts: (config) => [...(placedAsInAdapters(config) ? (['adapters'] as const) : []), ...(config.use_gating ? [] : (['peft'] as const))],
   peft: LORA_PEFT,
@@ -84,11 +85,11 @@ export const LORA: Method<LoraConfig> = {
 };
 
 /** How an update of low rank is scaled and gated. */
-type UpdateConfig = Pick<LoraConfig, 'r' | 'alpha' | 'dropout' | 'use_gating'>;
+type UpdateConfig = Pick<LoraConfig, 'r' | 'alpha' | 'dropout'> & GateConfig;
 
 /** y + (α/r)·up·down·drop(x) at a linear, with down [r, in] and up [out, r]; a gate takes the place of α/r, a state that of x. */
 export function updateAct(
-  { r, alpha, dropout: p, use_gating: gated }: UpdateConfig,
+  config: UpdateConfig,
   context: MethodContext,
   read: ReadParameter,
   dropout: Dropout,
@@ -96,6 +97,7 @@ export function updateAct(
   halves: () => Pick<LowRank, 'down' | 'up'>,
 ): Act<'linear'> {
   const { x, y, name } = site;
+  const { r, alpha, dropout: p, use_gating: gated } = config;
   const lowRank = (state = x): LowRank => {
     checkWidths(state, x, name, context);
     const input = dropout(state, p, dropoutPlace(site, context));
@@ -104,7 +106,7 @@ export function updateAct(
   const close: Act<'linear'>['close'] = (update) => (update ? add(y, update) : y);
   // A gate averages over tokens, so a gated update is no product of low rank.
   if (gated) {
-    const gate = linearGate(context, read, site);
+    const gate = linearGate(config, context, read, site);
     return { apply: (state) => perSequence(product(lowRank(state)), gate, site), close };
   }
   const open: Opened<'linear'> = { read: (state) => ({ query: y, queryBeforeNorm: y, residual: y, state }), lowRank };
@@ -112,9 +114,9 @@ export function updateAct(
 }
 
 /** The gate of a linear, which reads what the linear reads: [batch, 1, 1]. */
-export function linearGate(context: MethodContext, read: ReadParameter, site: LinearSite): Value {
+export function linearGate(config: GateConfig, context: MethodContext, read: ReadParameter, site: LinearSite): Value {
   const path = loraPath(context, site.name, site.module);
-  return sequenceGate(site.x, read(`${path}.gate.weight`), read(`${path}.gate.bias`), site);
+  return sequenceGate(site.x, [read(`${path}.gate.weight`), read(`${path}.gate.bias`)], config, site, site, context, site.name);
 }
 
 /** @throws method.config for an update of another width than the linear's input: it came from an adapter before */
@@ -141,13 +143,5 @@ export function loraParametersAt(
     { name: `${path}.lora_A`, shape: [r, fanIn], init: init_weights === 'bert' ? NORMAL : { kind: 'fan-in-uniform', fanIn }, decay: true },
     { name: `${path}.lora_B`, shape: [out, r], init: init_weights === 'bert' ? NORMAL : ZERO, decay: true },
     ...(use_gating ? gateParameters(path, fanIn) : []),
-  ];
-}
-
-/** A gate under `path` that reads [rows, width]. */
-export function gateParameters(path: string, width: number): ParameterSpec[] {
-  return [
-    { name: `${path}.gate.weight`, shape: [1, width], init: NORMAL, decay: true },
-    { name: `${path}.gate.bias`, shape: [1], init: ZERO, decay: false },
   ];
 }

@@ -51,6 +51,8 @@ export interface Method<C extends MethodConfig = MethodConfig> {
    * tasks, values of the others have an axis more in front: 1, or the batch, one for each sequence.
    */
   acts(config: C, context: MethodContext, read: ReadParameter, dropout: Dropout): Acts;
+  /** What whoever loads a configuration should know of it. */
+  notes?(config: C): readonly string[];
   /** Whether it mixes tokens after attention, so that the last layer must be computed for all of them. */
   mixesTokens(config: C): boolean;
   /** Of a method that is made of others. */

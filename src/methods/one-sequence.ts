@@ -14,7 +14,7 @@ export interface OneSequence<Name extends SiteName> {
 }
 
 /** Fields of sites that hold a value for each sequence, [batch·…, …]; others of that kind, such as weights, are the same for all. */
-const VALUES = ['x', 'y', 'h', 'input', 'key', 'value', 'mask', 'scores', 'residual'] as const;
+const VALUES = ['x', 'y', 'h', 'input', 'key', 'value', 'mask', 'own', 'scores', 'residual'] as const;
 
 export function oneSequence<Name extends SiteName>(name: Name, site: Sites[Name]): OneSequence<Name> {
   const placeholders = new Map<Value, Value>();

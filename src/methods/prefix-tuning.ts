@@ -5,7 +5,7 @@ import { activation, type Dropout, type Initializer, isActivation, NORMAL, type 
 import type { Act } from './act.ts';
 import type { MethodContext } from './context.ts';
 import { type Method, modules, type ReadParameter } from './method.ts';
-import { sequenceGate } from './per-sequence.ts';
+import { gateFields, gateNotes, sequenceGate } from './per-sequence.ts';
 
 const schema = z.strictObject({
   architecture: z.literal('prefix_tuning').default('prefix_tuning'),
@@ -17,7 +17,7 @@ const schema = z.strictObject({
   bottleneck_size: z.number().int().positive().default(512),
   non_linearity: z.string().refine(isActivation, 'the name of an activation function').default('tanh'),
   dropout: z.number().min(0).lt(1).default(0),
-  use_gating: z.boolean().default(false),
+  ...gateFields,
   shared_gating: z.boolean().default(true),
   init_weights_seed: z.number().int().nullable().default(null),
 });
@@ -43,6 +43,7 @@ export const PREFIX_TUNING: Method<PrefixConfig> = {
   learningRate: 1e-3,
   // Its gate reads what went into the layer, which is there for all tokens.
   mixesTokens: () => false,
+  notes: gateNotes,
   parameters: (config, context) => [...poolParameters(config, context), ...gateParameters(config, context)],
   acts(config, context, read, dropout) {
     const prefixes = prefixReader(config, context, read, dropout);
@@ -96,21 +97,24 @@ function drawPool(config: PrefixConfig, context: MethodContext, read: ReadParame
   return linear(activation(non_linearity, 'method.config')(linear(read(`${path}.wte.weight`), 0)), 2);
 }
 
-/** Keys and values times one factor for each sequence: the mean over its tokens of σ(w·x + b). */
+/** Keys and values times one factor for each sequence: the mean over its own tokens of σ(w·x + b). */
 function gated(
   config: PrefixConfig,
   context: MethodContext,
   read: ReadParameter,
-  { batch, input, all, module }: AttentionSite,
+  site: AttentionSite,
   [keys, values]: KeysAndValues,
 ): KeysAndValues {
   if (!config.use_gating) return [keys, values];
-  const path = gatePath(context, module);
+  const { batch, input, all } = site;
+  const path = gatePath(context, site.module);
   const [weight, bias] = [read(`${path}.weight`), read(`${path}.bias`)];
-  const gate = (row: number) =>
-    reshape(sequenceGate(input, slice(weight, 0, row, row + 1), slice(bias, 0, row, row + 1), all), [batch, 1, 1, 1]);
-  const ofKeys = gate(0);
-  return [mul(keys, ofKeys), mul(values, config.shared_gating ? ofKeys : gate(1))];
+  const gate = (row: number, place: string) => {
+    const weights = [slice(weight, 0, row, row + 1), slice(bias, 0, row, row + 1)] as const;
+    return reshape(sequenceGate(input, weights, config, all, site, context, place), [batch, 1, 1, 1]);
+  };
+  const ofKeys = gate(0, config.shared_gating ? 'prefix' : 'prefix.key');
+  return [mul(keys, ofKeys), mul(values, config.shared_gating ? ofKeys : gate(1, 'prefix.value'))];
 }
 
 function poolParameters(config: PrefixConfig, context: MethodContext): ParameterSpec[] {

@@ -84,8 +84,35 @@ export function configureMethod(text: string, overrides: MethodConfig = {}, meth
       ...(near && { next: `Did you mean '${near}'?` }),
     });
   }
+  const subject = `method ${name}`;
   const method = over(methods, found);
-  return { method, config: checkConfig(method, { ...method.presets[name], ...values, ...overrides }, `method ${name}`), text };
+  const changes = snakeCased({ ...values, ...overrides });
+  const preset = method.presets[name] ?? {};
+  const { members } = method;
+  if (members && !Object.hasOwn(changes, 'configs')) {
+    const changed = members
+      .of(checkConfig(method, preset, subject), subject)
+      .map((member) => configuredAs(member.method, { ...member.config, ...changes }, methods, `${subject}: ${member.text}`));
+    return { method, config: members.join(changed), text };
+  }
+  return { ...configuredAs(method, { ...preset, ...changes }, methods, subject), text };
+}
+
+/** A configuration of a method, or of another of its architecture that claims it. */
+function configuredAs(method: Method, config: MethodConfig, methods: readonly Method[], subject: string): ConfiguredMethod {
+  const chosen = method.architecture === undefined ? method : claimant(methods, method.architecture, config, method);
+  return { method: chosen, config: checkConfig(chosen, config, subject), text: chosen.name };
+}
+
+/** Of methods that share an architecture the one that claims a configuration, or the one that takes the rest. */
+function claimant<T extends Method | undefined>(
+  methods: readonly Method[],
+  architecture: unknown,
+  config: MethodConfig,
+  otherwise: T,
+): Method | T {
+  const sharing = methods.filter((one) => one.architecture === architecture);
+  return sharing.find((one) => one.claims?.(config)) ?? sharing.find((one) => !one.claims) ?? otherwise;
 }
 
 function configureUnion(parts: readonly string[], text: string, overrides: MethodConfig, methods: readonly Method[]): ConfiguredMethod {
@@ -106,8 +133,7 @@ function over(methods: readonly Method[], method: Method): Method {
 export function methodOfConfig(config: MethodConfig, subject: string, options: ReadingOptions = {}): ConfiguredMethod {
   const { methods = METHODS, onUnknownKey } = options;
   const architecture = config.architecture ?? null;
-  const sharing = methods.filter((one) => one.architecture === architecture);
-  const found = sharing.find((one) => one.claims?.(config)) ?? sharing.find((one) => !one.claims);
+  const found = claimant(methods, architecture, config, undefined);
   if (!found)
     return fail({
       code: 'method.config',
@@ -141,7 +167,7 @@ export function shortestText({ method, config }: Pick<ConfiguredMethod, 'method'
 }
 
 function checkConfig(method: Method, values: MethodConfig, subject: string, options: ReadingOptions = {}): MethodConfig {
-  const result = method.schema.safeParse(Object.fromEntries(Object.entries(values).map(([key, value]) => [snakeCase(key), value])));
+  const result = method.schema.safeParse(snakeCased(values));
   const { members } = method;
   if (result.success) return members ? members.join(members.of(result.data, subject, options)) : result.data;
   const issue = result.error.issues[0];
@@ -173,11 +199,22 @@ function shown(path: readonly PropertyKey[], values: MethodConfig): string {
   return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }
 
+/** What a method says of its configuration, each thing once. */
+export function notesOf({ method, config }: ConfiguredMethod): string[] {
+  return [...new Set(method.notes?.(config))];
+}
+
 function knownKeys(method: Method): string[] {
+  const { shape } = method.schema as { shape?: Readonly<Record<string, unknown>> };
+  if (shape) return Object.keys(shape);
   const complete = Object.values(method.presets)
     .map((preset) => method.schema.safeParse(preset))
     .find((result) => result.success);
   return complete?.success ? Object.keys(complete.data) : [];
+}
+
+function snakeCased(values: MethodConfig): MethodConfig {
+  return Object.fromEntries(Object.entries(values).map(([key, value]) => [snakeCase(key), value]));
 }
 
 /** `nonLinearity` → `non_linearity`; names that are snake_case already stay. */

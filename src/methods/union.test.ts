@@ -87,9 +87,8 @@ describe('members', () => {
         (sum, { shape }) => sum + elementCount(shape),
         0,
       );
-    const gated = ['prefix_tuning[prefix_length=10, use_gating=True]', 'seq_bn[use_gating=True]', 'lora[alpha=2, use_gating=True]'];
     expect(count('mam')).toBe(22_493_984);
-    expect(count(gated.join('|'))).toBe(11_083_376);
+    expect(count('unipelt')).toBe(11_083_376);
   });
 
   it('are told apart from keys that no version has', () => {
@@ -147,7 +146,7 @@ describe('what members do', () => {
     const [x, y] = [input('x', 'float32', [4, 32]), input('y', 'float32', [4, 32])];
     const rows = { batch: 2, length: 2, first: 0 };
     const own = { weight: weight('w', 'float32', [32, 32]), bias: input('b', 'float32', [32]) };
-    const site: LinearSite = { ...rows, ...own, name: 'query', layer: 0, module: 0, x, y };
+    const site: LinearSite = { ...rows, ...own, name: 'query', layer: 0, module: 0, own: y, x, y };
     const changed = async (text: string): Promise<number[]> => {
       const attachment = attached(text);
       const output = attachment

@@ -4,7 +4,7 @@ import type { LinearSite, ResidualSite, SiteName, Sites } from '../encoders/inde
 import { add, sub } from '../graph/index.ts';
 import type { Dropout, ParameterSpec } from '../nn/index.ts';
 import { type Act, type Acts, chain } from './act.ts';
-import { PARALLEL } from './bottleneck-config.ts';
+import { PARALLEL, SEQUENTIAL } from './bottleneck-config.ts';
 import type { MethodConfig, MethodContext } from './context.ts';
 import type { ConfiguredMethod, Method, ReadingOptions, ReadParameter } from './method.ts';
 
@@ -20,7 +20,7 @@ type ReadConfig = (config: MethodConfig, subject: string, options: ReadingOption
 
 /**
  * Several methods in one adapter, each where it acts alone. At a linear the changes of several are added; at other sites they act
- * one after another, but for residuals, which only one may have. MAM is that of He et al. 2022. `methods` are what members may be;
+ * one after another, but for residuals, which only one may have. MAM is that of He et al. 2022, UniPELT that of Mao et al. 2022. `methods` are what members may be;
  * unions are not among them.
  */
 export function union(methods: readonly Method[], read: ReadConfig): Method<UnionConfig> {
@@ -32,10 +32,20 @@ export function union(methods: readonly Method[], read: ReadConfig): Method<Unio
     paper: 'He et al. 2022; Mao et al. 2022',
     architecture: 'union',
     schema,
-    presets: { mam: { configs: [{ architecture: 'prefix_tuning', bottleneck_size: 800 }, PARALLEL] } },
+    presets: {
+      mam: { configs: [{ architecture: 'prefix_tuning', bottleneck_size: 800 }, PARALLEL] },
+      unipelt: {
+        configs: [
+          { architecture: 'prefix_tuning', prefix_length: 10, use_gating: true },
+          { ...SEQUENTIAL, use_gating: true },
+          { architecture: 'lora', r: 8, alpha: 2, use_gating: true },
+        ],
+      },
+    },
     floatKeys: [...new Set(methods.flatMap(({ floatKeys }) => floatKeys))],
     learningRate: 1e-3,
     mixesTokens: (config) => membersOf(config).some(({ method, config: settings }) => method.mixesTokens(settings)),
+    notes: (config) => membersOf(config).flatMap(({ method, config: settings }) => method.notes?.(settings) ?? []),
     parameters: (config, context) => unionParameters(membersOf(config), context),
     acts: (config, context, readParameter, dropout) => unionActs(membersOf(config), context, readParameter, dropout),
     members: {

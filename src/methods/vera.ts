@@ -14,9 +14,10 @@ import {
   placedLinears,
   SOME_LINEAR,
 } from './linears.ts';
-import { gateParameters, LORA_FLOATS, loraFields, updateAct } from './lora.ts';
+import { LORA_FLOATS, loraFields, updateAct } from './lora.ts';
 import { magnitudeParameter, withMagnitude } from './magnitude.ts';
 import { loraPath, type Method, sharedPath } from './method.ts';
+import { gateNotes, gateParameters } from './per-sequence.ts';
 
 const fields = loraFields.extend({
   attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
@@ -52,6 +53,7 @@ export const VERA: Method<VeraConfig> = {
   ownKeys: LINEAR_KEYS,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
+  notes: gateNotes,
   parameters: (config, context) => [
     ...sharedParameters(config, context),
     ...atLinears(config, context, (linear, module) => {

@@ -67,7 +67,11 @@ export async function createPredictor(
   const options = steady || observe ? { read: 'all' as const } : {};
   const { logits, observed, mask } = drawModel(model, plan?.dropout ?? noDropout, (name) => changing.has(name), options);
   const named = [...observed].filter(([, { columns }]) => observe && columns.length > 0);
-  const means = named.map(([name, { value, columns }]) => ({ name, columns, value: meanOverTokens(value, mask) }));
+  const means = named.map(([name, { value, columns }]) => ({
+    name,
+    columns,
+    value: value.shape[0] === mask.shape[0] ? value : meanOverTokens(value, mask),
+  }));
   const outputs = Object.fromEntries([
     ...means.map(({ name, value }) => [name, value] as const),
     ...logits.map((value, head) => [`logits.${head}`, value] as const),

@@ -52,6 +52,7 @@ const FIELDS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     norm_rel_ebd: 'layer_norm',
   },
 };
+const GATED = ['seq_bn', 'par_bn', 'lora', 'dora', 'vera', 'ia3', 'prefix_tuning'];
 const encoders = new Map<string, Encoder>();
 const encoderOf = (family: string) => encoders.get(family) as Encoder;
 
@@ -101,7 +102,17 @@ describe.each(FAMILIES)('on %s every method keeps the rules', (family) => {
     if (refusal !== undefined) return void expect(bound).toThrow(refusal);
     const attachment = bound();
     const found = await rules({ name, encoder, attachment });
-    expect(found).toEqual(attachment.parameters.length > 0 ? without('tasks') : without('tasks', 'gradients'));
+    const first = attachment.mixesTokens ? (['first'] as const) : [];
+    expect(found).toEqual(attachment.parameters.length > 0 ? without('tasks', ...first) : without('tasks', 'gradients'));
+  });
+
+  it.each(GATED)('%s: gates look at no padding', async (name) => {
+    const encoder = encoderOf(family);
+    const attachment = (text: string) => attach(configureMethod(text), { ...factsOf(encoder), name: 'one' });
+    const found = await rules({ name, encoder, attachment: attachment(`${name}[use_gating=True]`) });
+    expect(found).toEqual(name.startsWith('prefix') ? without('tasks') : without('tasks', 'first'));
+    const overPads = { name, encoder, attachment: attachment(`${name}[use_gating=True, gate_over_pads=True]`) };
+    await expect(rules(overPads)).rejects.toThrow("rule 'company'");
   });
 
   // Every method for several tasks, CA-MTL among them; any method's own name is a module for each task.

@@ -10,6 +10,8 @@ export interface Variant {
   readonly trainable: number;
   readonly logits: number[][];
   readonly logits64: number[][];
+  /** Every row alone. */
+  readonly logitsUnpadded: number[][];
   readonly configChanges?: Record<string, unknown>;
   /** Full names of tensors that do not train. */
   readonly frozen?: readonly string[];

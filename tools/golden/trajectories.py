@@ -18,7 +18,7 @@ import sys
 import torch
 from adapters import (
     AdapterPlusConfig, ConfigUnion, DoRAConfig, DoubleSeqBnConfig, IA3Config, LoRAConfig, MAMConfig, ParBnConfig, PrefixTuningConfig, SeqBnConfig,
-    SeqBnInvConfig,
+    SeqBnInvConfig, UniPELTConfig,
 )
 from safetensors.torch import save_file
 from transformers import get_scheduler
@@ -31,6 +31,7 @@ ROOT = GOLDEN / "trajectories"
 STEPS = 6
 LABELS = torch.tensor([0, 1, 1, 0, 1, 0, 0, 1])
 LENGTHS = [12, 7, 9, 3, 10, 8, 5, 11]
+GATED = dict(use_gating=True)
 
 VARIANTS = {
     "seq_bn": ("bert", SeqBnConfig(reduction_factor=8)),
@@ -45,22 +46,27 @@ VARIANTS = {
     "seq_bn-roberta": ("roberta", SeqBnConfig(reduction_factor=8)),
     "seq_bn-albert": ("albert", SeqBnConfig(reduction_factor=8)),
     "seq_bn-accumulated": ("bert", SeqBnConfig(reduction_factor=8)),
+    "seq_bn-use-gating": ("bert", SeqBnConfig(reduction_factor=8, use_gating=True)),
+    "lora-use-gating": ("bert", LoRAConfig(r=4, alpha=8, use_gating=True)),
 }
 
 GROUPS = {
     "ia3-dora": {
         "ia3": ("bert", IA3Config(output_lora=True)),
         "dora": ("bert", DoRAConfig(r=4, alpha=8, intermediate_lora=True)),
+        "ia3-use-gating": ("bert", IA3Config(output_lora=True, use_gating=True)),
     },
     "prefix": {
         "prefix_tuning": ("bert", PrefixTuningConfig(prefix_length=4, bottleneck_size=8)),
         "prefix_tuning_flat": ("roberta", PrefixTuningConfig(prefix_length=4, flat=True, leave_out=[1])),
+        "prefix-use-gating": ("bert", PrefixTuningConfig(prefix_length=4, bottleneck_size=8, use_gating=True, shared_gating=False)),
     },
     "invertible": {
         "seq_bn_inv": ("electra", SeqBnInvConfig(reduction_factor=8)),
     },
     "union": {
         "mam": ("bert", MAMConfig(PrefixTuningConfig(prefix_length=4, bottleneck_size=8), ParBnConfig(reduction_factor=8))),
+        "unipelt": ("roberta", UniPELTConfig(PrefixTuningConfig(prefix_length=4, bottleneck_size=8, **GATED), SeqBnConfig(reduction_factor=8, **GATED), LoRAConfig(r=4, alpha=2, **GATED))),
         "lora-seq_bn": ("roberta", ConfigUnion(LoRAConfig(r=4, alpha=8), SeqBnConfig(reduction_factor=8))),
     },
 }
@@ -80,7 +86,9 @@ def main():
 def write(variants, prefix="", generator="trajectories.py"):
     (ROOT / prefix).mkdir(parents=True, exist_ok=True)
     for variant, (family, config) in variants.items():
-        batch = make_batch(family, lengths=LENGTHS, seed=SEED + 5)
+        # Gates average over padding, so theirs has none.
+        gated = config is not None and any(part.get("use_gating") for part in getattr(config, "configs", [config]))
+        batch = make_batch(family, lengths=[max(LENGTHS)] * len(LENGTHS) if gated else LENGTHS, seed=SEED + 5)
         single, initial, rate = train(variant, family, config, batch, torch.float32)
         double, _, _ = train(variant, family, config, batch, torch.float64)
         shared = SAME_START.get(variant, variant)

@@ -5,9 +5,9 @@ import type { Dim, Value } from '../../graph/index.ts';
 import type { Dropout, ParameterSpec } from '../../nn/index.ts';
 import type { Act } from '../act.ts';
 import type { Adapter } from '../adapter.ts';
-import type { Observe, Sequence } from '../attachment.ts';
+import type { Sequence } from '../attachment.ts';
 import type { Block, Composition } from '../composition.ts';
-import type { EncoderFacts } from '../context.ts';
+import type { EncoderFacts, Observe } from '../context.ts';
 import type { FusionConfig } from '../fusion.ts';
 import type { ReadParameter } from '../method.ts';
 

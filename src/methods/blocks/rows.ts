@@ -36,7 +36,13 @@ const NARROWER: { readonly [Name in SiteOfSequences]: (site: Sites[Name], some: 
   input: (site, some) => ({ ...site, batch: some.batch, x: rowsOf(site.x, site, some) }),
   output: (site, some) => ({ ...site, batch: some.batch, x: rowsOf(site.x, site, some) }),
   layer: (site, some) => ({ ...layerOf(site, some), h: rowsOf(site.h, site, some) }),
-  linear: (site, some) => ({ ...site, batch: some.batch, x: rowsOf(site.x, site, some), y: rowsOf(site.y, site, some) }),
+  linear: (site, some) => ({
+    ...site,
+    batch: some.batch,
+    own: site.own && some.take(site.own),
+    x: rowsOf(site.x, site, some),
+    y: rowsOf(site.y, site, some),
+  }),
   attention: (site, some) => ({ ...layerOf(site, some), ...keysOf(site, site.batch, some) }),
   scores: (site, some) => ({ ...layerOf(site, some), scores: some.take(site.scores) }),
   residual(site, some) {
@@ -52,13 +58,14 @@ const NARROWER: { readonly [Name in SiteOfSequences]: (site: Sites[Name], some: 
 };
 
 function layerOf<Site extends LayerRows>(site: Site, some: Selection): Site {
-  const { input, all, mask } = site;
+  const { input, all, mask, own } = site;
   return {
     ...site,
     batch: some.batch,
     input: rowsOf(input, all, some),
     all: { ...all, batch: some.batch },
     mask: ofEach(mask, all.batch, some),
+    own: some.take(own),
   };
 }
 

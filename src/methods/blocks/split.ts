@@ -117,6 +117,7 @@ const NARROWER: { readonly [Name in Site]: (site: Sites[Name], range: Range) => 
   linear: (site, range): LinearSite => ({
     ...site,
     length: lengthOf(range),
+    own: site.own && slice(site.own, 1, range.from, range.to),
     x: tokensOf(site.x, site, range),
     y: tokensOf(site.y, site, range),
   }),
@@ -126,6 +127,7 @@ const NARROWER: { readonly [Name in Site]: (site: Sites[Name], range: Range) => 
     return {
       ...site,
       length: lengthOf(range),
+      own: slice(site.own, 1, range.from, range.to),
       h: tokensOf(site.h, site, range),
       x: tokensOf(site.x, site, range),
       residual,
