@@ -22,7 +22,7 @@ import { answerableRows, isUnpaired, taskForHead, taskOfHead, withLabels } from 
 import { prepare } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
 import { headFor } from '../model/task-setup.ts';
-import { createHead, type Head } from '../objectives/index.ts';
+import { createHead } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
 import { type Evaluation, evaluationOf } from '../predict/evaluation.ts';
 import { createPredictor, type Predictor } from '../predict/predictor.ts';
@@ -30,11 +30,12 @@ import type { Engine } from '../session/session.ts';
 import { loadRows, type PredictionRow, type Split, type Task } from '../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, packedHead } from './attached.ts';
+import { AttachedModel } from './attached-model.ts';
 import { type Kinds, kindsWith } from './extensions.ts';
+import type { MergeOptions } from './merge.ts';
 import type { MixedModel } from './mixed-rows.ts';
-import { attachmentOf, type ModelState, modelOf, nameOf, refuseTaken, tokensFor, trainedSteps, trainedValues } from './model-state.ts';
+import { attachmentOf, modelOf, nameOf, refuseTaken, tokensFor, trainedSteps, trainedValues } from './model-state.ts';
 import { Named } from './named.ts';
-import { choiceHead, classificationHead, maskedLmHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
 import {
   type AdapterTraining,
   asFusion,
@@ -44,12 +45,13 @@ import {
   type EvaluateOptions,
   type HeadFields,
   type HeadOptions,
-  type LabelledHeadOptions,
   type LoadOptions,
   noHead,
   type PredictOptions,
   type PretrainedOptions,
   type PruneFusionOptions,
+  refuseUnmerged,
+  refuseWhileMerged,
   type SummaryRow,
   type TrainAdapterFusionOptions,
   type TrainAdapterOptions,
@@ -78,10 +80,8 @@ interface Setting {
  * One encoder with adapters and heads by name: the class of that name in the Python library `adapters`, in camelCase.
  * One adapter is active at a time, a composition of several, or none.
  */
-export class AutoAdapterModel {
-  readonly encoder: Encoder;
-  readonly tokenizer: Tokenizer;
-  readonly #state: ModelState;
+export class AutoAdapterModel extends AttachedModel {
+  #merged: { readonly setup: Composition; readonly skipLayers: readonly number[]; readonly before: Encoder } | undefined;
   readonly #notes: string[];
   #engine: Engine | undefined;
   #active: Composition | undefined;
@@ -93,10 +93,15 @@ export class AutoAdapterModel {
   #explains = false;
 
   private constructor(encoder: Encoder, tokenizer: Tokenizer, { files, engine, kinds }: Setting) {
-    this.encoder = encoder;
-    this.tokenizer = tokenizer;
-    const [adapters, fusions] = [new Named<Attached>('adapter'), new Named<AttachedFusion>('fusion')];
-    this.#state = { files, kinds, encoder, tokenizer, adapters, fusions, heads: new Named<AttachedHead>('head') };
+    super({
+      files,
+      kinds,
+      encoder,
+      tokenizer,
+      adapters: new Named<Attached>('adapter'),
+      fusions: new Named<AttachedFusion>('fusion'),
+      heads: new Named<AttachedHead>('head'),
+    });
     this.#engine = engine;
     this.#notes = [...encoder.notes];
   }
@@ -122,18 +127,6 @@ export class AutoAdapterModel {
     return [...new Set(this.#notes)];
   }
 
-  get adapters(): readonly string[] {
-    return this.#state.adapters.names;
-  }
-
-  get fusions(): readonly string[] {
-    return this.#state.fusions.names;
-  }
-
-  get heads(): readonly string[] {
-    return this.#state.heads.names;
-  }
-
   get activeAdapters(): Composition | undefined {
     return this.#active;
   }
@@ -144,7 +137,7 @@ export class AutoAdapterModel {
 
   /** @throws adapter.missing */
   set activeHead(name: string | undefined) {
-    if (name !== undefined) this.#state.heads.get(name);
+    if (name !== undefined) this.state.heads.get(name);
     this.#activeHead = name;
     this.#changed();
   }
@@ -159,7 +152,7 @@ export class AutoAdapterModel {
    * @throws method.config, method.site, adapter.duplicate, adapter.format for a name that no folder can hold
    */
   addAdapter(name: string, config: string | MethodConfig = DEFAULT_METHOD, { overwriteOk = false } = {}): void {
-    const { methods } = this.#state.kinds;
+    const { methods } = this.state.kinds;
     const method =
       typeof config === 'string' ? configureMethod(config, {}, methods) : methodOfConfig(config, `adapter '${name}'`, { methods });
     if (method.method.architecture === undefined)
@@ -171,8 +164,8 @@ export class AutoAdapterModel {
         next: 'Use trainTask for it.',
       });
     method.method.parameters(method.config, { ...encoderFacts(this.encoder), name });
-    refuseTaken(this.#state, 'adapter', name);
-    this.#state.adapters.add(name, { method }, { overwriteOk });
+    refuseTaken(this.state, 'adapter', name);
+    this.state.adapters.add(name, { method }, { overwriteOk });
     this.#changed();
   }
 
@@ -189,9 +182,9 @@ export class AutoAdapterModel {
   ): Fuse {
     const block = asFusion(adapters, name);
     const checked = fusionConfig(config, `fusion '${block.name}'`);
-    attachmentOf(this.#state, block, { fresh: new Map([[block.name, checked]]) });
-    refuseTaken(this.#state, 'fusion', block.name);
-    this.#state.fusions.add(block.name, { adapters: block.children.map(lastOf), config: checked }, { overwriteOk });
+    attachmentOf(this.state, block, { fresh: new Map([[block.name, checked]]) });
+    refuseTaken(this.state, 'fusion', block.name);
+    this.state.fusions.add(block.name, { adapters: block.children.map(lastOf), config: checked }, { overwriteOk });
     this.#changed();
     return block;
   }
@@ -199,7 +192,7 @@ export class AutoAdapterModel {
   /** Forgets a fusion; its adapters and its head stay. Where it was active, nothing is afterwards. @throws adapter.missing */
   deleteAdapterFusion(fusion: string | Fuse): void {
     const name = typeof fusion === 'string' ? fusion : fusion.name;
-    this.#state.fusions.remove(name);
+    this.state.fusions.remove(name);
     if (this.#active !== undefined && fusionsOf(this.#active).some((one) => one.name === name)) this.#active = undefined;
     this.#changed();
   }
@@ -209,42 +202,12 @@ export class AutoAdapterModel {
    * @throws adapter.duplicate, head.config
    */
   addHead(name: string, answers: Task | HeadFields, { layers, ...options }: Pick<HeadOptions, 'layers' | 'overwriteOk'> = {}): void {
-    const { heads } = this.#state.kinds;
+    const { heads } = this.state.kinds;
     const head =
       'head_type' in answers
         ? createHead(name, { ...answers, ...(layers !== undefined && { layers }) }, `head '${name}'`, heads)
         : headFor(answers as Task, name, [], layers, heads);
-    this.#attach(head, options);
-  }
-
-  /** One of several labels a row; with `multilabel` any number of them. */
-  addClassificationHead(name: string, options: LabelledHeadOptions & { readonly multilabel?: boolean } = {}): void {
-    this.#attach(classificationHead(name, options), options);
-  }
-
-  /** A number a row: Python's classification head with one output. */
-  addRegressionHead(name: string, options: HeadOptions = {}): void {
-    this.#attach(regressionHead(name, options), options);
-  }
-
-  /** One of `numChoices` texts a row. */
-  addMultipleChoiceHead(name: string, options: HeadOptions & { readonly numChoices?: number } = {}): void {
-    this.#attach(choiceHead(name, options), options);
-  }
-
-  /** Guesses hidden words: Python's BertStyleMaskedLMHead. It is of no task, and rows hold the mask where words are to be guessed. */
-  addMaskedLmHead(name: string, options: Pick<HeadOptions, 'layers' | 'activationFunction' | 'overwriteOk'> = {}): void {
-    this.#attach(maskedLmHead(name, options, this.encoder.config), options);
-  }
-
-  /** One label a word. */
-  addTaggingHead(name: string, options: LabelledHeadOptions = {}): void {
-    this.#attach(taggingHead(name, options), options);
-  }
-
-  /** A span of a context that answers a question. */
-  addQaHead(name: string, options: HeadOptions = {}): void {
-    this.#attach(spanHead(name, options), options);
+    this.attachHead(head, options);
   }
 
   /**
@@ -255,12 +218,13 @@ export class AutoAdapterModel {
    */
   setActiveAdapters(setup: Composition | undefined, { skipLayers = [] }: { readonly skipLayers?: readonly number[] } = {}): void {
     if (setup !== undefined) checkSetup(setup, 'setActiveAdapters(setup)');
-    if (typeof setup === 'string') this.#state.adapters.get(setup);
-    else if (setup !== undefined) attachmentOf(this.#state, setup);
+    if (setup !== undefined) this.#refuseMerged();
+    if (typeof setup === 'string') this.state.adapters.get(setup);
+    else if (setup !== undefined) attachmentOf(this.state, setup);
     checkLayers(skipLayers, this.encoder.config);
     this.#active = setup;
     this.#skipLayers = skipLayers;
-    if (setup !== undefined && this.#state.heads.has(nameOf(setup))) this.#activeHead = nameOf(setup);
+    if (setup !== undefined && this.state.heads.has(nameOf(setup))) this.#activeHead = nameOf(setup);
     this.#changed();
   }
 
@@ -270,7 +234,7 @@ export class AutoAdapterModel {
    * @throws task.*, train.memory, train.non-finite, train.stopped
    */
   async trainAdapter(name: string, options: TrainAdapterOptions = {} as TrainAdapterOptions): Promise<AdapterTraining> {
-    this.#state.adapters.get(name);
+    this.state.adapters.get(name);
     return this.#train(name, options);
   }
 
@@ -302,14 +266,15 @@ export class AutoAdapterModel {
   async predict(rows: readonly Readonly<Record<string, unknown>>[], options: PredictOptions = {}): Promise<Answer[]> {
     checkRows(rows);
     if (options.adapterNames) {
+      this.#refuseMerged();
       // Whoever has one adapter at a time waits for no more code.
-      this.#mixed ??= new (await import('./mixed-rows.ts')).MixedModel(this.#state, () => this.#runtime());
+      this.#mixed ??= new (await import('./mixed-rows.ts')).MixedModel(this.state, () => this.#runtime());
       return this.#mixed.predict(rows, { ...options, activeHead: this.#activeHead });
     }
     const head = this.#currentHead();
     const task = { ...taskOfHead(head), columns: options.columns ?? {} };
     const place = options.place ?? ((index) => ({ file: 'rows', line: index + 1 }));
-    const tokens = tokensFor(this.#state, head, options.maxLength);
+    const tokens = tokensFor(this.state, head, options.maxLength);
     const { vocabulary } = this.encoder.config;
     const checked = answerableRows(rows, { task, head, adapter: this.#active && nameOf(this.#active), vocabulary, tokens }, place);
     return this.#answer(task, checked, options);
@@ -320,10 +285,7 @@ export class AutoAdapterModel {
    * than the tolerance: half a point (0.005) when left out. Judged on validation rows unless another split is named.
    * @throws usage.value without an active fusion, task.*
    */
-  async pruneAdapterFusion(
-    task: Task,
-    { split = 'validation', limit, maxLength, tolerance = 0.005, onProgress }: PruneFusionOptions = {},
-  ): Promise<Pruning> {
+  async pruneAdapterFusion(task: Task, options: PruneFusionOptions = {}): Promise<Pruning> {
     const setup = this.#active;
     if (setup === undefined || !isFuse(setup))
       return fail({
@@ -333,18 +295,8 @@ export class AutoAdapterModel {
         expected: 'an active fusion of adapters',
         next: 'Load the folder that multigraft fuse made.',
       });
-    const head = this.#currentHead();
-    const judged = taskForHead(task, head);
-    const rows = await loadRows(this.#state.files, judged, split, { limit });
-    const prepared = prepare(rows, {
-      task: judged,
-      tokenizer: this.tokenizer,
-      maxLength: tokensFor(this.#state, head, maxLength),
-      kind: head.kind,
-    });
-    const options = { tolerance, ...(onProgress && { onProgress }) };
-    const { pruneFusion } = await import('./prune.ts');
-    const pruning = await pruneFusion(await this.#runtime(), this.#state, setup, head, { task: judged, rows, prepared }, options);
+    const { pruneAttached } = await import('./prune.ts');
+    const pruning = await pruneAttached(await this.#runtime(), this.state, setup, this.#currentHead(), task, options);
     this.#active = pruning.kept;
     this.#changed();
     return pruning;
@@ -353,18 +305,55 @@ export class AutoAdapterModel {
   /** The metrics of a task on one split, beside what the most frequent answer scores. @throws adapter.missing, task.* */
   async evaluate(task: Task, split: Split = 'test', { limit, ...options }: EvaluateOptions = {}): Promise<Evaluation> {
     const judged = taskForHead(task, this.#currentHead());
-    const rows = await loadRows(this.#state.files, judged, split, { limit });
-    return evaluationOf(this.#state.files, judged, rows, await this.#answer(judged, rows, options), limit);
+    const rows = await loadRows(this.state.files, judged, split, { limit });
+    return evaluationOf(this.state.files, judged, rows, await this.#answer(judged, rows, options), limit);
+  }
+
+  /**
+   * Puts an adapter, or a stack or average of several, into the encoder's weights in memory: it then answers the same with nothing
+   * active, and faster. No other adapter can be active until {@link resetAdapter}. The head of its name becomes the active one.
+   * @throws adapter.missing; method.config for what no weights of the encoder can do: adapters beside linears and norms, gates, fusions
+   */
+  async mergeAdapter(setup: Composition | undefined = this.#active, options: MergeOptions = {}): Promise<void> {
+    checkSetup(setup, 'mergeAdapter(setup)');
+    this.#refuseMerged();
+    const { mergedEncoder } = await import('./merge.ts');
+    const skipLayers = setup === this.#active ? this.#skipLayers : [];
+    const encoder = await mergedEncoder(this.state, setup as Composition, { ...options, skipLayers });
+    this.setActiveAdapters(setup, { skipLayers });
+    this.#merged = { setup: setup as Composition, skipLayers, before: this.encoder };
+    await this.#useEncoder(encoder);
+    this.#active = undefined;
+  }
+
+  /** Takes what was merged out of the encoder again, to the last bit, and makes it active. Without anything merged it does nothing. */
+  async resetAdapter(): Promise<void> {
+    if (!this.#merged) return;
+    const { setup, skipLayers, before } = this.#merged;
+    this.#merged = undefined;
+    await this.#useEncoder(before);
+    this.setActiveAdapters(setup, { skipLayers });
+  }
+
+  /**
+   * Writes the encoder as it is now, with what was merged into it, as a Hugging Face folder: config.json, model.safetensors, the tokenizer's
+   * files, and the active head beside them.
+   * @throws usage.value with an adapter that is active and not merged
+   */
+  async saveModel(folder: string): Promise<void> {
+    if (this.#active !== undefined) refuseUnmerged(describe(this.#active));
+    const head = this.#activeHead === undefined ? undefined : this.state.heads.get(this.#activeHead);
+    await (await import('./merge.ts')).saveWhole(this.state, folder, head);
   }
 
   /** Saves an adapter, with the head of its name, as the Python library does. @throws adapter.missing, adapter.format */
   async saveAdapter(folder: string, name: string, options: SavingOptions & HeadChoice = {}): Promise<void> {
-    await saveAttached(this.#state, folder, name, options);
+    await saveAttached(this.state, folder, name, options);
   }
 
   /** Loads an adapter folder, and the head in it. Returns its name. @throws adapter.* , method.config, head.config, file.* */
   async loadAdapter(folder: string, { setActive = true, ...options }: LoadOptions = {}): Promise<string> {
-    return this.#loaded(await loadAttached(this.#state, folder, options), setActive);
+    return this.#loaded(await loadAttached(this.state, folder, options), setActive);
   }
 
   /** Saves a fusion, with the head of its name, as the Python library does; its adapters have folders of their own. @throws adapter.missing, adapter.format */
@@ -373,12 +362,12 @@ export class AutoAdapterModel {
     fusion: string | Fuse,
     options: HeadChoice & { readonly format?: WeightFormat } = {},
   ): Promise<void> {
-    await saveAttachedFusion(this.#state, folder, typeof fusion === 'string' ? fusion : fusion.name, options);
+    await saveAttachedFusion(this.state, folder, typeof fusion === 'string' ? fusion : fusion.name, options);
   }
 
   /** Loads a fusion of adapters that are there, and the head in its folder. Returns its name. @throws adapter.*, method.config, head.config, file.* */
   async loadAdapterFusion(folder: string, { setActive = true, ...options }: Omit<LoadOptions, 'leaveOut'> = {}): Promise<string> {
-    return this.#loaded(await loadAttachedFusion(this.#state, folder, options), setActive).name;
+    return this.#loaded(await loadAttachedFusion(this.state, folder, options), setActive).name;
   }
 
   /**
@@ -387,24 +376,24 @@ export class AutoAdapterModel {
    */
   async saveAdapterSetup(folder: string, setup: Composition | undefined = this.#active, options: SetupOptions = {}): Promise<void> {
     checkSetup(setup, 'saveAdapterSetup(folder, setup)');
-    await saveAttachedSetup(this.#state, folder, setup as Composition, options);
+    await saveAttachedSetup(this.state, folder, setup as Composition, options);
   }
 
   /** Loads a folder of adapters, fusions and a head that belong together. Returns what they are put together to. @throws adapter.*, composition.nesting, method.config, head.config, file.* */
   async loadAdapterSetup(folder: string, { setActive = true }: Pick<LoadOptions, 'setActive'> = {}): Promise<Composition> {
-    return this.#loaded(await loadAttachedSetup(this.#state, folder), setActive);
+    return this.#loaded(await loadAttachedSetup(this.state, folder), setActive);
   }
 
   /** @throws adapter.missing, adapter.format */
   async saveHead(folder: string, name: string, options: { readonly format?: WeightFormat } = {}): Promise<void> {
-    await saveHead(this.#state.files, folder, await packedHead(this.#state.heads.get(name), this.encoder), this.encoder, options);
+    await saveHead(this.state.files, folder, await packedHead(this.state.heads.get(name), this.encoder), this.encoder, options);
   }
 
   /** Loads a saved head and makes it the active one. Returns its name. @throws adapter.mismatch, adapter.format, head.config, file.* */
   async loadHead(folder: string, { loadAs }: { loadAs?: string } = {}): Promise<string> {
-    const { files, encoder, kinds } = this.#state;
+    const { files, encoder, kinds } = this.state;
     const { notes, ...head } = await loadHead(files, folder, { encoder, headKinds: kinds.heads, as: loadAs });
-    this.#state.heads.set(head.name, withLabels(head));
+    this.state.heads.set(head.name, withLabels(head));
     this.#notes.push(...notes);
     this.activeHead = head.name;
     return head.name;
@@ -412,7 +401,7 @@ export class AutoAdapterModel {
 
   /** Numbers of parameters by adapter and fusion, the encoder last. Methods `asIf` are counted as if the last of them were active. */
   adapterSummary(asIf: readonly ConfiguredMethod[] = []): SummaryRow[] {
-    return summarize(this.#state, asIf.length === 0 ? this.#active : undefined, asIf);
+    return summarize(this.state, asIf.length === 0 ? this.#active : undefined, asIf);
   }
 
   /** Frees the compiled programs; the model can be used again. */
@@ -428,7 +417,7 @@ export class AutoAdapterModel {
     { maxLength, explain = false, onProgress, onNote }: PredictOptions,
   ): Promise<Answer[]> {
     const head = this.#currentHead();
-    const limit = tokensFor(this.#state, head, maxLength);
+    const limit = tokensFor(this.state, head, maxLength);
     const prepared = prepare(rows, { task, tokenizer: this.tokenizer, maxLength: limit, kind: head.kind });
     if (prepared.truncated > 0) onNote?.(`${prepared.truncated} of ${prepared.rows} rows are longer than ${limit} tokens and were cut.`);
     const pair = task.columns.textPair ?? (head.training?.textPairs ? 'textPair' : undefined);
@@ -437,9 +426,9 @@ export class AutoAdapterModel {
       onNote?.(`Rows without "${pair}", the second text of a pair, are answered from their one text: ${alone} of ${rows.length}.`);
     if (this.#predictor && this.#explains !== explain) this.#changed();
     if (!this.#predictor) {
-      const steps = trainedSteps(this.#state, this.#active);
-      const model = await modelOf(this.#state, this.#active, head, { skipLayers: this.#skipLayers });
-      const fixed = await valuesOf(model, trainedValues(this.#state, this.#active, head));
+      const steps = trainedSteps(this.state, this.#active);
+      const model = await modelOf(this.state, this.#active, head, { skipLayers: this.#skipLayers });
+      const fixed = await valuesOf(model, trainedValues(this.state, this.#active, head));
       this.#predictor = await createPredictor(await this.#runtime(), model, { fixed, steps: () => steps, observe: explain });
       this.#explains = explain;
     }
@@ -448,10 +437,22 @@ export class AutoAdapterModel {
 
   async #train(setup: Composition, options: TrainAdapterFusionOptions & { readonly trainAdapters?: boolean }): Promise<AdapterTraining> {
     // Whoever only predicts waits for no training code.
+    this.#refuseMerged();
     const { trainAttached } = await import('./train-attached.ts');
-    const result = await trainAttached(this.#state, setup, options, () => this.#runtime());
+    const result = await trainAttached(this.state, setup, options, () => this.#runtime());
     this.setActiveAdapters(setup);
     return result;
+  }
+
+  async #useEncoder(encoder: Encoder): Promise<void> {
+    await this.#mixed?.release();
+    this.#mixed = undefined;
+    this.state = { ...this.state, encoder };
+    this.#changed();
+  }
+
+  #refuseMerged(): void {
+    if (this.#merged) refuseWhileMerged(describe(this.#merged.setup));
   }
 
   #loaded<T extends Composition>({ loaded, head, notes }: Loaded<T>, setActive: boolean): T {
@@ -464,16 +465,14 @@ export class AutoAdapterModel {
     return loaded;
   }
 
-  #attach(head: Head, options: { readonly overwriteOk?: boolean } = {}): void {
-    this.#state.heads.add(head.name, withLabels(head), options);
-    this.#activeHead = head.name;
-    this.#changed();
-  }
-
   #currentHead(): AttachedHead {
-    if (this.#activeHead !== undefined) return this.#state.heads.get(this.#activeHead);
+    if (this.#activeHead !== undefined) return this.state.heads.get(this.#activeHead);
     if (this.#active === undefined) return noHead(`the encoder ${this.encoder.name}`);
     return noHead(`the ${fusionsOf(this.#active).length > 0 ? 'fusion' : 'adapter'} '${nameOf(this.#active)}'`);
+  }
+
+  protected override nowActive(head: string): void {
+    this.activeHead = head;
   }
 
   /** Forgets the compiled program; whoever still runs it keeps it. */

@@ -213,3 +213,25 @@ export function missing(what: string, name: string, names: readonly string[]): n
     ...(near && { next: `Did you mean '${near}'?` }),
   });
 }
+
+/** @throws usage.value for another adapter beside what is in the encoder's weights */
+export function refuseWhileMerged(merged: string): never {
+  return fail({
+    code: 'usage.value',
+    subject: 'the encoder',
+    found: `'${merged}', which is merged into its weights`,
+    expected: 'the encoder as it was',
+    next: 'Call resetAdapter() first.',
+  });
+}
+
+/** @throws usage.value for an adapter that is no part of the encoder's weights */
+export function refuseUnmerged(active: string): never {
+  return fail({
+    code: 'usage.value',
+    subject: 'saveModel(folder)',
+    found: `the active adapter '${active}', which is no part of the encoder's weights`,
+    expected: 'an encoder alone, or with an adapter merged into it',
+    next: 'Call mergeAdapter() first, or save the adapter with saveAdapter or saveAdapterSetup.',
+  });
+}

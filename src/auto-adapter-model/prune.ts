@@ -1,14 +1,16 @@
 import { float32, type Tensor } from '../base/index.ts';
 import { FUSION_MASK, type Fuse, fuse, lastOf } from '../methods/index.ts';
-import type { Prepared } from '../model/prepare.ts';
+import { taskForHead } from '../model/head-task.ts';
+import { type Prepared, prepare } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
 import { attentionTable } from '../predict/attention.ts';
 import { metricsOf } from '../predict/evaluation.ts';
 import { createPredictor } from '../predict/predictor.ts';
 import type { Engine } from '../session/session.ts';
-import type { Row, Task } from '../tasks/index.ts';
+import { loadRows, type Row, type Task } from '../tasks/index.ts';
 import type { AttachedHead } from './attached.ts';
-import { type ModelState, modelOf, trainedSteps, trainedValues } from './model-state.ts';
+import { type ModelState, modelOf, tokensFor, trainedSteps, trainedValues } from './model-state.ts';
+import type { PruneFusionOptions } from './options.ts';
 
 interface PruneOptions {
   /** How much of the metric may be lost; 0.005 is half a point of accuracy. */
@@ -31,12 +33,28 @@ export interface Pruning {
   readonly score: number;
 }
 
+/** {@link pruneFusion} on the rows of a task. @throws task.* */
+export async function pruneAttached(
+  engine: Engine,
+  state: ModelState,
+  setup: Fuse,
+  head: AttachedHead,
+  task: Task,
+  { split = 'validation', limit, maxLength, tolerance = 0.005, onProgress }: PruneFusionOptions,
+): Promise<Pruning> {
+  const judged = taskForHead(task, head);
+  const rows = await loadRows(state.files, judged, split, { limit });
+  const { tokenizer } = state;
+  const prepared = prepare(rows, { task: judged, tokenizer, maxLength: tokensFor(state, head, maxLength), kind: head.kind });
+  return pruneFusion(engine, state, setup, head, { task: judged, rows, prepared }, { tolerance, ...(onProgress && { onProgress }) });
+}
+
 /**
  * Leaves out each adapter in turn, then drops the one that gets the least attention, again and again, until the metric is worse
  * than with all of them by more than the tolerance. Nothing is trained: a fusion's parameters do not depend on the number of its
  * adapters. One program answers all of it: what is left out gets a score of minus infinity.
  */
-export async function pruneFusion(
+async function pruneFusion(
   engine: Engine,
   state: ModelState,
   setup: Fuse,
