@@ -1,10 +1,23 @@
 import type { Encoder } from '../encoders/index.ts';
+import type { Composition } from '../methods/index.ts';
 import { withLabels } from '../model/head-task.ts';
+import type { Combination, CombinationOptions } from '../model/weighted.ts';
 import type { Head } from '../objectives/index.ts';
 import type { Tokenizer } from '../text/index.ts';
-import type { ModelState } from './model-state.ts';
+import type { Attached } from './attached.ts';
+import type { AverageOptions, WeightsOptions } from './combine.ts';
+import type { MergeOptions } from './merge.ts';
+import { type ModelState, refuseTaken } from './model-state.ts';
 import { choiceHead, classificationHead, maskedLmHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
 import type { HeadOptions, LabelledHeadOptions } from './options.ts';
+
+/** How something that was made is added. */
+interface Adding {
+  /** Replaces one of that name. */
+  readonly overwriteOk?: boolean;
+  /** Makes it the active one; false when left out. */
+  readonly setActive?: boolean;
+}
 
 /** What is attached to an encoder by name, and what is made of it without computing anything on texts. */
 export abstract class AttachedModel {
@@ -65,11 +78,84 @@ export abstract class AttachedModel {
     this.attachHead(spanHead(name, options), options);
   }
 
+  /**
+   * Adds an adapter that is the weighted mean of others, Σ λᵢ Φᵢ: parameter by parameter for every method, or by `combineStrategy` for
+   * LoRA. Names, or names with their weights. Configurations must be equal but for dropout and first values.
+   * @throws adapter.missing, adapter.duplicate, method.config, usage.value
+   */
+  async averageAdapter(
+    name: string,
+    adapters: readonly string[] | Readonly<Record<string, number>>,
+    options: AverageOptions & Adding = {},
+  ): Promise<void> {
+    const { averaged } = await import('./combine.ts');
+    const [names, given] = namesAndWeights(adapters);
+    await this.#add(name, await averaged(this.state, names, { ...given, ...options }, name), options);
+  }
+
+  /** Adds a head that is the weighted mean of heads of one form, and makes it the active one. @throws adapter.missing, head.config, usage.value */
+  async averageHead(
+    name: string,
+    heads: readonly string[] | Readonly<Record<string, number>>,
+    options: WeightsOptions & Omit<Adding, 'setActive'> = {},
+  ): Promise<void> {
+    const { averagedHead } = await import('./combine.ts');
+    const [names, given] = namesAndWeights(heads);
+    this.attachHead(await averagedHead(this.state, names, { ...given, ...options }, name), options);
+  }
+
+  /**
+   * Adds one LoRA of several by one of PEFT's combinations, `svd` when left out. Weights count as they are, and may be negative; ranks
+   * and linears may differ where the combination allows it.
+   * @throws adapter.missing, adapter.duplicate, method.config for adapters that are more than low-rank updates, usage.value
+   */
+  async addWeightedAdapter(
+    name: string,
+    adapters: readonly string[],
+    weights: readonly number[],
+    options: CombinationOptions & { readonly combinationType?: Combination } & Adding = {},
+  ): Promise<void> {
+    const { weighted } = await import('./combine.ts');
+    const { overwriteOk: _over, setActive: _active, ...how } = options;
+    await this.#add(name, await weighted(this.state, adapters, weights, how, name), options);
+  }
+
+  /**
+   * Adds the LoRA of a rank that is nearest to an adapter which changes matrices of linears and nothing else, by their singular values.
+   * @returns which part of the changes it keeps, in squares: 1 where nothing is lost
+   * @throws adapter.missing, adapter.duplicate, method.config for biases, norms and what no weights stand for, usage.value
+   */
+  async toLora(
+    name: string,
+    { rank, as = `${name}-lora`, onProgress, ...options }: { readonly rank: number; readonly as?: string } & MergeOptions & Adding,
+  ): Promise<{ readonly name: string; readonly kept: number }> {
+    const { asLora } = await import('./combine.ts');
+    const { kept, ...made } = await asLora(this.state, name, { rank, ...(onProgress && { onProgress }) }, as);
+    await this.#add(as, made, options);
+    return { name: as, kept };
+  }
+
+  async #add(name: string, made: Attached, { overwriteOk = false, setActive = false }: Adding): Promise<void> {
+    refuseTaken(this.state, 'adapter', name);
+    this.state.adapters.add(name, made, { overwriteOk });
+    if (setActive) this.setActiveAdapters(name);
+    else this.changed();
+  }
+
   protected attachHead(head: Head, options: { readonly overwriteOk?: boolean } = {}): void {
     this.state.heads.add(head.name, withLabels(head), options);
     this.nowActive(head.name);
   }
 
+  abstract setActiveAdapters(setup: Composition | undefined): void;
+
+  /** Forgets what was compiled. */
+  protected abstract changed(): void;
+
   /** Makes a head the active one. */
   protected abstract nowActive(head: string): void;
+}
+
+function namesAndWeights(given: readonly string[] | Readonly<Record<string, number>>): [string[], WeightsOptions] {
+  return Array.isArray(given) ? [given, {}] : [Object.keys(given), { weights: Object.values(given) }];
 }

@@ -2,6 +2,7 @@ import { type Files, fail, joinPath } from '../base/index.ts';
 import { HEAD_CONFIG, loadHead, type SavingOptions, saveHead, type WeightFormat } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import {
+  adaptersOf,
   type Composition,
   type ConfiguredMethod,
   checkLayers,
@@ -50,6 +51,7 @@ import {
   type PredictOptions,
   type PretrainedOptions,
   type PruneFusionOptions,
+  refuseFused,
   refuseUnmerged,
   refuseWhileMerged,
   type SummaryRow,
@@ -139,7 +141,7 @@ export class AutoAdapterModel extends AttachedModel {
   set activeHead(name: string | undefined) {
     if (name !== undefined) this.state.heads.get(name);
     this.#activeHead = name;
-    this.#changed();
+    this.changed();
   }
 
   /** The task that the active head answers. @throws adapter.missing */
@@ -166,7 +168,23 @@ export class AutoAdapterModel extends AttachedModel {
     method.method.parameters(method.config, { ...encoderFacts(this.encoder), name });
     refuseTaken(this.state, 'adapter', name);
     this.state.adapters.add(name, { method }, { overwriteOk });
-    this.#changed();
+    this.changed();
+  }
+
+  /** Forgets an adapter; its head stays. Where it was active, nothing is afterwards. @throws adapter.missing, usage.value for one in a fusion */
+  deleteAdapter(name: string): void {
+    this.#refuseMerged();
+    const fusion = [...this.state.fusions.entries()].find(([, { adapters }]) => adapters.includes(name));
+    if (fusion) refuseFused(name, fusion[0]);
+    this.state.adapters.remove(name);
+    if (this.#active !== undefined && adaptersOf(this.#active).includes(name)) this.#active = undefined;
+    this.changed();
+  }
+
+  /** Forgets a head. Where it was active, none is afterwards. @throws adapter.missing */
+  deleteHead(name: string): void {
+    this.state.heads.remove(name);
+    if (this.#activeHead === name) this.activeHead = undefined;
   }
 
   /**
@@ -185,7 +203,7 @@ export class AutoAdapterModel extends AttachedModel {
     attachmentOf(this.state, block, { fresh: new Map([[block.name, checked]]) });
     refuseTaken(this.state, 'fusion', block.name);
     this.state.fusions.add(block.name, { adapters: block.children.map(lastOf), config: checked }, { overwriteOk });
-    this.#changed();
+    this.changed();
     return block;
   }
 
@@ -194,7 +212,7 @@ export class AutoAdapterModel extends AttachedModel {
     const name = typeof fusion === 'string' ? fusion : fusion.name;
     this.state.fusions.remove(name);
     if (this.#active !== undefined && fusionsOf(this.#active).some((one) => one.name === name)) this.#active = undefined;
-    this.#changed();
+    this.changed();
   }
 
   /**
@@ -216,7 +234,7 @@ export class AutoAdapterModel extends AttachedModel {
    * al. 2021).
    * @throws adapter.missing, method.config for adapters that cannot be put together, usage.value for layers that are not there
    */
-  setActiveAdapters(setup: Composition | undefined, { skipLayers = [] }: { readonly skipLayers?: readonly number[] } = {}): void {
+  override setActiveAdapters(setup: Composition | undefined, { skipLayers = [] }: { readonly skipLayers?: readonly number[] } = {}): void {
     if (setup !== undefined) checkSetup(setup, 'setActiveAdapters(setup)');
     if (setup !== undefined) this.#refuseMerged();
     if (typeof setup === 'string') this.state.adapters.get(setup);
@@ -225,7 +243,7 @@ export class AutoAdapterModel extends AttachedModel {
     this.#active = setup;
     this.#skipLayers = skipLayers;
     if (setup !== undefined && this.state.heads.has(nameOf(setup))) this.#activeHead = nameOf(setup);
-    this.#changed();
+    this.changed();
   }
 
   /**
@@ -298,7 +316,7 @@ export class AutoAdapterModel extends AttachedModel {
     const { pruneAttached } = await import('./prune.ts');
     const pruning = await pruneAttached(await this.#runtime(), this.state, setup, this.#currentHead(), task, options);
     this.#active = pruning.kept;
-    this.#changed();
+    this.changed();
     return pruning;
   }
 
@@ -424,7 +442,7 @@ export class AutoAdapterModel extends AttachedModel {
     const alone = pair === undefined ? 0 : rows.filter(isUnpaired).length;
     if (alone > 0)
       onNote?.(`Rows without "${pair}", the second text of a pair, are answered from their one text: ${alone} of ${rows.length}.`);
-    if (this.#predictor && this.#explains !== explain) this.#changed();
+    if (this.#predictor && this.#explains !== explain) this.changed();
     if (!this.#predictor) {
       const steps = trainedSteps(this.state, this.#active);
       const model = await modelOf(this.state, this.#active, head, { skipLayers: this.#skipLayers });
@@ -448,7 +466,7 @@ export class AutoAdapterModel extends AttachedModel {
     await this.#mixed?.release();
     this.#mixed = undefined;
     this.state = { ...this.state, encoder };
-    this.#changed();
+    this.changed();
   }
 
   #refuseMerged(): void {
@@ -461,7 +479,7 @@ export class AutoAdapterModel extends AttachedModel {
       this.setActiveAdapters(loaded);
       if (head !== undefined) this.#activeHead = head;
     }
-    this.#changed();
+    this.changed();
     return loaded;
   }
 
@@ -476,7 +494,7 @@ export class AutoAdapterModel extends AttachedModel {
   }
 
   /** Forgets the compiled program; whoever still runs it keeps it. */
-  #changed(): void {
+  protected override changed(): void {
     void this.#predictor?.release();
     this.#predictor = undefined;
   }

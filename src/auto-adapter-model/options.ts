@@ -235,3 +235,14 @@ export function refuseUnmerged(active: string): never {
     next: 'Call mergeAdapter() first, or save the adapter with saveAdapter or saveAdapterSetup.',
   });
 }
+
+/** @throws usage.value for an adapter that a fusion mixes */
+export function refuseFused(adapter: string, fusion: string): never {
+  return fail({
+    code: 'usage.value',
+    subject: `adapter '${adapter}'`,
+    found: `the fusion '${fusion}', which mixes it`,
+    expected: 'an adapter that nothing needs',
+    next: `Call deleteAdapterFusion('${fusion}') first.`,
+  });
+}

@@ -47,6 +47,7 @@ export { type EncoderFacts, encoderFacts, type MethodConfig, type MethodContext,
 export { FUSION_PRESETS, type FusionConfig, fusionConfig } from './fusion.ts';
 export { type FusionSite, fusionPath, fusionSites } from './fusion-sites.ts';
 export { parseGrammar, splitUnion } from './grammar.ts';
+export { type LowRankUpdate, loraOf } from './lora-made.ts';
 export {
   type AdapterLayout,
   adapterPath,

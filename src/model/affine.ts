@@ -4,6 +4,7 @@ import {
   drawPooled,
   type Encoder,
   type Hooks,
+  type LinearName,
   type LinearSite,
   linearPath,
   linearPlace,
@@ -26,6 +27,9 @@ export interface AffineSite {
   /** Full name of the linear or the norm, without `.weight`; of a part of another linear that of its modules. */
   readonly path: string;
   readonly kind: 'linear' | 'norm';
+  /** The linear's name ('norm' for a norm), and its module; undefined outside of the layers. */
+  readonly linear: LinearName;
+  readonly module: number | undefined;
   /** The matrix it lies in, without `.weight`, and from which row on. */
   readonly matrix: string;
   readonly from: number;
@@ -123,7 +127,20 @@ export async function* affineSites(
     // What comes after it in the same matrix, as a part of it, reads what it leaves.
     weight.set(newWeight);
     bias?.set(newBias);
-    return { path, kind: 'linear', matrix, from, shape: [out, fanIn], weight: before.weight, newWeight, bias: before.bias, newBias };
+    const { name: linear, module } = site;
+    return {
+      path,
+      kind: 'linear',
+      linear,
+      module,
+      matrix,
+      from,
+      shape: [out, fanIn],
+      weight: before.weight,
+      newWeight,
+      bias: before.bias,
+      newBias,
+    };
   }
 
   async function normAt(site: NormSite): Promise<AffineSite | undefined> {
@@ -152,7 +169,19 @@ export async function* affineSites(
       (i) => (newWeight[i] as number) * (s[2 * width + i] as number) + (newBias[i] as number),
     );
     if (bias === undefined && newBias.some((value) => Math.abs(value) > CLOSE)) refuse(`a bias at ${path}, which has none`);
-    return { path, kind: 'norm', matrix: path, from: 0, shape: [width], weight, newWeight, bias, newBias };
+    return {
+      path,
+      kind: 'norm',
+      linear: 'norm',
+      module: undefined,
+      matrix: path,
+      from: 0,
+      shape: [width],
+      weight,
+      newWeight,
+      bias,
+      newBias,
+    };
   }
 
   async function stored(path: string, biased: boolean) {
@@ -176,7 +205,7 @@ export async function* affineSites(
 }
 
 /** Every linear and norm of an encoder once, as a drawing calls hooks there; of layers that share parameters those of the first. */
-function sitesOf(encoder: Encoder, resolve: Parameters): { readonly linears: LinearSite[]; readonly norms: NormSite[] } {
+export function sitesOf(encoder: Encoder, resolve: Parameters): { readonly linears: LinearSite[]; readonly norms: NormSite[] } {
   const { family, config } = encoder;
   const [linears, norms] = [new Map<string, LinearSite>(), new Map<string, NormSite>()];
   const hooks: Hooks = {
