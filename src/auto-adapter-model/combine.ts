@@ -10,13 +10,11 @@ import {
 } from '../methods/index.ts';
 import { affineSites } from '../model/affine.ts';
 import { lowRankUpdates, type ScaledUpdate } from '../model/updates.ts';
-import { type Combination, type CombinationOptions, checkCombination, combined, truncated } from '../model/weighted.ts';
+import { type Combination, type CombinationOptions, checkCombination, combined, STRATEGIES, truncated } from '../model/weighted.ts';
 import { type Matrix, matrix, multiplied } from '../nn/index.ts';
 import { headParameters } from '../objectives/index.ts';
 import { type Attached, type AttachedHead, adapterTensors, packedHead } from './attached.ts';
 import type { ModelState } from './model-state.ts';
-
-export const STRATEGIES = ['linear', 'lora_linear_only_negate_b', 'lora_delta_w_svd'] as const;
 
 export interface WeightsOptions {
   /** One for each, equal ones when left out; negative ones too. */

@@ -1,6 +1,9 @@
 import { createRandom, fail } from '../base/index.ts';
 import { type Matrix, matrix, multiplied, svd } from '../nn/index.ts';
 
+/** How adapters are averaged, under the names of `adapters`. */
+export const STRATEGIES = ['linear', 'lora_linear_only_negate_b', 'lora_delta_w_svd'] as const;
+
 /** How low-rank updates of several adapters become one, under PEFT's names. */
 export const COMBINATIONS = [
   'svd',
