@@ -40,7 +40,9 @@ import { Named } from './named.ts';
 import {
   type AdapterTraining,
   asFusion,
+  checkAddsParameters,
   checkFolder,
+  checkFusion,
   checkRows,
   checkSetup,
   type EvaluateOptions,
@@ -157,14 +159,7 @@ export class AutoAdapterModel extends AttachedModel {
     const { methods } = this.state.kinds;
     const method =
       typeof config === 'string' ? configureMethod(config, {}, methods) : methodOfConfig(config, `adapter '${name}'`, { methods });
-    if (method.method.architecture === undefined)
-      fail({
-        code: 'method.config',
-        subject: `adapter '${name}'`,
-        found: `the method ${method.text}`,
-        expected: 'a method that adds parameters',
-        next: 'Use trainTask for it.',
-      });
+    checkAddsParameters(method, name);
     method.method.parameters(method.config, { ...encoderFacts(this.encoder), name });
     refuseTaken(this.state, 'adapter', name);
     this.state.adapters.add(name, { method }, { overwriteOk });
@@ -266,13 +261,7 @@ export class AutoAdapterModel extends AttachedModel {
     options: TrainAdapterFusionOptions = {} as TrainAdapterFusionOptions,
   ): Promise<AdapterTraining> {
     checkSetup(setup, 'trainAdapterFusion(setup, { task })');
-    if (fusionsOf(setup).length === 0)
-      fail({
-        code: 'usage.value',
-        subject: 'trainAdapterFusion(setup, { task })',
-        found: typeof setup === 'string' ? `the name '${setup}'` : 'no fusion in it',
-        expected: "a composition with a fusion: what addAdapterFusion returns, or fuse(['a', 'b'])",
-      });
+    checkFusion(setup, 'trainAdapterFusion(setup, { task })');
     const { unfreezeAdapters = false, ...rest } = options;
     return this.#train(setup, { ...rest, trainAdapters: unfreezeAdapters });
   }

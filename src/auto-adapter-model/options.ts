@@ -1,6 +1,6 @@
 import { type Files, fail, joinPath, nearest } from '../base/index.ts';
 import { ADAPTER_CONFIG, HEAD_CONFIG } from '../checkpoint/index.ts';
-import { type Composition, type Fuse, fuse } from '../methods/index.ts';
+import { type Composition, type ConfiguredMethod, type Fuse, fuse, fusionsOf } from '../methods/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { Field, Split, Task } from '../tasks/index.ts';
 import type { TrainEvent, TrainSettings } from '../train/settings.ts';
@@ -245,4 +245,27 @@ export function refuseFused(adapter: string, fusion: string): never {
     expected: 'an adapter that nothing needs',
     next: `Call deleteAdapterFusion('${fusion}') first.`,
   });
+}
+
+/** @throws usage.value for a composition without a fusion */
+export function checkFusion(setup: Composition, subject: string): void {
+  if (fusionsOf(setup).length === 0)
+    fail({
+      code: 'usage.value',
+      subject,
+      found: typeof setup === 'string' ? `the name '${setup}'` : 'no fusion in it',
+      expected: "a composition with a fusion: what addAdapterFusion returns, or fuse(['a', 'b'])",
+    });
+}
+
+/** @throws method.config for a method that leaves nothing to attach */
+export function checkAddsParameters({ method, text }: ConfiguredMethod, name: string): void {
+  if (method.architecture === undefined)
+    fail({
+      code: 'method.config',
+      subject: `adapter '${name}'`,
+      found: `the method ${text}`,
+      expected: 'a method that adds parameters',
+      next: 'Use trainTask for it.',
+    });
 }
