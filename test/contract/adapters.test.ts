@@ -7,17 +7,15 @@ import { untrainedValues } from '../../src/model/start-values.ts';
 import { noDropout, parameters } from '../../src/nn/index.ts';
 import { loadTask } from '../../src/tasks/index.ts';
 import { open, world } from '../tiny-world.ts';
+import { settled } from './settings.ts';
 
 /** What must hold of every adapter that can be added, whatever its method: each preset in turn, on the tiny encoder. */
 const PRESETS = METHODS.flatMap(({ presets, architecture }) => (architecture === undefined ? [] : Object.keys(presets)));
-/** What a preset needs on an encoder this small. */
-const SETTINGS: Readonly<Record<string, string>> = { compacter: '[reduction_factor=8]', 'compacter++': '[reduction_factor=8]' };
 const ROWS = [{ text: 'bako mitu lesar' }, { text: 'sarnof' }];
 const NAMES = ['a', 'b', 'c'];
 const WEIGHTS = [-0.2, 0.9, 0.3];
 
 const logits = async (model: AutoAdapterModel) => (await model.predict(ROWS)).flatMap((answer) => answer.logits as number[]);
-const textOf = (preset: string) => `${preset}${SETTINGS[preset] ?? ''}`;
 
 /** Near its first values, none of them as it was. */
 async function stirred(model: AutoAdapterModel, name: string, text: string, seed: number): Promise<ReadonlyMap<string, Tensor>> {
@@ -64,7 +62,7 @@ test('every preset but those without parameters is tried', () => {
 });
 
 describe.each(PRESETS)('%s', (preset) => {
-  const text = textOf(preset);
+  const text = settled(preset);
 
   test('is added, answers for itself, and is gone once deleted; the same seed gives the same values', async () => {
     const files = world();

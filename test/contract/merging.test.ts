@@ -8,17 +8,12 @@ import { affineSites } from '../../src/model/affine.ts';
 import { noDropout, type ParameterSpec, parameters } from '../../src/nn/index.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import type { FileWeight } from '../../src/session/session.ts';
+import { settled } from './settings.ts';
 
 /** Every preset that adds parameters, in every family with another way to keep linears and norms. */
 const PRESETS = METHODS.flatMap(({ presets, architecture }) => (architecture === undefined ? [] : Object.keys(presets)));
 /** Those that must be among what can be merged; more may come. */
 const MERGED = ['lora', 'ia3', 'dora', 'dvora', 'vera', 'mtl_lora', 'ln_tuning', 'bitfit'];
-/** Settings for an encoder this small, and those without which a parameter has nothing to do. */
-const SETTINGS: Readonly<Record<string, string>> = {
-  mtl_lora: '[n_up_projection=2]',
-  compacter: '[reduction_factor=8]',
-  'compacter++': '[reduction_factor=8]',
-};
 const FAMILIES = ['bert', 'albert', 'modernbert'];
 const encoders = new Map<string, Encoder>();
 
@@ -122,7 +117,7 @@ const canMerge = (attachment: Attachment) =>
 describe.each(FAMILIES)('merging into %s', (family) => {
   test.each(PRESETS)('%s gives the same output from the encoder alone, or is refused by name', async (name) => {
     const encoder = encoders.get(family) as Encoder;
-    const attachment = bound(encoder, `${name}${SETTINGS[name] ?? ''}`);
+    const attachment = bound(encoder, settled(name));
     const tensors = random(attachment.parameters, 9);
     if (!canMerge(attachment)) {
       expect(MERGED).not.toContain(name);
