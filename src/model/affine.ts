@@ -11,7 +11,7 @@ import {
   matrixPath,
   type NormSite,
 } from '../encoders/index.ts';
-import { input, layerNorm, type Value } from '../graph/index.ts';
+import { input, layerNorm, nameOf, partsOf, type Value } from '../graph/index.ts';
 import type { Attachment } from '../methods/index.ts';
 import { noDropout, type Parameters, parameters } from '../nn/index.ts';
 import { referenceEngine } from '../session/reference.ts';
@@ -111,7 +111,7 @@ export async function* affineSites(
         else if (row > fanIn) for (let i = 0; i < fanIn; i++) sum += (weight[o * fanIn + i] as number) * (x[row * fanIn + i] as number);
         y[row * out + o] = sum;
       }
-    const after = await computed(result, { x: wide([rows, fanIn], x), y: wide([rows, out], y) });
+    const after = await computed(path, result, { x: wide([rows, fanIn], x), y: wide([rows, out], y) });
     const newBias = after.slice(0, out);
     const newWeight = new Float64Array(out * fanIn);
     for (let o = 0; o < out; o++)
@@ -155,7 +155,7 @@ export async function* affineSites(
     const probe = Float64Array.from({ length: 3 * width }, (_, i) =>
       i < width ? (i % 2 === 0 ? 1 : -1) : i < 2 * width ? (i % 2 === width % 2 ? -1 : 1) : random.normal(),
     );
-    const after = await computed(result, { x: wide([3, width], probe) });
+    const after = await computed(path, result, { x: wide([3, width], probe) });
     const s = standardized(probe, width, epsilon);
     const newBias = Float64Array.from({ length: width }, (_, i) => ((after[i] as number) + (after[width + i] as number)) / 2);
     const newWeight = Float64Array.from(
@@ -189,9 +189,14 @@ export async function* affineSites(
     return { weight: await read(`${path}.weight`), bias: biased ? await read(`${path}.bias`) : undefined };
   }
 
-  async function computed(value: Value, feeds: Readonly<Record<string, Tensor>>): Promise<Float64Array> {
+  async function computed(path: string, value: Value, feeds: Readonly<Record<string, Tensor>>): Promise<Float64Array> {
+    if (partsOf({ outputs: { y: value } }).inputs.some((one) => !Object.hasOwn(feeds, nameOf(one) as string))) refuseMore(path);
     const session = await engine.compile({ outputs: { y: value } }, weights);
     return (await session.run(feeds)).y?.data as Float64Array;
+  }
+
+  function refuseMore(path: string): never {
+    return refuse(`what it does at ${path}, which depends on more than a matrix and a bias can say: a gate`);
   }
 
   function checkRow(path: string, width: number, found: Float64Array, expected: (i: number) => number): void {
@@ -200,7 +205,7 @@ export async function* affineSites(
       difference = Math.max(difference, Math.abs((found[i] as number) - expected(i)));
       size = Math.max(size, Math.abs(found[i] as number));
     }
-    if (!(difference <= CLOSE * size)) refuse(`what it does at ${path}, which depends on more than a matrix and a bias can say: a gate`);
+    if (!(difference <= CLOSE * size)) refuseMore(path);
   }
 }
 

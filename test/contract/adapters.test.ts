@@ -115,7 +115,8 @@ describe.each(PRESETS)('%s', (preset) => {
         await model.saveAdapter(`${layout}-${format}/a`, 'a', { layout, format });
         const twin = await open(files);
         await twin.loadAdapter(`${layout}-${format}/a`);
-        expect(twin.notes).toEqual([]);
+        // Python's gates see padding; what is loaded says so.
+        expect(twin.notes.filter((note) => !note.startsWith('Its gates'))).toEqual([]);
         close(await logits(twin), expected);
       }
     expect(layouts.length).toBeGreaterThan(0);
