@@ -1,9 +1,10 @@
 import { z } from 'zod';
-import { actsAtLinears, atLinears, LINEAR_KEYS, namesLinears, placedAsInAdapters, SOME_LINEAR } from './linears.ts';
-import { LORA_FLOATS, loraParametersAt, plainLoraFields, updateAct } from './lora.ts';
+import { actsAtLinears, atLinears, namesLinears, SOME_LINEAR } from './linears.ts';
+import { asInAdapters, LORA_FLOATS, LORA_KEYS, loraParametersAt, plainLoraFields, updateAct } from './lora.ts';
 import { magnitudeParameter, withMagnitude } from './magnitude.ts';
 import { loraPath, type Method } from './method.ts';
 import { gateNotes } from './per-sequence.ts';
+import { checkPatterns } from './ranks.ts';
 
 const fields = plainLoraFields.extend({
   attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
@@ -27,17 +28,19 @@ export const DORA: Method<DoraConfig> = {
   claims: (config) => config.use_dora === true && config.vera_d == null && config.vera_b == null,
   schema: fields.refine(namesLinears, SOME_LINEAR),
   presets: { dora: { use_dora: true } },
-  layouts: (config) => (placedAsInAdapters(config) ? ['adapters'] : []),
+  layouts: (config) => (asInAdapters(config) ? ['adapters'] : []),
   floatKeys: LORA_FLOATS,
-  ownKeys: LINEAR_KEYS,
+  ownKeys: LORA_KEYS,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   notes: gateNotes,
-  parameters: (config, context) =>
-    atLinears(config, context, (linear, module) => [
+  parameters(config, context) {
+    checkPatterns(config, context);
+    return atLinears(config, context, (linear, module) => [
       ...loraParametersAt(config, context, linear, module),
       magnitudeParameter(context, linear, module),
-    ]),
+    ]);
+  },
   acts: (config, context, read, dropout) =>
     actsAtLinears(config, context, (site) => {
       const path = loraPath(context, site.name, site.module);

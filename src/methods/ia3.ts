@@ -1,12 +1,14 @@
 import { z } from 'zod';
 import { expand, mul, reshape, scalar } from '../graph/index.ts';
 import { type Initializer, NORMAL, ONE, ZERO } from '../nn/index.ts';
-import { actsAtLinears, atLinears, LINEAR_KEYS, linearShape, namesLinears, placedAsInAdapters, SOME_LINEAR } from './linears.ts';
-import { LORA_FLOATS, linearGate, plainLoraFields } from './lora.ts';
+import { actsAtLinears, atLinears, linearShape, namesLinears, SOME_LINEAR } from './linears.ts';
+import { asInAdapters, LORA_FLOATS, LORA_KEYS, linearGate, plainLoraFields } from './lora.ts';
 import { loraPath, type Method } from './method.ts';
 import { gateNotes, gateParameters, perSequence } from './per-sequence.ts';
+import { noRankFields } from './ranks.ts';
 
 const fields = plainLoraFields.extend({
+  ...noRankFields,
   r: z.literal(1),
   dropout: z.literal(0).default(0),
   attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
@@ -35,9 +37,9 @@ export const IA3: Method<Ia3Config> = {
   presets: {
     ia3: { r: 1, alpha: 1, attn_matrices: ['k', 'v'], intermediate_lora: true, composition_mode: 'scale', init_weights: 'ia3' },
   },
-  layouts: (config) => (placedAsInAdapters(config) ? ['adapters'] : []),
+  layouts: (config) => (asInAdapters(config) ? ['adapters'] : []),
   floatKeys: LORA_FLOATS,
-  ownKeys: LINEAR_KEYS,
+  ownKeys: LORA_KEYS,
   learningRate: 1e-2,
   mixesTokens: (config) => config.use_gating,
   notes: gateNotes,

@@ -44,6 +44,8 @@ export const ATTENTION_LETTERS = { q: 'query', k: 'key', v: 'value', o: 'attenti
   Record<string, LinearName>
 >;
 
+const IN_ADAPTERS: readonly LinearName[] = [...Object.values(ATTENTION_LETTERS), 'intermediate', 'output'];
+
 const ALL = 'all-linear';
 
 /** What a configuration without any linear is told. */
@@ -127,6 +129,37 @@ export function linearShape(
   return { fanIn: place.fanIn(encoder), out: place.out(encoder) };
 }
 
+/** The path of a linear in the encoder, without the family's prefix. */
+export function pathIn({ family }: Pick<MethodContext, 'family'>, linear: LinearName, module: number | undefined): string {
+  return linearPath(family, linear, module).slice(family.prefix.length);
+}
+
+/** The keys that place a method at given linears: those of `adapters` where they can say it, else names that take their place. */
+export function placingOf(
+  linears: readonly Pick<PlacedLinear, 'linear' | 'module'>[],
+  context: Pick<MethodContext, 'encoder' | 'family'>,
+): Placing {
+  const inside = linears.filter(({ module }) => module !== undefined);
+  const outside = linears.filter(({ module }) => module === undefined).map(({ linear }) => linear);
+  const adapted = new Set(inside.map(({ module }) => module));
+  const leaveOut = Array.from({ length: context.encoder.groups }, (_, module) => module).filter((module) => !adapted.has(module));
+  const kinds = [...new Set(inside.map(({ linear }) => linear))];
+  if (kinds.length * adapted.size !== inside.length)
+    return { linears: linears.map(({ linear, module }) => pathIn(context, linear, module)), leave_out: [] };
+  if (outside.length > 0 || !kinds.every((kind) => IN_ADAPTERS.includes(kind)))
+    return { linears: [...kinds, ...outside], leave_out: adapted.size > 0 ? leaveOut : [] };
+  const letters = (Object.keys(ATTENTION_LETTERS) as (keyof typeof ATTENTION_LETTERS)[]).filter((letter) =>
+    kinds.includes(ATTENTION_LETTERS[letter]),
+  );
+  return {
+    selfattn_lora: letters.length > 0,
+    attn_matrices: letters,
+    intermediate_lora: kinds.includes('intermediate'),
+    output_lora: kinds.includes('output'),
+    leave_out: leaveOut,
+  };
+}
+
 /** Names a linear's place among streams of dropout. */
 export function dropoutPlace({ layer, name }: Pick<LinearSite, 'layer' | 'name'>, { name: adapter }: MethodContext): string {
   return `${layer === undefined ? '' : `layer.${layer}.`}${name}.${adapter}`;
@@ -142,7 +175,7 @@ function kindsOf({ selfattn_lora, attn_matrices = [], intermediate_lora, output_
 }
 
 /** All linears of an encoder, whole ones and then their parts, layer by layer. */
-function everyLinear({ encoder, family }: Pick<MethodContext, 'encoder' | 'family'>): PlacedLinear[] {
+export function everyLinear({ encoder, family }: Pick<MethodContext, 'encoder' | 'family'>): PlacedLinear[] {
   const outer = outerLinears(family)
     .filter(({ present }) => present?.(encoder) ?? true)
     .map(({ name }) => ({ linear: name, module: undefined, path: linearPath(family, name, undefined) }));

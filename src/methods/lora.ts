@@ -13,6 +13,8 @@ import {
   linearFields,
   linearShape,
   namesLinears,
+  type Placing,
+  pathIn,
   placedAsInAdapters,
   SOME_LINEAR,
 } from './linears.ts';
@@ -20,6 +22,7 @@ import { LORA_PEFT } from './lora-peft.ts';
 import { type LowRank, product } from './low-rank.ts';
 import { loraPath, type Method, type ReadParameter } from './method.ts';
 import { type GateConfig, gateFields, gateNotes, gateParameters, perSequence, sequenceGate } from './per-sequence.ts';
+import { checkPatterns, RANK_KEYS, type Ranked, rankAt, rankFields, ranksAlike, scaleAt } from './ranks.ts';
 
 /** The keys of all methods whose modules stand inside linears; Python's LoRA, (IA)³, DoRA and VeRA write the same ones. */
 export const loraFields = z.strictObject({
@@ -30,6 +33,7 @@ export const loraFields = z.strictObject({
   ...linearFields,
   r: z.number().int().positive().default(8),
   alpha: z.number().positive().default(8),
+  ...rankFields,
   dropout: z.number().min(0).lt(1).default(0),
   attn_matrices: z.array(z.enum(['q', 'k', 'v', 'o'])).default(['q', 'v']),
   composition_mode: z.enum(['add', 'scale']).default('add'),
@@ -44,6 +48,9 @@ export const loraFields = z.strictObject({
 
 /** Keys of {@link loraFields} that Python reads as floats. */
 export const LORA_FLOATS = ['dropout', 'vera_d', 'vera_b'];
+
+/** Keys of {@link loraFields} that `adapters` does not know. */
+export const LORA_KEYS = [...LINEAR_KEYS, ...RANK_KEYS];
 
 /** Of {@link loraFields}, with the values that make it plain LoRA: one update that is added. */
 export const plainLoraFields = loraFields.extend({
@@ -69,14 +76,17 @@ export const LORA: Method<LoraConfig> = {
   schema: plainLoraFields.refine(namesLinears, SOME_LINEAR),
   presets: { lora: {} },
   floatKeys: LORA_FLOATS,
-  ownKeys: LINEAR_KEYS,
+  ownKeys: LORA_KEYS,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   notes: gateNotes,
   // PEFT knows no gates.
-  layouts: (config) => [...(placedAsInAdapters(config) ? (['adapters'] as const) : []), ...(config.use_gating ? [] : (['peft'] as const))],
+  layouts: (config) => [...(asInAdapters(config) ? (['adapters'] as const) : []), ...(config.use_gating ? [] : (['peft'] as const))],
   peft: LORA_PEFT,
-  parameters: (config, context) => atLinears(config, context, (linear, module) => loraParametersAt(config, context, linear, module)),
+  parameters(config, context) {
+    checkPatterns(config, context);
+    return atLinears(config, context, (linear, module) => loraParametersAt(config, context, linear, module));
+  },
   acts: (config, context, read, dropout) =>
     actsAtLinears(config, context, (site) => {
       const path = loraPath(context, site.name, site.module);
@@ -84,10 +94,15 @@ export const LORA: Method<LoraConfig> = {
     }),
 };
 
-/** How an update of low rank is scaled and gated. */
-type UpdateConfig = Pick<LoraConfig, 'r' | 'alpha' | 'dropout'> & GateConfig;
+/** Whether the layout of `adapters` has a place for all that a configuration of LoRA's keys sets. */
+export function asInAdapters(config: Placing & Ranked): boolean {
+  return placedAsInAdapters(config) && ranksAlike(config);
+}
 
-/** y + (α/r)·up·down·drop(x) at a linear, with down [r, in] and up [out, r]; a gate takes the place of α/r, a state that of x. */
+/** How an update of low rank is scaled and gated. */
+type UpdateConfig = Ranked & Pick<LoraConfig, 'dropout'> & GateConfig;
+
+/** y + s·up·down·drop(x) at a linear, with down [r, in], up [out, r] and s = α/r; a gate takes the place of s, a state that of x. */
 export function updateAct(
   config: UpdateConfig,
   context: MethodContext,
@@ -97,11 +112,12 @@ export function updateAct(
   halves: () => Pick<LowRank, 'down' | 'up'>,
 ): Act<'linear'> {
   const { x, y, name } = site;
-  const { r, alpha, dropout: p, use_gating: gated } = config;
+  const { dropout: p, use_gating: gated } = config;
+  const scale = gated ? 1 : scaleAt(config, pathIn(context, name, site.module));
   const lowRank = (state = x): LowRank => {
     checkWidths(state, x, name, context);
     const input = dropout(state, p, dropoutPlace(site, context));
-    return { input, ...halves(), scale: gated ? 1 : alpha / r };
+    return { input, ...halves(), scale };
   };
   const close: Act<'linear'>['close'] = (update) => (update ? add(y, update) : y);
   // A gate averages over tokens, so a gated update is no product of low rank.
@@ -132,12 +148,13 @@ function checkWidths(state: Value, x: Value, linear: LinearName, { name }: Metho
 
 /** A, B and the gate at one linear. */
 export function loraParametersAt(
-  { r, init_weights, use_gating }: Pick<LoraConfig, 'r' | 'init_weights' | 'use_gating'>,
+  { init_weights, use_gating, ...ranks }: Ranked & Pick<LoraConfig, 'init_weights' | 'use_gating'>,
   context: MethodContext,
   linear: LinearName,
   module: number | undefined,
 ): ParameterSpec[] {
   const { fanIn, out } = linearShape(context, linear);
+  const r = rankAt(ranks, pathIn(context, linear, module));
   const path = loraPath(context, linear, module);
   return [
     { name: `${path}.lora_A`, shape: [r, fanIn], init: init_weights === 'bert' ? NORMAL : { kind: 'fan-in-uniform', fanIn }, decay: true },

@@ -16,14 +16,16 @@ import { loraPath, type Method } from './method.ts';
  * [r, r] that rows are multiplied with from the right, as in Python (`linear`: the paper's, which `adapters` 1.3.0 cannot make).
  * A starts Kaiming-uniform, B at zero, Λ_t as the identity, w_t at one.
  */
-const fields = plainLoraFields.omit({ linears: true, exclude_linears: true }).extend({
-  architecture: z.literal('mtl_lora').default('mtl_lora'),
-  attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
-  use_gating: z.literal(false).default(false),
-  n_up_projection: z.number().int().positive().default(1),
-  task_specific_matrix_type: z.enum(['singular_values', 'linear']).default('singular_values'),
-  weights_sharpness: z.number().positive().default(0.05),
-});
+const fields = plainLoraFields
+  .omit({ linears: true, exclude_linears: true, rank_pattern: true, alpha_pattern: true, use_rslora: true })
+  .extend({
+    architecture: z.literal('mtl_lora').default('mtl_lora'),
+    attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
+    use_gating: z.literal(false).default(false),
+    n_up_projection: z.number().int().positive().default(1),
+    task_specific_matrix_type: z.enum(['singular_values', 'linear']).default('singular_values'),
+    weights_sharpness: z.number().positive().default(0.05),
+  });
 
 type MtlLoraConfig = z.infer<typeof fields>;
 

@@ -1,11 +1,13 @@
 import { asFloat32, fail, float32, type Tensor } from '../base/index.ts';
-import { LINEARS, type LinearName, linearPath, linearPlace } from '../encoders/index.ts';
+import { type LinearName, linearPlace } from '../encoders/index.ts';
 import type { EncoderFacts } from './context.ts';
+import { everyLinear } from './linears.ts';
 import type { PeftFolder } from './peft-layout.ts';
 
 /** A low-rank update of one linear as PEFT keeps it. */
 export interface Update {
-  readonly module: number;
+  /** Undefined outside of the layers. */
+  readonly module: number | undefined;
   readonly linear: LinearName;
   /** PEFT's name of the linear, to which its patterns apply. */
   readonly path: string;
@@ -22,10 +24,10 @@ export function pairsOf(
   { encoder, family }: EncoderFacts,
 ): { updates: Update[]; rest: Map<string, Tensor> } {
   const { prefix } = family;
-  const sites = new Map<string, { module: number; linear: LinearName }>();
   // One layer more than there is shows an adapter of a deeper encoder.
-  for (let module = 0; module <= encoder.groups; module++)
-    for (const linear of LINEARS) sites.set(linearPath(family, linear, module).slice(prefix.length), { module, linear });
+  const deeper = { family, encoder: { ...encoder, groups: encoder.groups + 1 } };
+  const whole = everyLinear(deeper).filter(({ linear }) => linearPlace(family, linear).partOf === undefined);
+  const sites = new Map(whole.map(({ linear, module, path }) => [path.slice(prefix.length), { linear, module }]));
   const halves = new Map<string, { a?: Tensor; b?: Tensor }>();
   const rest = new Map<string, Tensor>();
   for (const [key, value] of tensors) {
@@ -53,9 +55,10 @@ export function pairsOf(
         code: 'adapter.format',
         subject: `${weights}: ${key}`,
         found: `an update of '${linear}'`,
-        expected: `one of the six linears of a layer of ${model}`,
+        expected: `a linear of the encoder ${model}`,
+        next: 'Linears of heads are not adapted: in Python, train the head whole (modules_to_save).',
       });
-    if (site.module >= encoder.groups)
+    if (site.module !== undefined && site.module >= encoder.groups)
       return fail({
         code: 'adapter.mismatch',
         subject: weights,

@@ -4,22 +4,15 @@ import type { LinearName } from '../encoders/index.ts';
 import { matmul } from '../graph/index.ts';
 import { type Initializer, NORMAL, ONE, type ParameterSpec } from '../nn/index.ts';
 import type { MethodContext } from './context.ts';
-import {
-  actsAtLinears,
-  atLinears,
-  LINEAR_KEYS,
-  linearShape,
-  namesLinears,
-  placedAsInAdapters,
-  placedLinears,
-  SOME_LINEAR,
-} from './linears.ts';
-import { LORA_FLOATS, loraFields, updateAct } from './lora.ts';
+import { actsAtLinears, atLinears, linearShape, namesLinears, placedLinears, SOME_LINEAR } from './linears.ts';
+import { asInAdapters, LORA_FLOATS, LORA_KEYS, loraFields, updateAct } from './lora.ts';
 import { magnitudeParameter, withMagnitude } from './magnitude.ts';
 import { loraPath, type Method, sharedPath } from './method.ts';
 import { gateNotes, gateParameters } from './per-sequence.ts';
+import { noRankFields } from './ranks.ts';
 
 const fields = loraFields.extend({
+  ...noRankFields,
   attn_matrices: z.array(z.enum(['q', 'k', 'v'])).default(['q', 'v']),
   composition_mode: z.literal('add').default('add'),
   init_weights: z.enum(['vera', 'bert', 'ia3'], "'vera', 'bert' or 'ia3': 'lora' would start the frozen B at zero, where it stays"),
@@ -48,9 +41,9 @@ export const VERA: Method<VeraConfig> = {
   claims: (config) => typeof config.vera_d === 'number' || typeof config.vera_b === 'number',
   schema: fields.refine(namesLinears, SOME_LINEAR),
   presets: { vera: PRESET, dvora: { ...PRESET, use_dora: true } },
-  layouts: (config) => (placedAsInAdapters(config) ? ['adapters'] : []),
+  layouts: (config) => (asInAdapters(config) ? ['adapters'] : []),
   floatKeys: LORA_FLOATS,
-  ownKeys: LINEAR_KEYS,
+  ownKeys: LORA_KEYS,
   learningRate: 1e-3,
   mixesTokens: (config) => config.use_gating,
   notes: gateNotes,

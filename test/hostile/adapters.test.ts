@@ -171,10 +171,10 @@ const ATTEMPTS: Attempt[] = [
   ['PEFT with a switch that changes the sum', 'adapter.format', /use_dora/, () => changedPeft(set('use_dora', true))],
   ['PEFT that changed the encoder', 'adapter.format', /init_lora_weights/, () => changedPeft(set('init_lora_weights', 'pissa'))],
   [
-    'PEFT with patterns as regular expressions',
+    'PEFT with a regular expression that is not read',
     'adapter.format',
     /alpha_pattern/,
-    () => changedPeft(set('alpha_pattern', { '(a+)+$': 2 })),
+    () => changedPeft(set('alpha_pattern', { '(?=a)': 2 })),
   ],
   [
     'PEFT with trained weights of the encoder',
@@ -216,12 +216,21 @@ const ATTEMPTS: Attempt[] = [
       ),
   ],
   [
-    'PEFT on the pooler',
-    'adapter.format',
+    'PEFT on the pooler, of another width',
+    'adapter.mismatch',
     /pooler/,
     () =>
       changedPeft(same, (tensors) =>
         ['A', 'B'].map((half) => tensors.set(`base_model.model.pooler.dense.lora_${half}.weight`, float32([4, 4], new Float32Array(16)))),
+      ),
+  ],
+  [
+    'PEFT on a linear of a head',
+    'adapter.format',
+    /classifier/,
+    () =>
+      changedPeft(same, (tensors) =>
+        ['A', 'B'].map((half) => tensors.set(`base_model.model.classifier.lora_${half}.weight`, float32([4, 4], new Float32Array(16)))),
       ),
   ],
   ['PEFT without pairs', 'adapter.format', /safetensors/, () => changedPeft(same, (tensors) => tensors.clear())],
@@ -238,7 +247,7 @@ it.each(ATTEMPTS)('%s → %s', async (_title, code, subject, files, options) => 
   expect((failure as MultigraftError).message.length).toBeLessThan(2000);
 });
 
-it('the table above is whole', () => expect(ATTEMPTS).toHaveLength(58));
+it('the table above is whole', () => expect(ATTEMPTS).toHaveLength(59));
 
 const HEADS: [title: string, code: string, subject: RegExp, change: (fields: Fields) => void][] = [
   ['a fixed head of no known class', 'head.config', /head_config/, set('config', null)],

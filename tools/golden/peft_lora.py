@@ -33,6 +33,22 @@ def main():
         "lora-layers": (False, dict(r=4, lora_alpha=8, target_modules=["query", "value"], layers_to_transform=[0, 2], layers_pattern="layer"), True),
         "lora-bias": (False, dict(r=4, lora_alpha=8, target_modules=["query", "value"], bias="lora_only"), True),
     }
+    wide = {
+        "lora-all-linear": ("bert", dict(r=4, lora_alpha=8, target_modules="all-linear", task_type="SEQ_CLS"), True),
+        "lora-regex-patterns": ("bert", dict(r=4, lora_alpha=8, target_modules=["query", "pooler.dense"], use_rslora=True, rank_pattern={r"layer\.[01]\..*query": 2}, alpha_pattern={r".*layer\.(0|2)\.attention.*": 5, "dense": 3}), False),
+        "lora-electra": ("electra", dict(r=4, lora_alpha=6, target_modules=["embeddings_project", "key"]), False),
+        "lora-modernbert": ("modernbert", dict(r=4, lora_alpha=6, target_modules="all-linear", rank_pattern={"Wi": 3}), False),
+    }
+    batches = {family: make_batch(family) for family in ["bert", "electra", "modernbert"]}
+    write_json(ROOT / "lora-any-linear.json", {
+        "provenance": provenance("peft_lora.py"),
+        "note": "As peft.json, of the encoder that a variant names. Of ModernBERT and ELECTRA the last hidden state is compared.",
+        "batches": {family: batch_json(batch) for family, batch in batches.items()},
+        "variants": {
+            variant: {"encoder": family, **write_adapter(variant, classifier, LoraConfig(**options), True, batches[family], SEED + 23 * index, family)}
+            for index, (variant, (family, options, classifier)) in enumerate(wide.items())
+        },
+    })
     out = {}
     for index, (variant, (classifier, options, safe)) in enumerate(cases.items()):
         out[variant] = write_adapter(variant, classifier, LoraConfig(**options), safe, batch, SEED + 17 * index)
@@ -74,15 +90,18 @@ def write_adapter(variant, classifier, options, safe, batch, seed, family="bert"
     with torch.no_grad():
         single = model(**batch, output_hidden_states=True)
         double = model.double()(**batch, output_hidden_states=True)
-    pick = (lambda o: o.logits) if classifier else (lambda o: o.pooler_output)
+    poolless = family in ["electra", "modernbert"]
+    pick = (lambda o: o.logits) if classifier else (lambda o: o.last_hidden_state.reshape(-1)) if poolless else (lambda o: o.pooler_output)
+    part = "logits" if classifier else "last" if poolless else "pooled"
     return {
         "folder": f"peft/{variant}",
         **({"encoder": family} if family != "bert" else {}),
         "keys": keys,
-        "logits" if classifier else "pooled": numbers(pick(single)),
-        "logits64" if classifier else "pooled64": numbers(pick(double)),
+        part: numbers(pick(single)),
+        # transformers' ModernBERT has no finite numbers in double precision.
+        **({f"{part}64": numbers(pick(double))} if not poolless else {}),
         "lastHiddenState": digest(single.hidden_states[-1]),
-        "float32AgainstFloat64": relative(pick(single), pick(double)),
+        **({"float32AgainstFloat64": relative(pick(single), pick(double))} if not poolless else {}),
     }
 
 
