@@ -1,6 +1,6 @@
 import { fail } from '../../base/index.ts';
 import type { SiteName } from '../../encoders/index.ts';
-import { chain } from '../act.ts';
+import { type Act, chain } from '../act.ts';
 import { type Composition, describe, type Stack, stack } from '../composition.ts';
 import type { BlockKind } from './block.ts';
 
@@ -12,7 +12,7 @@ export const STACK: BlockKind<Stack> = {
   sites: ['input', 'linear', 'attention', 'scores', 'residual', 'norm', 'layer', 'output'],
   bind: ({ children }) => ({
     draw: () => (name, _site, child) => {
-      const acts = children.flatMap((one) => {
+      const acts = children.flatMap((one): Act<typeof name>[] => {
         const act = child(one);
         if (!act || typeof one === 'string') return act ? [act] : [];
         // Blocks make their first step inside.
@@ -20,7 +20,10 @@ export const STACK: BlockKind<Stack> = {
         return [rest];
       });
       for (const [i, { ends }] of acts.entries()) if (ends !== undefined && i < acts.length - 1) refuse(name, ends, children);
-      return chain(acts);
+      const [only] = acts;
+      const prepare = acts.length === 1 ? only?.prepare : undefined;
+      // One by itself too makes its first step on what it is given, as in Python.
+      return only && prepare ? { ...only, apply: (state) => only.apply(prepare(state)) } : chain(acts);
     },
   }),
   write: () => undefined,
