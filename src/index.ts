@@ -15,6 +15,7 @@ export {
   fuse,
   methodNames,
   multiTask,
+  parallel,
   parseComposition,
   type Stack,
   split,

@@ -44,11 +44,11 @@ export async function trainAttached(
   const train = split(labelled.train);
   const validation = labelled.validation && split(labelled.validation);
   const model = await modelOf({ ...state, encoder: withDropout(encoder, checked.dropout) }, setup, head, { trainAdapters });
-  if (model.attachment.rowFeeds)
+  if (model.attachment.rowFeeds || model.attachment.channels || model.attachment.tokens !== undefined)
     fail({
       code: 'usage.value',
       subject: model.attachment.text,
-      found: 'a block whose children act on different rows',
+      found: 'a block whose children act on different rows or tokens',
       expected: 'adapters and fusions that learn from all rows',
       next: 'Train each child by itself, which gives the same, and put them together afterwards.',
     });

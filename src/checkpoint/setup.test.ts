@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { memoryFiles } from '../base/index.ts';
-import { average, batchSplit, type Composition, multiTask, split, stack } from '../methods/index.ts';
+import { average, batchSplit, type Composition, multiTask, parallel, split, stack } from '../methods/index.ts';
 import { loadSetup, saveSetup } from './setup.ts';
 
 it.each<[string, Composition, number]>([
@@ -9,6 +9,7 @@ it.each<[string, Composition, number]>([
   ['an average in a stack', stack('a', average(['b', 'c'])), 1],
   ['a split batch', batchSplit(['a', stack('b', 'c')], { batchSizes: [3, 0] }), 0],
   ['split tokens', split([split(['a', 'b'], { splits: 2 }), 'c'], { splits: [4, 1] }), 0],
+  ['several at once', stack('c', parallel(stack('a', 'b'), 'b')), 0],
   ['rows by task', stack('c', multiTask('a', 'b')), 1],
 ])('%s comes back as it was saved, with a note where Python answers otherwise', async (_, setup, notes) => {
   const files = memoryFiles();

@@ -1,9 +1,9 @@
-import { add, type Dim, matmul, tanh, type Value, weight } from '../graph/index.ts';
+import { add, type Dim, matmul, tanh, timesOf, type Value, weight } from '../graph/index.ts';
 import { byRole, noDropout, type ParameterSpec, type Parameters, parameters } from '../nn/index.ts';
 import type { EncoderConfig } from './config.ts';
 import type { EncoderFamily } from './family.ts';
 import type { Rows } from './sites.ts';
-import { type DrawingOptions, encoderTools, firstTokens, outerLinear, withoutAdded } from './tools.ts';
+import { type DrawingOptions, encoderTools, firstTokens, outerLinear, wide, withoutAdded } from './tools.ts';
 
 export interface EncoderDrawing {
   /** What heads of every token read: [B·S, d], or [B, d] when only one token of a sequence is computed. */
@@ -27,14 +27,15 @@ export function drawEncoder(options: DrawingOptions): EncoderDrawing {
   const last = output ?? (hiddenStates[config.layers] as Value);
   const heard = hooks.output ? hooks.output({ ...rows, x: last }) : last;
   const site = embeddedSite();
-  const text = (x: Value, i: number) => (i === config.layers && rows.length === 1 ? x : withoutAdded(x, site));
+  const text = (x: Value, i: number) => (i === config.layers && rows.length === 1 ? x : withoutAdded(x, { ...site, ...wide(site, x) }));
   return { output: text(heard, config.layers), first: firstTokens(heard, rows), hiddenStates: hiddenStates.map(text), mask: tools.mask };
 }
 
 /** The family's pooled vector of the tokens that stand for sequences [batch, d]: tanh(W·x + b). */
 export function drawPooled({ config, family, hooks, parameters: resolve }: DrawingOptions, first: Value): Value {
   const source: Parameters = (name, shape, facts) => resolve(name, shape, facts && { ...facts, part: POOLER });
-  const rows: Rows = { batch: first.shape[0] as Dim, length: 1, first: 0 };
+  const batch = first.shape[0] as Dim;
+  const rows: Rows = { batch, length: 1, first: 0, times: timesOf(batch, 'B') ?? 1 };
   return tanh(outerLinear({ family, hooks, parameters: source }, family.pooler ?? POOLER, first, config.hidden, rows));
 }
 

@@ -10,6 +10,8 @@ export interface Rows {
   readonly batch: Dim;
   /** Tokens per sequence in these rows: 'S', or 1 where only the first token is computed. */
   readonly length: Dim;
+  /** How often the encoder's own batch stands in this one, one after another; once where it is left out. */
+  readonly times?: number;
   /** Where the token stands whose output is that of the sequence, for heads that read one token; 0 for the first of all. */
   readonly first: number;
 }

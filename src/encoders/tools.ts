@@ -11,6 +11,7 @@ import {
   reshape,
   slice,
   softmax,
+  timesOf,
   type Value,
 } from '../graph/index.ts';
 import {
@@ -92,17 +93,26 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
         if (read === 'first' && index === config.layers - 1) rows = { batch, length: 1, first: 0 };
         const before = hiddenStates[index] as Value;
         const layer = drawnLayer(index, before, shared, rows, all);
-        const h = draw(layer, before);
-        hiddenStates.push(hooks.layer ? hooks.layer({ ...layer, h }) : h);
+        const h = draw(layer.tools, before);
+        hiddenStates.push(hooks.layer ? hooks.layer({ ...layer.as(h), h }) : h);
       }
-      return { hiddenStates, rows };
+      return { hiddenStates, rows: wide(rows, hiddenStates.at(-1) as Value) };
     },
   };
 
-  function drawnLayer(index: number, x: Value, shared: Shared, rows: Rows, all: Rows): Layer {
+  function drawnLayer(index: number, x: Value, shared: Shared, rows: Rows, all: Rows) {
     const module = layerModule(config, index);
     const source = of(module);
     const site: LayerRows = { ...rows, layer: index, module, input: x, all, mask: shared.padding, own: sequence.mask };
+
+    /** The site with its batch as often as in a value of its rows. */
+    const as = (value: Value): LayerRows => {
+      const own = wide(rows, value);
+      const times = own.times ?? 1;
+      if (times === 1) return site;
+      const input = repeated(x, times / (wide(all, x).times ?? 1));
+      return { ...site, ...own, input, all: wide(all, input), mask: widened(site.mask, times, all.batch) };
+    };
 
     const linearAt = (name: LinearName, from: Value, at: Rows) => {
       const place = linearPlace(family, name);
@@ -110,13 +120,13 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
       const width = from.shape.at(-1) as number;
       const own = linearParameters(source, path, width, place.out(config), { bias: place.bias?.(config) ?? true });
       const stock = applyLinear(own, from);
-      const y = hooks.linear ? hooks.linear({ ...site, ...at, name, x: from, y: stock, ...own }) : stock;
+      const y = hooks.linear ? hooks.linear({ ...site, ...wide(at, from), name, x: from, y: stock, ...own }) : stock;
       return { ...own, place, y };
     };
 
-    return {
+    const tools: Layer = {
       ...site,
-      pick: (value) => (rows.length === 1 ? firstTokens(value, all) : value),
+      pick: (value) => (rows.length === 1 ? firstTokens(value, wide(all, value)) : value),
       linear: (name, from, at = rows) => linearAt(name, from, at).y,
       parts(name, from) {
         const { place, weight, bias: shift, y } = linearAt(name, from, all);
@@ -127,36 +137,70 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
           const own = slice(y, 1, start, end);
           if (!hooks.linear) return own;
           const parameters = { weight: slice(weight, 0, start, end), bias: shift && slice(shift, 0, start, end) };
-          return hooks.linear({ ...site, ...all, name: part, x: from, y: own, ...parameters });
+          return hooks.linear({ ...site, ...wide(all, from), name: part, x: from, y: own, ...parameters });
         });
       },
       norm: (path, value, { rows: at = rows, ...options } = {}) =>
-        normAt(source, path, value, { ...at, layer: index, place: undefined }, options),
+        normAt(source, path, value, { ...wide(at, value), layer: index, place: undefined }, options),
       attention({ query, key, value, theta, scale, window, bias }) {
         const { heads, attentionDropout } = config;
         const [from, to] = rows.length === 1 ? [all.first, all.first + 1] : [0, all.length];
         const turn: Turn = theta === undefined ? (turned) => turned : shared.turn(theta);
-        const queries = turn(splitHeads(query, rows.batch, rows.length, heads), from, to);
-        const keys = turn(splitHeads(key, all.batch, all.length, heads), 0, all.length);
-        const mask = window === undefined ? shared.padding : shared.window(window, from, to);
+        // Methods may have repeated the batch in some of the three.
+        const given = [wide(rows, query), wide(all, key), wide(all, value)].map(({ times = 1 }) => times);
+        const most = Math.max(...given);
+        const alike = (one: Value, of: number, { length }: Rows) =>
+          splitHeads(repeated(one, most / (given[of] as number)), multiplyDims(most, all.batch), length, heads);
+        const queries = turn(alike(query, 0, rows), from, to);
+        const keys = turn(alike(key, 1, all), 0, all.length);
+        const mask = widened(window === undefined ? shared.padding : shared.window(window, from, to), most, all.batch);
         const stock = {
           key: keys,
-          value: splitHeads(value, all.batch, all.length, heads),
+          value: alike(value, 2, all),
           mask: bias ? add(mask, bias(queries, keys, from, to)) : mask,
         };
-        const read = hooks.attention ? hooks.attention({ ...site, ...stock }) : stock;
-        const masked = add(attentionScores(queries, read.key, scale), read.mask);
-        const scores = hooks.scores ? hooks.scores({ ...site, scores: masked }) : masked;
+        const at = (times: number) => as(repeated(query, times / (given[0] as number)));
+        const read = hooks.attention ? hooks.attention({ ...at(most), ...stock }) : stock;
+        const times = timesOf(read.key.shape[0] as Dim, all.batch) ?? most;
+        const masked = add(attentionScores(repeated(queries, times / most), read.key, scale), read.mask);
+        const scores = hooks.scores ? hooks.scores({ ...at(times), scores: masked }) : masked;
         const probabilities = dropout(softmax(scores), attentionDropout, `layer.${index}.attention`);
-        return mergeHeads(matmul(probabilities, read.value), multiplyDims(rows.batch, rows.length));
+        const batch = probabilities.shape[0] as Dim;
+        const values = repeated(read.value, (timesOf(batch, all.batch) ?? times) / times);
+        return mergeHeads(matmul(probabilities, values), multiplyDims(batch, rows.length));
       },
-      residual(place, h, residual, { norm: path, read = residual } = {}) {
-        const norm = (sum: Value) => (path === undefined ? sum : normAt(source, path, sum, { ...rows, layer: index, place }));
+      residual(place, h, stream, { norm: path, read = stream } = {}) {
+        const [own, other] = [wide(rows, h).times ?? 1, wide(rows, stream).times ?? 1];
+        const most = Math.max(own, other);
+        const [output, residual] = [repeated(h, most / own), repeated(stream, most / other)];
+        const x = repeated(read, most / (wide(rows, read).times ?? 1));
+        const norm = (sum: Value) => (path === undefined ? sum : normAt(source, path, sum, { ...wide(rows, sum), layer: index, place }));
         const join = (value: Value) => norm(add(value, residual));
-        return hooks.residual ? hooks.residual({ ...site, place, h, x: read, residual, norm, join }) : join(h);
+        return hooks.residual ? hooks.residual({ ...as(output), place, h: output, x, residual, norm, join }) : join(output);
       },
     };
+    return { tools, as };
   }
+}
+
+/** Rows whose batch stands in a value [rows, d] as often as it does. */
+export function wide<R extends Rows>(rows: R, { shape: [count] }: Value): R {
+  const times = timesOf(count as Dim, multiplyDims(rows.batch, rows.length)) ?? 1;
+  return times === 1 ? rows : { ...rows, batch: multiplyDims(times, rows.batch), times };
+}
+
+function repeated(x: Value, times: number): Value {
+  return times === 1
+    ? x
+    : concat(
+        Array.from({ length: times }, () => x),
+        0,
+      );
+}
+
+/** A mask [1 or batch, …] for a batch that stands there several times. */
+function widened(mask: Value, times: number, batch: Dim): Value {
+  return mask.shape[0] === batch ? repeated(mask, times) : mask;
 }
 
 /** x [rows, in] → [rows, out] by a linear outside of the layers, by its path without prefix; with hooks where methods may act. */

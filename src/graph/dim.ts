@@ -65,6 +65,14 @@ export function divideDim(dim: Dim, symbol: string): Dim | undefined {
   return canonical(quotient);
 }
 
+/** How many times one dimension is another; undefined where that is no whole number. */
+export function timesOf(dim: Dim, base: Dim): number | undefined {
+  const [all, one] = [terms(dim), terms(base)];
+  const [first] = one;
+  const times = first && (all.get(first[0]) ?? 0) / first[1];
+  return times !== undefined && Number.isInteger(times) && multiplyDims(times, base) === dim ? times : undefined;
+}
+
 /** The value of a dimension once its symbols are known. */
 export function evaluateDim(dim: Dim, bindings: Bindings): number {
   if (typeof dim === 'number') return dim;

@@ -28,6 +28,8 @@ export interface Attachment {
   readonly oneTaskRuns?: boolean;
   /** How many rows all batches have, where it must be so. */
   readonly rows?: number;
+  /** The adapters that each answer all rows: what comes out is the batch for the first, then for the next. */
+  readonly channels?: readonly string[];
   /** How many tokens all sequences are padded to, where it must be so. */
   readonly tokens?: number;
   /** What rows' tasks are called, where they say which of its adapters each row is for. */

@@ -1,5 +1,5 @@
 import { fail, MultigraftError, type Tensor } from '../base/index.ts';
-import { drawEncoder, drawPooled, type SiteName, type Sites } from '../encoders/index.ts';
+import { drawEncoder, drawPooled, type Rows, type SiteName, type Sites } from '../encoders/index.ts';
 import { add, input, scalar, type Value } from '../graph/index.ts';
 import { noDropout, type ParameterSpec, recordedParameters } from '../nn/index.ts';
 import type { Act, Acts } from './act.ts';
@@ -7,9 +7,10 @@ import { type Adapter, bindAdapter, readerOf } from './adapter.ts';
 import { type Attachment, alone, type Sequence } from './attachment.ts';
 import type { BlockKind, Extent } from './blocks/block.ts';
 import { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
+import { isOfSequences, repeatedSite } from './blocks/rows.ts';
 import { adaptersOf, blocksOf, type Composition, describe, firstOf, fusionsOf, isFuse, lastOf } from './composition.ts';
 import type { EncoderFacts } from './context.ts';
-import { agreed, copied, extentsOf, tasksOf } from './extents.ts';
+import { agreed, copied, extentsOf, namesOf } from './extents.ts';
 import type { FusionConfig } from './fusion.ts';
 import { hooksOf } from './hooks.ts';
 import type { ConfiguredMethod } from './method.ts';
@@ -73,7 +74,17 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
     setup,
     'tokens',
   );
-  const tasks = tasksOf(setup, bounds);
+  const tasks = namesOf(
+    setup,
+    bounds.map((bound) => bound.tasks),
+    'tasks',
+  );
+  const channels = namesOf(
+    setup,
+    bounds.map((bound) => bound.channels),
+    'answers for each row',
+  );
+  const repeating = [...blocks].flatMap(([block, bound]) => (bound.channels ? [block] : []));
   const fed = bounds.filter(({ feeds }) => feeds);
   const scheduled = bounds.filter(({ schedule }) => schedule);
   const attachment: Attachment = {
@@ -109,6 +120,12 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
             return [name, (site: Sites[typeof name]) => actAt(name, part, site)];
           }),
         ) as Acts,
+        (name, site) => {
+          const times = channels?.length ?? 1;
+          if (times === 1 || ((site as Partial<Rows>).times ?? 1) > 1 || !isOfSequences(name)) return site;
+          const repeated = repeatedSite(name, site, times);
+          return repeating.some((block) => actAt(name, block, repeated)) ? repeated : site;
+        },
       );
     },
     regularizer(parameters) {
@@ -118,6 +135,7 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
     ...(rows !== undefined && { rows }),
     ...(tokens !== undefined && { tokens, mostTokens: tokens }),
     ...(tasks && { tasks }),
+    ...(channels && { channels }),
     ...(fed.length > 0 && {
       rowFeeds: (sequences: readonly Sequence[]): Record<string, Tensor> =>
         Object.assign({}, ...fed.map(({ feeds }) => feeds?.(sequences))),

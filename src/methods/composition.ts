@@ -46,8 +46,13 @@ export interface Split extends Block {
   readonly splits: readonly number[];
 }
 
+/** All rows of a batch to each child. */
+export interface Parallel extends Block {
+  readonly type: 'parallel';
+}
+
 /** What is active: one adapter, or several put together. */
-export type Composition = string | Stack | Fuse | Average | BatchSplit | MultiTask | Split | Block;
+export type Composition = string | Stack | Fuse | Average | BatchSplit | MultiTask | Parallel | Split | Block;
 
 /** @throws usage.value without adapters */
 export function stack(...children: string[]): Stack<string>;
@@ -118,6 +123,12 @@ export function multiTask(...children: Composition[]): MultiTask {
  */
 export function split(children: readonly Composition[], { splits }: { readonly splits: number | readonly number[] }): Split {
   return { type: 'split', children, splits: sizesOf('split: splits', children, splits) };
+}
+
+/** All rows of a batch to each child: several tasks answered at once. @throws usage.value without adapters */
+export function parallel(...children: Composition[]): Parallel {
+  if (children.length === 0) fail({ code: 'usage.value', subject: 'parallel', found: 'no adapters', expected: 'at least one' });
+  return { type: 'parallel', children };
 }
 
 /** One size for each child. @throws usage.value */

@@ -1,5 +1,5 @@
 import { fail } from '../base/index.ts';
-import type { BlockKind, BoundBlock, Extent } from './blocks/block.ts';
+import type { BlockKind, Extent } from './blocks/block.ts';
 import { blockKind } from './blocks/index.ts';
 import { type Block, blocksOf, type Composition, describe } from './composition.ts';
 
@@ -39,13 +39,16 @@ export function agreed(wanted: readonly (number | undefined)[], setup: Compositi
   return one;
 }
 
-/** @throws usage.value for blocks of different numbers of tasks */
-export function tasksOf(setup: Composition, bounds: readonly BoundBlock[]): readonly string[] | undefined {
-  const all = bounds.flatMap(({ tasks }) => (tasks ? [tasks] : []));
+/** @throws usage.value for blocks of different numbers of names */
+export function namesOf(
+  setup: Composition,
+  wanted: readonly (readonly string[] | undefined)[],
+  what: string,
+): readonly string[] | undefined {
   agreed(
-    all.map(({ length }) => length),
+    wanted.map((names) => names?.length),
     setup,
-    'tasks',
+    what,
   );
-  return all[0];
+  return wanted.find((names) => names !== undefined);
 }

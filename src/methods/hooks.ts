@@ -39,22 +39,26 @@ export function stockEnd<Name extends SiteName>(name: Name, site: Sites[Name], s
   return END[name](site, state);
 }
 
+/** A site as acts are to see it. */
+type SiteAs = <Name extends SiteName>(name: Name, site: Sites[Name]) => Sites[Name];
+
 /** Acts as the hooks that an encoder is drawn with; sites where nothing acts stay stock. @throws method.contract for an unknown site */
-export function hooksOf(acts: Acts): Hooks {
+export function hooksOf(acts: Acts, siteAs: SiteAs = (_, site) => site): Hooks {
   for (const name of Object.keys(acts))
     if (!Object.hasOwn(START, name))
       fail({ code: 'method.contract', subject: `the site '${name}'`, found: 'none of that name', expected: Object.keys(START).join(', ') });
-  const hooks = Object.keys(acts).map((name) => [name, hookAt(name as SiteName, acts)] as const);
+  const hooks = Object.keys(acts).map((name) => [name, hookAt(name as SiteName, acts, siteAs)] as const);
   return Object.fromEntries(hooks) as Hooks;
 }
 
-function hookAt<Name extends SiteName>(name: Name, acts: Acts) {
+function hookAt<Name extends SiteName>(name: Name, acts: Acts, siteAs: SiteAs) {
   const actAt = acts[name] as (site: Sites[Name]) => Act<Name> | undefined;
-  return (site: Sites[Name]): SiteResults[Name] => {
+  return (given: Sites[Name]): SiteResults[Name] => {
+    const site = siteAs(name, given);
     const act = actAt(site);
     const state = act ? act.apply(START[name](site)) : START[name](site);
-    const stock = (given: States[Name]) => stockEnd(name, site, given);
-    return act?.close ? (act.close(state, stock as (given: States[Name]) => Value) as SiteResults[Name]) : stock(state);
+    const stock = (last: States[Name]) => stockEnd(name, site, last);
+    return act?.close ? (act.close(state, stock as (last: States[Name]) => Value) as SiteResults[Name]) : stock(state);
   };
 }
 

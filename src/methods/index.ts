@@ -37,6 +37,8 @@ export {
   lastOf,
   type MultiTask,
   multiTask,
+  type Parallel,
+  parallel,
   type Split,
   type Stack,
   split,

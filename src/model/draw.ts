@@ -1,6 +1,6 @@
 import { fail } from '../base/index.ts';
 import { type DrawingOptions, drawEncoder, drawPooled, drawWordScores, type Encoder, type Hooks } from '../encoders/index.ts';
-import { type Dim, div, matmul, reduceSum, reshape, type Value } from '../graph/index.ts';
+import { type Dim, div, matmul, multiplyDims, reduceSum, reshape, slice, type Value } from '../graph/index.ts';
 import type { Attachment } from '../methods/index.ts';
 import { type Dropout, noDropout, type Parameters, recordedParameters } from '../nn/index.ts';
 import { type Head, type HeadDrawing, headInputs } from '../objectives/index.ts';
@@ -46,22 +46,29 @@ export function drawModel(
   const options = { ...partsOf(encoder, get), dropout, hooks, read };
   const { output, first, mask, hiddenStates } = drawEncoder(options);
   let pooled: Value | undefined;
-  const drawingFor = (head: Head): HeadDrawing => ({
+  const drawingFor = (head: Head, channel: number): HeadDrawing => ({
     encoder: encoder.config,
-    tokens: output,
-    first,
+    tokens: answeredBy(output, mask, channel, attachment),
+    first: answeredBy(first, mask, channel, attachment),
     mask,
     pooled() {
       if (!hasPooler(encoder)) refusePooler(encoder, head);
       pooled ??= drawPooled(options, first);
-      return pooled;
+      return answeredBy(pooled, mask, channel, attachment);
     },
     wordScores: (x, bias) => drawWordScores(options, x, bias),
     parameters: get,
     dropout,
   });
-  const logits = heads.map((head, i) => head.kind.draw(head, drawingFor(head), headInputs(i, heads.length)));
+  const logits = heads.map((head, i) => head.kind.draw(head, drawingFor(head, i), headInputs(i, heads.length)));
   return { logits, regularizer: attachment.regularizer?.(get), hiddenStates, output, pooled, mask, observed, trainable: seen };
+}
+
+/** Of a batch that stands in a value [rows, d] several times, the one that a channel's head reads; all where it stands there once. */
+function answeredBy(x: Value, mask: Value, channel: number, { channels = [] }: Attachment): Value {
+  const [batch, length] = mask.shape as [Dim, Dim];
+  const rows = [batch, multiplyDims(batch, length)].find((one) => multiplyDims(channels.length, one) === x.shape[0]);
+  return channels.length < 2 || rows === undefined ? x : slice(x, 0, multiplyDims(channel, rows), multiplyDims(channel + 1, rows));
 }
 
 /** What the encoder says of 'B' sequences with an attachment or without one: every token [B·S, d], and the one that stands for each sequence [B, d]. */

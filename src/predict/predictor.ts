@@ -61,6 +61,14 @@ export async function createPredictor(
   { current, fixed = new Map(), steps = () => 0, observe = false, dropout, steady = false, int8 = false, ...mixed }: PredictorOptions,
 ): Promise<Predictor> {
   const { encoder, heads, attachment } = model;
+  if (attachment.channels && attachment.channels.length > 1)
+    fail({
+      code: 'usage.value',
+      subject: attachment.text,
+      found: `${attachment.channels.length} answers for each row`,
+      expected: 'one',
+      next: 'Make one adapter after another the active one.',
+    });
   const changing = current?.() ?? new Map<string, Tensor>();
   const plan = dropout && modelDropout(encoder, dropout.seed);
   // What is observed is observed at every token.

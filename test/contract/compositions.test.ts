@@ -13,6 +13,7 @@ import {
   fusionConfig,
   methodNames,
   multiTask,
+  parallel,
   split,
   stack,
 } from '../../src/methods/index.ts';
@@ -32,6 +33,7 @@ const BLOCKS: Readonly<Record<string, Block>> = {
 const APART: Readonly<Record<string, Block>> = {
   batchSplit: batchSplit(['a', 'b'], { batchSizes: 1 }),
   multiTask: multiTask('a', 'b'),
+  parallel: parallel('a', 'b'),
   split: split(['a', 'b'], { splits: 4 }),
 };
 

@@ -8,6 +8,7 @@ import { readCases } from './forward.ts';
 const BLOCKS: Readonly<Record<string, readonly [cases: number, onReference: readonly string[]]>> = {
   'batch-split': [45, ['seq_bn', 'lora-zero', 'prefix-zero', 'seq_bn-batch-split']],
   'multi-task': [22, ['seq_bn', 'lora-missing', 'double_seq_bn-stack']],
+  parallel: [24, ['seq_bn', 'prefix', 'seq_bn-late']],
   split: [24, ['seq_bn', 'seq_bn-zero', 'split', 'batch-split']],
 };
 

@@ -4,13 +4,13 @@ import { nodeFiles } from '../../src/base/files-node.ts';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { loadSetup } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
-import { gradients, type Value } from '../../src/graph/index.ts';
+import { concat, gradients, type Value } from '../../src/graph/index.ts';
 import { type Attachment, attachComposition, bindAdapter, configureMethod } from '../../src/methods/index.ts';
 import { drawModel } from '../../src/model/draw.ts';
 import { drawLoss } from '../../src/model/loss.ts';
 import { type Model, weightsOf } from '../../src/model/model.ts';
 import { noDropout } from '../../src/nn/index.ts';
-import { createHead } from '../../src/objectives/index.ts';
+import { createHead, headFeeds } from '../../src/objectives/index.ts';
 import type { Engine } from '../../src/session/session.ts';
 import { type Batch, feedsOf, relativeError } from './forward.ts';
 import { type Digest, digest, draw } from './fusion.ts';
@@ -67,7 +67,7 @@ export async function modelOf(
   const specs = [...methods].flatMap(([adapter, method]) => bindAdapter(method, { ...facts, name: adapter }).parameters);
   const head = createHead('golden', { head_type: 'classification', num_labels: 3, layers: 1, dropout_prob: 0 });
   const frozen = new Map(specs.map(({ name: key, shape }) => [key, draw(golden, key, shape)]));
-  return { encoder, attachment, heads: [head], frozen };
+  return { encoder, attachment, heads: (attachment.channels ?? ['one']).map(() => head), frozen };
 }
 
 /** Gradients are those that Python has: where one adapter makes another void, there is none. */
@@ -81,17 +81,23 @@ async function run(
   const drawing = drawModel(model, noDropout, trains, { read: 'all' });
   const { loss } = drawLoss(model, drawing.logits);
   const slopes = gradients(loss, [...drawing.trainable.values()]);
-  const outputs: Record<string, Value> = { logits: drawing.logits[0] as Value, loss };
+  const outputs: Record<string, Value> = { logits: concat(drawing.logits, 0), loss };
   [...drawing.trainable.keys()].forEach((name, i) => {
     outputs[`gradient/${name}`] = slopes[i] as Value;
   });
   const session = await engine.compile({ outputs }, weightsOf(model));
   const { labels, batches } = golden;
+  const { heads } = model;
+  const targets = {
+    labels: int32([labels.length], labels),
+    lossWeights: float32([labels.length], new Float32Array(labels.length).fill(1 / labels.length)),
+  };
   const results = await session.run({
     ...feedsOf(batches[encoder] as Batch, model.encoder),
     ...model.attachment.rowFeeds?.(labels.map((_, row) => ({ row, task: taskIds[row] ?? 0 }))),
-    labels: int32([labels.length], labels),
-    lossWeights: float32([labels.length], new Float32Array(labels.length).fill(1 / labels.length)),
+    // A parallel block answers all rows with each of its adapters: the loss is the mean over all answers.
+    taskWeights: float32([heads.length], new Float32Array(heads.length).fill(1 / heads.length)),
+    ...Object.assign({}, ...heads.map((_, i) => headFeeds(targets, i, heads.length))),
     ...Object.fromEntries([...drawing.trainable].map(([name, { shape }]) => [name, draw(golden, name, shape as number[])])),
   });
   await session.release();

@@ -70,6 +70,8 @@ export interface BoundBlock {
   schedule?(steps: number): Readonly<Record<string, number>>;
   /** How many rows all batches have, where it must be so. */
   readonly rows?: number;
+  /** The children's names, where each answers all rows: the batch then stands there once for each. */
+  readonly channels?: readonly string[];
   /** How many tokens all sequences are padded to, where it must be so. */
   readonly tokens?: number;
   /** The children's names, where a row's task says which child it is for. */

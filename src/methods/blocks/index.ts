@@ -5,11 +5,20 @@ import { BATCH_SPLIT } from './batch-split.ts';
 import type { BlockKind } from './block.ts';
 import { FUSE } from './fuse.ts';
 import { MULTI_TASK } from './multi-task.ts';
+import { PARALLEL } from './parallel.ts';
 import { SPLIT } from './split.ts';
 import { STACK } from './stack.ts';
 
 /** Every way to put adapters together. A new one: its own file, and a line here. */
-export const BLOCKS: readonly BlockKind[] = [STACK, FUSE, AVERAGE, BATCH_SPLIT, MULTI_TASK, SPLIT] as unknown as readonly BlockKind[];
+export const BLOCKS: readonly BlockKind[] = [
+  STACK,
+  FUSE,
+  AVERAGE,
+  BATCH_SPLIT,
+  MULTI_TASK,
+  PARALLEL,
+  SPLIT,
+] as unknown as readonly BlockKind[];
 
 /** @throws composition.nesting for a block of an unknown kind */
 export function blockKind({ type }: Pick<Block, 'type'>, blocks: readonly BlockKind[] = BLOCKS): BlockKind {

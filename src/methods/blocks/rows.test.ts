@@ -3,7 +3,7 @@ import { nodeFiles } from '../../base/files-node.ts';
 import { createRandom } from '../../base/random.ts';
 import { float32, type Tensor } from '../../base/tensor.ts';
 import { loadEncoder } from '../../encoders/index.ts';
-import type { Value } from '../../graph/index.ts';
+import { concat } from '../../graph/index.ts';
 import { drawModel } from '../../model/draw.ts';
 import { feedsOf } from '../../model/feeds.ts';
 import { type Model, weightsOf } from '../../model/model.ts';
@@ -11,7 +11,7 @@ import { noDropout } from '../../nn/index.ts';
 import { createHead, headParameters } from '../../objectives/index.ts';
 import { nodeEngine } from '../../session/node.ts';
 import { attachComposition } from '../compose.ts';
-import { batchSplit, type Composition, fuse, multiTask, stack } from '../composition.ts';
+import { batchSplit, type Composition, fuse, multiTask, parallel, stack } from '../composition.ts';
 import { encoderFacts } from '../context.ts';
 import { configureMethod } from '../registry.ts';
 
@@ -76,8 +76,8 @@ async function answers(
   const adapters = new Map(Object.entries(methods).map(([name, text]) => [name, configureMethod(text)]));
   const attachment = attachComposition(setup, { adapters, fusions: new Map() }, encoderFacts(encoder));
   const frozen = new Map(attachment.parameters.map(({ name, shape }) => [name, filled(name, shape)]));
-  const model: Model = { encoder, attachment, heads: [head], frozen };
-  const [logits] = drawModel(model, noDropout, () => false).logits as [Value];
+  const model: Model = { encoder, attachment, heads: (attachment.channels ?? ['one']).map(() => head), frozen };
+  const logits = concat(drawModel(model, noDropout, () => false).logits, 0);
   const session = await engine.compile({ outputs: { logits } }, weightsOf(model, ofHead));
   const units = rows.map((row, i) => ({ row: i, ...unitOf(row), task: tasks[i] ?? 0 }));
   const result = await session.run(feedsOf(units, model));
@@ -109,6 +109,14 @@ describe.each(Object.entries(SETUPS))('adapters of %s', (_, methods) => {
   it.each([[[2, 0, 1, 0, 2]], [[1, 1, 1, 1, 1]]])('answer by task as each alone: %j', async (tasks) => {
     const found = await answers(multiTask('a', 'b', 'c'), methods, [0, 1, 2, 3, 4], tasks);
     for (const [row, task] of tasks.entries()) expectRow(found, row, await alone('abc'.charAt(task), methods, row));
+  });
+});
+
+describe.each(Object.entries(SETUPS))('adapters of %s', (_, methods) => {
+  it('answer all rows in parallel as each alone', async () => {
+    const found = await answers(parallel('a', 'b', 'c'), methods, [3, 1]);
+    for (const [i, name] of ['a', 'b', 'c'].entries())
+      for (const [place, row] of [3, 1].entries()) expectRow(found, 2 * i + place, await alone(name, methods, row));
   });
 });
 

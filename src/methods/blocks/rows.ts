@@ -19,6 +19,21 @@ export function sequencesAt(places: Value): Selection {
   return { batch: places.shape[0] as Dim, take: (value) => gather(value, places) };
 }
 
+export function isOfSequences(name: SiteName): boolean {
+  return SITES_OF_SEQUENCES.some((site) => site === name);
+}
+
+/** A site whose batch stands there so many times, one after another. */
+export function repeatedSite<Name extends SiteName>(name: Name, site: Sites[Name], times: number): Sites[Name] {
+  const batch = multiplyDims(times, (site as unknown as Rows).batch);
+  const take = (value: Value) =>
+    concat(
+      Array.from({ length: times }, () => value),
+      0,
+    );
+  return { ...siteOf(name, site, { batch, take }), times };
+}
+
 type Extent = Pick<Rows, 'batch' | 'length'>;
 
 /** A value [batch·length, d], of some of its sequences. */

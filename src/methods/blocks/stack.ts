@@ -8,7 +8,7 @@ import type { BlockKind } from './block.ts';
 export const STACK: BlockKind<Stack> = {
   type: 'stack',
   python: 'Stack',
-  inside: ['fuse', 'average', 'batchSplit', 'multiTask', 'split'],
+  inside: ['fuse', 'average', 'batchSplit', 'multiTask', 'parallel', 'split'],
   sites: ['input', 'linear', 'attention', 'scores', 'residual', 'norm', 'layer', 'output'],
   bind: ({ children }) => ({
     draw: () => (name, _site, child) => {
