@@ -111,7 +111,13 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
       const times = own.times ?? 1;
       if (times === 1) return site;
       const input = repeated(x, times / (wide(all, x).times ?? 1));
-      return { ...site, ...own, input, all: wide(all, input), mask: widened(site.mask, times, all.batch) };
+      return { ...site, ...own, input, all: wide(all, input), mask: widened(site.mask, times, all.batch), own: repeated(site.own, times) };
+    };
+
+    const linearSite = (at: Rows, from: Value) => {
+      const rows = wide(at, from);
+      // What is no token of any sequence (a table of distances) has none.
+      return { ...site, ...rows, own: at.batch === all.batch ? repeated(site.own, rows.times ?? 1) : undefined };
     };
 
     const linearAt = (name: LinearName, from: Value, at: Rows) => {
@@ -120,7 +126,7 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
       const width = from.shape.at(-1) as number;
       const own = linearParameters(source, path, width, place.out(config), { bias: place.bias?.(config) ?? true });
       const stock = applyLinear(own, from);
-      const y = hooks.linear ? hooks.linear({ ...site, ...wide(at, from), name, x: from, y: stock, ...own }) : stock;
+      const y = hooks.linear ? hooks.linear({ ...linearSite(at, from), name, x: from, y: stock, ...own }) : stock;
       return { ...own, place, y };
     };
 
@@ -137,7 +143,7 @@ export function encoderTools({ config, family, parameters, dropout, hooks, read 
           const own = slice(y, 1, start, end);
           if (!hooks.linear) return own;
           const parameters = { weight: slice(weight, 0, start, end), bias: shift && slice(shift, 0, start, end) };
-          return hooks.linear({ ...site, ...wide(all, from), name: part, x: from, y: own, ...parameters });
+          return hooks.linear({ ...linearSite(all, from), name: part, x: from, y: own, ...parameters });
         });
       },
       norm: (path, value, { rows: at = rows, ...options } = {}) =>
