@@ -1,7 +1,7 @@
 import { fail } from '../base/index.ts';
 import { type Dim, multiplyDims, normalizeAxis } from './dim.ts';
 import { add, ELEMENTWISE, mul } from './ops/elementwise.ts';
-import { GATHER, gather, pick } from './ops/indexed.ts';
+import { GATHER, gather, pick, SCATTER_EACH, SCATTER_ROWS } from './ops/indexed.ts';
 import { LAYER_NORM, LOG_SOFTMAX, layerNorm, SOFTMAX } from './ops/normalize.ts';
 import { GEMM, MATMUL, matmul } from './ops/products.ts';
 import { REDUCTIONS } from './ops/reduce.ts';
@@ -105,6 +105,14 @@ function drawn(node: Node, operands: readonly Operand[]): Value {
     return add(before, shift);
   }
   if (op === GATHER) return gathered(operands as readonly [Operand, Operand]);
+  if (isDrawnBy(SCATTER_ROWS, node)) {
+    const [updates, indices] = operands.map(({ value, many }) =>
+      many ? value : expand(reshape(value, [1, ...value.shape]), [n, ...value.shape]),
+    );
+    const { shape } = node.attributes;
+    if (shape.length === 1 && operands[1]?.rank === 1)
+      return apply1(SCATTER_EACH, [updates as Value, indices as Value], { shape: [n, ...shape] });
+  }
   return refuse(op, 'values that differ among items');
 }
 

@@ -1,4 +1,4 @@
-import { float32, type Tensor } from '../base/index.ts';
+import { fail, float32, type Tensor } from '../base/index.ts';
 import type { Hooks, SiteName, SiteResults, Sites } from '../encoders/index.ts';
 import { concat, type Dim, forEach, gather, greater, input, type Many, scalar, type Value, where } from '../graph/index.ts';
 import { type ModuleBank, moduleBank, noDropout, type ParameterSpec, type Parameters } from '../nn/index.ts';
@@ -62,6 +62,7 @@ export function attachMixedRows(groups: readonly Attachment[], { bare = true }: 
         const result = hook(one.site);
         drawing = undefined;
         if (one.isStock(result)) return [];
+        if ('batch' in site && site.batch !== BATCH) refuse(groups[g] as Attachment, name);
         const leaf = (value: Value): Many | undefined => {
           const whole = one.placeholders.get(value);
           return whole ? { value: pick(whole, g) } : banks[g]?.leaf(value, rowsAt(g), countOf(g));
@@ -122,4 +123,15 @@ const selectsOf = (context: string) => `${context}.selects`;
 /** What differs among the adapters of a group: parameters, and scalars that training changed, which stay as it left them. */
 export function mixedParameters({ parameters, schedule }: Attachment): Pick<ParameterSpec, 'name' | 'shape'>[] {
   return [...parameters, ...Object.keys(schedule?.(0) ?? {}).map((name) => ({ name, shape: [] }))];
+}
+
+/** What such rows become is read by all sequences, which may have other adapters. */
+function refuse({ text }: Attachment, site: SiteName): never {
+  return fail({
+    code: 'method.config',
+    subject: `the method ${text} among rows of several adapters`,
+    found: `a ${site} that computes rows which belong to no sequence, such as a table of distances`,
+    expected: 'an adapter that leaves it as it is',
+    next: 'Answer the rows of each adapter on their own.',
+  });
 }

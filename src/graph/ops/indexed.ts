@@ -1,5 +1,5 @@
 import { elementCount } from '../../base/index.ts';
-import type { Dim, Shape } from '../dim.ts';
+import { type Dim, type Shape, sameShape } from '../dim.ts';
 import { generate, nd, rowAt } from '../nd.ts';
 import { apply1, type Op, requireDtype, requireShape, type Value } from '../value.ts';
 
@@ -55,6 +55,37 @@ export const SCATTER_ROWS: Op<[Value, Value], { readonly shape: Shape }> = {
     emitter.node('Shape', [flat], [wide]);
     emitter.node('Expand', [at, wide], [spread]);
     emitter.node('ScatterElements', [zeros, spread, flat], [emitter.name(y)], { axis: 0, reduction: 'add' });
+  },
+};
+
+/** Adds elements of `updates` [k, n] into zeros [k, N] at `indices` [k, n], in each row its own: {@link SCATTER_ROWS} for many at once. */
+export const SCATTER_EACH: Op<[Value, Value], { readonly shape: Shape }> = {
+  name: 'ScatterElements',
+  infer: ([updates, indices], { shape }) => {
+    requireDtype('ScatterElements', indices, 'int32', 'int64');
+    requireShape(
+      sameShape(updates.shape, indices.shape) && shape.length === 2,
+      'ScatterElements',
+      [updates, indices],
+      `rows of [${shape}]`,
+    );
+    return [{ dtype: 'float32', shape }];
+  },
+  gradient: { none: 'it is drawn for predictions alone' },
+  reference: ([updates, indices], _, [shape]) => {
+    const out = nd(shape);
+    const [count, width] = [updates.shape[1] as number, shape[1] as number];
+    updates.data.forEach((value, i) => {
+      const at = Math.floor(i / count) * width + rowAt(indices.data[i] as number, width);
+      out.data[at] = (out.data[at] as number) + value;
+    });
+    return [out];
+  },
+  emit: ({ inputs: [updates, indices], outputs: [y], attributes: { shape } }, emitter) => {
+    const zeros = emitter.fresh('zeros');
+    emitter.node('ConstantOfShape', [emitter.shape(shape)], [zeros]);
+    const names = [zeros, emitter.name(indices), emitter.name(updates)];
+    emitter.node('ScatterElements', names, [emitter.name(y)], { axis: 1, reduction: 'add' });
   },
 };
 
