@@ -276,7 +276,7 @@ export class AutoAdapterModel extends AttachedModel {
       this.#refuseMerged();
       // Whoever has one adapter at a time waits for no more code.
       this.#mixed ??= new (await import('./mixed-rows.ts')).MixedModel(this.state, () => this.#runtime());
-      return this.#mixed.predict(rows, { ...options, activeHead: this.#activeHead });
+      return this.#mixed.predict(rows, { ...options, activeHead: this.#activeHead, skipLayers: this.#skipLayers });
     }
     const head = this.#currentHead();
     const task = { ...taskOfHead(head), columns: options.columns ?? {} };

@@ -4,12 +4,14 @@ import {
   adaptersOf,
   attach,
   type Composition,
+  describe,
   encoderFacts,
   fuse,
   fusionsOf,
   isFuse,
   mixedParameters,
   type Placed,
+  withoutLayers,
 } from '../methods/index.ts';
 import { answerableRows, isUnpaired, taskOfHead } from '../model/head-task.ts';
 import { prepare } from '../model/prepare.ts';
@@ -36,9 +38,10 @@ export const BASE = '__base__';
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** What a prediction is asked with; `activeHead` answers rows without an adapter. */
+/** What a prediction is asked with; `activeHead` answers rows without an adapter, and in `skipLayers` nothing acts. */
 interface MixedOptions extends PredictOptions {
   readonly activeHead: string | undefined;
+  readonly skipLayers: readonly number[];
 }
 
 /** What a row is answered by. */
@@ -71,10 +74,11 @@ export class MixedModel {
   /** @throws usage.value, adapter.missing, task.row, task.label, text.too-long naming the row */
   async predict(rows: readonly Row[], options: MixedOptions): Promise<Answer[]> {
     const choices = this.#choices(rows, options);
+    if (rows.length === 0) return [];
     const groups = new Map<Choice, { readonly adapter: readonly [string, number] | undefined; readonly head: readonly [string, number] }>();
     for (const choice of new Set(choices))
       groups.set(choice, {
-        adapter: choice.setup === undefined ? undefined : await this.#placeAdapter(choice.setup),
+        adapter: choice.setup === undefined ? undefined : await this.#placeAdapter(choice.setup, options.skipLayers),
         head: await this.#placeHead(choice.head),
       });
     const all = [...groups.values()];
@@ -188,7 +192,7 @@ export class MixedModel {
     return { checked, units };
   }
 
-  async #placeAdapter(setup: Composition): Promise<readonly [group: string, slot: number]> {
+  async #placeAdapter(setup: Composition, skipLayers: readonly number[]): Promise<readonly [group: string, slot: number]> {
     const { adapters, fusions, encoder } = this.#state;
     const [names, mixed] = [adaptersOf(setup), fusionsOf(setup).map(({ name }) => name)];
     const version = [...names.map((name) => adapters.get(name)), ...mixed.map((name) => fusions.get(name))];
@@ -196,11 +200,20 @@ export class MixedModel {
       shapeOf(setup, names, mixed),
       names.map((name) => [adapters.get(name).method.method.name, adapters.get(name).method.config]),
       mixed.map((name) => fusions.get(name).config),
+      skipLayers,
     ]);
     const name = JSON.stringify(setup);
     const known = this.#adapters.get(key)?.store.find(name, version);
     if (known !== undefined) return [key, known];
-    const attachment = this.#attached(setup);
+    const attachment = withoutLayers(this.#attached(setup), skipLayers, encoder.config);
+    if (attachment.rowFeeds || attachment.rows !== undefined)
+      fail({
+        code: 'usage.value',
+        subject: `adapterNames: ${describe(setup)}`,
+        found: 'a block that divides or repeats the rows of a batch',
+        expected: 'for each row what answers it',
+        next: 'Name the children row by row, or make the block active for the whole batch.',
+      });
     const specs = mixedParameters(attachment);
     const group = this.#adapters.get(key) ?? { attachment, store: new ModuleStore(specs) };
     this.#adapters.set(key, group);
@@ -228,7 +241,7 @@ export class MixedModel {
   async #placeHead(head: AttachedHead): Promise<readonly [group: string, slot: number]> {
     const { kinds, encoder } = this.#state;
     const { label2id: _, ...config } = head.config;
-    const key = JSON.stringify([kinds.heads.indexOf(head.kind), config]);
+    const key = JSON.stringify([head.kind.type, kinds.heads.indexOf(head.kind), config]);
     const known = this.#heads.get(key)?.store.find(head.name, [head]);
     if (known !== undefined) return [key, known];
     const specs = headParameters(head, encoder.config);
@@ -254,6 +267,8 @@ export class MixedModel {
     const adapters = adapterKeys.map((one) => this.#adapters.get(one) as AdapterGroup);
     const heads = headKeys.map((one) => this.#heads.get(one) as HeadGroup);
     const program = this.#programs.get(key) ?? createMixedPredictor(await this.#engine(), this.#state.encoder, { adapters, heads, bare });
+    // What cannot be compiled is tried anew.
+    program.catch(() => this.#programs.delete(key));
     // The last one used is the last one to go.
     this.#programs.delete(key);
     this.#programs.set(key, program);
