@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { AutoAdapterModel } from '../auto-adapter-model/index.ts';
 import { fail, joinPath } from '../base/index.ts';
 import { FUSION_CONFIG, SETUP_CONFIG } from '../checkpoint/index.ts';
-import { parseComposition } from '../methods/index.ts';
+import { type Composition, parseComposition } from '../methods/index.ts';
 import { isMultiTask, loadMultiTask, type SavedMultiTask } from '../train/index.ts';
 import { encoderFolder, isNews, modelFolder } from './assets.ts';
 import type { CommandContext } from './command.ts';
@@ -14,10 +14,10 @@ export const modelShape = {
     .string()
     .optional()
     .meta({ value: 'folder', description: 'encoder, or a whole model: fine-tuned, or of several tasks (default: the embedded seedling)' }),
-  adapter: z
-    .array(z.string())
-    .default([])
-    .meta({ value: 'folder', description: 'a saved adapter with its head, a saved head alone, or the folder of several tasks' }),
+  adapter: z.array(z.string()).default([]).meta({
+    value: 'folder',
+    description: 'a saved adapter with its head, a saved head alone, or the folder of several tasks; predict: several times',
+  }),
   fusion: z.array(z.string()).default([]).meta({ value: 'folder', description: 'a saved fusion of adapters that are given beside it' }),
   setup: z.string().optional().meta({
     value: 'setup',
@@ -66,8 +66,11 @@ export async function openMultiTask(
   return saved;
 }
 
+export type ModelFlags = z.output<typeof schema>;
+
 /** Opens the model that the flags of {@link modelShape} describe; what a user should know goes to stderr. */
-export async function openModel({ files, stderr }: CommandContext, options: z.output<typeof schema>): Promise<AutoAdapterModel> {
+export async function openModel(context: CommandContext, options: ModelFlags): Promise<AutoAdapterModel> {
+  const { files } = context;
   const { adapter, head, fusion, setup, skipLayers } = options;
   const composed = setup ?? fusion[0];
   if (adapter.length > 1 && composed === undefined)
@@ -78,11 +81,7 @@ export async function openModel({ files, stderr }: CommandContext, options: z.ou
       expected: 'one',
       next: 'Say with --setup what they are put together to, mix them with multigraft fuse, or run the command once for each.',
     });
-  const folder = await encoderFolder(files, options.model);
-  const model = await AutoAdapterModel.fromPretrained(folder, {
-    files,
-    engine: await engineOf(options),
-  });
+  const model = await openEncoder(context, options);
   const saved = setup !== undefined && (await files.kind(joinPath(setup, SETUP_CONFIG))) === 'file';
   if (adapter.length === 0 && !saved && model.activeHead === undefined)
     fail({
@@ -92,28 +91,42 @@ export async function openModel({ files, stderr }: CommandContext, options: z.ou
       expected: 'the folder of a trained adapter',
       next: 'Train one with multigraft train --output FOLDER, and give --adapter FOLDER.',
     });
-  for (const path of adapter) {
-    const headAlone =
-      (await files.kind(joinPath(path, 'adapter_config.json'))) === 'none' &&
-      (await files.kind(joinPath(path, 'head_config.json'))) === 'file';
-    const fused = (await files.kind(joinPath(path, FUSION_CONFIG))) === 'file';
-    if (fused && (await files.kind(joinPath(path, SETUP_CONFIG))) === 'none')
-      fail({
-        code: 'usage.value',
-        subject: '--adapter',
-        found: `${path}, a fusion without its adapters`,
-        expected: 'the folder that multigraft fuse made, which holds both',
-        next: 'Give the folder above.',
-      });
-    if (headAlone) await model.loadHead(path);
-    else if ((await files.kind(joinPath(path, SETUP_CONFIG))) === 'file') await model.loadAdapterSetup(path);
-    else await model.loadAdapter(path);
-  }
+  for (const path of adapter) await openFolder(context, model, path);
   for (const path of fusion) await model.loadAdapterFusion(path);
   if (saved) await model.loadAdapterSetup(setup);
   const composition = setup === undefined || saved ? model.activeAdapters : parseComposition(setup);
   if (setup !== undefined || skipLayers.length > 0) model.setActiveAdapters(composition, { skipLayers });
   if (head !== undefined) model.activeHead = head;
-  for (const note of model.notes.filter((text) => isNews(text, options.model))) stderr(`note: ${note}`);
+  tellNotes(context, model, options);
   return model;
+}
+
+/** The encoder of the flags, with its own head if it has one. */
+export async function openEncoder({ files }: CommandContext, options: ModelFlags): Promise<AutoAdapterModel> {
+  const folder = await encoderFolder(files, options.model);
+  return AutoAdapterModel.fromPretrained(folder, { files, engine: await engineOf(options) });
+}
+
+/** Opens what `--adapter` names, and makes it the active one; undefined for a head alone. */
+export async function openFolder({ files }: CommandContext, model: AutoAdapterModel, path: string): Promise<Composition | undefined> {
+  const headAlone =
+    (await files.kind(joinPath(path, 'adapter_config.json'))) === 'none' &&
+    (await files.kind(joinPath(path, 'head_config.json'))) === 'file';
+  const fused = (await files.kind(joinPath(path, FUSION_CONFIG))) === 'file';
+  if (fused && (await files.kind(joinPath(path, SETUP_CONFIG))) === 'none')
+    fail({
+      code: 'usage.value',
+      subject: '--adapter',
+      found: `${path}, a fusion without its adapters`,
+      expected: 'the folder that multigraft fuse made, which holds both',
+      next: 'Give the folder above.',
+    });
+  if (!headAlone)
+    return (await files.kind(joinPath(path, SETUP_CONFIG))) === 'file' ? model.loadAdapterSetup(path) : model.loadAdapter(path);
+  await model.loadHead(path);
+  return undefined;
+}
+
+export function tellNotes({ stderr }: CommandContext, { notes }: AutoAdapterModel, { model }: ModelFlags): void {
+  for (const note of notes.filter((text) => isNews(text, model))) stderr(`note: ${note}`);
 }

@@ -7,6 +7,7 @@ import { kindForTask } from '../objectives/index.ts';
 import { type Answer, answerTasks, idOfTask, namesTask, type Observations, rowInWords } from '../predict/index.ts';
 import { type Field, loadTask, type Task } from '../tasks/index.ts';
 import type { SavedMultiTask } from '../train/index.ts';
+import { answerByRow } from './adapters-by-row.ts';
 import { modelShape, openModel, openMultiTask } from './attach.ts';
 import { type CommandContext, defineCommand } from './command.ts';
 import { countProgress } from './count-progress.ts';
@@ -55,7 +56,7 @@ export const command = defineCommand({
       ...(options.maxLength !== undefined && { maxLength: options.maxLength }),
     };
     const several = await openMultiTask(context, options);
-    const answers = several ? await answersOfTasks(context, several) : await answersOfOne();
+    const answers = several ? await answersOfTasks(context, several) : await answersOfAdapters();
     progress.stop();
     const lines = answers.map((answer, i) => JSON.stringify(lineOf(answer, rows[i]?.value.id, options.scores)));
     if (output === '-') return lines.length > 0 ? context.stdout(lines.join('\n')) : undefined;
@@ -74,7 +75,11 @@ export const command = defineCommand({
       return answerTasks(saved, addressed, { ...how, columns: (i) => (ofTask[i] ? columns : columnsOf(options)), files, engine });
     }
 
-    async function answersOfOne(): Promise<Answer[]> {
+    async function answersOfAdapters(): Promise<Answer[]> {
+      if (options.adapter.length > 1 && options.setup === undefined && options.fusion.length === 0) {
+        if (options.explain) refuseExplain('several adapters');
+        return answerByRow(context, options, rows, how);
+      }
       const model = await openModel(context, options);
       if (options.explain) checkExplainable(model);
       const answers = await model.predict(fitted(context, rows, columns, model.task), { ...how, explain: options.explain });

@@ -96,7 +96,7 @@ export function answerableRows(
         subject: `${where.file}:${where.line}, column "adapter"`,
         found: `'${typed.adapter}'`,
         expected: `'${adapter}', the active one`,
-        next: 'Answer the rows of each adapter on their own.',
+        next: 'Give adapterNames, or --adapter for each of them: then rows are answered by the adapters that they name.',
       });
     return typed;
   });

@@ -81,8 +81,8 @@ const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] 
   [`${predict} --max-length 41 a`, 2, '--max-length: found 41; expected at most 40: bert has no more positions.'],
   [
     `${predict} --adapter @out/words a`,
-    2,
-    '--adapter: found 2 adapters; expected one. Say with --setup what they are put together to, mix them with multigraft fuse, or run the command once for each.',
+    1,
+    "text:1, column \"adapter\": found nothing; expected 'mood', 'words' or '__base__'. With several --adapter each row says which one answers it, unless --setup says what they are put together to.",
   ],
   [`${evaluate}`, 2, '--task: found nothing; expected a path. Give --task <path>.'],
   [`${evaluate} --task @tasks/mood --split dev`, 2, '--split: found "dev"; expected one of train, validation, test.'],
@@ -116,7 +116,7 @@ const cases: readonly (readonly [line: string, code: 1 | 2, message: string])[] 
   [
     `${predict} --input @addressed.jsonl`,
     1,
-    "@addressed.jsonl:1, column \"adapter\": found 'other'; expected 'mood', the active one. Answer the rows of each adapter on their own.",
+    "@addressed.jsonl:1, column \"adapter\": found 'other'; expected 'mood', the active one. Give adapterNames, or --adapter for each of them: then rows are answered by the adapters that they name.",
   ],
   [
     'predict --model @bert --adapter @out/spans a',
