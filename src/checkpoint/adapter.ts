@@ -178,9 +178,13 @@ function currentConfig(
   return { ...config, configs: config.configs.map((one) => (isJsonObject(one) ? member(one) : one)) };
 }
 
-/** Activation names before files had a version, and LoRA's α before 1.1.0, which Python did not apply. */
+/** ReFT's form, activation names before files had a version, and LoRA's α before 1.1.0, which Python did not apply. */
 function currentMember(config: { [key: string]: Json }, version: Json | undefined, notes: string[]): MethodConfig {
   const { invertible_adapter: invertible, ...rest } = config;
+  if (rest.architecture === 'reft' && rest.subtract_projection === undefined && rest.orthogonality === false)
+    notes.push(
+      "Python does not write 'subtract_projection', which tells DiReFT from NoReFT: it is read as true, as Python does. If this was DiReFT, set it to false in the file.",
+    );
   if (isJsonObject(invertible))
     Object.assign(rest, { inv_adapter: invertible.block_type ?? null, inv_adapter_reduction_factor: invertible.reduction_factor ?? null });
   if (version === undefined || version === null) {

@@ -17,6 +17,8 @@ const SILENT: Readonly<Record<string, unknown>> = {
   phm_bias: true,
   init_weights: 'bert',
   scaling: 1,
+  // Python has it and never writes it.
+  subtract_projection: true,
 };
 
 /**

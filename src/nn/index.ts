@@ -14,6 +14,7 @@ export {
   splitHeads,
 } from './layers.ts';
 export { type Matrix, matrix, multiplied, qr, type Svd, svd, transposed } from './linear-algebra.ts';
+export { orthogonalBase, orthonormalRows, unturned } from './orthogonal.ts';
 export {
   byRole,
   copyOf,

@@ -22,6 +22,8 @@ export interface AttachmentCase {
   readonly tasks?: number;
   /** Tensors that it reads, that do not train and that are not in `attachment.start`: the adapters of a fusion. */
   readonly frozen?: readonly ParameterSpec[];
+  /** Values of parameters that cannot have any: all others are random. */
+  readonly values?: ReadonlyMap<string, Tensor>;
   /** Scalars and masks that its program also reads. */
   readonly feeds?: Feeds;
   /** Engines whose results in float32 are held against the reference engine's. */
@@ -58,7 +60,7 @@ export async function checkAttachment(attached: AttachmentCase): Promise<Attachm
   const checked: AttachmentRule[] = ['parameters', 'reads', 'output', 'company', 'pads'];
   await checkParameters(attached);
   checkReads(attached);
-  const values = randomValues([...attachment.parameters, ...untrained(attached)], 5);
+  const values = new Map([...randomValues([...attachment.parameters, ...untrained(attached)], 5), ...(attached.values ?? [])]);
   const batch = sequences(attached);
   const whole = await encode(attached, values, batch);
   await checkOutput(attached, whole, batch);

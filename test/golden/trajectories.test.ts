@@ -33,10 +33,12 @@ test.each(names)('%s: losses, gradient norms and parameters follow PyTorch for 6
   const { layers, num_labels, use_pooler, activation_function } = golden.head;
   const head = createHead('golden', { head_type: 'classification', num_labels, layers, activation_function, use_pooler, dropout_prob: 0 });
   const method = golden.config ? methodOfConfig(golden.config, name) : configureMethod(golden.method);
-  const model = adapterModel(encoder, method, 'golden', head);
+  const { tensors } = await readSafetensors(nodeFiles, `${FOLDER}/${golden.parameters}`);
+  const attached = adapterModel(encoder, method, 'golden', head);
+  const still = attached.attachment.parameters.filter(({ trains }) => trains === false).map((spec) => spec.name);
+  const model = { ...attached, frozen: new Map(still.map((key) => [key, tensors.get(key) as Tensor])) };
 
   const store = new ParameterStore(trainableParameters(model));
-  const { tensors } = await readSafetensors(nodeFiles, `${FOLDER}/${golden.parameters}`);
   for (const { name: key } of store.specs) {
     const start = tensors.get(key) ?? (await encoder.weights.get(key)?.read());
     expect(start, key).toBeDefined();
