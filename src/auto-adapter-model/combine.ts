@@ -60,6 +60,11 @@ export async function averaged(state: ModelState, names: readonly string[], opti
   const methods = names.map((name) => state.adapters.get(name).method);
   checkAlike(names, methods);
   const [method] = methods as [ConfiguredMethod];
+  for (const member of method.method.members?.of(method.config) ?? [method]) {
+    const found = member.method.withoutMean?.(member.config);
+    if (found !== undefined)
+      fail({ code: 'method.config', subject: `adapter '${names[0]}': ${member.text}`, found, expected: 'parameters that have a mean' });
+  }
   const context = { ...encoderFacts(state.encoder), name: as };
   if (bySvd) {
     const updates = combineAt(await updatesOf(state, names), weights, (present) =>

@@ -55,6 +55,8 @@ export interface Method<C extends MethodConfig = MethodConfig> {
   notes?(config: C): readonly string[];
   /** Whether it mixes tokens after attention, so that the last layer must be computed for all of them. */
   mixesTokens(config: C): boolean;
+  /** What of a configuration has no weighted mean, parameter by parameter; absent, or undefined, where all has. */
+  withoutMean?(config: C): string | undefined;
   /** Of a method that is made of others. */
   readonly members?: Members<C>;
 }

@@ -21,6 +21,7 @@ import { PALS } from './pals.ts';
 import { PREFIX_TUNING } from './prefix-tuning.ts';
 import { PROMPT_TUNING } from './prompt-tuning.ts';
 import { RANDLORA } from './randlora.ts';
+import { REFT } from './reft.ts';
 import { ROAD } from './road.ts';
 import { SHIRA } from './shira.ts';
 import { union } from './union.ts';
@@ -46,6 +47,7 @@ const SINGLE = [
   MTL_LORA,
   PREFIX_TUNING,
   PROMPT_TUNING,
+  REFT,
   PALS,
   LN_TUNING,
   BITFIT,

@@ -87,7 +87,11 @@ describe.each(PRESETS)('%s', (preset) => {
     const model = await open(files);
     const parts: ReadonlyMap<string, Tensor>[] = [];
     for (const [i, name] of NAMES.entries()) parts.push(await load(files, model, name, text, i + 1));
-    await model.averageAdapter('m', NAMES, { weights: WEIGHTS });
+    const average = () => model.averageAdapter('m', NAMES, { weights: WEIGHTS });
+    const configured = configureMethod(text);
+    if (configured.method.withoutMean?.(configured.config) !== undefined)
+      return void (await expect(average()).rejects.toThrow('expected parameters that have a mean'));
+    await average();
     const mean = [...(await tensorsOf(files, model, 'm')).values()];
     const own = parts.map((part) => [...part.values()]);
     expect(mean).toHaveLength(own[0]?.length as number);

@@ -155,7 +155,9 @@ test('configuration hashes are those of Python for all its presets', async () =>
 test('presets are those of Python, key by key', () => {
   const shared = methodNames().filter((name) => Object.hasOwn(configs.configs, name));
   expect(shared).toEqual(expect.arrayContaining(['seq_bn', 'houlsby', 'par_bn', 'scaled_parallel', 'lora', 'mtl_lora', 'unipelt']));
-  for (const name of shared) expect(configInAdapters(configureMethod(name)), name).toEqual(configs.configs[name]);
+  // Python has subtract_projection and does not write it.
+  for (const name of shared)
+    expect({ ...configInAdapters(configureMethod(name)), subtract_projection: undefined }, name).toEqual(configs.configs[name]);
 });
 
 test('a preset has as many parameters on BERT-base as in Python', async () => {

@@ -205,7 +205,7 @@ const SETUPS: readonly [title: string, code: string, message: RegExp, setup: unk
   ['text', 'adapter.format', /'adapter_setup'/, 'Fuse(a,b)'],
   ['no children', 'adapter.format', /children/, { type: 'Stack' }],
   ['empty children', 'adapter.format', /at least one/, block('Fuse')],
-  ['another block', 'adapter.format', /"Parallel".*other blocks/, block('Parallel', single('a'), single('b'))],
+  ['another block', 'adapter.format', /"Beside".*other blocks/, block('Beside', single('a'), single('b'))],
   ['a type like a property', 'adapter.format', /"constructor"/, block('constructor', single('a'))],
   ['two names as one', 'adapter.format', /one name/, block('Stack', { type: 'single', children: ['a', 'b'] })],
   ['a path as name', 'adapter.format', /"..\/a"/, block('Stack', single('../a'))],

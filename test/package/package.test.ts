@@ -42,7 +42,7 @@ function node(...args: string[]): string {
 describe('the packed package', () => {
   it('holds what the allow-list names and nothing else', () => {
     const allowed =
-      /^(dist\/[\w/.-]+\.(js|d\.ts)|assets\/[\w/.-]+|docs\/(experiments\/)?[\w-]+\.(md|svg|png)|src\/README\.md|README\.md|CHANGELOG\.md|LICENSE|package\.json)$/;
+      /^(dist\/[\w/.-]+\.(js|d\.ts)|assets\/[\w/.-]+|docs\/((experiments|methods)\/)?[\w+-]+\.(md|svg|png)|src\/README\.md|README\.md|CHANGELOG\.md|LICENSE|package\.json)$/;
     const paths = packed.files.map((file) => file.path);
     expect(paths.filter((path) => !allowed.test(path))).toEqual([]);
     expect(paths).toEqual(

@@ -352,6 +352,7 @@ describe('the lists', () => {
       'albert',
       'modernbert',
       'mpnet',
+      'deberta-v2',
     ]);
     expect(all[0]?.parameters).toBe(109482240);
     expect((await place.run(['encoders'])).out).toMatch(/^model_type/);

@@ -246,7 +246,7 @@ describe('multigraft fuse', () => {
     [
       'fuse --task @tasks/mood --adapter @out/mood --adapter @out/words --fusion dynamc',
       2,
-      "--fusion: found 'dynamc'; expected dynamic or static. Did you mean 'dynamic'?",
+      `--fusion: found "dynamc"; expected dynamic or static. Did you mean 'dynamic'?`,
     ],
     [
       'fuse --task @tasks/mood --adapter @out/mood --adapter @out/words --fusion dynamic[tempreature=True]',
