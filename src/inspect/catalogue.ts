@@ -18,6 +18,7 @@ export interface Built {
   /** Its names; the later ones are older names of the same. */
   readonly names: readonly string[];
   readonly config: MethodConfig;
+  /** How many numbers train. */
   readonly parameters: number;
   /** Where it acts: linears by name, and the add-and-norms after attention and feed-forward. */
   readonly sites: readonly string[];
@@ -75,7 +76,7 @@ function build(names: readonly string[]): Built {
   const { method, config } = configured;
   const family = FAMILIES[0] as EncoderFamily;
   const encoder = family.config(configFields({}, family.name));
-  const added = totalElements(method.parameters(config, { encoder, family, name: 'x' }));
+  const added = totalElements(method.parameters(config, { encoder, family, name: 'x' }).filter(({ trains }) => trains !== false));
   const all = method.trainsEncoder ? totalElements(encoderSpecs(family, encoder)) : 0;
   return { names, config, parameters: added + all, sites: method.trainsEncoder ? ['every weight'] : sitesOf(configured, family, encoder) };
 }

@@ -113,7 +113,7 @@ describe('multigraft fuse', () => {
     expect((await answer(...stacked)).code).toBe(0);
     expect((await answer(...parts, '--setup', 'Stack(words, mod)')).err).toContain("adapter 'mod': found none of that name");
     expect((await answer(...parts, '--setup', 'Stak(words, mood)')).err).toContain("Did you mean 'Stack'?");
-    expect((await answer(...parts)).err).toContain('Say with --setup what they are put together to');
+    expect((await answer(...parts)).err).toContain('unless --setup says what they are put together to');
     expect((await answer('--setup', '@fused/report', '--skip-layers', '3')).err).toContain('layers to skip: found 3');
   });
 
