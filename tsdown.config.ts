@@ -40,7 +40,9 @@ const measured = [
   'update/adamw',
   'update/store',
 ].map((name) => `./dist/${name}.js`);
-const entry = [...new Set([...promised, ...measured])].map((path) => path.replace('./dist/', 'src/').replace(/\.js$/, '.ts')).filter((path) => existsSync(path));
+const entry = [...new Set([...promised, ...measured])]
+  .map((path) => path.replace('./dist/', 'src/').replace(/\.js$/, '.ts'))
+  .filter((path) => existsSync(path));
 
 export default defineConfig({
   entry,

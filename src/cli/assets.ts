@@ -1,11 +1,13 @@
-import { fileURLToPath } from 'node:url';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
 import { type Files, fail, joinPath } from '../base/index.ts';
 import { CA_MTL_CONFIG } from '../checkpoint/index.ts';
 import { EXPANDED } from '../encoders/index.ts';
 
-/** What comes with the package beside its code: `assets/` lies two folders above this file, in the source and when built. */
+/** What comes with the package beside its code. The package is found by its own name: where this file lies when built, the build decides. */
 export function assetPath(name: string): string {
-  return fileURLToPath(new URL(`../../assets/${name}`, import.meta.url));
+  const root = dirname(createRequire(import.meta.url).resolve('multigraft/package.json'));
+  return join(root, 'assets', name);
 }
 
 /** Whether a note about a model is news: what the encoder that comes with the package is stored as is none. */
