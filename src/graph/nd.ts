@@ -36,21 +36,38 @@ export function generate(shape: readonly number[], read: (index: readonly number
   return out;
 }
 
-/** Reads `from` at an index of a shape it broadcasts to. */
-export function broadcastReader(from: Nd, rank: number): (index: readonly number[]) => number {
-  const step = strides(from.shape);
-  const shift = rank - from.shape.length;
-  return (index) => {
-    let position = 0;
-    for (let axis = 0; axis < from.shape.length; axis++)
-      if (from.shape[axis] !== 1) position += (step[axis] as number) * (index[axis + shift] as number);
-    return from.data[position] as number;
-  };
+/** Elements of `data`, one for each index of `shape`: an axis steps over `step[axis]` of them, and the first is at `start`. */
+export function strided(data: Float64Array, shape: readonly number[], step: readonly number[], start = 0): Float64Array {
+  const out = new Float64Array(elementCount(shape));
+  const width = shape.at(-1) ?? 1;
+  const stride = step.at(-1) ?? 0;
+  let position = 0;
+  if (width > 0)
+    forEachIndex(shape.slice(0, -1), (index) => {
+      let at = start;
+      for (let axis = 0; axis < index.length; axis++) at += (index[axis] as number) * (step[axis] as number);
+      for (let i = 0; i < width; i++, at += stride) out[position++] = data[at] as number;
+    });
+  return out;
+}
+
+/** The elements of `from` at each index of a shape it broadcasts to. */
+export function broadcast(from: Nd, shape: readonly number[]): Float64Array {
+  if (from.data.length === elementCount(shape)) return from.data;
+  const own = strides(from.shape).map((step, axis) => (from.shape[axis] === 1 ? 0 : step));
+  return strided(from.data, shape, [...new Array<number>(shape.length - own.length).fill(0), ...own]);
 }
 
 export function broadcastMap(shape: readonly number[], inputs: readonly Nd[], f: (...values: number[]) => number): Nd {
-  const readers = inputs.map((one) => broadcastReader(one, shape.length));
-  return generate(shape, (index) => f(...readers.map((read) => read(index))));
+  const out = nd(shape);
+  const [a, b, c] = inputs.map((one) => broadcast(one, shape)) as [Float64Array, Float64Array?, Float64Array?];
+  // Arguments one by one: a call that spreads an array costs ten times as much.
+  for (let i = 0; i < out.data.length; i++) {
+    const first = a[i] as number;
+    if (b === undefined) out.data[i] = f(first);
+    else out.data[i] = c === undefined ? f(first, b[i] as number) : f(first, b[i] as number, c[i] as number);
+  }
+  return out;
 }
 
 /** The row that `index` means: negative ones count from the end. Throws `session.run` outside of `rows`. */

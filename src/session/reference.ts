@@ -70,7 +70,7 @@ function deliver(value: Value, { shape, data }: Nd): Tensor {
 }
 
 function toNd(value: Tensor): Nd {
-  const { data } = value;
-  const numbers = value.dtype === 'float16' || value.dtype === 'bfloat16' ? asFloat32(value, 'a weight') : data;
-  return { shape: value.shape, data: Float64Array.from(numbers as ArrayLike<number>, Number) };
+  const data = value.dtype === 'float16' || value.dtype === 'bfloat16' ? asFloat32(value, 'a weight') : value.data;
+  const bigints = data instanceof BigInt64Array || data instanceof BigUint64Array;
+  return { shape: value.shape, data: bigints ? Float64Array.from(data as ArrayLike<bigint>, Number) : new Float64Array(data) };
 }

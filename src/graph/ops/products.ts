@@ -1,6 +1,6 @@
 import { elementCount } from '../../base/index.ts';
 import { broadcastShapes, type Dim, type Shape } from '../dim.ts';
-import { broadcastReader, generate, nd } from '../nd.ts';
+import { broadcast, broadcastMap, nd } from '../nd.ts';
 import { apply1, type Nd, type Op, requireShape, type Value } from '../value.ts';
 
 /** Matrix products. */
@@ -32,6 +32,7 @@ export const MATMUL: Op<[Value, Value], ProductAttributes> = {
     const [rows, columns] = shape.slice(-2) as [number, number];
     const inner = a.shape.at(transA ? -2 : -1) as number;
     const out = nd(shape);
+    const [left, right] = [a.data, b.data];
     const [startA, startB] = [matrixStarts(a, shape), matrixStarts(b, shape)];
     // Where the next row, the next column and the next factor of a sum lie.
     const [rowA, nextA] = transA ? [1, rows] : [inner, 1];
@@ -42,7 +43,7 @@ export const MATMUL: Op<[Value, Value], ProductAttributes> = {
         for (let column = 0; column < columns; column++) {
           const [atA, atB] = [fromA + row * rowA, (startB[i] as number) + column * columnB];
           let sum = 0;
-          for (let k = 0; k < inner; k++) sum += (a.data[atA + k * nextA] as number) * (b.data[atB + k * nextB] as number);
+          for (let k = 0; k < inner; k++) sum += (left[atA + k * nextA] as number) * (right[atB + k * nextB] as number);
           out.data[position++] = sum * (alpha ?? 1);
         }
     return [out];
@@ -66,12 +67,9 @@ function factorGradients(a: Value, b: Value, { transA = false, transB = false, a
 /** Where each matrix of a product of this shape begins in a factor, whose leading axes broadcast. */
 function matrixStarts({ shape: own }: Nd, shape: readonly number[]): number[] {
   const leading = own.slice(0, -2);
-  const read = broadcastReader(
-    { shape: leading, data: Float64Array.from({ length: elementCount(leading) }, (_, i) => i) },
-    shape.length - 2,
-  );
   const size = (own.at(-2) as number) * (own.at(-1) as number);
-  return Array.from(generate(shape.slice(0, -2), read).data, (i) => i * size);
+  const starts = { shape: leading, data: Float64Array.from({ length: elementCount(leading) }, (_, i) => i * size) };
+  return Array.from(broadcast(starts, shape.slice(0, -2)));
 }
 
 function matrix(shape: Shape, transposed: boolean): [Dim, Dim] {
@@ -96,9 +94,7 @@ export const GEMM: Op<[Value, Value, Value], ProductAttributes> = {
   gradient: ({ inputs: [a, b], attributes }, [dy]) => [...factorGradients(a, b, attributes, dy), dy],
   reference: ([a, b, c], attributes, [shape], size) => {
     const [product] = MATMUL.reference([a, b], attributes, [shape], size) as [Nd];
-    const read = broadcastReader(c, 2);
-    const width = shape[1] as number;
-    return [generate(shape, (index) => (product.data[(index[0] as number) * width + (index[1] as number)] as number) + read(index))];
+    return [broadcastMap(shape, [product, c], (x, y) => x + y)];
   },
   emit: ({ inputs, outputs, attributes: { transA, transB, alpha } }, emitter) =>
     emitter.node(

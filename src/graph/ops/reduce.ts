@@ -1,5 +1,5 @@
 import { type Dim, normalizeAxis } from '../dim.ts';
-import { forEachIndex, nd, strides } from '../nd.ts';
+import { broadcast, nd } from '../nd.ts';
 import { apply1, type Node, type Op, requireDtype, requireShape, scalar, type Value } from '../value.ts';
 import { cast, div, equal, mul } from './elementwise.ts';
 import { expand } from './shape.ts';
@@ -27,12 +27,8 @@ function reduction(
     reference: ([x], _, [shape]) => {
       const out = nd(shape);
       out.data.fill(start);
-      const stride = strides(shape);
-      forEachIndex(x.shape, (index, position) => {
-        let at = 0;
-        for (let axis = 0; axis < shape.length; axis++) if (shape[axis] !== 1) at += (index[axis] as number) * (stride[axis] as number);
-        out.data[at] = step(out.data[at] as number, x.data[position] as number);
-      });
+      const at = broadcast({ shape, data: Float64Array.from(out.data, (_, i) => i) }, x.shape);
+      for (const [i, value] of x.data.entries()) out.data[at[i] as number] = step(out.data[at[i] as number] as number, value);
       const n = x.data.length / out.data.length;
       const ended = out.data.map((sum) => end(sum, n));
       return [nd(shape, ended)];

@@ -1,7 +1,7 @@
-import { fail } from '../../base/index.ts';
+import { elementCount, fail } from '../../base/index.ts';
 import { addDims, broadcastShapes, type Dim, multiplyDims, normalizeAxis, type Shape, sameShape } from '../dim.ts';
-import { broadcastReader, generate, nd, strides } from '../nd.ts';
-import { apply1, type Nd, type Op, requireShape, type Value } from '../value.ts';
+import { broadcast, nd, strided, strides } from '../nd.ts';
+import { apply1, type Op, requireShape, type Value } from '../value.ts';
 
 /** Operators that move elements without changing them. */
 
@@ -41,7 +41,7 @@ export const TRANSPOSE: Op<[Value], { readonly perm: readonly number[] }> = {
   reference: ([x], { perm }, [shape]) => {
     const step = strides(x.shape);
     const moved = perm.map((axis) => step[axis] as number);
-    return [generate(shape, (index) => x.data[index.reduce((at, i, axis) => at + i * (moved[axis] as number), 0)] as number)];
+    return [{ shape, data: strided(x.data, shape, moved) }];
   },
 };
 
@@ -52,7 +52,7 @@ export const EXPAND: Op<[Value], { readonly shape: Shape }> = {
     return [{ dtype: x.dtype, shape }];
   },
   gradient: (_, [dy]) => [dy],
-  reference: ([x], _, [shape]) => [generate(shape, broadcastReader(x, shape.length))],
+  reference: ([x], _, [shape]) => [{ shape, data: broadcast(x, shape) }],
   emit: ({ inputs: [x], outputs: [y], attributes }, emitter) =>
     emitter.node('Expand', [emitter.name(x), emitter.shape(attributes.shape)], [emitter.name(y)]),
 };
@@ -77,17 +77,16 @@ export const CONCAT: Op<[Value, ...Value[]], { readonly axis: number }> = {
     });
   },
   reference: (inputs, { axis }, [shape]) => {
-    const starts = inputs.map((_, i) => inputs.slice(0, i).reduce((sum, part) => sum + (part.shape[axis] as number), 0));
-    return [
-      generate(shape, (index) => {
-        const which = starts.findLastIndex((start, i) => start <= (index[axis] as number) && (inputs[i] as Nd).shape[axis] !== 0);
-        const from = inputs[which] as Nd;
-        const step = strides(from.shape);
-        return from.data[
-          index.reduce((sum, i, d) => sum + (d === axis ? i - (starts[which] as number) : i) * (step[d] as number), 0)
-        ] as number;
-      }),
-    ];
+    const out = nd(shape);
+    const outer = elementCount(shape.slice(0, axis));
+    let position = 0;
+    for (let i = 0; i < outer; i++)
+      for (const { data } of inputs) {
+        const block = data.length / outer;
+        out.data.set(data.subarray(i * block, (i + 1) * block), position);
+        position += block;
+      }
+    return [out];
   },
 };
 
@@ -122,8 +121,7 @@ export const SLICE: Op<[Value], { readonly axis: number; readonly start: Dim; re
         found: `elements ${first} to ${last}`,
         expected: `a range within the ${length} there are`,
       });
-    const shift = first * (step[axis] as number);
-    return [generate(shape, (index) => x.data[index.reduce((at, i, d) => at + i * (step[d] as number), shift)] as number)];
+    return [{ shape, data: strided(x.data, shape, step, first * (step[axis] as number)) }];
   },
   emit: ({ inputs: [x], outputs: [y], attributes: { axis, start, end } }, emitter) =>
     emitter.node('Slice', [emitter.name(x), emitter.shape([start]), emitter.shape([end]), emitter.integers([axis])], [emitter.name(y)]),
@@ -141,15 +139,12 @@ export const PAD: Op<[Value], { readonly axis: number; readonly before: Dim; rea
   ],
   gradient: ({ inputs: [x], attributes: { axis, before } }, [dy]) => [slice(dy, axis, before, addDims(before, x.shape[axis] as Dim))],
   reference: ([x], { axis, before }, [shape], size) => {
-    const step = strides(x.shape);
-    const shift = size(before);
-    return [
-      generate(shape, (index) => {
-        const i = (index[axis] as number) - shift;
-        if (i < 0 || i >= (x.shape[axis] as number)) return 0;
-        return x.data[index.reduce((sum, k, d) => sum + (d === axis ? i : k) * (step[d] as number), 0)] as number;
-      }),
-    ];
+    const out = nd(shape);
+    const outer = elementCount(shape.slice(0, axis));
+    const [block, padded] = [x.data.length / outer, out.data.length / outer];
+    const shift = size(before) * elementCount(shape.slice(axis + 1));
+    for (let i = 0; i < outer; i++) out.data.set(x.data.subarray(i * block, (i + 1) * block), i * padded + shift);
+    return [out];
   },
   emit: ({ inputs: [x], outputs: [y], attributes: { axis, before, after } }, emitter) =>
     emitter.node('Pad', [emitter.name(x), emitter.shape([before, after]), '', emitter.integers([axis])], [emitter.name(y)]),
