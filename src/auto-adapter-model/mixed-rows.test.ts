@@ -67,13 +67,15 @@ async function addHead(model: AutoAdapterModel, name: string, kind: string, outp
   return model.addClassificationHead(name, { numLabels: outputs, multilabel: kind === 'multilabel', usePooler: kind === 'pair' });
 }
 
-/** The largest difference of numbers, by the largest of them. */
-function distance(found: Answer, expected: Answer): number {
-  const numbers = ({ logits, spans }: Answer) => [logits ?? [], spans?.map(({ score }) => score) ?? []].flat(3) as number[];
-  const [a, b] = [numbers(found), numbers(expected)];
+const numbersOf = ({ logits, spans }: Answer) => [logits ?? [], spans?.map(({ score }) => score) ?? []].flat(3) as number[];
+const largest = (answers: readonly Answer[]) => Math.max(...answers.flatMap(numbersOf).map(Math.abs));
+
+/** The largest difference of numbers, by the largest of them, or of others. */
+function distance(found: Answer, expected: Answer, scale = largest([expected])): number {
+  const [a, b] = [numbersOf(found), numbersOf(expected)];
   expect(a).toHaveLength(b.length);
   expect(b.length).toBeGreaterThan(0);
-  return Math.max(...a.map((x, i) => Math.abs(x - (b[i] as number)))) / Math.max(...b.map(Math.abs));
+  return Math.max(...a.map((x, i) => Math.abs(x - (b[i] as number)))) / scale;
 }
 
 type Row = Readonly<Record<string, unknown>>;
@@ -81,11 +83,15 @@ type Row = Readonly<Record<string, unknown>>;
 async function checkAlone(model: AutoAdapterModel, rows: readonly Row[], names: readonly (string | Composition)[]): Promise<Answer[]> {
   const mixed = await model.predict(rows, { adapterNames: names });
   expect(mixed).toHaveLength(rows.length);
+  const alone: Answer[] = [];
   for (const [i, name] of names.entries()) {
     model.setActiveAdapters(name === '__base__' ? undefined : name);
-    const [alone] = (await model.predict([rows[i] as Row])) as [Answer];
-    if (typeof alone.prediction !== 'number') expect(mixed[i]?.prediction).toEqual(alone.prediction);
-    if (alone.logits ?? alone.spans) expect(distance(mixed[i] as Answer, alone)).toBeLessThan(1e-5);
+    alone.push(...(await model.predict([rows[i] as Row])));
+  }
+  for (const [i, expected] of alone.entries()) {
+    if (typeof expected.prediction !== 'number') expect(mixed[i]?.prediction).toEqual(expected.prediction);
+    // Heads of random values give some rows hardly any logits: what rounding does is seen against the others'.
+    if (expected.logits ?? expected.spans) expect(distance(mixed[i] as Answer, expected, largest(alone))).toBeLessThan(1e-5);
   }
   return mixed;
 }
@@ -188,12 +194,16 @@ describe('rows that each name their adapter', () => {
         expect(String(error)).toContain('expected modules in whole matrices');
       }
     expect(presets.length).toBeGreaterThan(18);
-    const names = ['__base__', ...presets.map((_, i) => `of-${i}`)];
-    await checkAlone(
-      model,
-      names.map((_, i) => ROWS[i % ROWS.length] as Row),
-      names,
-    );
+    const names = presets.map((_, i) => `of-${i}`);
+    // ONNX Runtime takes seconds to compile a program of thirty methods; some at a time meet as well.
+    for (let start = 0; start < names.length; start += 8) {
+      const some = ['__base__', ...names.slice(start, start + 8)];
+      await checkAlone(
+        model,
+        some.map((_, i) => ROWS[i % ROWS.length] as Row),
+        some,
+      );
+    }
   });
 
   it('on DeBERTa, but for adapters that change its tables of distances', async () => {

@@ -51,7 +51,9 @@ async function tensorsOf(files: Files, model: AutoAdapterModel, name: string) {
 
 function close(found: readonly number[], expected: readonly number[], digits = 5) {
   expect(found).toHaveLength(expected.length);
-  for (const [i, x] of found.entries()) expect(x).toBeCloseTo(expected[i] as number, digits);
+  // An expectation costs far more than what it compares.
+  const same = found.every((x, i) => Math.abs(x - (expected[i] as number)) < 0.5 * 10 ** -digits);
+  if (!same) expect(found).toEqual(expected);
 }
 
 test('every preset but those without parameters is tried', () => {

@@ -1,6 +1,5 @@
 import { expect } from 'vitest';
 import { memoryFiles } from '../../src/base/files.ts';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { loadSetup } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
@@ -12,6 +11,7 @@ import { type Model, weightsOf } from '../../src/model/model.ts';
 import { noDropout } from '../../src/nn/index.ts';
 import { createHead, headFeeds } from '../../src/objectives/index.ts';
 import type { Engine } from '../../src/session/session.ts';
+import { goldenFiles } from './files.ts';
 import { type Batch, feedsOf, relativeError } from './forward.ts';
 import { type Digest, digest, draw } from './fusion.ts';
 
@@ -56,7 +56,7 @@ export async function modelOf(
   golden: CompositionCases,
   { encoder: name, adapters, block }: Pick<CompositionCase, 'encoder' | 'adapters' | 'block'>,
 ): Promise<Model> {
-  const loaded = await loadEncoder(nodeFiles, `test/golden/encoders/${name}`);
+  const loaded = await loadEncoder(goldenFiles, `test/golden/encoders/${name}`);
   const encoder: Encoder = { ...loaded, config: { ...loaded.config, hiddenDropout: 0, attentionDropout: 0, classifierDropout: 0 } };
   const facts = { encoder: encoder.config, family: encoder.family };
   const files = memoryFiles();

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { drawEncoder, drawPooled, type Encoder, FAMILIES, loadEncoder } from '../../src/encoders/index.ts';
 import { noDropout, parameters } from '../../src/nn/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import type { Engine } from '../../src/session/session.ts';
+import { goldenFiles } from './files.ts';
 
 const FOLDER = 'test/golden/encoders';
 const cases = (name: string) => JSON.parse(readFileSync(`${FOLDER}/${name}/cases.json`, 'utf8')).cases;
@@ -73,7 +73,7 @@ describe.each(['node', 'reference'])('encoders on %s', (kind) => {
   const engine = () => (kind === 'node' ? nodeEngine({ threads: 1 }) : Promise.resolve(referenceEngine()));
 
   test.each(NAMES)('%s gives the hidden states and pooled vectors of transformers', async (name) => {
-    const encoder = await loadEncoder(nodeFiles, `${FOLDER}/${name}`, { checkFinite: true });
+    const encoder = await loadEncoder(goldenFiles, `${FOLDER}/${name}`, { checkFinite: true });
     expect(encoder.notes).toEqual([]);
     const { batch } = cases(name);
     const results = await runEncoder(await engine(), encoder, batch);
@@ -93,7 +93,7 @@ describe.each(['node', 'reference'])('encoders on %s', (kind) => {
 });
 
 test.each(NAMES)('%s gives the last hidden states of all other batches, the longest among them', async (name) => {
-  const encoder = await loadEncoder(nodeFiles, `${FOLDER}/${name}`);
+  const encoder = await loadEncoder(goldenFiles, `${FOLDER}/${name}`);
   const { hidden } = encoder.config;
   const { batch: _batch, ...others } = cases(name) as Record<string, Parameters<typeof runEncoder>[2] & { lastHiddenDigest: Digest }>;
   expect(Object.keys(others)).toContain('longest');
@@ -116,7 +116,7 @@ test('every family has golden values', () => {
 });
 
 test.each(['bert-bin', 'bert-sharded', 'bert-float16', 'bert-bfloat16'])('%s holds the same encoder as bert', async (name) => {
-  const encoder = await loadEncoder(nodeFiles, `${FOLDER}/${name}`);
+  const encoder = await loadEncoder(goldenFiles, `${FOLDER}/${name}`);
   const half = name.includes('16');
   expect(encoder.notes).toEqual(half ? [`${encoder.weights.size} ${name.slice(5)} tensors are expanded to float32 at load.`] : []);
   const { batch } = cases('bert');

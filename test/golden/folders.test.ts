@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { memoryFiles } from '../../src/base/files.ts';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { int32, type Tensor } from '../../src/base/tensor.ts';
 import { loadAdapter, loadHead, saveAdapter, saveHead } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
@@ -8,6 +7,7 @@ import type { ConfiguredMethod } from '../../src/methods/index.ts';
 import { withLabels } from '../../src/model/head-task.ts';
 import { type Head, labelsOf, MASKED_LM } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
+import { goldenFiles } from './files.ts';
 import { type Batch, forward, readCases, relativeError } from './forward.ts';
 
 type Numbers = readonly (number | Numbers)[];
@@ -28,7 +28,7 @@ const golden = readCases<{ batches: Record<string, Batch>; cases: Record<string,
 const casesOf = (group: string) => Object.entries(golden.cases).filter(([, one]) => one.group === group);
 
 async function encoderOf({ encoder, batch }: Case): Promise<Encoder> {
-  return { ...(await loadEncoder(nodeFiles, `test/golden/${encoder}`)), name: `multigraft-tiny-${batch}` };
+  return { ...(await loadEncoder(goldenFiles, `test/golden/${encoder}`)), name: `multigraft-tiny-${batch}` };
 }
 
 interface Loaded {
@@ -73,7 +73,7 @@ describe.each(casesOf('encoders'))('%s', (_, given) => {
 describe.each(casesOf('heads'))('%s', (name, given) => {
   test('gives the logits of Python, and again when saved', async () => {
     const encoder = await encoderOf(given);
-    const head = await loadHead(nodeFiles, `test/golden/${given.head}`, { encoder });
+    const head = await loadHead(goldenFiles, `test/golden/${given.head}`, { encoder });
     expect(head.notes).toEqual([]);
     const files = memoryFiles();
     await saveHead(files, 'again', head, encoder);
@@ -89,8 +89,9 @@ async function load(
   as?: string,
 ): Promise<Loaded & { readonly notes: readonly string[] }> {
   const named = as === undefined ? {} : { as };
-  if (adapter !== undefined) return loadAdapter(nodeFiles, `test/golden/${adapter}`, { encoder, ...named, ...(leaveOut && { leaveOut }) });
-  const loaded = await loadHead(nodeFiles, `test/golden/${head}`, { encoder, unnamed: 'old', ...named });
+  if (adapter !== undefined)
+    return loadAdapter(goldenFiles, `test/golden/${adapter}`, { encoder, ...named, ...(leaveOut && { leaveOut }) });
+  const loaded = await loadHead(goldenFiles, `test/golden/${head}`, { encoder, unnamed: 'old', ...named });
   return { head: loaded, tensors: new Map(), notes: loaded.notes };
 }
 
@@ -128,7 +129,7 @@ const NOTES: Readonly<Record<string, readonly RegExp[]>> = {
 describe.each(casesOf('old'))('%s', (name, given) => {
   test('gives what Python computes, under another name and saved anew too', async () => {
     const encoder = await encoderOf(given);
-    const loaded = await loadAdapter(nodeFiles, `test/golden/${given.adapter}`, {
+    const loaded = await loadAdapter(goldenFiles, `test/golden/${given.adapter}`, {
       encoder,
       ...(given.leaveOut && { leaveOut: given.leaveOut }),
     });

@@ -1,13 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { memoryFiles } from '../../src/base/files.ts';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { HEAD_CONFIG, loadHead, saveHead } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { readTorch } from '../../src/formats/torch.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
+import { goldenFiles } from './files.ts';
 import { type Batch, forward, readCases, relativeError } from './forward.ts';
 
 interface Variant {
@@ -26,7 +26,7 @@ interface Variant {
 const golden = readCases<{ batch: Batch; choiceBatch: Batch; variants: Record<string, Variant> }>('heads/heads.json');
 const VARIANTS = Object.entries(golden.variants);
 const encoderOf = async (): Promise<Encoder> => ({
-  ...(await loadEncoder(nodeFiles, 'test/golden/encoders/bert')),
+  ...(await loadEncoder(goldenFiles, 'test/golden/encoders/bert')),
   name: 'multigraft-tiny-bert',
 });
 
@@ -82,7 +82,7 @@ test('there are 20 variants of all five types', () => {
 describe.each(VARIANTS)('%s', (name, variant) => {
   test('gives the logits and the loss of Python', async () => {
     const encoder = await encoderOf();
-    const head = await loadHead(nodeFiles, `test/golden/heads/${name}`, { encoder });
+    const head = await loadHead(goldenFiles, `test/golden/heads/${name}`, { encoder });
     expect(head.notes).toEqual([]);
     expect(head.config.head_type).toBe(variant.headType);
     const batch = golden[variant.batch];
@@ -103,12 +103,12 @@ describe.each(VARIANTS)('%s', (name, variant) => {
   test('is saved as Python saved it', async () => {
     const encoder = await encoderOf();
     const source = `test/golden/heads/${name}`;
-    const head = await loadHead(nodeFiles, source, { encoder });
+    const head = await loadHead(goldenFiles, source, { encoder });
     const files = memoryFiles();
     await saveHead(files, 'out', head, encoder);
     expect(new TextDecoder().decode(await files.read(`out/${HEAD_CONFIG}`))).toBe(readFileSync(`${source}/${HEAD_CONFIG}`, 'utf8'));
     const ours = (await readTorch(files, 'out/pytorch_model_head.bin')).tensors;
-    expect(ours).toEqual((await readTorch(nodeFiles, `${source}/pytorch_model_head.bin`)).tensors);
+    expect(ours).toEqual((await readTorch(goldenFiles, `${source}/pytorch_model_head.bin`)).tensors);
     expect(Object.fromEntries([...ours].map(([key, { shape }]) => [key, [...shape]]))).toEqual(variant.keys);
     await saveHead(files, 'safe', head, encoder, { format: 'safetensors' });
     expect((await loadHead(files, 'safe', { encoder, as: 'other' })).tensors).toEqual(

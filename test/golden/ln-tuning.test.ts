@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { memoryFiles } from '../../src/base/files.ts';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { type LoadedAdapter, loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { isJsonObject, readJson } from '../../src/formats/json.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
 import { nodeEngine } from '../../src/session/node.ts';
+import { goldenFiles } from './files.ts';
 import { type Batch, forward, readCases, relativeError } from './forward.ts';
 
 interface Variant {
@@ -27,7 +27,7 @@ const TARGETS: Readonly<Record<string, readonly string[]>> = {
 };
 
 const encoderOf = async (name: string): Promise<Encoder> => ({
-  ...(await loadEncoder(nodeFiles, `test/golden/encoders/${name}`)),
+  ...(await loadEncoder(goldenFiles, `test/golden/encoders/${name}`)),
   name: `multigraft-tiny-${name}`,
 });
 
@@ -50,7 +50,7 @@ test('there are 8 variants on four families', () => {
 describe.each(VARIANTS)('%s', (name, variant) => {
   test('gives the logits or pooled vectors of PEFT, and again after saving with the keys that PEFT has', async () => {
     const encoder = await encoderOf(variant.encoder);
-    const adapter = await loadAdapter(nodeFiles, `test/golden/${variant.folder}`, { encoder });
+    const adapter = await loadAdapter(goldenFiles, `test/golden/${variant.folder}`, { encoder });
     expect(adapter.layout).toBe('peft');
     expect(adapter.notes).toEqual([]);
     expect(adapter.method.config).toEqual({ architecture: 'ln_tuning', target_modules: TARGETS[name] ?? null });

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { memoryFiles } from '../../src/base/files.ts';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { HEAD_CONFIG, loadAdapter, loadHead, saveHead } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
@@ -15,6 +14,7 @@ import { noDropout } from '../../src/nn/index.ts';
 import { MASKED_LM } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
+import { goldenFiles } from './files.ts';
 import { type Batch, feedsOf, readCases, relativeError } from './forward.ts';
 
 interface Case {
@@ -39,9 +39,9 @@ test('there are 14 cases on five families, seven of them with an invertible adap
 });
 
 async function loaded({ folder, encoder: family, hasAdapter }: Case) {
-  const encoder: Encoder = { ...(await loadEncoder(nodeFiles, `test/golden/encoders/${family}`)), name: `multigraft-tiny-${family}` };
-  const head = await loadHead(nodeFiles, `test/golden/${folder}`, { encoder });
-  const adapter = hasAdapter ? await loadAdapter(nodeFiles, `test/golden/${folder}`, { encoder, head: false }) : undefined;
+  const encoder: Encoder = { ...(await loadEncoder(goldenFiles, `test/golden/encoders/${family}`)), name: `multigraft-tiny-${family}` };
+  const head = await loadHead(goldenFiles, `test/golden/${folder}`, { encoder });
+  const adapter = hasAdapter ? await loadAdapter(goldenFiles, `test/golden/${folder}`, { encoder, head: false }) : undefined;
   return { encoder, head, adapter };
 }
 
@@ -105,7 +105,7 @@ describe.each(CASES)('%s', (_, given) => {
     const source = `test/golden/${given.folder}`;
     expect(new TextDecoder().decode(await files.read(`out/${HEAD_CONFIG}`))).toBe(readFileSync(`${source}/${HEAD_CONFIG}`, 'utf8'));
     const ours = (await readTorch(files, 'out/pytorch_model_head.bin')).tensors;
-    expect(ours).toEqual((await readTorch(nodeFiles, `${source}/pytorch_model_head.bin`)).tensors);
+    expect(ours).toEqual((await readTorch(goldenFiles, `${source}/pytorch_model_head.bin`)).tensors);
     const shapes = Object.fromEntries([...ours].map(([key, { shape }]) => [key, [...shape]]));
     expect(shapes).toEqual(given.keys['pytorch_model_head.bin']);
   });
@@ -120,7 +120,7 @@ test('a head of another encoder is refused: its word table is another one', asyn
     ...encoder.weights.get(table),
     read: async () => ({ ...words, data }),
   } as never);
-  await expect(loadHead(nodeFiles, 'test/golden/masked-lm/bert', { encoder: { ...encoder, weights } })).rejects.toMatchObject({
+  await expect(loadHead(goldenFiles, 'test/golden/masked-lm/bert', { encoder: { ...encoder, weights } })).rejects.toMatchObject({
     code: 'adapter.mismatch',
   });
 });

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { memoryFiles } from '../../src/base/files.ts';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import type { Tensor } from '../../src/base/tensor.ts';
 import { loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
 import { drawEncoder, type Encoder, type EncoderDrawing, type Hooks, loadEncoder } from '../../src/encoders/index.ts';
@@ -12,6 +11,7 @@ import { activation, linear, noDropout, normParameters, type Parameters, paramet
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import type { Engine, FileWeight } from '../../src/session/session.ts';
+import { goldenFiles } from './files.ts';
 import { type Batch, feedsOf, readCases, relativeError } from './forward.ts';
 
 type Pooling = 'cls' | 'mean' | 'tokens';
@@ -40,8 +40,8 @@ const engines: [string, () => Promise<Engine>, number][] = [
 
 async function loadClassifier(name: string): Promise<Classifier> {
   const folder = `test/golden/encoders/${name}`;
-  const { tensors } = await readSafetensors(nodeFiles, `${folder}/model.safetensors`);
-  const encoder = await loadEncoder(nodeFiles, folder);
+  const { tensors } = await readSafetensors(goldenFiles, `${folder}/model.safetensors`);
+  const encoder = await loadEncoder(goldenFiles, folder);
   expect(encoder.notes).toEqual(['Not part of a modernbert encoder, ignored: classifier.bias, classifier.weight.']);
   const head = [...tensors].filter(([key]) => /^(?:head|classifier)\./.test(key));
   return { encoder: { ...encoder, name: 'multigraft-tiny-modernbert' }, head: new Map(head) };
@@ -113,7 +113,7 @@ describe('adapters of Python', () => {
 
   const load = async ({ folder }: Variant) => {
     const classifier = await loadClassifier(golden.encoder);
-    const adapter = await loadAdapter(nodeFiles, `test/golden/${folder}`, { encoder: classifier.encoder });
+    const adapter = await loadAdapter(goldenFiles, `test/golden/${folder}`, { encoder: classifier.encoder });
     const { config, family } = classifier.encoder;
     const attached = attach(adapter.method, { encoder: config, family, name: adapter.name });
     return { classifier, adapter, hooks: (read: Parameters) => attached.hooks(read, noDropout) };
@@ -148,7 +148,7 @@ describe('adapters of Python', () => {
 
   test.each(READY)('%s: what is loaded and saved again is what Python wrote', async (_name, variant) => {
     const { classifier, adapter } = await load(variant);
-    const written = (await readTorch(nodeFiles, `test/golden/${variant.folder}/pytorch_adapter.bin`)).tensors;
+    const written = (await readTorch(goldenFiles, `test/golden/${variant.folder}/pytorch_adapter.bin`)).tensors;
     expect(Object.fromEntries([...written].map(([key, { shape }]) => [key, shape]))).toEqual(variant.keys);
     const files = memoryFiles();
     await saveAdapter(files, 'out', adapter);

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it, test } from 'vitest';
 import { memoryFiles } from '../../src/base/files.ts';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { float32, type Tensor } from '../../src/base/tensor.ts';
 import { ADAPTER_CONFIG, type LoadedAdapter, loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
@@ -11,6 +10,7 @@ import { createHead, type Head } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import { expectOutcome, passOf, type TaskRows } from './among-tasks.ts';
+import { goldenFiles } from './files.ts';
 import { readCases } from './forward.ts';
 
 interface Case {
@@ -22,12 +22,12 @@ interface Case {
 
 /** What tools/golden/mtl_lora.py says about three tasks in one batch; the file's own note has the details. */
 const golden = readCases<TaskRows & { tasks: string[]; cases: Record<string, Case> }>('mtl-lora/cases.json');
-const encoder = { ...(await loadEncoder(nodeFiles, 'test/golden/encoders/bert')), name: 'multigraft-tiny-bert' };
+const encoder = { ...(await loadEncoder(goldenFiles, 'test/golden/encoders/bert')), name: 'multigraft-tiny-bert' };
 const facts = { encoder: encoder.config, family: encoder.family };
 const head: Head = createHead('head', { head_type: 'classification', num_labels: 3, layers: 1, activation_function: 'tanh' }, 'test');
 
 async function adaptersOf(name: string): Promise<LoadedAdapter[]> {
-  return Promise.all(golden.tasks.map((task) => loadAdapter(nodeFiles, `test/golden/mtl-lora/${name}/${task}`, { encoder })));
+  return Promise.all(golden.tasks.map((task) => loadAdapter(goldenFiles, `test/golden/mtl-lora/${name}/${task}`, { encoder })));
 }
 
 function headTensors({ head: values }: Case): Map<string, Tensor> {
@@ -79,7 +79,7 @@ describe.each(Object.entries(golden.cases))('%s', (name, one) => {
       await saveAdapter(files, 'out', adapter);
       const source = `test/golden/mtl-lora/${name}/${adapter.name}`;
       expect(new TextDecoder().decode(await files.read(`out/${ADAPTER_CONFIG}`))).toBe(readFileSync(`${source}/${ADAPTER_CONFIG}`, 'utf8'));
-      const python = (await readTorch(nodeFiles, `${source}/pytorch_adapter.bin`)).tensors;
+      const python = (await readTorch(goldenFiles, `${source}/pytorch_adapter.bin`)).tensors;
       const ours = (await readTorch(files, 'out/pytorch_adapter.bin')).tensors;
       expect(new Map([...ours].sort())).toEqual(new Map([...python].sort()));
     }

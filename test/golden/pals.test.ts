@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import type { Tensor } from '../../src/base/tensor.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
@@ -8,6 +7,7 @@ import { createHead, type Head } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { referenceEngine } from '../../src/session/reference.ts';
 import { expectOutcome, passOf, type TaskRows } from './among-tasks.ts';
+import { goldenFiles } from './files.ts';
 import { readCases } from './forward.ts';
 
 interface Case {
@@ -22,8 +22,8 @@ interface Case {
 
 /** What tools/golden/pals.py computes from the paper's equations, for two tasks; the file's own note has the details. */
 const golden = readCases<TaskRows & { tasks: string[]; cases: Record<string, Case> }>('pals/cases.json');
-const { tensors: stored } = await readSafetensors(nodeFiles, 'test/golden/pals/pals.safetensors');
-const encoder = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
+const { tensors: stored } = await readSafetensors(goldenFiles, 'test/golden/pals/pals.safetensors');
+const encoder = await loadEncoder(goldenFiles, 'test/golden/encoders/bert');
 const head: Head = createHead('head', { head_type: 'classification', num_labels: 3, layers: 1 }, 'test');
 /** A run is of one task. */
 const PARTS = golden.tasks.map((_, task) => golden.taskIds.flatMap((id, row) => (id === task ? [row] : [])));

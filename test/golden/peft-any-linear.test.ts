@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { memoryFiles } from '../../src/base/files.ts';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { type LoadedAdapter, loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
 import { nodeEngine } from '../../src/session/node.ts';
+import { goldenFiles } from './files.ts';
 import { type Batch, forward, readCases, relativeError } from './forward.ts';
 
 interface Variant {
@@ -18,7 +18,7 @@ interface Variant {
 
 const golden = readCases<{ batches: Record<string, Batch>; variants: Record<string, Variant> }>('peft/lora-any-linear.json');
 const encoderOf = async ({ encoder }: Variant): Promise<Encoder> => ({
-  ...(await loadEncoder(nodeFiles, `test/golden/encoders/${encoder}`)),
+  ...(await loadEncoder(goldenFiles, `test/golden/encoders/${encoder}`)),
   name: `multigraft-tiny-${encoder}`,
 });
 
@@ -39,7 +39,7 @@ async function errorOf(adapter: LoadedAdapter, encoder: Encoder, variant: Varian
 describe.each(Object.entries(golden.variants))('%s', (_name, variant) => {
   test('gives what PEFT gives, and is written as PEFT wrote it', async () => {
     const encoder = await encoderOf(variant);
-    const adapter = await loadAdapter(nodeFiles, `test/golden/${variant.folder}`, { encoder });
+    const adapter = await loadAdapter(goldenFiles, `test/golden/${variant.folder}`, { encoder });
     expect(await errorOf(adapter, encoder, variant)).toBeLessThan(1e-5);
     const files = memoryFiles();
     await saveAdapter(files, 'out', adapter);
@@ -54,7 +54,7 @@ describe.each(Object.entries(golden.variants))('%s', (_name, variant) => {
 test('linears are named shortly where all layers have the same ones, ranks by their paths', async () => {
   const configOf = async (name: string) => {
     const variant = golden.variants[name] as Variant;
-    return (await loadAdapter(nodeFiles, `test/golden/${variant.folder}`, { encoder: await encoderOf(variant) })).method.config;
+    return (await loadAdapter(goldenFiles, `test/golden/${variant.folder}`, { encoder: await encoderOf(variant) })).method.config;
   };
   const all = ['query', 'key', 'value', 'attentionOutput', 'intermediate', 'output', 'pooler'];
   expect([...((await configOf('lora-all-linear')).linears as string[])].sort()).toEqual(all.sort());

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { memoryFiles } from '../../src/base/files.ts';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { int32 } from '../../src/base/tensor.ts';
 import { type LoadedAdapter, loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
@@ -12,11 +11,12 @@ import type { Head } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { createTrainingStep } from '../../src/train/step.ts';
 import { ADAMW, ParameterStore } from '../../src/update/index.ts';
+import { goldenFiles } from './files.ts';
 import { type Batch, feedsOf, forward, relativeError } from './forward.ts';
 import { PEFT_LINEARS } from './peft-linears.ts';
 
 const encoderOf = async (name: string): Promise<Encoder> => ({
-  ...(await loadEncoder(nodeFiles, `test/golden/encoders/${name}`)),
+  ...(await loadEncoder(goldenFiles, `test/golden/encoders/${name}`)),
   name: `multigraft-tiny-${name}`,
 });
 
@@ -43,7 +43,7 @@ test('every method was compared on four families', () => {
 describe.each(PEFT_LINEARS)('%s', (_group, golden) => {
   test.each(Object.entries(golden.variants))('%s: the numbers of PEFT, and again after saving with its keys', async (_name, variant) => {
     const encoder = await encoderOf(variant.encoder);
-    const adapter = await loadAdapter(nodeFiles, `test/golden/${variant.folder}`, { encoder });
+    const adapter = await loadAdapter(goldenFiles, `test/golden/${variant.folder}`, { encoder });
     expect(adapter.layout).toBe('peft');
     expect(adapter.notes).toEqual([]);
     const output = variant.logits64 ? 'logits' : 'pooled';
@@ -51,7 +51,7 @@ describe.each(PEFT_LINEARS)('%s', (_group, golden) => {
       const results = await run(adapter, encoder, golden.batches[variant.encoder] as Batch, read);
       expect(relativeError(results[output], (variant.logits64 ?? variant.pooled64 ?? []).flat())).toBeLessThan(1e-5);
     }
-    const theirs = await readJson(nodeFiles, `test/golden/${variant.folder}/adapter_config.json`);
+    const theirs = await readJson(goldenFiles, `test/golden/${variant.folder}/adapter_config.json`);
     for (const format of ['bin', 'safetensors'] as const) {
       const files = memoryFiles();
       await saveAdapter(files, 'out', adapter, { format });
@@ -72,7 +72,7 @@ describe.each(PEFT_LINEARS)('%s', (_group, golden) => {
     async (_name, steps) => {
       const loaded = await encoderOf(steps.encoder);
       const encoder = { ...loaded, config: { ...loaded.config, hiddenDropout: 0, attentionDropout: 0, classifierDropout: 0 } };
-      const adapter = await loadAdapter(nodeFiles, `test/golden/${steps.folder}`, { encoder });
+      const adapter = await loadAdapter(goldenFiles, `test/golden/${steps.folder}`, { encoder });
       const head = adapter.head as Head & NonNullable<LoadedAdapter['head']>;
       const model = adapterModel(encoder, adapter.method, adapter.name, head);
       const store = new ParameterStore(trainableParameters(model));

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { memoryFiles } from '../../src/base/files.ts';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { type LoadedAdapter, loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { isJsonObject, readJson } from '../../src/formats/json.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
 import { labelsOf } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
+import { goldenFiles } from './files.ts';
 import { type Batch, forward, readCases, relativeError } from './forward.ts';
 
 interface Variant {
@@ -19,10 +19,10 @@ interface Variant {
 const golden = readCases<Batch & { variants: Record<string, Variant> }>('peft/peft.json');
 const VARIANTS = Object.entries(golden.variants);
 const encoderOf = async (): Promise<Encoder> => ({
-  ...(await loadEncoder(nodeFiles, 'test/golden/encoders/bert')),
+  ...(await loadEncoder(goldenFiles, 'test/golden/encoders/bert')),
   name: 'multigraft-tiny-bert',
 });
-const load = async ({ folder }: Variant) => loadAdapter(nodeFiles, `test/golden/${folder}`, { encoder: await encoderOf() });
+const load = async ({ folder }: Variant) => loadAdapter(goldenFiles, `test/golden/${folder}`, { encoder: await encoderOf() });
 
 async function run(adapter: LoadedAdapter, encoder: Encoder) {
   const tensors = new Map([...adapter.tensors, ...(adapter.head?.tensors ?? [])]);
@@ -101,7 +101,7 @@ test('labels and the kind of a head are those of config.json, where it names as 
   const encoder = await encoderOf();
   const variant = golden.variants['lora-attention-output'] as Variant;
   const headWith = async (fields: Record<string, unknown>) => {
-    const { head } = await loadAdapter(nodeFiles, `test/golden/${variant.folder}`, {
+    const { head } = await loadAdapter(goldenFiles, `test/golden/${variant.folder}`, {
       encoder: { ...encoder, fields: { ...encoder.fields, ...fields } },
     });
     return [head?.config.head_type, head && labelsOf(head)];

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { loadAdapter } from '../../src/checkpoint/index.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
+import { goldenFiles } from './files.ts';
 import { type Batch, forward, readCases, relativeError } from './forward.ts';
 
 interface Variant {
@@ -15,8 +15,8 @@ const golden = readCases<{ batches: Record<string, Batch>; variants: Record<stri
 const VARIANTS = Object.entries(golden.variants);
 
 test.each(VARIANTS)('%s: what PEFT trained gives what PEFT gives', async (_name, { encoder: family, folder, logits64 }) => {
-  const encoder = { ...(await loadEncoder(nodeFiles, `test/golden/encoders/${family}`)), name: `multigraft-tiny-${family}` };
-  const adapter = await loadAdapter(nodeFiles, `test/golden/${folder}`, { encoder });
+  const encoder = { ...(await loadEncoder(goldenFiles, `test/golden/encoders/${family}`)), name: `multigraft-tiny-${family}` };
+  const adapter = await loadAdapter(goldenFiles, `test/golden/${folder}`, { encoder });
   expect(adapter.notes).toEqual([]);
   const tensors = new Map([...adapter.tensors, ...(adapter.head?.tensors ?? [])]);
   const { logits } = await forward(await nodeEngine({ threads: 1 }), { ...adapter, encoder, tensors }, golden.batches[family] as Batch);

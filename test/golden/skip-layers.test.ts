@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { loadAdapter } from '../../src/checkpoint/index.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
+import { goldenFiles } from './files.ts';
 import { type Batch, forward, readCases, relativeError } from './forward.ts';
 
 interface Case {
@@ -19,8 +19,8 @@ test('there are six cases', () => expect(golden.cases).toHaveLength(6));
 test.each(golden.cases)(
   '$folder without layers $skipLayers gives the logits of Python',
   async ({ folder, encoder: family, skipLayers, logits64 }) => {
-    const encoder = { ...(await loadEncoder(nodeFiles, `test/golden/encoders/${family}`)), name: `multigraft-tiny-${family}` };
-    const adapter = await loadAdapter(nodeFiles, `test/golden/${folder}`, { encoder });
+    const encoder = { ...(await loadEncoder(goldenFiles, `test/golden/encoders/${family}`)), name: `multigraft-tiny-${family}` };
+    const adapter = await loadAdapter(goldenFiles, `test/golden/${folder}`, { encoder });
     const tensors = new Map([...adapter.tensors, ...(adapter.head?.tensors ?? [])]);
     for (const read of ['all', 'first'] as const) {
       const given = { ...adapter, encoder, tensors, read, skipLayers };

@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { nodeFiles } from '../../src/base/files-node.ts';
 import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
 import { readSafetensors } from '../../src/formats/safetensors.ts';
@@ -10,6 +9,7 @@ import { createHead } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { createTrainingStep } from '../../src/train/step.ts';
 import { ADAMW, ParameterStore } from '../../src/update/index.ts';
+import { goldenFiles } from './files.ts';
 import { GROUPS } from './groups.ts';
 
 const FOLDER = 'test/golden/trajectories';
@@ -28,12 +28,12 @@ test('trajectories of every kind of method are compared', () => {
 /** Six steps of AdamW without dropout, as PyTorch takes them. */
 test.each(names)('%s: losses, gradient norms and parameters follow PyTorch for 6 steps', async (name) => {
   const golden = JSON.parse(readFileSync(`${FOLDER}/${name}.json`, 'utf8'));
-  const loaded = await loadEncoder(nodeFiles, `test/golden/encoders/${golden.encoder}`);
+  const loaded = await loadEncoder(goldenFiles, `test/golden/encoders/${golden.encoder}`);
   const encoder = { ...loaded, config: { ...loaded.config, hiddenDropout: 0, attentionDropout: 0, classifierDropout: 0 } };
   const { layers, num_labels, use_pooler, activation_function } = golden.head;
   const head = createHead('golden', { head_type: 'classification', num_labels, layers, activation_function, use_pooler, dropout_prob: 0 });
   const method = golden.config ? methodOfConfig(golden.config, name) : configureMethod(golden.method);
-  const { tensors } = await readSafetensors(nodeFiles, `${FOLDER}/${golden.parameters}`);
+  const { tensors } = await readSafetensors(goldenFiles, `${FOLDER}/${golden.parameters}`);
   const attached = adapterModel(encoder, method, 'golden', head);
   const still = attached.attachment.parameters.filter(({ trains }) => trains === false).map((spec) => spec.name);
   const model = { ...attached, frozen: new Map(still.map((key) => [key, tensors.get(key) as Tensor])) };
