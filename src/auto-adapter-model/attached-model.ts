@@ -1,6 +1,8 @@
+import { fail } from '../base/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import type { Composition } from '../methods/index.ts';
 import { withLabels } from '../model/head-task.ts';
+import { pooledHead } from '../model/task-setup.ts';
 import type { Combination, CombinationOptions } from '../model/weighted.ts';
 import type { Head } from '../objectives/index.ts';
 import type { Tokenizer } from '../text/index.ts';
@@ -50,17 +52,17 @@ export abstract class AttachedModel {
 
   /** One of several labels a row; with `multilabel` any number of them. */
   addClassificationHead(name: string, options: LabelledHeadOptions & { readonly multilabel?: boolean } = {}): void {
-    this.attachHead(classificationHead(name, options), options);
+    this.#addMade(classificationHead(name, options), options);
   }
 
   /** A number a row: Python's classification head with one output. */
   addRegressionHead(name: string, options: HeadOptions = {}): void {
-    this.attachHead(regressionHead(name, options), options);
+    this.#addMade(regressionHead(name, options), options);
   }
 
   /** One of `numChoices` texts a row. */
   addMultipleChoiceHead(name: string, options: HeadOptions & { readonly numChoices?: number } = {}): void {
-    this.attachHead(choiceHead(name, options), options);
+    this.#addMade(choiceHead(name, options), options);
   }
 
   /** Guesses hidden words: Python's BertStyleMaskedLMHead. It is of no task, and rows hold the mask where words are to be guessed. */
@@ -70,12 +72,12 @@ export abstract class AttachedModel {
 
   /** One label a word. */
   addTaggingHead(name: string, options: LabelledHeadOptions = {}): void {
-    this.attachHead(taggingHead(name, options), options);
+    this.#addMade(taggingHead(name, options), options);
   }
 
   /** A span of a context that answers a question. */
   addQaHead(name: string, options: HeadOptions = {}): void {
-    this.attachHead(spanHead(name, options), options);
+    this.#addMade(spanHead(name, options), options);
   }
 
   /**
@@ -140,6 +142,14 @@ export abstract class AttachedModel {
     this.state.adapters.add(name, made, { overwriteOk });
     if (setActive) this.setActiveAdapters(name);
     else this.changed();
+  }
+
+  /** @throws usage.value for two answers to one question, or for one that its head does not ask */
+  #addMade(head: Head, options: HeadOptions): void {
+    const { usePooler, pooling } = options;
+    if (usePooler !== undefined && pooling !== undefined)
+      fail({ code: 'usage.value', subject: 'pooling', found: `${pooling}, and usePooler`, expected: 'one of them' });
+    this.attachHead(usePooler === undefined ? pooledHead(head, this.encoder, pooling) : head, options);
   }
 
   protected attachHead(head: Head, options: { readonly overwriteOk?: boolean } = {}): void {

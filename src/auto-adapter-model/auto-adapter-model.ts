@@ -22,7 +22,7 @@ import {
 import { answerableRows, isUnpaired, taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
 import { prepare } from '../model/prepare.ts';
 import { valuesOf } from '../model/start-values.ts';
-import { headFor } from '../model/task-setup.ts';
+import { headFor, pooledHead } from '../model/task-setup.ts';
 import { createHead } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
 import { type Evaluation, evaluationOf } from '../predict/evaluation.ts';
@@ -120,7 +120,7 @@ export class AutoAdapterModel extends AttachedModel {
     const disk = files ?? (await import('#platform')).defaultFiles;
     const kinds = kindsWith(extensions);
     const encoder = await loadEncoder(disk, folder, { families: kinds.families });
-    const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, folder), { files: disk, engine, kinds });
+    const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, encoder.folder), { files: disk, engine, kinds });
     if ((await disk.kind(joinPath(folder, HEAD_CONFIG))) === 'file') await model.loadHead(folder);
     return model;
   }
@@ -214,12 +214,16 @@ export class AutoAdapterModel extends AttachedModel {
    * Adds the head that suits a task, with the names of its labels; or one of a configuration, as head_config.json holds it.
    * @throws adapter.duplicate, head.config
    */
-  addHead(name: string, answers: Task | HeadFields, { layers, ...options }: Pick<HeadOptions, 'layers' | 'overwriteOk'> = {}): void {
+  addHead(
+    name: string,
+    answers: Task | HeadFields,
+    { layers, pooling, ...options }: Pick<HeadOptions, 'layers' | 'pooling' | 'overwriteOk'> = {},
+  ): void {
     const { heads } = this.state.kinds;
     const head =
       'head_type' in answers
         ? createHead(name, { ...answers, ...(layers !== undefined && { layers }) }, `head '${name}'`, heads)
-        : headFor(answers as Task, name, [], layers, heads);
+        : pooledHead(headFor(answers as Task, name, [], layers, heads), this.encoder, pooling);
     this.attachHead(head, options);
   }
 

@@ -10,6 +10,7 @@ import { saveAdapter } from '../checkpoint/index.ts';
 import type { Encoder } from '../encoders/index.ts';
 import { average, batchSplit, bindAdapter, type Composition, configureMethod, encoderFacts, methodNames, stack } from '../methods/index.ts';
 import { firstValues } from '../model/first-values.ts';
+import type { TokenPooling } from '../nn/index.ts';
 import type { Answer } from '../predict/answer.ts';
 import { nodeEngine } from '../session/node.ts';
 import type { Engine } from '../session/session.ts';
@@ -58,13 +59,18 @@ async function addAll(model: AutoAdapterModel, presets: readonly string[]): Prom
   }
 }
 
+/** What heads of three outputs read of all tokens. */
+const READ: Readonly<Record<string, TokenPooling>> = { classification: 'mean', multilabel: 'max', choice: 'mean_sqrt_len' };
+
 async function addHead(model: AutoAdapterModel, name: string, kind: string, outputs: number): Promise<void> {
+  const pooling = outputs === 3 ? READ[kind] : undefined;
   if (kind === 'masked') return model.addMaskedLmHead(name);
   if (kind === 'regression') return model.addRegressionHead(name, { layers: outputs - 1 });
   if (kind === 'tagging') return model.addTaggingHead(name, { numLabels: outputs });
-  if (kind === 'choice') return model.addMultipleChoiceHead(name, { numChoices: outputs });
+  if (kind === 'choice') return model.addMultipleChoiceHead(name, { numChoices: outputs, ...(pooling && { pooling }) });
   if (kind === 'span') return model.addQaHead(name);
-  return model.addClassificationHead(name, { numLabels: outputs, multilabel: kind === 'multilabel', usePooler: kind === 'pair' });
+  const reads = kind === 'pair' || pooling === undefined ? { usePooler: kind === 'pair' } : { pooling };
+  return model.addClassificationHead(name, { numLabels: outputs, multilabel: kind === 'multilabel', ...reads });
 }
 
 const numbersOf = ({ logits, spans }: Answer) => [logits ?? [], spans?.map(({ score }) => score) ?? []].flat(3) as number[];

@@ -1,6 +1,7 @@
 import { type Files, fail, joinPath, nearest } from '../base/index.ts';
 import { ADAPTER_CONFIG, HEAD_CONFIG } from '../checkpoint/index.ts';
 import { type Composition, type ConfiguredMethod, type Fuse, fuse, fusionsOf } from '../methods/index.ts';
+import type { Pooling } from '../nn/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { Field, Split, Task } from '../tasks/index.ts';
 import type { TrainEvent, TrainSettings } from '../train/settings.ts';
@@ -25,6 +26,11 @@ export interface HeadOptions {
   readonly layers?: number;
   readonly activationFunction?: string | null;
   readonly usePooler?: boolean;
+  /**
+   * Which vector of each sequence it reads, in place of `usePooler`; what the folder of a sentence encoder says when both are left out,
+   * else the first token's.
+   */
+  readonly pooling?: Pooling;
   readonly bias?: boolean;
   readonly dropoutProb?: number;
   /** Replaces a head of that name. */
@@ -44,6 +50,8 @@ export interface TrainAdapterOptions extends Partial<TrainSettings> {
   readonly validationRows?: readonly Readonly<Record<string, unknown>>[];
   /** Read at most this many rows of each split. */
   readonly limit?: number;
+  /** What the head reads that is made where there is none of its name, as for {@link HeadOptions}. */
+  readonly pooling?: Pooling;
   readonly onEvent?: (event: TrainEvent) => void;
   readonly signal?: AbortSignal;
 }

@@ -84,7 +84,7 @@ export async function saveAttachedSetup(
     await saveAttachedFusion(state, joinPath(folder, fuse.name), fuse.name, { ...options, withHead: false, mixed });
   }
   if (packed) await saveHead(files, joinPath(folder, packed.name), packed, encoder, options);
-  await saveSetup(files, folder, setup, headName, state.kinds);
+  await saveSetup(files, folder, setup, packed, state.kinds);
 }
 
 /** What a folder held, part of the model now. */

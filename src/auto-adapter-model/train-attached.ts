@@ -3,8 +3,8 @@ import type { Composition } from '../methods/index.ts';
 import { taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
 import { trainableParameters } from '../model/model.ts';
 import { prepare } from '../model/prepare.ts';
-import { headFor, sequenceLength, trainingOf, withDropout } from '../model/task-setup.ts';
-import { headParameters } from '../objectives/index.ts';
+import { headFor, pooledHead, sequenceLength, trainingOf, withDropout } from '../model/task-setup.ts';
+import { headParameters, poolingOf } from '../objectives/index.ts';
 import type { Engine } from '../session/session.ts';
 import type { Row } from '../tasks/index.ts';
 import { checkSettings, trainSettings } from '../train/settings.ts';
@@ -27,7 +27,7 @@ interface TrainAttachedOptions extends TrainAdapterOptions {
 export async function trainAttached(
   state: ModelState,
   setup: Composition,
-  { task, rows, validationRows, limit, onEvent, signal, trainAdapters = false, ...settings }: TrainAttachedOptions,
+  { task, rows, validationRows, limit, pooling, onEvent, signal, trainAdapters = false, ...settings }: TrainAttachedOptions,
   engine: () => Promise<Engine>,
 ): Promise<AdapterTraining> {
   checkTask(task);
@@ -36,7 +36,15 @@ export async function trainAttached(
   const checked = checkSettings(trainSettings, settings);
   const maxLength = sequenceLength(encoder, tokenizer, checked.maxLength, task.kind);
   const labelled = await readSplits(files, task, { rows, validationRows, limit });
-  const head: AttachedHead = heads.find(name) ?? withLabels(headFor(task, name, labelled.train, undefined, state.kinds.heads));
+  const made = () => pooledHead(headFor(task, name, labelled.train, undefined, state.kinds.heads), encoder, pooling);
+  const head: AttachedHead = heads.find(name) ?? withLabels(made());
+  if (pooling !== undefined && poolingOf(head.config) !== pooling)
+    fail({
+      code: 'usage.value',
+      subject: 'pooling',
+      found: pooling,
+      expected: `${poolingOf(head.config)}, which the head '${name}' reads`,
+    });
   const judged = taskForHead(task, head);
   // A head that was there before keeps the order of its outputs, whatever that of the task's labels is.
   const ofHead = { ...task, labels: taskOfHead(head).labels };

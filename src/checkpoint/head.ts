@@ -1,6 +1,6 @@
 import { asFloat32, type Files, fail, joinPath, MultigraftError, shown, type Tensor } from '../base/index.ts';
 import { pythonClass } from '../encoders/index.ts';
-import { type Json, pythonJson } from '../formats/json.ts';
+import { isJsonObject, type Json, pythonJson } from '../formats/json.ts';
 import { createHead, type Head, type HeadKind, headParameters } from '../objectives/index.ts';
 import { checkModel, checkName, type ModelFacts, readFields, VERSION } from './facts.ts';
 import { readFixedHead } from './fixed-head.ts';
@@ -40,8 +40,22 @@ export const HEAD_CONFIG = 'head_config.json';
 /** Two special tokens and one of the text. */
 const SHORTEST = 3;
 const HEAD_WEIGHTS = { bin: 'pytorch_model_head.bin', safetensors: 'model_head.safetensors' };
+/**
+ * Of heads that Python's would compute otherwise: it looks for a head by the name of its weights, says that there is none, and loads
+ * what lies beside it.
+ */
+const OWN_WEIGHTS = { bin: 'pooled_head.bin', safetensors: 'pooled_head.safetensors' };
+/** Every name that the weights of a head may have. */
+export const HEAD_WEIGHT_FILES: readonly string[] = [HEAD_WEIGHTS, OWN_WEIGHTS].flatMap(({ bin, safetensors }) => [safetensors, bin]);
 
-/** Writes head_config.json and the head's weights as `adapters` does, the config last. @throws adapter.format, file.unreadable */
+/** Whether Python's `adapters` has a head that computes the same. */
+export function isPythons({ config }: Pick<Head, 'config'>): boolean {
+  return config.pooling === undefined;
+}
+
+/**
+ * Writes head_config.json and the head's weights as `adapters` does, the config last; those of a head that it does not have under
+ * names that it does not look for. @throws adapter.format, file.unreadable */
 export async function saveHead(
   files: Files,
   folder: string,
@@ -54,8 +68,11 @@ export async function saveHead(
   const shared = head.kind.wordTable?.(head);
   const words = shared === undefined ? undefined : await wordTable(model);
   if (shared !== undefined && words) tensors.push([shared, words]);
-  await writeWeights(files, folder, HEAD_WEIGHTS, format, tensors);
-  const config = Object.fromEntries(head.kind.keys.map((key) => [key, head.config[key]]));
+  const [names, others] = isPythons(head) ? [HEAD_WEIGHTS, OWN_WEIGHTS] : [OWN_WEIGHTS, HEAD_WEIGHTS];
+  for (const name of Object.values(others)) await files.remove(joinPath(folder, name));
+  await writeWeights(files, folder, names, format, tensors);
+  const keys = isPythons(head) ? head.kind.keys : [...head.kind.keys, 'pooling'];
+  const config = Object.fromEntries(keys.map((key) => [key, head.config[key]]));
   await files.write(
     joinPath(folder, HEAD_CONFIG),
     pythonJson({ config, ...modelFields(model, head.name), ...trainingFields(head.training) }, { floatKeys: ['dropout_prob'] }),
@@ -102,7 +119,7 @@ export function readTraining(raw: Readonly<Record<string, Json>>, path: string):
 
 /** Removes a head's files, so that none of an earlier save is taken for that of a later one. */
 export async function removeHead(files: Files, folder: string): Promise<void> {
-  for (const name of [HEAD_CONFIG, HEAD_WEIGHTS.bin, HEAD_WEIGHTS.safetensors]) await files.remove(joinPath(folder, name));
+  for (const name of [HEAD_CONFIG, ...HEAD_WEIGHT_FILES]) await files.remove(joinPath(folder, name));
 }
 
 /**
@@ -115,7 +132,8 @@ export async function loadHead(files: Files, folder: string, { encoder, as, unna
   const raw = await readFields(files, path);
   checkModel(raw, encoder, path);
   const name = checkName(as ?? raw.name ?? unnamed, `${path}: field 'name'`, 'Load it under another name.');
-  const weights = await readWeights(files, folder, HEAD_WEIGHTS);
+  const own = isJsonObject(raw.config) && raw.config.pooling !== undefined;
+  const weights = await readWeights(files, folder, own ? OWN_WEIGHTS : HEAD_WEIGHTS);
   const { head, tensors: found } =
     raw.config === null
       ? readFixedHead(raw, weights.tensors, encoder, name, path, headKinds)

@@ -15,6 +15,7 @@ export {
 export { configHash } from './hash.ts';
 export {
   HEAD_CONFIG,
+  HEAD_WEIGHT_FILES,
   type HeadPackage,
   type HeadTraining,
   type LoadedHead,

@@ -15,10 +15,14 @@ import {
   stack,
   type Wrong,
 } from '../methods/index.ts';
+import type { Head } from '../objectives/index.ts';
 import { checkName, readFields, VERSION } from './facts.ts';
 import { FUSION_CONFIG } from './fusion.ts';
+import { isPythons } from './head.ts';
 
 export const SETUP_CONFIG = 'adapter_setup.json';
+/** Where a head is named that Python's library does not have. */
+const OWN_HEAD = 'pooled_head_setup';
 
 /** What adapter_setup.json says; adapters and heads lie in folders of their names beside it. */
 export interface SavedSetup {
@@ -35,18 +39,23 @@ interface BlockOptions {
   readonly blocks?: readonly BlockKind[];
 }
 
-/** Writes adapter_setup.json. @throws file.unreadable */
+/** Writes adapter_setup.json. Python is told of no head that it does not have: it would look for it. @throws file.unreadable */
 export async function saveSetup(
   files: Files,
   folder: string,
   composition: Composition,
-  head: string | undefined,
+  head: Pick<Head, 'name' | 'config'> | undefined,
   { blocks }: BlockOptions = {},
 ): Promise<void> {
   const block: Block = typeof composition === 'string' ? stack(composition) : composition;
   await files.write(
     joinPath(folder, SETUP_CONFIG),
-    pythonJson({ adapter_setup: asJson(block, blocks), head_setup: head ?? null, version: VERSION }),
+    pythonJson({
+      adapter_setup: asJson(block, blocks),
+      head_setup: head && isPythons(head) ? head.name : null,
+      ...(head && !isPythons(head) && { [OWN_HEAD]: head.name }),
+      version: VERSION,
+    }),
   );
 }
 
@@ -61,7 +70,7 @@ export async function loadSetup(files: Files, folder: string, { blocks }: BlockO
   const fusions = new Map<string, string>();
   const composition = await named(fromJson(raw.adapter_setup, path, blocks));
   const notes = blocksOf(composition).flatMap((block) => blockKind(block, blocks).note ?? []);
-  return { composition, head: headOf(raw.head_setup, path), fusions, notes };
+  return { composition, head: headOf(raw.head_setup, path) ?? headOf(raw[OWN_HEAD], path), fusions, notes };
 
   async function named(block: Composition): Promise<Composition> {
     if (typeof block === 'string') return block;

@@ -60,7 +60,7 @@ export const command = defineCommand({
     const engine = await engineOf(options);
     const model = await encoderFolder(files, options.model);
     const exclude = (await exclusionsOf(files, options))?.get(task.name);
-    const { name, output, headLayers, limit, log, format } = options;
+    const { name, output, headLayers, pooling, limit, log, format } = options;
     const common = { files, engine, model, task, ...defined({ limit, exclude }) };
     const choice = options.choose === undefined ? undefined : await choose(context, options.choose, { ...common, settings, candidates });
     noteUnsaved(context, options.output);
@@ -74,7 +74,7 @@ export const command = defineCommand({
         settings,
         resume: options.resume,
         overwrite: options.overwrite,
-        ...defined({ name, output, headLayers, log, format }),
+        ...defined({ name, output, headLayers, pooling, log, format }),
         onEvent: progress.onEvent,
         signal: context.signal,
       });

@@ -46,6 +46,10 @@ const schema = z.object({
   headLayers: trainingShape.headLayers.meta({
     description: 'linears in each head (default: 1; 2 for adapters, but for tagging and spans)',
   }),
+  pooling: trainingShape.pooling.meta({
+    description:
+      "what heads read of each row, where they read one vector: first, pooler, mean, max or mean_sqrt_len (default: what a sentence encoder's modules.json says, else the pooler where the encoder trains and has one, else first)",
+  }),
   limit: trainingShape.limit.meta({ description: 'read at most this many rows of each split of each task' }),
   exclude: trainingShape.exclude,
   threads: trainingShape.threads,
@@ -68,7 +72,7 @@ export const command = defineCommand({
     const engine = await engineOf(options);
     const progress = trainingProgress(context, options.model);
     let begun = false;
-    const { output, headLayers, limit, log } = options;
+    const { output, headLayers, pooling, limit, log } = options;
     try {
       const result = await runMultiTask({
         files,
@@ -79,7 +83,7 @@ export const command = defineCommand({
         settings,
         resume: options.resume,
         overwrite: options.overwrite,
-        ...defined({ output, headLayers, limit, exclude, log }),
+        ...defined({ output, headLayers, pooling, limit, exclude, log }),
         onEvent(event) {
           if (!begun && event.type === 'step') noteUnsaved(context, output);
           begun ||= event.type === 'step';

@@ -47,7 +47,7 @@ export const command = defineCommand({
     if (others.length === 0) noteUnsaved(context, options.output);
     const progress = trainingProgress(context, options.model);
     const exclusions = await exclusionsOf(context.files, options);
-    const { model, name, output, init, headLayers, limit, log, format } = options;
+    const { model, name, output, init, headLayers, pooling, limit, log, format } = options;
     const common = {
       files: context.files,
       engine,
@@ -56,7 +56,7 @@ export const command = defineCommand({
       settings,
       resume: options.resume,
       overwrite: options.overwrite,
-      ...defined({ headLayers, limit, format }),
+      ...defined({ headLayers, pooling, limit, format }),
       onEvent: progress.onEvent,
       signal: context.signal,
     };

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { defined, type Files } from '../base/index.ts';
+import { POOLINGS } from '../nn/index.ts';
 import { nodeEngine } from '../session/node.ts';
 import type { Engine } from '../session/session.ts';
 import { type Exclusions, readExclusions } from '../tasks/index.ts';
@@ -9,6 +10,10 @@ export const trainingShape = {
   resume: z.boolean().default(false).meta({ description: 'go on with the unfinished run in --output' }),
   overwrite: z.boolean().default(false).meta({ description: 'replace an earlier result, or an unfinished run, in --output' }),
   headLayers: z.number().int().min(1).max(8).optional().meta({ description: 'linears in the head (default: 2; 1 for tagging and spans)' }),
+  pooling: z.enum(POOLINGS).optional().meta({
+    description:
+      "what the head reads of each row: its first token, the encoder's pooler, or of all its tokens the mean, the largest numbers, the sum by the root of their number (default: what a sentence encoder's modules.json says, else first)",
+  }),
   exclude: z.string().optional().meta({
     value: 'file',
     description: 'rows of train files to leave out, by task: {"tasks": {"NAME": {"trainLines": [3, 17]}}}, counted from 0',

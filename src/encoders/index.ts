@@ -18,6 +18,7 @@ export { type Encoder, type EncoderWeight, EXPANDED, type LoadOptions, loadEncod
 export { LOWEST } from './masks.ts';
 export { type EncoderNorm, encoderNorms } from './norms.ts';
 export { type PostNorm, postNormFamily, postNormLinears } from './post-norm.ts';
+export { MODULES, readSentenceModel, type SentenceModel, usualPooling } from './sentence.ts';
 export type {
   AttentionSite,
   EmbeddedSite,

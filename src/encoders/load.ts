@@ -13,6 +13,7 @@ import { encoderSpecs } from './draw.ts';
 import { familyOf } from './families.ts';
 import type { EncoderFamily } from './family.ts';
 import { configFields } from './fields.ts';
+import { readSentenceModel, type SentenceModel } from './sentence.ts';
 
 /** How the note ends that says how many tensors of which type were not float32. */
 export const EXPANDED = 'tensors are expanded to float32 at load.';
@@ -36,6 +37,8 @@ export interface Encoder {
   readonly weights: ReadonlyMap<string, EncoderWeight>;
   /** What a user should know: unknown extra keys, expanded types, numbers that are not finite. */
   readonly notes: readonly string[];
+  /** How its folder says that texts become vectors; absent where it says nothing of that. */
+  readonly sentence?: SentenceModel;
 }
 
 const WEIGHT_FILES = ['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin', 'pytorch_model.bin.index.json'] as const;
@@ -49,15 +52,17 @@ export interface LoadOptions {
 }
 
 /**
- * Loads an encoder from a Hugging Face folder. Headers are read, weights stay where they are; `checkFinite` reads them
+ * Loads an encoder from a Hugging Face folder, or the one in a folder of sentence-transformers. Headers are read, weights stay where they are; `checkFinite` reads them
  * all once to warn of NaN and infinities.
  * @throws encoder.config, encoder.weights (lists the keys), file.* for damaged files
  */
 export async function loadEncoder(
   files: Files,
-  folder: string,
+  given: string,
   { checkFinite = false, rename, families }: LoadOptions = {},
 ): Promise<Encoder> {
+  const sentence = await readSentenceModel(files, given);
+  const folder = sentence?.encoder ?? given;
   const path = joinPath(folder, 'config.json');
   if ((await files.kind(path)) !== 'file')
     fail({
@@ -87,8 +92,8 @@ export async function loadEncoder(
   const name =
     typeof fields._name_or_path === 'string' && fields._name_or_path
       ? fields._name_or_path
-      : (folder.replace(/\/+$/, '').split('/').at(-1) as string);
-  return { name, folder, family, config, fields, weights, notes };
+      : (given.replace(/\/+$/, '').split('/').at(-1) as string);
+  return { name, folder, family, config, fields, weights, notes, ...(sentence && { sentence }) };
 }
 
 /** Loaded when there is such a file: most encoders have none. */

@@ -5,13 +5,14 @@ import {
   configHash,
   FUSION_CONFIG,
   HEAD_CONFIG,
+  HEAD_WEIGHT_FILES,
   loadSetup,
   MULTI_TASK_CONFIG,
   publishedCaMtl,
   publishedTasks,
   SETUP_CONFIG,
 } from '../checkpoint/index.ts';
-import { loadEncoder } from '../encoders/index.ts';
+import { loadEncoder, MODULES } from '../encoders/index.ts';
 import { isJsonObject, type Json, readJson } from '../formats/json.ts';
 import { countNonFinite, readSafetensorsIndex, readTensor, type TensorIndex } from '../formats/safetensors.ts';
 import { readTorchIndex } from '../formats/torch.ts';
@@ -55,7 +56,7 @@ const TABLE = /\.(jsonl|csv|tsv|parquet)$/;
 const WEIGHTS_OF = {
   adapter: ['adapter.safetensors', 'pytorch_adapter.bin', 'adapter_model.safetensors', 'adapter_model.bin'],
   fusion: ['model_adapter_fusion.safetensors', 'pytorch_model_adapter_fusion.bin'],
-  head: ['model_head.safetensors', 'pytorch_model_head.bin'],
+  head: HEAD_WEIGHT_FILES,
 } as const;
 const TOKENIZER_FILES = ['tokenizer.json', 'vocab.txt'];
 
@@ -117,7 +118,7 @@ async function inspectFolder(files: Files, folder: string): Promise<InspectedPar
   const published = several === undefined ? await publishedCaMtl(files, folder) : undefined;
   if (several !== undefined) parts.push(...(await inspectSeveral(files, folder, several, names)));
   else if (published) parts.push(await inspectPublished(files, folder, published));
-  else if (names.has('config.json')) parts.push(await inspectEncoder(files, folder, names));
+  else if (names.has('config.json') || names.has(MODULES)) parts.push(await inspectEncoder(files, folder, names));
   const tokenizer = TOKENIZER_FILES.find((name) => names.has(name));
   if (tokenizer)
     parts.push({ kind: 'tokenizer', path: joinPath(folder, tokenizer), facts: await tokenizerFacts(files, folder), warnings: [] });

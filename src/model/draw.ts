@@ -1,9 +1,9 @@
 import { fail } from '../base/index.ts';
 import { type DrawingOptions, drawEncoder, drawPooled, drawWordScores, type Encoder, type Hooks } from '../encoders/index.ts';
-import { type Dim, div, matmul, multiplyDims, reduceSum, reshape, slice, type Value } from '../graph/index.ts';
+import { type Dim, multiplyDims, slice, type Value } from '../graph/index.ts';
 import type { Attachment } from '../methods/index.ts';
-import { type Dropout, noDropout, type Parameters, recordedParameters } from '../nn/index.ts';
-import { type Head, type HeadDrawing, headInputs } from '../objectives/index.ts';
+import { type Dropout, noDropout, type Parameters, pooledTokens, recordedParameters } from '../nn/index.ts';
+import { type Head, type HeadDrawing, headInputs, readsTokens } from '../objectives/index.ts';
 import { hasPooler, type Model } from './model.ts';
 
 /** [rows, columns] with the names of the columns. */
@@ -46,20 +46,28 @@ export function drawModel(
   const options = { ...partsOf(encoder, get), dropout, hooks, read };
   const { output, first, mask, hiddenStates } = drawEncoder(options);
   let pooled: Value | undefined;
-  const drawingFor = (head: Head, channel: number): HeadDrawing => ({
-    encoder: encoder.config,
-    tokens: answeredBy(output, mask, channel, attachment),
-    first: answeredBy(first, mask, channel, attachment),
-    mask,
-    pooled() {
+  const drawingFor = (head: Head, channel: number): HeadDrawing => {
+    const own = (x: Value) => answeredBy(x, mask, channel, attachment);
+    const pooler = () => {
       if (!hasPooler(encoder)) refusePooler(encoder, head);
       pooled ??= drawPooled(options, first);
-      return answeredBy(pooled, mask, channel, attachment);
-    },
-    wordScores: (x, bias) => drawWordScores(options, x, bias),
-    parameters: get,
-    dropout,
-  });
+      return own(pooled);
+    };
+    return {
+      encoder: encoder.config,
+      tokens: own(output),
+      first: own(first),
+      mask,
+      pooled: pooler,
+      vector(pooling) {
+        if (pooling === 'first') return own(first);
+        return pooling === 'pooler' ? pooler() : pooledTokens(own(output), mask, pooling);
+      },
+      wordScores: (x, bias) => drawWordScores(options, x, bias),
+      parameters: get,
+      dropout,
+    };
+  };
   const logits = heads.map((head, i) => head.kind.draw(head, drawingFor(head, i), headInputs(i, heads.length)));
   return { logits, regularizer: attachment.regularizer?.(get), hiddenStates, output, pooled, mask, observed, trainable: seen };
 }
@@ -82,20 +90,12 @@ export function drawTokens(
   return { tokens: output, first, mask };
 }
 
-/** x [B·S, n] → its mean over the real tokens of each sequence [B, n]; mask [B, S]. */
-export function meanOverTokens(x: Value, mask: Value): Value {
-  const [batch, length] = mask.shape as [Dim, Dim];
-  const n = x.shape.at(-1) as number;
-  const sum = matmul(reshape(mask, [batch, 1, length]), reshape(x, [batch, length, n]));
-  return div(reshape(sum, [batch, n]), reduceSum(mask, [1]));
-}
-
 function partsOf({ config, family }: Encoder, parameters: Parameters): Pick<DrawingOptions, 'config' | 'family' | 'parameters'> {
   return { config, family, parameters };
 }
 
 function readsOf({ mixesTokens }: Attachment, heads: readonly Head[]): DrawingOptions['read'] {
-  return mixesTokens || heads.some(({ kind }) => kind.reads === 'all') ? 'all' : 'first';
+  return mixesTokens || heads.some(readsTokens) ? 'all' : 'first';
 }
 
 function refusePooler({ name }: Encoder, head: Head): never {

@@ -57,7 +57,7 @@ function oneRow(inputs: HeadInputs): OneItem {
 }
 
 /** One sequence of the batch: what a head reads of it. */
-function oneSequence({ tokens, first, mask, pooled }: HeadDrawing): OneItem {
+function oneSequence({ tokens, first, mask, pooled, vector }: HeadDrawing): OneItem {
   const batch = first.shape[0] as Dim;
   const placeholders = new Map<Value, Value>();
   const local = (value: Value): Value => {
@@ -70,6 +70,12 @@ function oneSequence({ tokens, first, mask, pooled }: HeadDrawing): OneItem {
   return {
     items: batch,
     placeholders,
-    drawing: { tokens: local(tokens), first: local(first), mask: local(mask), pooled: () => local(pooled()) },
+    drawing: {
+      tokens: local(tokens),
+      first: local(first),
+      mask: local(mask),
+      pooled: () => local(pooled()),
+      vector: (pooling) => local(vector(pooling)),
+    },
   };
 }

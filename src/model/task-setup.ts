@@ -1,7 +1,8 @@
 import { fail } from '../base/index.ts';
 import type { HeadTraining } from '../checkpoint/index.ts';
-import type { Encoder } from '../encoders/index.ts';
-import { createHead, type Head, type HeadKind, kindForTask } from '../objectives/index.ts';
+import { type Encoder, usualPooling } from '../encoders/index.ts';
+import type { Pooling } from '../nn/index.ts';
+import { createHead, type Head, type HeadKind, kindForTask, withPooling } from '../objectives/index.ts';
 import type { Row, Task, TaskKind } from '../tasks/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import { maxTokens } from './encoder-inputs.ts';
@@ -14,6 +15,15 @@ export function headFor(task: Task, name: string, rows: readonly Row[], layers?:
   const kind = kindForTask(task.kind, kinds);
   const config = { head_type: kind.type, ...kind.defaults(task, rows), ...(layers !== undefined && { layers }) };
   return createHead(name, config, `head '${name}'`, kinds);
+}
+
+/**
+ * A head made for an encoder: it reads of each sequence what was asked for, or what the folder of a sentence encoder says, where it
+ * reads one vector of each. @throws usage.value for a head that reads every token; encoder.config for a pooling that is not available here
+ */
+export function pooledHead(head: Head, { sentence }: Pick<Encoder, 'sentence'>, asked: Pooling | undefined): Head {
+  const pooling = asked ?? (head.kind.pools && usualPooling(sentence));
+  return pooling === undefined ? head : withPooling(head, pooling);
 }
 
 /**

@@ -42,6 +42,7 @@ export const CHOICE: HeadKind<ChoiceConfig> = {
   sequences: ({ num_choices }) => num_choices,
 
   reads: 'first',
+  pools: true,
   outputs: ({ num_choices }) => num_choices,
   parameters: (head, { hidden }) => denseParameters(head, hidden, 1),
   draw(head, drawing, { input, rows }) {

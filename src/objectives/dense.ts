@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import type { EncoderFamily } from '../encoders/index.ts';
 import { gemm, matmul, type Value } from '../graph/index.ts';
-import { activation, isActivation, type ParameterSpec } from '../nn/index.ts';
+import { activation, isActivation, type ParameterSpec, TOKEN_POOLINGS } from '../nn/index.ts';
 import type { Task } from '../tasks/index.ts';
 import type { FixedHead, Head, HeadConfig, HeadDrawing, HeadKind } from './kind.ts';
+import { poolingOf } from './pooling.ts';
 
 /** Heads that are linears one after another, as most of `adapters` are: a torch Sequential of [dropout, linear, activation]. */
 interface DenseConfig extends HeadConfig {
@@ -31,6 +32,7 @@ const fields = {
   use_pooler: z.boolean().default(false),
   bias: z.boolean().default(true),
   dropout_prob: z.number().min(0).lt(1).nullable().default(null),
+  pooling: z.enum(TOKEN_POOLINGS).optional(),
 };
 
 /** What a zod object for a dense head with `num_labels` outputs has beside its `head_type`. */
@@ -51,7 +53,10 @@ export const DENSE_KEYS = ['head_type', 'layers', 'activation_function', 'label2
 
 function settled(keys: readonly string[]) {
   return {
-    ...(!keys.includes('use_pooler') && { use_pooler: z.literal(false).default(false) }),
+    ...(!keys.includes('use_pooler') && {
+      use_pooler: z.literal(false).default(false),
+      pooling: z.undefined('nothing: it reads every token by itself').optional(),
+    }),
     ...(!keys.includes('bias') && { bias: z.literal(true).default(true) }),
   };
 }
@@ -113,6 +118,7 @@ export function labelHead(type: string, reads: HeadKind['reads'], keys: readonly
     schema: labelSchema(type, all),
     keys: all,
     reads,
+    ...(reads === 'first' && { pools: true as const }),
     outputs: ({ num_labels }) => num_labels,
     parameters: (head, { hidden }) => denseParameters(head, hidden, head.config.num_labels),
     draw: (head, drawing) =>
@@ -136,7 +142,7 @@ export function fixedTokens(className: string, linear: string, { classifier }: E
   return classifier && fixedDense(className, 'num_labels', { linears: [linear], activation: null, pooled: false }, task);
 }
 
-/** The vector of each sequence that a dense head reads [B, hidden]: the pooled one, or the first token's. */
+/** The vector of each sequence that a dense head reads [B, hidden]. */
 export function sequenceVector({ config }: Head<DenseConfig>, drawing: HeadDrawing): Value {
-  return config.use_pooler ? drawing.pooled() : drawing.first;
+  return drawing.vector(poolingOf(config));
 }

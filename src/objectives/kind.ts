@@ -2,7 +2,7 @@ import type { z } from 'zod';
 import type { DType, Tensor } from '../base/index.ts';
 import type { EncoderConfig, EncoderFamily } from '../encoders/index.ts';
 import type { Dim, Value } from '../graph/index.ts';
-import type { Dropout, ParameterSpec, Parameters } from '../nn/index.ts';
+import type { Dropout, ParameterSpec, Parameters, Pooling, TokenPooling } from '../nn/index.ts';
 import type { Field, Prediction, PredictionRow, Row, Task, TaskKind } from '../tasks/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import type { SpanCandidate } from './best-spans.ts';
@@ -15,6 +15,8 @@ export interface HeadConfig {
   readonly label2id: Readonly<Record<string, number>> | null;
   /** Whether it reads the pooled vector in place of the first token. */
   readonly use_pooler?: boolean;
+  /** What it reads of all tokens in place of either; a key of our own, which no head of Python's has. */
+  readonly pooling?: TokenPooling | undefined;
   readonly [key: string]: unknown;
 }
 
@@ -36,6 +38,8 @@ export interface HeadDrawing {
   readonly mask: Value;
   /** The pooled vector of every sequence [B, d]. @throws head.config for an encoder without a pooler */
   pooled(): Value;
+  /** What stands for every sequence [B, d]. @throws head.config for the pooler of an encoder without one */
+  vector(pooling: Pooling): Value;
   /** Scores of all words for x [n, width of the word table]: x·Eᵀ + bias [n, vocabulary], E the table that the encoder reads with. */
   wordScores(x: Value, bias: Value): Value;
   readonly parameters: Parameters;
@@ -152,6 +156,8 @@ export interface HeadKind<C extends HeadConfig = HeadConfig> {
 
   /** Whether it reads every token, or only the first of each sequence. */
   readonly reads: 'all' | 'first';
+  /** Set where its configuration says which vector of a sequence it reads: by `use_pooler`, and by `pooling`. */
+  readonly pools?: true;
   /** Columns of its logits. */
   outputs(config: C): number;
   parameters(head: Head<C>, encoder: EncoderConfig): readonly ParameterSpec[];

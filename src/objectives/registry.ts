@@ -29,6 +29,13 @@ export function createHead(name: string, raw: unknown, subject = `head '${name}'
     });
   }
   checkLabels(result.data, kind.outputs(result.data), subject);
+  if (result.data.pooling !== undefined && result.data.use_pooler)
+    fail({
+      code: 'head.config',
+      subject: `${subject}: key 'pooling'`,
+      found: `'${result.data.pooling}', and use_pooler: true`,
+      expected: 'one of them',
+    });
   return { name, config: result.data, kind };
 }
 

@@ -1,12 +1,12 @@
 import { fail, type Tensor } from '../base/index.ts';
 import { multiplyDims, quantizeProducts } from '../graph/index.ts';
-import { drawModel, meanOverTokens } from '../model/draw.ts';
+import { drawModel } from '../model/draw.ts';
 import { modelDropout } from '../model/dropout.ts';
 import { feedsOf, headBatches, headOf } from '../model/feeds.ts';
 import { type Model, scheduledFeeds, weightsOf } from '../model/model.ts';
 import type { Prepared } from '../model/prepare.ts';
 import { cutRuns } from '../model/runs.ts';
-import { noDropout } from '../nn/index.ts';
+import { noDropout, pooledTokens } from '../nn/index.ts';
 import { type Head, type HeadBatch, logitRows, type Unit, type UnitLogits } from '../objectives/index.ts';
 import type { Engine, Feeds } from '../session/session.ts';
 import type { PredictionRow } from '../tasks/index.ts';
@@ -78,7 +78,7 @@ export async function createPredictor(
   const means = named.map(([name, { value, columns }]) => ({
     name,
     columns,
-    value: value.shape[0] === mask.shape[0] ? value : meanOverTokens(value, mask),
+    value: value.shape[0] === mask.shape[0] ? value : pooledTokens(value, mask, 'mean'),
   }));
   const outputs = Object.fromEntries([
     ...means.map(({ name, value }) => [name, value] as const),

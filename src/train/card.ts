@@ -1,4 +1,5 @@
 import type { Encoder } from '../encoders/index.ts';
+import type { Pooling } from '../nn/index.ts';
 import type { Task } from '../tasks/index.ts';
 import type { TrainSettings } from './settings.ts';
 import type { TrainResult } from './trainer.ts';
@@ -11,6 +12,8 @@ export interface TrainTaskResult {
   readonly steps: number;
   readonly best: TrainResult['best'];
   readonly stoppedEarly: boolean;
+  /** Which vector of each sequence the head reads, where it reads one. */
+  readonly pooling?: Pooling;
   /** Metrics by split. */
   readonly metrics: Readonly<Partial<Record<'validation' | 'test', Readonly<Record<string, number>>>>>;
   /** What always giving the most frequent answer scores on the last split. */
@@ -28,6 +31,34 @@ const IN_PYTHON: Readonly<Record<SavedAs, string>> = {
   model: 'AutoAdapterModel.from_pretrained("."), then model.load_head(".")',
 };
 
+/** What is loaded there of a folder whose head is none of Python's. */
+const WITHOUT_HEAD: Readonly<Record<SavedAs, string | undefined>> = {
+  adapter: IN_PYTHON.adapter,
+  setup: IN_PYTHON.setup,
+  head: undefined,
+  model: 'AutoAdapterModel.from_pretrained(".")',
+};
+
+/** What a head reads of a row, in words. */
+export const READS: Readonly<Record<Pooling, string>> = {
+  first: "the first token's vector",
+  pooler: "what the encoder's pooler makes of the first token",
+  mean: 'the mean over all tokens of a row',
+  max: 'the largest number of all tokens of a row in each column',
+  mean_sqrt_len: 'the sum over all tokens of a row by the root of their number',
+};
+
+/** Which heads Python's library has too, and which are of this package alone. */
+function pythonText(pooling: Pooling | undefined, saved: SavedAs): string {
+  if (pooling === undefined || pooling === 'first' || pooling === 'pooler')
+    return `The files are those of the Python library \`adapters\`: \`${IN_PYTHON[saved]}\`.`;
+  const others = WITHOUT_HEAD[saved];
+  const none = 'The Python library `adapters` has no head that reads this';
+  return others === undefined
+    ? `${none}, and finds none here.`
+    : `${none}: there \`${others}\` loads everything else, and says that it found no head.`;
+}
+
 /** The README.md of an output folder: what it is, how good, how made, how to use it. */
 export function modelCard(result: TrainTaskResult, task: Task, encoder: Encoder, settings: TrainSettings, saved: SavedAs): string {
   const rows = Object.entries(result.metrics).flatMap(([split, values]) =>
@@ -44,7 +75,7 @@ tags: [adapters, ${task.kind}]
 ---
 # ${result.name}
 
-A \`${result.method}\` module for the task ${task.name} (${task.kind}) on the encoder ${encoder.name}: ${result.parameters.toLocaleString('en')} trained parameters.
+A \`${result.method}\` module for the task ${task.name} (${task.kind}) on the encoder ${encoder.name}: ${result.parameters.toLocaleString('en')} trained parameters.${result.pooling === undefined ? '' : ` The head reads ${READS[result.pooling]}.`}
 
 | split | metric | value |
 | --- | --- | --- |
@@ -57,7 +88,7 @@ Licence of the training data: ${licence}.
 \`\`\`
 multigraft predict ${saved === 'model' ? '--model .' : '--model ENCODER --adapter .'} --input rows.jsonl --output answers.jsonl
 \`\`\`
-${saved === 'model' ? '' : `ENCODER is the folder of ${encoder.name}; without \`--model\` it is the small encoder that comes with multigraft.\n`}The files are those of the Python library \`adapters\`: \`${IN_PYTHON[saved]}\`.
+${saved === 'model' ? '' : `ENCODER is the folder of ${encoder.name}; without \`--model\` it is the small encoder that comes with multigraft.\n`}${pythonText(result.pooling, saved)}
 
 ## Settings
 \`\`\`json

@@ -3,8 +3,9 @@ import { asName, checkName, type HeadPackage, type HeadTraining } from '../check
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import { majorityScore } from '../metrics/index.ts';
 import { type Model, trainableParameters } from '../model/model.ts';
-import { headFor, sequenceLength, trainingOf, withDropout } from '../model/task-setup.ts';
-import type { Head } from '../objectives/index.ts';
+import { headFor, pooledHead, sequenceLength, trainingOf, withDropout } from '../model/task-setup.ts';
+import type { Pooling } from '../nn/index.ts';
+import { type Head, poolingOf } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
 import { metricsOf } from '../predict/evaluation.ts';
 import { createPredictor } from '../predict/predictor.ts';
@@ -26,6 +27,8 @@ export interface RunTaskOptions extends RunOptions {
   /** Name of what is trained and of its head; the task's when left out, with _ for dots and slashes. */
   readonly name?: string;
   readonly headLayers?: number;
+  /** Which vector of each sequence the head reads; what the encoder's folder says when left out, else the first token's. */
+  readonly pooling?: Pooling;
   /** Read at most this many rows of each split. */
   readonly limit?: number;
   /** Training rows to leave out, from 0. */
@@ -41,6 +44,8 @@ export interface Plan {
   readonly decisive?: Readonly<Record<string, unknown>>;
   /** The task as this run reads it: in the words of a teacher. Runs before any row is read. */
   task?(task: Task, encoder: Encoder): Promise<Task>;
+  /** Which vector the head reads where nothing is asked for. Runs after `task`. */
+  pooling?(): Pooling;
   /** The model to train, and what it begins with. */
   model(encoder: Encoder, head: Head, note: (text: string) => void): Promise<Start>;
   /** Other targets for the training rows than their labels: a teacher's answers. */
@@ -79,7 +84,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
   if (output !== undefined) await checkOutputFolder(files, output, options);
   const note = notesTo(options);
   const encoder = await loadEncoder(files, options.model, { checkFinite: true });
-  const tokenizer = await loadTokenizer(files, options.model);
+  const tokenizer = await loadTokenizer(files, encoder.folder);
   for (const text of encoder.notes) note(text);
   const task = (await plan.task?.(options.task, encoder)) ?? options.task;
 
@@ -92,7 +97,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
   if (!validation)
     note(`No validation rows: the last weights are kept${test ? ', and only the test rows are scored' : ' and nothing is scored'}.`);
 
-  const head = headFor(task, name, train.rows, options.headLayers);
+  const head = pooledHead(headFor(task, name, train.rows, options.headLayers), encoder, options.pooling ?? plan.pooling?.());
   const { model, initial, contents } = await plan.model(withDropout(encoder, settings.dropout), head, note);
   const { saveEvery: _, ...decisive } = settings;
   const facts = { model: encoder.name, task: task.name, method: plan.text, name, rows: train.rows.length, ...decisive };
@@ -123,6 +128,7 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     steps: trained.steps,
     best: trained.best,
     stoppedEarly: trained.stoppedEarly,
+    ...(head.kind.pools && { pooling: poolingOf(head.config) }),
     metrics,
     majority: last && majorityScore(task, last.rows, train.rows)?.accuracy,
     seconds: (performance.now() - started) / 1000,

@@ -4,7 +4,7 @@ import { float32, int32, type Tensor } from '../../src/base/tensor.ts';
 import { drawEncoder, drawPooled, drawWordScores, type Encoder } from '../../src/encoders/index.ts';
 import type { Value } from '../../src/graph/index.ts';
 import { attach, type ConfiguredMethod, withoutLayers } from '../../src/methods/index.ts';
-import { noDropout, parameters } from '../../src/nn/index.ts';
+import { noDropout, type Pooling, parameters, pooledTokens } from '../../src/nn/index.ts';
 import { type Head, headInputs } from '../../src/objectives/index.ts';
 import type { Engine, FileWeight } from '../../src/session/session.ts';
 
@@ -54,6 +54,8 @@ export async function forward(
       first,
       mask,
       pooled: () => outputs.pooled as Value,
+      vector: (pooling: Pooling) =>
+        pooling === 'first' ? first : pooling === 'pooler' ? (outputs.pooled as Value) : pooledTokens(output, mask, pooling),
       wordScores: (x: Value, bias: Value) => drawWordScores(options, x, bias),
       parameters: resolve,
       dropout: noDropout,

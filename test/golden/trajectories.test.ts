@@ -30,8 +30,7 @@ test.each(names)('%s: losses, gradient norms and parameters follow PyTorch for 6
   const golden = JSON.parse(readFileSync(`${FOLDER}/${name}.json`, 'utf8'));
   const loaded = await loadEncoder(goldenFiles, `test/golden/encoders/${golden.encoder}`);
   const encoder = { ...loaded, config: { ...loaded.config, hiddenDropout: 0, attentionDropout: 0, classifierDropout: 0 } };
-  const { layers, num_labels, use_pooler, activation_function } = golden.head;
-  const head = createHead('golden', { head_type: 'classification', num_labels, layers, activation_function, use_pooler, dropout_prob: 0 });
+  const head = createHead('golden', { head_type: 'classification', ...golden.head, dropout_prob: 0 });
   const method = golden.config ? methodOfConfig(golden.config, name) : configureMethod(golden.method);
   const { tensors } = await readSafetensors(goldenFiles, `${FOLDER}/${golden.parameters}`);
   const attached = adapterModel(encoder, method, 'golden', head);

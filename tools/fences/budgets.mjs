@@ -56,7 +56,7 @@ export const BUDGETS = {
     // A corpus, masked words, a teacher.
     'train/pretrain': 1070,
     // The public object: each part of it a file.
-    'auto-adapter-model': 2500,
+    'auto-adapter-model': 2560,
     // What lies in a folder, what there is to choose from.
     inspect: 430,
     // A file for each command, the reports and the demonstration.

@@ -83,26 +83,27 @@ def main():
         write(GROUPS[group], f"{group}/")
 
 
-def write(variants, prefix="", generator="trajectories.py"):
+def write(variants, prefix="", generator="trajectories.py", same_start=SAME_START, pooling={}, **versions):
     (ROOT / prefix).mkdir(parents=True, exist_ok=True)
     for variant, (family, config) in variants.items():
         # Gates average over padding, so theirs has none.
         gated = config is not None and any(part.get("use_gating") for part in getattr(config, "configs", [config]))
         batch = make_batch(family, lengths=[max(LENGTHS)] * len(LENGTHS) if gated else LENGTHS, seed=SEED + 5)
-        single, initial, rate = train(variant, family, config, batch, torch.float32)
-        double, _, _ = train(variant, family, config, batch, torch.float64)
-        shared = SAME_START.get(variant, variant)
+        pool = pooling.get(variant)
+        single, initial, rate = train(variant, family, config, batch, torch.float32, pool)
+        double, _, _ = train(variant, family, config, batch, torch.float64, pool)
+        shared = same_start.get(variant, variant)
         if shared == variant:
             save_file(initial, ROOT / f"{prefix}{variant}.safetensors", metadata={"format": "pt"})
         worst = max(abs(a - b) / max(abs(b), 1e-3) for a, b in zip(single["losses"], double["losses"]))
         write_json(ROOT / f"{prefix}{variant}.json", {
-            "provenance": provenance(generator),
+            "provenance": provenance(generator, **versions),
             "encoder": family,
-            "method": variant if config is None else "adapter",
+            "method": variant.split("-")[0] if config is None else "adapter",
             "adapterName": NAME,
             "parameters": f"{prefix}{shared}.safetensors",
             "config": None if config is None else config.to_dict(),
-            "head": {"num_labels": 2, "layers": 2, "use_pooler": False, "activation_function": "tanh"},
+            "head": {"num_labels": 2, "layers": 2, "use_pooler": False, "activation_function": "tanh", **({"pooling": pool.ours} if pool else {})},
             "optimiser": {"learningRate": rate, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weightDecay": 0.01, "clip": 1.0, "steps": STEPS},
             "microBatches": micro_batches(variant),
             **batch_json(batch),
@@ -142,7 +143,7 @@ def micro_batches(variant):
     return [5, 3] if variant.endswith("accumulated") else [len(LENGTHS)]
 
 
-def train(variant, family, config, batch, dtype):
+def train(variant, family, config, batch, dtype, pool=None):
     model = load_encoder(family, adapter_model=True)
     model.add_classification_head(NAME, num_labels=2, layers=2)
     if config is not None:
@@ -150,7 +151,7 @@ def train(variant, family, config, batch, dtype):
         model.train_adapter(NAME)
     else:
         for k, p in model.named_parameters():
-            p.requires_grad = variant == "full" or k.startswith("heads.")
+            p.requires_grad = variant.startswith("full") or k.startswith("heads.")
     own = [k for k, p in model.named_parameters() if p.requires_grad and (config is not None or k.startswith("heads."))]
     randomise_named(model, own, SEED + sum(map(ord, family)), 0.2)
     model.active_head = NAME
@@ -158,7 +159,7 @@ def train(variant, family, config, batch, dtype):
     parameters = {canonical(k): p for k, p in model.named_parameters() if p.requires_grad}
     initial = {canonical(k): parameters[canonical(k)].detach().clone().contiguous() for k in own}
 
-    rate = 1e-4 if variant == "full" else 1e-3
+    rate = 1e-4 if variant.startswith("full") else 1e-3
     groups = {True: [], False: []}
     for k in parameters:
         groups[decays(k)].append(k)
@@ -167,16 +168,16 @@ def train(variant, family, config, batch, dtype):
         lr=rate, betas=(0.9, 0.999), eps=1e-8,
     )
     losses, norms, first = [], [], {}
-    before = logits(model, batch)
+    before = logits(model, batch, pool)
     for step in range(STEPS):
-        losses.append(backward(model, batch, micro_batches(variant)))
+        losses.append(backward(model, batch, micro_batches(variant), pool))
         if step == 0:
             first = {k: float(p.grad.norm()) for k, p in parameters.items() if p.grad is not None}
             without = [k for k, p in parameters.items() if p.grad is None]
         norms.append(float(torch.nn.utils.clip_grad_norm_(list(parameters.values()), 1.0)))
         optimiser.step()
         optimiser.zero_grad()
-    losses.append(float(torch.nn.functional.cross_entropy(logits(model, batch), LABELS)))
+    losses.append(float(torch.nn.functional.cross_entropy(logits(model, batch, pool), LABELS)))
     return {
         "losses": losses,
         "gradientNorms": norms,
@@ -186,27 +187,35 @@ def train(variant, family, config, batch, dtype):
         "finalSums": {k: float(p.detach().double().sum()) for k, p in parameters.items()},
         "finalAbsSums": {k: float(p.detach().double().abs().sum()) for k, p in parameters.items()},
         "logitsBefore": before,
-        "logitsAfter": logits(model, batch),
+        "logitsAfter": logits(model, batch, pool),
     }, initial, rate
 
 
-def backward(model, batch, sizes):
+def backward(model, batch, sizes, pool=None):
     """Accumulates the gradient of the mean over all rows; each micro-batch is cut to its own longest row."""
     total, start = 0.0, 0
     for size in sizes:
         rows = slice(start, start + size)
         width = int(batch["attention_mask"][rows].sum(1).max())
-        out = model(**{k: v[rows, :width] for k, v in batch.items()})
-        loss = torch.nn.functional.cross_entropy(out.logits, LABELS[rows], reduction="sum") / len(LABELS)
+        out = answer(model, {k: v[rows, :width] for k, v in batch.items()}, pool)
+        loss = torch.nn.functional.cross_entropy(out, LABELS[rows], reduction="sum") / len(LABELS)
         loss.backward()
         total += float(loss.detach())
         start += size
     return total
 
 
-def logits(model, batch):
+def logits(model, batch, pool=None):
     with torch.no_grad():
+        return answer(model, batch, pool)
+
+
+def answer(model, batch, pool):
+    """Of a head on a vector that `adapters` has none for, its linears on what `pool` makes of the last layer."""
+    if pool is None:
         return model(**batch).logits
+    tokens = model.base_model(**batch).last_hidden_state
+    return torch.nn.Sequential.forward(model.heads[NAME], pool(tokens, batch["attention_mask"]))
 
 
 def decays(name):

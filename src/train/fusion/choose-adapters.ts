@@ -130,8 +130,8 @@ async function loadAll(files: Files, folders: readonly string[], encoder: Encode
 }
 
 /** At most so many rows and tokens, drawn at random where there are more. */
-async function askedOf({ files, model, task, limit, exclude, maxLength, seed = 1 }: ChooseOptions, encoder: Encoder): Promise<Questions> {
-  const tokenizer = await loadTokenizer(files, model);
+async function askedOf({ files, task, limit, exclude, maxLength, seed = 1 }: ChooseOptions, encoder: Encoder): Promise<Questions> {
+  const tokenizer = await loadTokenizer(files, encoder.folder);
   const rows = await loadRows(files, task, 'train', defined({ limit, exclude }));
   const random = createRandom(seed);
   const some = rows.length > ROWS ? random.shuffle([...rows]).slice(0, ROWS) : rows;

@@ -13,7 +13,7 @@ import type { Encoder } from '../../encoders/index.ts';
 import { adaptersOf, attachComposition, type ConfiguredMethod, describe, encoderFacts, isFuse } from '../../methods/index.ts';
 import { taskForHead, taskOfHead, withLabels } from '../../model/head-task.ts';
 import { adapterModel, type Model, trainableParameters } from '../../model/model.ts';
-import { DISTILLATION, type LogitsTarget, realRows, type Unit } from '../../objectives/index.ts';
+import { DISTILLATION, type LogitsTarget, poolingOf, realRows, type Unit } from '../../objectives/index.ts';
 import { createPredictor } from '../../predict/predictor.ts';
 import type { TrainTaskResult } from '../card.ts';
 import { digestOfTensors } from '../fingerprint.ts';
@@ -70,6 +70,7 @@ function distillPlan(options: DistillOptions): Plan {
       // The fusion's logits stand in its own order of labels, whatever order the task's card has.
       return { ...taskForHead(task, head), labels: taskOfHead(head).labels };
     },
+    pooling: () => poolingOf((teacher as FusionTeacher).head.config),
     async model(encoder, head, note) {
       const fusion = teacher as FusionTeacher;
       const start = startOf(options, fusion);

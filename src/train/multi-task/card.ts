@@ -1,6 +1,8 @@
 import type { Encoder } from '../../encoders/index.ts';
 import type { CaMtlReport } from '../../methods/index.ts';
+import type { Pooling } from '../../nn/index.ts';
 import type { Task } from '../../tasks/index.ts';
+import { READS } from '../card.ts';
 import type { Score } from '../keep-best.ts';
 import type { ChosenRows } from './chosen.ts';
 import type { Beginning, MultiTaskMethod } from './method.ts';
@@ -21,6 +23,8 @@ export interface TaskSummary {
   readonly majority: number | undefined;
   /** The best evaluation of this task on its own, whichever weights are kept. */
   readonly best: Score | undefined;
+  /** Which vector of each sequence its head reads, where it reads one. */
+  readonly pooling?: Pooling;
   /** The earlier task that it began as, where it was added to a model. */
   readonly begins?: Beginning;
 }
@@ -89,7 +93,7 @@ ${report ? `\n| part | numbers | trained |\n| --- | --- | --- |\n${reportRows(re
 | --- | --- | --- | --- | --- | --- |
 ${rows.join('\n')}
 
-Trained for ${steps} steps in ${seconds.toFixed(0)} s${best ? `; these are the weights of step ${best.step}` : ''}.
+${readsText(tasks)}Trained for ${steps} steps in ${seconds.toFixed(0)} s${best ? `; these are the weights of step ${best.step}` : ''}.
 Licences of the training data: ${licences.join('; ')}${addedTo.length > 0 ? '; and those of the model that it was added to' : ''}.
 
 ## Use
@@ -103,6 +107,12 @@ ${alone ? `ENCODER is the folder of ${encoder.name}; without \`--model\` it is t
 ${JSON.stringify(settings, null, 1)}
 \`\`\`
 `;
+}
+
+/** What heads read that read one vector of a row; nothing where none does. */
+function readsText(tasks: readonly TaskSummary[]): string {
+  const read = [...new Set(tasks.flatMap(({ pooling }) => pooling ?? []))];
+  return read.length === 0 ? '' : `Heads of whole rows read ${read.map((pooling) => READS[pooling]).join(', or ')}.\n`;
 }
 
 function reportRows({ parts }: CaMtlReport): string {

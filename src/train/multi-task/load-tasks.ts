@@ -1,9 +1,10 @@
 import { type Files, fail } from '../../base/index.ts';
-import type { Encoder } from '../../encoders/index.ts';
+import { type Encoder, usualPooling } from '../../encoders/index.ts';
 import { deviation } from '../../model/label-scales.ts';
 import { hasPooler } from '../../model/model.ts';
-import { headFor, sequenceLength } from '../../model/task-setup.ts';
-import { type Head, kindForTask } from '../../objectives/index.ts';
+import { headFor, pooledHead, sequenceLength } from '../../model/task-setup.ts';
+import type { Pooling } from '../../nn/index.ts';
+import { type Head, kindForTask, poolingOf } from '../../objectives/index.ts';
 import { type Exclusions, numbersOf, onlyAnswer, type Row, type Split as SplitName, type Task } from '../../tasks/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
 import { type LoadedRows, loadSplit } from '../load-rows.ts';
@@ -16,6 +17,8 @@ export interface LoadingTasks {
   readonly files: Files;
   readonly method: MultiTaskMethod;
   readonly headLayers?: number;
+  /** Which vector of each sequence heads read that read one; what {@link headOf} says when left out. */
+  readonly pooling?: Pooling;
   /** Read at most this many rows of each split of each task, or of the splits that are named. */
   readonly limit?: number | Readonly<Partial<Record<SplitName, number>>>;
   /** Training rows to leave out, as of {@link readExclusions}; tasks that are not of this run may stand in it. */
@@ -78,11 +81,23 @@ function farFromZero(numbers: readonly number[]): string | undefined {
   return deviation(numbers) < TOLD_APART * Math.abs(mean) ? `about ${mean.toPrecision(3)}` : undefined;
 }
 
-/** For adapters the heads are those of single tasks; where the encoder trains, a linear on its pooled vector, as published. */
-export function headOf({ method, headLayers }: LoadingTasks, task: Task, name: string, rows: readonly Row[], encoder: Encoder): Head {
-  if (method.heads === 'single-task') return headFor(task, name, rows, headLayers);
-  const head = headFor(task, name, rows, headLayers ?? 1);
-  return { ...head, config: { ...head.config, use_pooler: head.kind.reads === 'first' && hasPooler(encoder) } };
+/**
+ * For adapters the heads are those of single tasks; where the encoder trains, a linear on its pooled vector, as published, unless the
+ * encoder is one of sentences. A model that grows keeps to what its heads read.
+ */
+export function headOf(
+  { method, headLayers, pooling }: LoadingTasks,
+  task: Task,
+  name: string,
+  rows: readonly Row[],
+  encoder: Encoder,
+): Head {
+  const single = method.heads === 'single-task';
+  const head = headFor(task, name, rows, headLayers ?? (single ? undefined : 1));
+  if (!head.kind.pools) return head;
+  const earlier = method.base?.heads.find(({ kind }) => kind.pools);
+  const published = single ? undefined : hasPooler(encoder) ? 'pooler' : 'first';
+  return pooledHead(head, encoder, pooling ?? (earlier ? poolingOf(earlier.config) : (usualPooling(encoder.sentence) ?? published)));
 }
 
 const WILD = 100;

@@ -7,7 +7,7 @@ import { shortList } from '../../model/head-task.ts';
 import type { Model } from '../../model/model.ts';
 import { checkSequences } from '../../model/prepare.ts';
 import { trainingOf, withDropout } from '../../model/task-setup.ts';
-import type { Head } from '../../objectives/index.ts';
+import { type Head, poolingOf, withPooling } from '../../objectives/index.ts';
 import { createPredictor } from '../../predict/predictor.ts';
 import type { Task } from '../../tasks/index.ts';
 import { loadTokenizer } from '../../text/index.ts';
@@ -48,6 +48,7 @@ export async function runMultiTask(options: RunMultiTaskOptions): Promise<MultiT
   const tasks = await loadAll({ ...options, settings }, names, encoder);
 
   const heads = tasks.map(({ task, name, train }) => headOf({ ...options, settings }, task, name, train.rows, encoder));
+  if (options.pooling !== undefined && !heads.some(({ kind }) => kind.pools)) withPooling(heads[0] as Head, options.pooling);
   for (const [i, { train, validation, test }] of tasks.entries())
     for (const loaded of [train, validation, test]) if (loaded) checkSequences(loaded.prepared.units, heads[i] as Head);
   const attachment = method.attach(encoder, names, Math.max(...tasks.map(({ maxLength }) => maxLength)));
@@ -109,7 +110,7 @@ async function loadAll(
   names: readonly string[],
   encoder: Encoder,
 ): Promise<LoadedTask[]> {
-  const tokenizer = await loadTokenizer(options.files, options.model);
+  const tokenizer = await loadTokenizer(options.files, encoder.folder);
   const note = notesTo(options);
   for (const text of encoder.notes) note(text);
   const tasks: LoadedTask[] = [];
@@ -170,6 +171,7 @@ function scoreTasks(
         metric: task.metric,
         rows: train.rows.length,
         leftOut: exclude?.get(task.name)?.size ?? 0,
+        ...poolingIn(model.heads[i] as Head),
         metrics: {
           ...(validation && { validation: await scoreTask(predictor, i, task, validation) }),
           ...(test && { test: await scoreTask(predictor, i, task, test) }),
@@ -181,6 +183,10 @@ function scoreTasks(
     }
     return summaries;
   });
+}
+
+function poolingIn({ kind, config }: Head): Pick<TaskSummary, 'pooling'> {
+  return kind.pools ? { pooling: poolingOf(config) } : {};
 }
 
 function sizesOf({ trained, parameters }: MultiTaskResult, { weights }: Encoder) {
