@@ -19,23 +19,21 @@ import {
   type MethodConfig,
   methodOfConfig,
 } from '../methods/index.ts';
-import { answerableRows, isUnpaired, taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
-import { prepare } from '../model/prepare.ts';
-import { valuesOf } from '../model/start-values.ts';
+import { taskOfHead, withLabels } from '../model/head-task.ts';
 import { headFor, pooledHead } from '../model/task-setup.ts';
 import { createHead } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
-import { type Evaluation, evaluationOf } from '../predict/evaluation.ts';
-import { createPredictor, type Predictor } from '../predict/predictor.ts';
+import type { Evaluation } from '../predict/evaluation.ts';
 import type { Engine } from '../session/session.ts';
-import { loadRows, type PredictionRow, type Split, type Task } from '../tasks/index.ts';
+import type { Split, Task } from '../tasks/index.ts';
 import { loadTokenizer, type Tokenizer } from '../text/index.ts';
+import { type Active, ActiveModel, activeHeads, type NamedEvaluation } from './active-model.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, packedHead } from './attached.ts';
 import { AttachedModel } from './attached-model.ts';
 import { type Kinds, kindsWith } from './extensions.ts';
 import type { MergeOptions } from './merge.ts';
 import type { MixedModel } from './mixed-rows.ts';
-import { attachmentOf, modelOf, nameOf, refuseTaken, tokensFor, trainedSteps, trainedValues } from './model-state.ts';
+import { attachmentOf, headsOf, refuseTaken } from './model-state.ts';
 import { Named } from './named.ts';
 import {
   type AdapterTraining,
@@ -48,12 +46,14 @@ import {
   type EvaluateOptions,
   type HeadFields,
   type HeadOptions,
+  type HeadSetup,
+  headNames,
   type LoadOptions,
-  noHead,
   type PredictOptions,
   type PretrainedOptions,
   type PruneFusionOptions,
   refuseFused,
+  refuseSeveral,
   refuseUnmerged,
   refuseWhileMerged,
   type SummaryRow,
@@ -90,11 +90,9 @@ export class AutoAdapterModel extends AttachedModel {
   #engine: Engine | undefined;
   #active: Composition | undefined;
   #skipLayers: readonly number[] = [];
-  #activeHead: string | undefined;
-  #predictor: Predictor | undefined;
+  #activeHeads: readonly string[] = [];
+  readonly #answers = new ActiveModel(() => this.#runtime());
   #mixed: MixedModel | undefined;
-  /** Whether the predictor also tells what can be looked at. */
-  #explains = false;
 
   private constructor(encoder: Encoder, tokenizer: Tokenizer, { files, engine, kinds }: Setting) {
     super({
@@ -135,18 +133,20 @@ export class AutoAdapterModel extends AttachedModel {
     return this.#active;
   }
 
-  get activeHead(): string | undefined {
-    return this.#activeHead;
+  /** The head that answers; several, where each child of a block has its own or each answers all rows. */
+  get activeHead(): HeadSetup | undefined {
+    return this.#activeHeads.length > 1 ? this.#activeHeads : this.#activeHeads[0];
   }
 
   /** @throws adapter.missing */
-  set activeHead(name: string | undefined) {
-    if (name !== undefined) this.state.heads.get(name);
-    this.#activeHead = name;
+  set activeHead(heads: HeadSetup | undefined) {
+    const names = headNames(heads);
+    for (const name of names) this.state.heads.get(name);
+    this.#activeHeads = names;
     this.changed();
   }
 
-  /** The task that the active head answers. @throws adapter.missing */
+  /** The task that the active head answers. @throws adapter.missing, usage.value with several heads */
   get task(): Task {
     return taskOfHead(this.#currentHead());
   }
@@ -179,7 +179,7 @@ export class AutoAdapterModel extends AttachedModel {
   /** Forgets a head. Where it was active, none is afterwards. @throws adapter.missing */
   deleteHead(name: string): void {
     this.state.heads.remove(name);
-    if (this.#activeHead === name) this.activeHead = undefined;
+    if (this.#activeHeads.includes(name)) this.activeHead = undefined;
   }
 
   /**
@@ -229,7 +229,7 @@ export class AutoAdapterModel extends AttachedModel {
 
   /**
    * Makes an adapter the active one, or a composition of several by `fuse` and `stack`, and the head of that name too
-   * where there is one; undefined for none. With `skipLayers` they do nothing in these layers, counted from 0 (AdapterDrop, Rücklé et
+   * where there is one, or that of each child whose rows are answered by themselves; undefined for none. With `skipLayers` they do nothing in these layers, counted from 0 (AdapterDrop, Rücklé et
    * al. 2021).
    * @throws adapter.missing, method.config for adapters that cannot be put together, usage.value for layers that are not there
    */
@@ -241,7 +241,7 @@ export class AutoAdapterModel extends AttachedModel {
     checkLayers(skipLayers, this.encoder.config);
     this.#active = setup;
     this.#skipLayers = skipLayers;
-    if (setup !== undefined && this.state.heads.has(nameOf(setup))) this.#activeHead = nameOf(setup);
+    this.#activeHeads = (setup !== undefined && headsOf(this.state, setup)) || this.#activeHeads;
     this.changed();
   }
 
@@ -271,8 +271,9 @@ export class AutoAdapterModel extends AttachedModel {
   }
 
   /**
-   * One answer per row, in order, from the active adapter and head, or with `adapterNames` each from its own. Rows have the columns of
-   * the head's kind of task. @throws adapter.missing without a head; task.row, task.label, text.too-long naming the row
+   * One answer per row, in order, from the active adapter and head, or with `adapterNames` each from its own; from a `parallel` or from
+   * several heads one for each row and adapter, those of the first row first, each with the names of what gave it. Rows have the
+   * columns of the head's kind of task, those of a `multiTask` the name of their adapter as "task". @throws adapter.missing without a head; task.row, task.label, text.too-long naming the row
    */
   async predict(rows: readonly Readonly<Record<string, unknown>>[], options: PredictOptions = {}): Promise<Answer[]> {
     checkRows(rows);
@@ -280,15 +281,9 @@ export class AutoAdapterModel extends AttachedModel {
       this.#refuseMerged();
       // Whoever has one adapter at a time waits for no more code.
       this.#mixed ??= new (await import('./mixed-rows.ts')).MixedModel(this.state, () => this.#runtime());
-      return this.#mixed.predict(rows, { ...options, activeHead: this.#activeHead, skipLayers: this.#skipLayers });
+      return this.#mixed.predict(rows, { ...options, activeHeads: this.#activeHeads, skipLayers: this.#skipLayers });
     }
-    const head = this.#currentHead();
-    const task = { ...taskOfHead(head), columns: options.columns ?? {} };
-    const place = options.place ?? ((index) => ({ file: 'rows', line: index + 1 }));
-    const tokens = tokensFor(this.state, head, options.maxLength);
-    const { vocabulary } = this.encoder.config;
-    const checked = answerableRows(rows, { task, head, adapter: this.#active && nameOf(this.#active), vocabulary, tokens }, place);
-    return this.#answer(task, checked, options);
+    return this.#answers.predict(this.state, this.#whatIsActive(), rows, options);
   }
 
   /**
@@ -313,11 +308,21 @@ export class AutoAdapterModel extends AttachedModel {
     return pruning;
   }
 
-  /** The metrics of a task on one split, beside what the most frequent answer scores. @throws adapter.missing, task.* */
-  async evaluate(task: Task, split: Split = 'test', { limit, ...options }: EvaluateOptions = {}): Promise<Evaluation> {
-    const judged = taskForHead(task, this.#currentHead());
-    const rows = await loadRows(this.state.files, judged, split, { limit });
-    return evaluationOf(this.state.files, judged, rows, await this.#answer(judged, rows, options), limit);
+  /**
+   * The metrics of a task on one split, beside what the most frequent answer scores.
+   * @throws adapter.missing, task.*; usage.value where rows have several answers: {@link evaluateEach}
+   */
+  async evaluate(task: Task, split: Split = 'test', options: EvaluateOptions = {}): Promise<Evaluation> {
+    const [one, ...others] = await this.evaluateEach(task, split, options);
+    return others.length === 0 ? (one as Evaluation) : refuseSeveral(this.#activeHeads);
+  }
+
+  /**
+   * The metrics of each adapter of a `parallel`, or of each of several heads that answer all rows, which all must answer the task; one
+   * entry where each row has one answer. @throws adapter.missing, task.*
+   */
+  async evaluateEach(task: Task, split: Split = 'test', options: EvaluateOptions = {}): Promise<NamedEvaluation[]> {
+    return this.#answers.evaluate(this.state, this.#whatIsActive(), task, split, options);
   }
 
   /**
@@ -353,7 +358,7 @@ export class AutoAdapterModel extends AttachedModel {
    */
   async saveModel(folder: string): Promise<void> {
     if (this.#active !== undefined) refuseUnmerged(describe(this.#active));
-    const head = this.#activeHead === undefined ? undefined : this.state.heads.get(this.#activeHead);
+    const head = this.#activeHeads.length === 0 ? undefined : this.#currentHead();
     await (await import('./merge.ts')).saveWhole(this.state, folder, head);
   }
 
@@ -418,32 +423,12 @@ export class AutoAdapterModel extends AttachedModel {
   /** Frees the compiled programs; the model can be used again. */
   async release(): Promise<void> {
     await this.#mixed?.release();
-    await this.#predictor?.release();
-    this.#predictor = undefined;
+    await this.#answers.release();
   }
 
-  async #answer(
-    task: Task,
-    rows: readonly PredictionRow[],
-    { maxLength, explain = false, onProgress, onNote }: PredictOptions,
-  ): Promise<Answer[]> {
-    const head = this.#currentHead();
-    const limit = tokensFor(this.state, head, maxLength);
-    const prepared = prepare(rows, { task, tokenizer: this.tokenizer, maxLength: limit, kind: head.kind });
-    if (prepared.truncated > 0) onNote?.(`${prepared.truncated} of ${prepared.rows} rows are longer than ${limit} tokens and were cut.`);
-    const pair = task.columns.textPair ?? (head.training?.textPairs ? 'textPair' : undefined);
-    const alone = pair === undefined ? 0 : rows.filter(isUnpaired).length;
-    if (alone > 0)
-      onNote?.(`Rows without "${pair}", the second text of a pair, are answered from their one text: ${alone} of ${rows.length}.`);
-    if (this.#predictor && this.#explains !== explain) this.changed();
-    if (!this.#predictor) {
-      const steps = trainedSteps(this.state, this.#active);
-      const model = await modelOf(this.state, this.#active, head, { skipLayers: this.#skipLayers });
-      const fixed = await valuesOf(model, trainedValues(this.state, this.#active, head));
-      this.#predictor = await createPredictor(await this.#runtime(), model, { fixed, steps: () => steps, observe: explain });
-      this.#explains = explain;
-    }
-    return this.#predictor.answers(rows, prepared, onProgress);
+  #whatIsActive(): Active {
+    const heads = activeHeads(this.state, this.#active, this.#activeHeads);
+    return { setup: this.#active, skipLayers: this.#skipLayers, heads };
   }
 
   async #train(setup: Composition, options: TrainAdapterFusionOptions & { readonly trainAdapters?: boolean }): Promise<AdapterTraining> {
@@ -466,20 +451,25 @@ export class AutoAdapterModel extends AttachedModel {
     if (this.#merged) refuseWhileMerged(describe(this.#merged.setup));
   }
 
-  #loaded<T extends Composition>({ loaded, head, notes }: Loaded<T>, setActive: boolean): T {
+  #loaded<T extends Composition>({ loaded, heads, notes }: Loaded<T>, setActive: boolean): T {
     this.#notes.push(...notes);
     if (setActive) {
       this.setActiveAdapters(loaded);
-      if (head !== undefined) this.#activeHead = head;
+      if (heads.length > 0) this.#activeHeads = heads;
     }
     this.changed();
     return loaded;
   }
 
+  /** @throws adapter.missing without a head */
+  #currentHeads(): AttachedHead[] {
+    return activeHeads(this.state, this.#active, this.#activeHeads).map((name) => this.state.heads.get(name));
+  }
+
+  /** @throws adapter.missing without a head, usage.value with several */
   #currentHead(): AttachedHead {
-    if (this.#activeHead !== undefined) return this.state.heads.get(this.#activeHead);
-    if (this.#active === undefined) return noHead(`the encoder ${this.encoder.name}`);
-    return noHead(`the ${fusionsOf(this.#active).length > 0 ? 'fusion' : 'adapter'} '${nameOf(this.#active)}'`);
+    const [head, ...others] = this.#currentHeads() as [AttachedHead];
+    return others.length === 0 ? head : refuseSeveral(this.#activeHeads);
   }
 
   protected override nowActive(head: string): void {
@@ -488,8 +478,7 @@ export class AutoAdapterModel extends AttachedModel {
 
   /** Forgets the compiled program; whoever still runs it keeps it. */
   protected override changed(): void {
-    void this.#predictor?.release();
-    this.#predictor = undefined;
+    this.#answers.forget();
   }
 
   async #runtime(): Promise<Engine> {

@@ -1,3 +1,4 @@
+export type { NamedEvaluation } from './active-model.ts';
 export { AutoAdapterModel } from './auto-adapter-model.ts';
 export type { Extensions } from './extensions.ts';
 export type {
@@ -5,6 +6,7 @@ export type {
   EvaluateOptions,
   HeadFields,
   HeadOptions,
+  HeadSetup,
   LabelledHeadOptions,
   LoadOptions,
   PredictOptions,

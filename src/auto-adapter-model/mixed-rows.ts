@@ -13,10 +13,8 @@ import {
   type Placed,
   withoutLayers,
 } from '../methods/index.ts';
-import { answerableRows, isUnpaired, taskOfHead } from '../model/head-task.ts';
-import { prepare } from '../model/prepare.ts';
 import { untrainedValues } from '../model/start-values.ts';
-import { headParameters, type Unit } from '../objectives/index.ts';
+import { headParameters } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
 import {
   type AdapterGroup,
@@ -26,21 +24,17 @@ import {
   type RowAddress,
 } from '../predict/mixed-predictor.ts';
 import { ModuleStore } from '../predict/module-store.ts';
-import { rowInWords } from '../predict/words.ts';
 import type { Engine } from '../session/session.ts';
-import type { PredictionRow } from '../tasks/index.ts';
 import { type AttachedHead, adapterTensors } from './attached.ts';
-import { attachmentOf, fusionTensors, type ModelState, nameOf, tokensFor, trainedSteps } from './model-state.ts';
-import { missing, noHead, type PredictOptions } from './options.ts';
-
-/** No adapter: the encoder as it is. */
-export const BASE = '__base__';
+import { attachmentOf, BASE, fusionTensors, type ModelState, nameOf, trainedSteps } from './model-state.ts';
+import { missing, noHead, type PredictOptions, refuseSeveral } from './options.ts';
+import { placeOf, rowsOfHeads } from './rows-of-heads.ts';
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** What a prediction is asked with; `activeHead` answers rows without an adapter, and in `skipLayers` nothing acts. */
+/** What a prediction is asked with; `activeHeads`, which must be one, answer rows without an adapter, and in `skipLayers` nothing acts. */
 interface MixedOptions extends PredictOptions {
-  readonly activeHead: string | undefined;
+  readonly activeHeads: readonly string[];
   readonly skipLayers: readonly number[];
 }
 
@@ -89,7 +83,8 @@ export class MixedModel {
       const placed: Placed | undefined = adapter && { group: adapterKeys.indexOf(adapter[0]), slot: adapter[1] };
       return { adapter: placed, head: choice.head, headSlot: head[1] };
     });
-    const { checked, units } = this.#prepared(rows, choices, options, (choice) => headKeys.indexOf(groups.get(choice)?.head[0] as string));
+    const asked = choices.map((choice) => ({ ...choice, task: headKeys.indexOf(groups.get(choice)?.head[0] as string) }));
+    const { checked, units } = rowsOfHeads(this.#state, rows, asked, options);
     const bare = choices.some(({ setup }) => setup === undefined);
     const predictor = await this.#program(adapterKeys, headKeys, bare);
     return predictor.answers(checked, addresses, { units, tokenizer: this.#state.tokenizer }, options.onProgress);
@@ -105,7 +100,7 @@ export class MixedModel {
 
   /** One for each row; equal ones are the same object. */
   #choices(rows: readonly Row[], options: MixedOptions): Choice[] {
-    const { adapterNames: names = [], headNames, activeHead } = options;
+    const { adapterNames: names = [], headNames, activeHeads } = options;
     for (const [key, given] of [['adapterNames', names], ...(headNames ? ([['headNames', headNames]] as const) : [])] as const)
       if (!Array.isArray(given) || given.length !== rows.length)
         fail({
@@ -118,9 +113,9 @@ export class MixedModel {
       fail({ code: 'usage.value', subject: 'explain', found: 'rows that name their adapters', expected: 'an active fusion for all rows' });
     const known = new Map<string, Choice>();
     return rows.map((row, i) => {
-      const { file, line } = this.#placeOf(options)(i);
+      const { file, line } = placeOf(options)(i);
       const key = JSON.stringify([names[i], headNames?.[i] ?? null]);
-      const choice = known.get(key) ?? this.#choice(names[i] as string | Composition, headNames?.[i], activeHead, `${file}:${line}`);
+      const choice = known.get(key) ?? this.#choice(names[i] as string | Composition, headNames?.[i], activeHeads, `${file}:${line}`);
       known.set(key, choice);
       if (row.adapter !== undefined && row.adapter !== choice.name)
         fail({
@@ -133,14 +128,15 @@ export class MixedModel {
     });
   }
 
-  #choice(named: string | Composition, headName: string | undefined, activeHead: string | undefined, subject: string): Choice {
+  #choice(named: string | Composition, headName: string | undefined, activeHeads: readonly string[], subject: string): Choice {
     const { adapters, fusions, heads } = this.#state;
     const setup = named === BASE ? undefined : typeof named === 'string' && fusions.has(named) ? this.#fusion(named) : named;
     if (typeof setup === 'string' && !adapters.has(setup))
       missing(`${subject}: adapter`, setup, [...adapters.names, ...fusions.names, BASE]);
     for (const name of setup === undefined ? [] : adaptersOf(setup)) adapters.get(name);
     const name = setup === undefined ? BASE : nameOf(setup);
-    const own = headName ?? (setup === undefined ? activeHead : name);
+    if (setup === undefined && headName === undefined && activeHeads.length > 1) refuseSeveral(activeHeads);
+    const own = headName ?? (setup === undefined ? activeHeads[0] : name);
     if (own === undefined || (headName === undefined && !heads.has(own)))
       return noHead(`${subject}: ${setup === undefined ? 'a row without an adapter' : `the adapter '${name}'`}`);
     return { setup, name, head: heads.get(own) };
@@ -148,48 +144,6 @@ export class MixedModel {
 
   #fusion(name: string): Composition {
     return fuse(this.#state.fusions.get(name).adapters, { name });
-  }
-
-  #placeOf({ place }: PredictOptions) {
-    return place ?? ((index: number) => ({ file: 'rows', line: index + 1 }));
-  }
-
-  /** Rows as their heads can answer them, and their units. */
-  #prepared(
-    rows: readonly Row[],
-    choices: readonly Choice[],
-    options: MixedOptions,
-    groupOf: (choice: Choice) => number,
-  ): { readonly checked: PredictionRow[]; readonly units: Unit[] } {
-    const { tokenizer, encoder } = this.#state;
-    const columns = options.columns ?? {};
-    const checked: PredictionRow[] = [];
-    const units: Unit[] = [];
-    const place = this.#placeOf(options);
-    let [cut, split, unpaired] = [0, false, 0];
-    rows.forEach((row, i) => {
-      const choice = choices[i] as Choice;
-      const { head, name } = choice;
-      const task = { ...taskOfHead(head), columns };
-      const tokens = tokensFor(this.#state, head, options.maxLength);
-      const words = rowInWords(row, head.kind, columns);
-      split ||= words !== undefined;
-      const answering = { task, head, adapter: name, vocabulary: encoder.config.vocabulary, tokens };
-      const [typed] = answerableRows([words ?? row], answering, () => place(i)) as [PredictionRow];
-      const made = prepare([typed], { task, tokenizer, maxLength: tokens, kind: head.kind });
-      cut += made.truncated;
-      unpaired += Number(head.training?.textPairs === true && isUnpaired(typed));
-      checked.push(typed);
-      units.push(...made.units.map((unit) => ({ ...unit, row: i, task: groupOf(choice) })));
-    });
-    if (split)
-      options.onNote?.('Texts were split at white space for heads that answer one word at a time. Give "tokens" to split them yourself.');
-    if (unpaired > 0)
-      options.onNote?.(
-        `Rows without "${columns.textPair ?? 'textPair'}", whose heads learnt from pairs, are answered from one text: ${unpaired}.`,
-      );
-    if (cut > 0) options.onNote?.(`${cut} of ${rows.length} rows are longer than their heads allow and were cut.`);
-    return { checked, units };
   }
 
   async #placeAdapter(setup: Composition, skipLayers: readonly number[]): Promise<readonly [group: string, slot: number]> {

@@ -4,18 +4,21 @@ import type { Encoder } from '../encoders/index.ts';
 import {
   type Attachment,
   adaptersOf,
+  attach,
   attachComposition,
   type Block,
   bindAdapter,
+  blockKind,
   type Composition,
   configureMethod,
   encoderFacts,
   type FusionConfig,
   fusionsOf,
+  lastBlockOf,
   lastOf,
   withoutLayers,
 } from '../methods/index.ts';
-import { adapterModel, type Model } from '../model/model.ts';
+import type { Model } from '../model/model.ts';
 import { untrainedValues } from '../model/start-values.ts';
 import { sequenceLength } from '../model/task-setup.ts';
 import type { Head } from '../objectives/index.ts';
@@ -42,23 +45,23 @@ interface ModelOptions {
   readonly skipLayers?: readonly number[];
 }
 
-/** A setup with a head, ready to be drawn; without a setup, the bare encoder. @throws adapter.missing, method.config */
+/** A setup with its heads, ready to be drawn; without a setup, the bare encoder. @throws adapter.missing, method.config */
 export async function modelOf(
   state: ModelState,
   setup: Composition | undefined,
-  head: Head,
+  heads: readonly Head[],
   { trainAdapters = false, masked = false, skipLayers = [] }: ModelOptions = {},
 ): Promise<Model> {
   const { encoder, adapters } = state;
-  if (setup === undefined) return adapterModel(encoder, configureMethod('head'), '', head);
-  if (typeof setup === 'string') {
-    const model = adapterModel(encoder, adapters.get(setup).method, setup, head);
-    return { ...model, attachment: withoutLayers(model.attachment, skipLayers, encoder.config) };
+  if (setup === undefined || typeof setup === 'string') {
+    const method = setup === undefined ? configureMethod('head') : adapters.get(setup).method;
+    const attachment = attach(method, { ...encoderFacts(encoder), name: setup ?? '' });
+    return { encoder, attachment: withoutLayers(attachment, skipLayers, encoder.config), heads };
   }
   const attachment = withoutLayers(attachmentOf(state, setup, { trainAdapters, masked }), skipLayers, encoder.config);
   const names = trainAdapters ? [] : adaptersOf(setup);
   const frozen = await Promise.all(names.map((name) => adapterTensors(name, adapters.get(name), encoder)));
-  return { encoder, attachment, heads: [head], frozen: new Map(frozen.flatMap((tensors) => [...tensors])) };
+  return { encoder, attachment, heads, frozen: new Map(frozen.flatMap((tensors) => [...tensors])) };
 }
 
 /** @throws adapter.missing, method.config for adapters that cannot be put together */
@@ -81,6 +84,16 @@ export function attachmentOf(
   return attachComposition(setup, parts, encoderFacts(encoder));
 }
 
+/** No adapter: the encoder as it is. */
+export const BASE = '__base__';
+
+/** The head of a setup's name, or those of the children that answer by themselves, where they are all there. */
+export function headsOf({ heads, kinds }: Pick<ModelState, 'heads' | 'kinds'>, setup: Composition): readonly string[] | undefined {
+  const last = lastBlockOf(setup);
+  const names = last && blockKind(last, kinds.blocks).heads ? last.children.map(lastOf) : [nameOf(setup)];
+  return names.every((name) => heads.has(name)) ? names : undefined;
+}
+
 /** The fusion that a setup is named after, or its last adapter. */
 export function nameOf(setup: Composition): string {
   return fusionsOf(setup)[0]?.name ?? lastOf(setup);
@@ -91,13 +104,17 @@ export function tokensFor({ encoder, tokenizer }: ModelState, { kind, training }
   return sequenceLength(encoder, tokenizer, asked, kind.task, training?.maxLength ?? kind.usualLength);
 }
 
-/** What was trained or loaded of a setup and its head. */
-export function trainedValues(state: ModelState, setup: Composition | undefined, head: AttachedHead): ReadonlyMap<string, Tensor> {
+/** What was trained or loaded of a setup and its heads. */
+export function trainedValues(
+  state: ModelState,
+  setup: Composition | undefined,
+  heads: readonly AttachedHead[],
+): ReadonlyMap<string, Tensor> {
   const [names, blocks] = setup === undefined ? [[], []] : [adaptersOf(setup), fusionsOf(setup)];
   const tensors = [
     ...names.map((name) => state.adapters.get(name).tensors),
     ...blocks.map((fuse) => trainedFusion(state, fuse.name)),
-    head.tensors,
+    ...heads.map(({ tensors }) => tensors),
   ];
   return new Map(tensors.flatMap((part) => [...(part ?? [])]));
 }

@@ -8,6 +8,9 @@ import type { TrainEvent, TrainSettings } from '../train/settings.ts';
 import type { TrainResult } from '../train/trainer.ts';
 import type { Extensions } from './extensions.ts';
 
+/** The head that answers, or several by name. */
+export type HeadSetup = string | readonly string[];
+
 export interface PretrainedOptions extends Extensions {
   /** Where folders are read and written; the disk of this machine when left out. */
   readonly files?: Files;
@@ -89,6 +92,8 @@ export interface PredictOptions {
   readonly adapterNames?: readonly (string | Composition)[];
   /** Beside `adapterNames`: heads of other names, undefined for the usual one. */
   readonly headNames?: readonly (string | undefined)[];
+  /** Beside a `multiTask`: which of its adapters each row is for, by number or name; the column "task" of the rows when left out. */
+  readonly taskIds?: readonly (number | string)[];
   /** Answers also tell what the model lets one look at: the attention of fusions. */
   readonly explain?: boolean;
   readonly onProgress?: (done: number, of: number) => void;
@@ -152,6 +157,22 @@ export function checkTask(task: unknown): void {
       expected: 'a task',
       next: 'Make one with await loadTask(nodeFiles, path).',
     });
+}
+
+/** The names of heads, whichever way they are given. */
+export function headNames(heads: HeadSetup | undefined): readonly string[] {
+  return heads === undefined ? [] : typeof heads === 'string' ? [heads] : heads;
+}
+
+/** @throws usage.value for several heads where one must answer */
+export function refuseSeveral(heads: readonly string[]): never {
+  return fail({
+    code: 'usage.value',
+    subject: 'the active head',
+    found: heads.length > 1 ? `several: ${heads.join(', ')}` : 'one for several adapters that each answer all rows',
+    expected: 'one answer for each row',
+    next: "Make one head the active one, and one adapter: model.activeHead = 'NAME'. evaluateEach scores each by itself.",
+  });
 }
 
 /** @throws adapter.missing */

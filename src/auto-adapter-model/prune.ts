@@ -63,12 +63,12 @@ async function pruneFusion(
   { tolerance, onProgress }: PruneOptions,
 ): Promise<Pruning> {
   const names = setup.children.map(lastOf);
-  const model = await modelOf(state, setup, head, { masked: true });
+  const model = await modelOf(state, setup, [head], { masked: true });
   let mask = maskOf(names, names);
   const steps = trainedSteps(state, setup);
   const predictor = await createPredictor(engine, model, {
     current: () => new Map([[FUSION_MASK, mask]]),
-    fixed: await valuesOf(model, trainedValues(state, setup, head)),
+    fixed: await valuesOf(model, trainedValues(state, setup, [head])),
     steps: () => steps,
     observe: true,
   });

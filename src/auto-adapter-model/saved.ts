@@ -18,9 +18,9 @@ import {
 import { adaptersOf, type Block, type Composition, type Fuse, fusionsOf, lastOf } from '../methods/index.ts';
 import { withLabels } from '../model/head-task.ts';
 import { type Attached, type AttachedFusion, adapterTensors, packedHead } from './attached.ts';
-import { attachmentOf, fusionFacts, fusionTensors, type ModelState, nameOf, refuseTaken } from './model-state.ts';
+import { attachmentOf, fusionFacts, fusionTensors, headsOf, type ModelState, refuseTaken } from './model-state.ts';
 import { Named } from './named.ts';
-import { checkAdapterFolder, checkFolderWith } from './options.ts';
+import { checkAdapterFolder, checkFolderWith, type HeadSetup, headNames } from './options.ts';
 
 export interface HeadChoice {
   /** Whether the head of the same name is saved with it; true when left out. */
@@ -29,8 +29,8 @@ export interface HeadChoice {
 
 export interface SetupOptions {
   readonly format?: WeightFormat;
-  /** The head to save with it, or none; the one of its name when left out, if there is one. */
-  readonly head?: string | false;
+  /** The heads to save with it, or none; that of its name, or those of its children, when left out, if they are there. */
+  readonly head?: HeadSetup | false;
 }
 
 /** @throws adapter.missing, adapter.format */
@@ -66,7 +66,7 @@ export async function saveAttachedFusion(
   await saveFusion(files, folder, fusion, options);
 }
 
-/** Adapters, fusions and head of a setup, each in a folder of its name; adapter_setup.json last. @throws adapter.missing, adapter.format */
+/** Adapters, fusions and heads of a setup, each in a folder of its name; adapter_setup.json last. @throws adapter.missing, adapter.format */
 export async function saveAttachedSetup(
   state: ModelState,
   folder: string,
@@ -75,23 +75,23 @@ export async function saveAttachedSetup(
 ): Promise<void> {
   const { files, encoder, heads } = state;
   if (typeof setup !== 'string') attachmentOf(state, setup);
-  const name = nameOf(setup);
-  const headName = head === undefined ? (heads.has(name) ? name : undefined) : head || undefined;
-  const packed = headName === undefined ? undefined : await packedHead(heads.get(headName), encoder);
+  const names = head === undefined ? (headsOf(state, setup) ?? []) : headNames(head || undefined);
+  const own = names.map((name) => heads.get(name));
+  const packed = await Promise.all([...new Set(own)].map((head) => packedHead(head, encoder)));
   for (const adapter of adaptersOf(setup)) await saveAttached(state, joinPath(folder, adapter), adapter, options);
   for (const fuse of fusionsOf(setup)) {
     const mixed = fuse.children.map(lastOf);
     await saveAttachedFusion(state, joinPath(folder, fuse.name), fuse.name, { ...options, withHead: false, mixed });
   }
-  if (packed) await saveHead(files, joinPath(folder, packed.name), packed, encoder, options);
-  await saveSetup(files, folder, setup, packed, state.kinds);
+  for (const one of packed) await saveHead(files, joinPath(folder, one.name), one, encoder, options);
+  await saveSetup(files, folder, setup, own, state.kinds);
 }
 
 /** What a folder held, part of the model now. */
 export interface Loaded<T> {
   readonly loaded: T;
-  /** The head that came with it. */
-  readonly head: string | undefined;
+  /** The heads that came with it. */
+  readonly heads: readonly string[];
   readonly notes: readonly string[];
 }
 
@@ -136,7 +136,7 @@ export async function loadAttachedFusion(
 /** @throws adapter.*, composition.nesting, method.config, head.config, file.* ; then the model is as it was */
 export async function loadAttachedSetup(state: ModelState, folder: string): Promise<Loaded<Composition>> {
   const { files, encoder, kinds } = state;
-  const { composition, head: headName, fusions: folders, notes } = await loadSetup(files, folder, kinds);
+  const { composition, heads: names, fusions: folders, notes } = await loadSetup(files, folder, kinds);
   const adapters: LoadedAdapter[] = [];
   for (const name of adaptersOf(composition)) {
     const path = joinPath(folder, name);
@@ -147,22 +147,24 @@ export async function loadAttachedSetup(state: ModelState, folder: string): Prom
   const fusions: LoadedFusion[] = [];
   for (const { name } of fusionsOf(composition))
     fusions.push(await loadFusion(files, folders.get(name) as string, { encoder, adapters: methods, as: name, headKinds: kinds.heads }));
-  const options = { encoder, headKinds: kinds.heads, as: headName };
-  const head = headName === undefined ? undefined : await loadHead(files, joinPath(folder, headName), options);
-  const result = put(state, { adapters, fusions, ...(head && { head }), ...(typeof composition !== 'string' && { composition }) });
-  return { ...result, loaded: composition, notes: [...notes, ...result.notes] };
+  const heads: LoadedHead[] = [];
+  for (const name of new Set(names))
+    heads.push(await loadHead(files, joinPath(folder, name), { encoder, headKinds: kinds.heads, as: name }));
+  const result = put(state, { adapters, fusions, heads, ...(typeof composition !== 'string' && { composition }) });
+  const found = names.length > 0 ? { heads: names } : {};
+  return { ...result, ...found, loaded: composition, notes: [...notes, ...result.notes] };
 }
 
 interface Parts {
   readonly adapters?: readonly LoadedAdapter[];
   readonly fusions?: readonly LoadedFusion[];
-  readonly head?: LoadedHead;
+  readonly heads?: readonly LoadedHead[];
   /** What they must be able to make together. */
   readonly composition?: Block;
 }
 
 /** Adds to the model what was loaded, all of it or nothing. */
-function put(state: ModelState, { adapters = [], fusions = [], head, composition }: Parts): Omit<Loaded<never>, 'loaded'> {
+function put(state: ModelState, { adapters = [], fusions = [], heads: alone = [], composition }: Parts): Omit<Loaded<never>, 'loaded'> {
   const [plain, mixed] = [new Named<Attached>('adapter'), new Named<AttachedFusion>('fusion')];
   for (const { name, method, tensors } of adapters) plain.set(name, { method, tensors });
   for (const { name, adapters: fused, config, tensors, steps } of fusions)
@@ -173,11 +175,12 @@ function put(state: ModelState, { adapters = [], fusions = [], head, composition
   }
   if (composition) attachmentOf({ ...state, adapters: plain, fusions: mixed }, composition);
   const parts = [...adapters, ...fusions];
-  const heads = [...parts.flatMap((part) => part.head ?? []), ...(head ? [head] : [])].map(withLabels);
+  const heads = [...parts.flatMap((part) => part.head ?? []), ...alone].map(withLabels);
   for (const [name, entry] of plain.entries()) state.adapters.set(name, entry);
   for (const [name, entry] of mixed.entries()) state.fusions.set(name, entry);
   for (const { name, config, kind, tensors, training } of heads)
     state.heads.set(name, { name, config, kind, tensors, ...(training && { training }) });
-  const active = head ?? (parts.length === 1 ? parts[0]?.head : undefined);
-  return { head: active?.name, notes: [...parts.flatMap(({ notes }) => notes), ...(head?.notes ?? [])] };
+  const active = alone.length > 0 ? alone : parts.length === 1 ? (parts[0]?.head ?? []) : [];
+  const notes = [...parts, ...alone].flatMap((part) => part.notes);
+  return { heads: [active].flat().map(({ name }) => name), notes };
 }

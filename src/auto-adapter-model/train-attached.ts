@@ -51,7 +51,7 @@ export async function trainAttached(
   const split = (all: readonly Row[]) => ({ rows: all, prepared: prepare(all, { task: ofHead, tokenizer, maxLength, kind: head.kind }) });
   const train = split(labelled.train);
   const validation = labelled.validation && split(labelled.validation);
-  const model = await modelOf({ ...state, encoder: withDropout(encoder, checked.dropout) }, setup, head, { trainAdapters });
+  const model = await modelOf({ ...state, encoder: withDropout(encoder, checked.dropout) }, setup, [head], { trainAdapters });
   if (model.attachment.rowFeeds || model.attachment.channels || model.attachment.tokens !== undefined)
     fail({
       code: 'usage.value',
@@ -67,7 +67,7 @@ export async function trainAttached(
     train,
     validation,
     settings: checked,
-    initial: trainedValues(state, setup, head),
+    initial: trainedValues(state, setup, [head]),
     ...defined({ onEvent, signal }),
   });
   const ofTheHead = new Set(headParameters(head, encoder.config).map((spec) => spec.name));

@@ -13,9 +13,9 @@ it.each<[string, Composition, number]>([
   ['rows by task', stack('c', multiTask('a', 'b')), 1],
 ])('%s comes back as it was saved, with a note where Python answers otherwise', async (_, setup, notes) => {
   const files = memoryFiles();
-  await saveSetup(files, 's', setup, { name: 'a', config: { head_type: 'classification', label2id: null } });
+  await saveSetup(files, 's', setup, [{ name: 'a', config: { head_type: 'classification', label2id: null } }]);
   const loaded = await loadSetup(files, 's');
-  expect(loaded).toMatchObject({ composition: setup, head: 'a' });
+  expect(loaded).toMatchObject({ composition: setup, heads: ['a'] });
   expect(loaded.notes).toHaveLength(notes);
   for (const note of loaded.notes) expect(note).toContain('adapters 1.3.0');
 });

@@ -22,15 +22,15 @@ export async function answerByRow(
   rows: readonly InputRow[],
   how: Parameters<AutoAdapterModel['predict']>[1] & { readonly place: (index: number) => { readonly file: string; readonly line: number } },
 ): Promise<Answer[]> {
-  if (flags.head !== undefined)
+  if (flags.head.length > 0)
     fail({
       code: 'usage.value',
       subject: '--head',
-      found: `${flags.head}, for several adapters`,
+      found: `${flags.head.join(', ')}, for several adapters`,
       expected: 'rows that name their "adapter"',
     });
   const model = await openEncoder(context, flags);
-  const own = model.activeHead;
+  const [own] = [model.activeHead ?? []].flat();
   const entries = new Map<string, Entry>();
   for (const path of flags.adapter) {
     const { name, ...entry } = await openedAt(context, model, path);
@@ -54,7 +54,8 @@ async function openedAt(context: CommandContext, model: AutoAdapterModel, path: 
   model.activeHead = undefined;
   const setup = await openFolder(context, model, path);
   if (setup === undefined) return refuse(path, 'a head alone', 'an adapter with its head');
-  const head = model.activeHead;
+  const [head, ...others] = [model.activeHead ?? []].flat();
+  if (others.length > 0) refuse(path, `the heads ${[head, ...others].join(', ')}`, 'an adapter with one head');
   const twice = adaptersOf(setup).find((name) => before.adapters.has(name));
   if (twice !== undefined) refuse(path, `another adapter '${twice}'`, 'adapters of different names');
   if (head !== undefined && before.heads.has(head)) refuse(path, `another head '${head}'`, 'heads of different names');

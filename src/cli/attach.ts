@@ -27,7 +27,11 @@ export const modelShape = {
     commas: true,
     description: 'layers, counted from 0, in which the adapters do nothing; 0,1,2 for several',
   }),
-  head: z.string().optional().meta({ value: 'name', description: 'which of the loaded heads answers (default: that of the adapter)' }),
+  head: z.array(z.string()).default([]).meta({
+    value: 'name',
+    description:
+      'which of the loaded heads answers (default: that of the adapter); a,b for one for each adapter of a setup, or several for all rows',
+  }),
   maxLength: z.number().int().min(3).optional().meta({
     description: 'tokens per sequence; longer inputs are cut (default: as in training; 128, or 384 for spans, where that is not known)',
   }),
@@ -45,11 +49,11 @@ export async function openMultiTask(
   const [only] = adapter;
   const folder = adapter.length === 1 && (await several(only)) ? only : adapter.length === 0 && (await several(model)) ? model : undefined;
   if (folder === undefined) return undefined;
-  if (head !== undefined)
+  if (head.length > 0)
     fail({
       code: 'usage.value',
       subject: '--head',
-      found: `${head}, for a model of several tasks`,
+      found: `${head.join(', ')}, for a model of several tasks`,
       expected: 'rows that name their "task"',
     });
   for (const [flag, given] of Object.entries({ '--fusion': fusion[0], '--setup': setup, '--skip-layers': skipLayers[0] }))
@@ -96,7 +100,8 @@ export async function openModel(context: CommandContext, options: ModelFlags): P
   if (saved) await model.loadAdapterSetup(setup);
   const composition = setup === undefined || saved ? model.activeAdapters : parseComposition(setup);
   if (setup !== undefined || skipLayers.length > 0) model.setActiveAdapters(composition, { skipLayers });
-  if (head !== undefined) model.activeHead = head;
+  // A head may have the name of a fusion, which has commas in it.
+  if (head.length > 0) model.activeHead = head.flatMap((name) => (model.heads.includes(name) ? [name] : name.split(',')));
   tellNotes(context, model, options);
   return model;
 }

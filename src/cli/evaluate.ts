@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { AutoAdapterModel } from '../auto-adapter-model/index.ts';
+import type { AutoAdapterModel, NamedEvaluation } from '../auto-adapter-model/index.ts';
 import { fail } from '../base/index.ts';
 import { describe, isFuse } from '../methods/index.ts';
 import { type Evaluation, evaluateTasks, type MultiTaskEvaluation } from '../predict/index.ts';
@@ -53,20 +53,32 @@ export const command = defineCommand({
         next: 'Give --model FOLDER of multigraft multitask, or run the command once for each.',
       });
     const model = await openModel(context, options);
-    const evaluation = await scoreOne(context, options, model, task);
+    const evaluations = await scoreOne(context, options, model, task);
     const active = model.activeAdapters;
-    const name = active === undefined ? model.activeHead : isFuse(active) ? active.name : describe(active);
-    const report = { task: task.name, split, adapter: name, metric: task.metric, ...evaluation, seconds: elapsed() };
-    context.stdout(context.json ? JSON.stringify(report) : render(`${task.name} (${split}), ${name}`, evaluation, report.seconds));
+    const heads = [model.activeHead ?? []].flat().join(', ');
+    const name = active === undefined ? heads : isFuse(active) ? active.name : describe(active);
+    const reports = evaluations.map(({ adapter, head, ...evaluation }) => {
+      const called = adapter === undefined ? name : `${adapter} in ${name}`;
+      const facts = { adapter: called, ...(head !== undefined && { head }), metric: task.metric };
+      return { task: task.name, split, ...facts, ...evaluation, seconds: elapsed() };
+    });
+    const texts = reports.map((report) =>
+      render(
+        `${task.name} (${split}), ${report.adapter}${report.head === undefined ? '' : `, head ${report.head}`}`,
+        report,
+        report.seconds,
+      ),
+    );
+    context.stdout(context.json ? JSON.stringify(reports.length === 1 ? reports[0] : reports) : texts.join('\n'));
   },
 });
 
-async function scoreOne(context: CommandContext, options: Options, model: AutoAdapterModel, task: Task): Promise<Evaluation> {
+async function scoreOne(context: CommandContext, options: Options, model: AutoAdapterModel, task: Task): Promise<NamedEvaluation[]> {
   const { how, stop } = await scoring(context, options);
-  const evaluation = await model.evaluate(task, options.split, how);
+  const evaluations = await model.evaluateEach(task, options.split, how);
   stop();
   await model.release();
-  return evaluation;
+  return evaluations;
 }
 
 async function scoreSeveral(

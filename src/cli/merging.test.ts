@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { runCommand } from '../../test/command.ts';
 import { open, world } from '../../test/tiny-world.ts';
 import { AutoAdapterModel } from '../auto-adapter-model/index.ts';
 import type { Files } from '../base/index.ts';
@@ -7,27 +8,14 @@ import { command as average } from './average.ts';
 import type { CommandDefinition } from './command.ts';
 import { command as convert } from './convert.ts';
 import { command as merge } from './merge.ts';
-import { parseOptions } from './options.ts';
 
 const ROWS = [{ text: 'bako mitu lesar' }, { text: 'sarnof' }];
 const logits = async (model: AutoAdapterModel) => (await model.predict(ROWS)).flatMap((answer) => answer.logits as number[]);
 
 /** Runs a command in memory. Returns its JSON and its notes. */
 async function run(files: Files, command: CommandDefinition, raw: Readonly<Record<string, unknown>>) {
-  const [out, notes]: [string[], string[]] = [[], []];
-  await command.run(
-    {
-      files,
-      stdout: (text) => void out.push(text),
-      stderr: (text) => void notes.push(text),
-      stdin: async () => new Uint8Array(),
-      json: true,
-      isTTY: false,
-      signal: new AbortController().signal,
-    },
-    parseOptions(command.schema, { model: 'tiny', ...raw }),
-  );
-  return { result: JSON.parse(out.join('')) as Record<string, unknown>, notes };
+  const { out, notes } = await runCommand(files, command, { model: 'tiny', ...raw });
+  return { result: JSON.parse(out) as Record<string, unknown>, notes };
 }
 
 async function saved(...methods: readonly string[]) {

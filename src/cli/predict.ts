@@ -58,7 +58,9 @@ export const command = defineCommand({
     const several = await openMultiTask(context, options);
     const answers = several ? await answersOfTasks(context, several) : await answersOfAdapters();
     progress.stop();
-    const lines = answers.map((answer, i) => JSON.stringify(lineOf(answer, rows[i]?.value.id, options.scores)));
+    // Where several answer each row, its lines stand together.
+    const each = answers.length / Math.max(1, rows.length);
+    const lines = answers.map((answer, i) => JSON.stringify(lineOf(answer, rows[Math.floor(i / each)]?.value.id, options.scores)));
     if (output === '-') return lines.length > 0 ? context.stdout(lines.join('\n')) : undefined;
     await context.files.write(output, lines.map((line) => `${line}\n`).join(''));
     const seconds = (performance.now() - started) / 1000;
@@ -82,7 +84,9 @@ export const command = defineCommand({
       }
       const model = await openModel(context, options);
       if (options.explain) checkExplainable(model);
-      const answers = await model.predict(fitted(context, rows, columns, model.task), { ...how, explain: options.explain });
+      const several = Array.isArray(model.activeHead);
+      const given = several ? rows.map(({ value }) => value) : fitted(context, rows, columns, model.task);
+      const answers = await model.predict(given, { ...how, explain: options.explain });
       await model.release();
       return answers;
     }
@@ -103,9 +107,11 @@ function fitted(
 }
 
 /** `id` is the row's own, so that answers can be joined with what was asked. */
-function lineOf({ prediction, logits, spans, observed }: Answer, id: unknown, scores: boolean): Record<string, unknown> {
+function lineOf({ prediction, logits, spans, observed, adapter, head }: Answer, id: unknown, scores: boolean): Record<string, unknown> {
   return {
     ...((typeof id === 'string' || typeof id === 'number') && { id }),
+    ...(adapter !== undefined && { adapter }),
+    ...(head !== undefined && { head }),
     prediction,
     ...(scores && logits && { logits }),
     ...(scores && spans && { spans }),

@@ -131,8 +131,8 @@ async function inspectFolder(files: Files, folder: string): Promise<InspectedPar
 
 /** What is put together, then each of its parts. */
 async function inspectSetup(files: Files, folder: string): Promise<InspectedPart[]> {
-  const { composition, head, fusions } = await loadSetup(files, folder);
-  const facts = { setup: describe(composition), fusions: [...fusions.keys()], head: head ?? null };
+  const { composition, heads, fusions } = await loadSetup(files, folder);
+  const facts = { setup: describe(composition), fusions: [...fusions.keys()], head: heads.length > 1 ? [...heads] : (heads[0] ?? null) };
   const inside = [...new Set([...adaptersOf(composition).map((name) => joinPath(folder, name)), ...fusions.values()])];
   const parts = await Promise.all(inside.map((path) => inspectFolder(files, path)));
   return [{ kind: 'setup', path: joinPath(folder, SETUP_CONFIG), facts, warnings: [] }, ...parts.flat()];

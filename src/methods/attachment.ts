@@ -32,8 +32,8 @@ export interface Attachment {
   readonly channels?: readonly string[];
   /** How many tokens all sequences are padded to, where it must be so. */
   readonly tokens?: number;
-  /** What rows' tasks are called, where they say which of its adapters each row is for. */
-  readonly tasks?: readonly string[];
+  /** Which of its adapters a row is for, where each answers rows of its own. */
+  readonly shares?: Shares;
   /** What it reads of a run beside the tokens, by the run's sequences. @throws usage.value for rows that it is not made for */
   rowFeeds?(sequences: readonly Sequence[]): Readonly<Record<string, Tensor>>;
   /** All that it adds and reads, frozen tensors too. */
@@ -53,6 +53,16 @@ export interface Sequence {
   readonly row: number;
   /** Undefined where none was given. */
   readonly task: number | undefined;
+}
+
+/** Who answers which rows. */
+export interface Shares {
+  /** The children's. */
+  readonly names: readonly string[];
+  /** Whether a row's task says which child it is for: its number. */
+  readonly byTask: boolean;
+  /** The number of a sequence's child; below 0 for none. */
+  childOf(sequence: Sequence): number;
 }
 
 /** Those of an attachment's parameters that train. */

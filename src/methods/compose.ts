@@ -8,9 +8,20 @@ import { type Attachment, alone, type Sequence } from './attachment.ts';
 import type { BlockKind, Extent } from './blocks/block.ts';
 import { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
 import { isOfSequences, repeatedSite } from './blocks/rows.ts';
-import { adaptersOf, blocksOf, type Composition, describe, firstOf, fusionsOf, isFuse, lastOf } from './composition.ts';
+import {
+  adaptersOf,
+  type Block,
+  blocksOf,
+  type Composition,
+  describe,
+  firstOf,
+  fusionsOf,
+  isFuse,
+  lastBlockOf,
+  lastOf,
+} from './composition.ts';
 import type { EncoderFacts } from './context.ts';
-import { agreed, copied, extentsOf, namesOf } from './extents.ts';
+import { agreed, copied, extentsOf, namesOf, sharesOf } from './extents.ts';
 import type { FusionConfig } from './fusion.ts';
 import { hooksOf } from './hooks.ts';
 import type { ConfiguredMethod } from './method.ts';
@@ -74,11 +85,8 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
     setup,
     'tokens',
   );
-  const tasks = namesOf(
-    setup,
-    bounds.map((bound) => bound.tasks),
-    'tasks',
-  );
+  const last = blocks.get(lastBlockOf(setup) as Block);
+  const shares = sharesOf(setup, bounds, last);
   const channels = namesOf(
     setup,
     bounds.map((bound) => bound.channels),
@@ -134,7 +142,7 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
     },
     ...(rows !== undefined && { rows }),
     ...(tokens !== undefined && { tokens, mostTokens: tokens }),
-    ...(tasks && { tasks }),
+    ...(shares && { shares }),
     ...(channels && { channels }),
     ...(fed.length > 0 && {
       rowFeeds: (sequences: readonly Sequence[]): Record<string, Tensor> =>

@@ -164,6 +164,13 @@ export function firstOf(part: Composition): string {
   return typeof part === 'string' ? part : firstOf(part.children[0] as Composition);
 }
 
+/** The block whose children's answers come out, if any: the last of a stack. */
+export function lastBlockOf(composition: Composition): Block | undefined {
+  if (typeof composition === 'string') return undefined;
+  const last = composition.type === 'stack' ? composition.children.at(-1) : composition;
+  return typeof last === 'string' ? undefined : last;
+}
+
 /** All adapters, each once, in order. */
 export function adaptersOf(composition: Composition): string[] {
   return typeof composition === 'string' ? [composition] : [...new Set(composition.children.flatMap(adaptersOf))];

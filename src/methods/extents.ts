@@ -1,5 +1,6 @@
 import { fail } from '../base/index.ts';
-import type { BlockKind, Extent } from './blocks/block.ts';
+import type { Shares } from './attachment.ts';
+import type { BlockKind, BoundBlock, Extent } from './blocks/block.ts';
 import { blockKind } from './blocks/index.ts';
 import { type Block, blocksOf, type Composition, describe } from './composition.ts';
 
@@ -37,6 +38,17 @@ export function agreed(wanted: readonly (number | undefined)[], setup: Compositi
       expected: `the same number of ${what}`,
     });
   return one;
+}
+
+/** Which child a row is for: of the block that stands last, where it tells rows apart, else of the only one. @throws usage.value */
+export function sharesOf(setup: Composition, bounds: readonly BoundBlock[], last: BoundBlock | undefined): Shares | undefined {
+  const all = bounds.flatMap(({ shares }) => shares ?? []);
+  agreed(
+    all.flatMap(({ byTask, names }) => (byTask ? names.length : [])),
+    setup,
+    'tasks',
+  );
+  return last?.shares ?? all[0];
 }
 
 /** @throws usage.value for blocks of different numbers of names */

@@ -1,6 +1,6 @@
 export type { Act, Acts, Opened, ResidualState, States } from './act.ts';
 export { type Adapter, bindAdapter } from './adapter.ts';
-export { type Attachment, attach, type Sequence, trained } from './attachment.ts';
+export { type Attachment, attach, type Sequence, type Shares, trained } from './attachment.ts';
 export type { BlockKind, BoundBlock, Extent, Wrong } from './blocks/block.ts';
 export { allFusionParameters, FUSION_MASK } from './blocks/fuse.ts';
 export { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
@@ -34,6 +34,7 @@ export {
   fuse,
   fusionsOf,
   isFuse,
+  lastBlockOf,
   lastOf,
   type MultiTask,
   multiTask,

@@ -76,7 +76,7 @@ export function headBatches(
   const batches = heads.map(() => ({ sequences, width, units: [] as PlacedUnit[] }));
   let place = 0;
   for (const unit of units) {
-    batches[unit.task ?? 0]?.units.push({ unit, place });
+    for (const head of unit.heads ?? [unit.task ?? 0]) batches[head]?.units.push({ unit, place });
     place += unit.encodings.length;
   }
   return batches;

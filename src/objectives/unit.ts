@@ -19,6 +19,8 @@ export interface Unit {
   readonly places?: Int32Array;
   /** Which of the model's heads it is for; the first where left out. */
   readonly task?: number;
+  /** Which of the model's heads answer it, where that is not its task. */
+  readonly heads?: readonly number[];
 }
 
 /** A unit of one of several tasks. */

@@ -6,4 +6,8 @@ export type Observations = Readonly<Record<string, Readonly<Record<string, numbe
 /** A model's answer to one row. */
 export interface Answer extends HeadAnswer {
   readonly observed?: Observations;
+  /** The adapter that answered, where several are active and each answers rows, or all of them, by itself. */
+  readonly adapter?: string;
+  /** The head that answered, where several are active. */
+  readonly head?: string;
 }

@@ -2,7 +2,7 @@ import { fail, type Tensor } from '../base/index.ts';
 import { multiplyDims, quantizeProducts } from '../graph/index.ts';
 import { drawModel } from '../model/draw.ts';
 import { modelDropout } from '../model/dropout.ts';
-import { feedsOf, headBatches, headOf } from '../model/feeds.ts';
+import { feedsOf, headBatches } from '../model/feeds.ts';
 import { type Model, scheduledFeeds, weightsOf } from '../model/model.ts';
 import type { Prepared } from '../model/prepare.ts';
 import { cutRuns } from '../model/runs.ts';
@@ -17,8 +17,8 @@ type OnProgress = (done: number, of: number) => void;
 
 export interface Predictor {
   /**
-   * One answer per row, in order, whatever the order of computation; units name rows by their number. `onProgress` hears how many
-   * units are done.
+   * One answer per row, in order, whatever the order of computation; units name rows by their number. Where several heads answer a
+   * unit, a row has one answer for each of them, in the order of the model's heads. `onProgress` hears how many units are done.
    */
   answers(
     rows: readonly PredictionRow[],
@@ -61,12 +61,13 @@ export async function createPredictor(
   { current, fixed = new Map(), steps = () => 0, observe = false, dropout, steady = false, int8 = false, ...mixed }: PredictorOptions,
 ): Promise<Predictor> {
   const { encoder, heads, attachment } = model;
-  if (attachment.channels && attachment.channels.length > 1)
+  const channels = attachment.channels?.length ?? 1;
+  if (channels > 1 && (heads.length !== channels || observe))
     fail({
       code: 'usage.value',
       subject: attachment.text,
-      found: `${attachment.channels.length} answers for each row`,
-      expected: 'one',
+      found: `${channels} answers for each row`,
+      expected: observe ? 'one, to be explained' : `a head for each of them, not ${heads.length}`,
       next: 'Make one adapter after another the active one.',
     });
   const changing = current?.() ?? new Map<string, Tensor>();
@@ -101,17 +102,20 @@ export async function createPredictor(
         found: `${rows.length} rows`,
         expected: `${attachment.rows}: its sizes say which row is for which adapter`,
       });
-    const byRow: UnitLogits[][] = rows.map(() => []);
+    const byRow = rows.map(() => new Map<number, UnitLogits[]>());
     const seen = means.length > 0 ? rows.map(() => new Means()) : [];
-    await compute(units, onProgress, (unit, numbers, place, result) => {
-      byRow[unit.row]?.push({ unit, logits: numbers });
+    await compute(units, onProgress, (unit, numbers, place, result, head) => {
+      const ofRow = byRow[unit.row];
+      ofRow?.set(head, [...(ofRow.get(head) ?? []), { unit, logits: numbers }]);
       for (const { name, columns } of means) seen[unit.row]?.add(name, columns, result[name] as Tensor, place, unit.encodings.length);
     });
-    return rows.map((row, i) => {
-      const unitsOfRow = byRow[i] as UnitLogits[];
-      const [first] = unitsOfRow;
-      const head = (first && mixed.headOf?.(first.unit)) ?? headOf(heads, first?.unit ?? {});
-      return { ...head.kind.answer(head, row, unitsOfRow, tokenizer), ...(seen[i] && { observed: seen[i].values() }) };
+    return rows.flatMap((row, i) => {
+      const ofRow = [...(byRow[i] as Map<number, UnitLogits[]>)].sort(([one], [other]) => one - other);
+      return (ofRow.length > 0 ? ofRow : ([[0, []]] as const)).map(([at, unitsOfRow]) => {
+        const [first] = unitsOfRow;
+        const head = (first && mixed.headOf?.(first.unit)) ?? (heads[at] as Head);
+        return { ...head.kind.answer(head, row, unitsOfRow, tokenizer), ...(seen[i] && { observed: seen[i].values() }) };
+      });
     });
   }
 
@@ -126,7 +130,7 @@ export async function createPredictor(
   async function compute(
     units: readonly Unit[],
     onProgress: OnProgress | undefined,
-    use: (unit: Unit, logits: Float32Array, place: number, result: Readonly<Record<string, Tensor>>) => void,
+    use: (unit: Unit, logits: Float32Array, place: number, result: Readonly<Record<string, Tensor>>, head: number) => void,
   ): Promise<void> {
     const values = { ...Object.fromEntries(current?.() ?? []), ...scheduledFeeds(model, steps()) };
     let done = 0;
@@ -140,7 +144,7 @@ export async function createPredictor(
         const outputs = head.kind.outputs(head.config);
         const { data } = result[`logits.${i}`] as Tensor;
         for (const { unit, place, from, rows } of logitRows(head, answered).units)
-          use(unit, (data as Float32Array).slice(from * outputs, (from + rows) * outputs), place, result);
+          use(unit, (data as Float32Array).slice(from * outputs, (from + rows) * outputs), place, result, i);
       }
       done += batch.length;
       onProgress?.(done, units.length);

@@ -55,9 +55,9 @@ async function logitsOf(encoder: Encoder, { composition, methods, fusion, head, 
 describe('folders that Python saved', () => {
   test('a setup gives the same logits', async () => {
     const encoder = await tinyBert();
-    const { composition, head: headName, fusions } = await loadSetup(goldenFiles, `${FOLDER}/setup`);
+    const { composition, heads, fusions } = await loadSetup(goldenFiles, `${FOLDER}/setup`);
     expect(composition).toEqual({ type: 'fuse', children: ['a', 'b'], name: 'a,b' });
-    expect([headName, [...fusions]]).toEqual([golden.folders.setup.head, [['a,b', `${FOLDER}/setup/a,b`]]]);
+    expect([heads, [...fusions]]).toEqual([[golden.folders.setup.head], [['a,b', `${FOLDER}/setup/a,b`]]]);
     const { methods, tensors } = await adaptersOfSetup(encoder);
     const fusion = await loadFusion(goldenFiles, `${FOLDER}/setup/a,b`, { encoder, adapters: methods });
     // Python's file also has what belongs to the fusion "a,b-static", whose name begins alike.

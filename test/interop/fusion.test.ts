@@ -102,11 +102,11 @@ describe.skipIf(!python)(
 
 async function caseOf({ title, encoder: name, adapters, setup, config = 'dynamic', as, format }: Plan, folder: string) {
   const { state, head } = await stateOf(name, { adapters, setup, config });
-  const model = await modelOf(state, setup, head);
+  const model = await modelOf(state, setup, [head]);
   const { logits } = drawModel(model, noDropout, () => false, { read: 'all' });
   const session = await (await nodeEngine({ threads: 1 })).compile(
     { outputs: { logits: logits[0] as Value } },
-    weightsOf(model, trainedValues(state, setup, head)),
+    weightsOf(model, trainedValues(state, setup, [head])),
   );
   const batch = batchOf(state.encoder.config.types > 0, name);
   const results = await session.run(feedsOf(batch, state.encoder));

@@ -1,5 +1,6 @@
 import { fail } from '../../base/index.ts';
-import { type BatchSplit, batchSplit, describe } from '../composition.ts';
+import type { Sequence } from '../attachment.ts';
+import { type BatchSplit, batchSplit, describe, lastOf } from '../composition.ts';
 import type { BlockKind } from './block.ts';
 import { SITES_OF_SEQUENCES } from './rows.ts';
 import { bindShares, symbolOf } from './shares.ts';
@@ -15,6 +16,7 @@ export const BATCH_SPLIT: BlockKind<BatchSplit> = {
   inside: ['stack', 'split', 'batchSplit', 'average'],
   sites: SITES_OF_SEQUENCES,
   apart: true,
+  heads: 'block',
   extent({ batchSizes }, child, { rows: [from] = [0, 0], ...outer }, index) {
     const start = from + sum(batchSizes.slice(0, child));
     return { ...outer, batch: symbolOf(index, child), rows: [start, start + (batchSizes[child] as number)] };
@@ -31,8 +33,9 @@ export const BATCH_SPLIT: BlockKind<BatchSplit> = {
         expected: `sizes that add up to the ${rows[1] - rows[0]} rows that the block around it gives it`,
       });
     const ends = batchSizes.map((_, i) => (rows?.[0] ?? 0) + sum(batchSizes.slice(0, i + 1)));
-    const shares = bindShares(block, setting, ({ row }) => ends.findIndex((end) => row < end));
-    return { ...shares, ...(!rows && { rows: total }) };
+    const childOf = ({ row }: Sequence) => ends.findIndex((end) => row < end);
+    const shares = { names: block.children.map(lastOf), byTask: false, childOf };
+    return { ...bindShares(block, setting, childOf), shares, ...(!rows && { rows: total }) };
   },
   write: ({ batchSizes }) => ({ batch_sizes: [...batchSizes] }),
   read(children, { batch_sizes: sizes, ...others }, wrong) {

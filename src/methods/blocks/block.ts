@@ -5,7 +5,7 @@ import type { Dim, Value } from '../../graph/index.ts';
 import type { Dropout, ParameterSpec } from '../../nn/index.ts';
 import type { Act } from '../act.ts';
 import type { Adapter } from '../adapter.ts';
-import type { Sequence } from '../attachment.ts';
+import type { Sequence, Shares } from '../attachment.ts';
 import type { Block, Composition } from '../composition.ts';
 import type { EncoderFacts, Observe } from '../context.ts';
 import type { FusionConfig } from '../fusion.ts';
@@ -27,6 +27,11 @@ export interface BlockKind<B extends Block = Block> {
   readonly apart?: boolean;
   /** What of a batch reaches a child, where that is not all that reaches the block, the composition's `index`th. */
   extent?(block: B, child: number, outer: Extent, index: number): Extent;
+  /**
+   * How Python names a head for each of its children, where it stands last and each answers rows of its own: as a block of its kind, or
+   * as a list. Left out where one head answers.
+   */
+  readonly heads?: 'block' | 'list';
   /** What whoever loads a setup with it should know: where Python computes something else. */
   readonly note?: string;
   /** @throws method.config, adapter.missing */
@@ -74,8 +79,8 @@ export interface BoundBlock {
   readonly channels?: readonly string[];
   /** How many tokens all sequences are padded to, where it must be so. */
   readonly tokens?: number;
-  /** The children's names, where a row's task says which child it is for. */
-  readonly tasks?: readonly string[];
+  /** Which child a row is for, where each child has rows of its own. */
+  readonly shares?: Shares;
   /** What it reads of a run. @throws usage.value for rows that it has no child for */
   feeds?(sequences: readonly Sequence[]): Readonly<Record<string, Tensor>>;
 }

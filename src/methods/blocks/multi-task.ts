@@ -1,3 +1,4 @@
+import type { Sequence } from '../attachment.ts';
 import { lastOf, type MultiTask, multiTask } from '../composition.ts';
 import type { BlockKind } from './block.ts';
 import { SITES_OF_SEQUENCES } from './rows.ts';
@@ -13,9 +14,13 @@ export const MULTI_TASK: BlockKind<MultiTask> = {
   inside: ['stack', 'average', 'fuse'],
   sites: SITES_OF_SEQUENCES,
   apart: true,
+  heads: 'list',
   note: 'MultiTask answers a row as its adapter alone; adapters 1.3.0 makes the first step of bottlenecks (original_ln_before) twice.',
   extent: (_, child, outer, index) => ({ ...outer, batch: symbolOf(index, child) }),
-  bind: (block, setting) => ({ ...bindShares(block, setting, ({ task = -1 }) => task), tasks: block.children.map(lastOf) }),
+  bind(block, setting) {
+    const childOf = ({ task = -1 }: Sequence) => task;
+    return { ...bindShares(block, setting, childOf), shares: { names: block.children.map(lastOf), byTask: true, childOf } };
+  },
   write: () => undefined,
   read(children, kwargs, wrong) {
     if (Object.keys(kwargs).length > 0) wrong(kwargs, 'no kwargs');

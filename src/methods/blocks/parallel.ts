@@ -14,6 +14,7 @@ export const PARALLEL: BlockKind<Parallel> = {
   inside: ['stack', 'batchSplit', 'average'],
   sites: SITES_OF_SEQUENCES,
   apart: true,
+  heads: 'list',
   bind: ({ children }, { extent: { batch } }) => ({
     channels: children.map(lastOf),
     draw: () => (name, site, child) => {

@@ -103,7 +103,7 @@ function fusionPlan(
       );
       await saveFusion(output, joinPath(folder, attachment.name), { ...facts, tensors: all, steps: step, head }, { format });
       if (attention) await output.write(joinPath(folder, ATTENTION), `${JSON.stringify(attention, null, 1)}\n`);
-      await saveSetup(output, folder, fuse([...loaded.keys()], { name: attachment.name }), head);
+      await saveSetup(output, folder, fuse([...loaded.keys()], { name: attachment.name }), [head]);
     },
   };
 
