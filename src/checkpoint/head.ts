@@ -45,12 +45,14 @@ const HEAD_WEIGHTS = { bin: 'pytorch_model_head.bin', safetensors: 'model_head.s
  * what lies beside it.
  */
 const OWN_WEIGHTS = { bin: 'pooled_head.bin', safetensors: 'pooled_head.safetensors' };
+/** What such a head has in its configuration. */
+const OWN_KEYS = ['pooling', 'normalize'] as const;
 /** Every name that the weights of a head may have. */
 export const HEAD_WEIGHT_FILES: readonly string[] = [HEAD_WEIGHTS, OWN_WEIGHTS].flatMap(({ bin, safetensors }) => [safetensors, bin]);
 
 /** Whether Python's `adapters` has a head that computes the same. */
 export function isPythons({ config }: Pick<Head, 'config'>): boolean {
-  return config.pooling === undefined;
+  return config.pooling === undefined && !config.normalize;
 }
 
 /**
@@ -71,7 +73,7 @@ export async function saveHead(
   const [names, others] = isPythons(head) ? [HEAD_WEIGHTS, OWN_WEIGHTS] : [OWN_WEIGHTS, HEAD_WEIGHTS];
   for (const name of Object.values(others)) await files.remove(joinPath(folder, name));
   await writeWeights(files, folder, names, format, tensors);
-  const keys = isPythons(head) ? head.kind.keys : [...head.kind.keys, 'pooling'];
+  const keys = isPythons(head) ? head.kind.keys : [...head.kind.keys, ...OWN_KEYS.filter((key) => head.config[key] !== undefined)];
   const config = Object.fromEntries(keys.map((key) => [key, head.config[key]]));
   await files.write(
     joinPath(folder, HEAD_CONFIG),
@@ -132,7 +134,7 @@ export async function loadHead(files: Files, folder: string, { encoder, as, unna
   const raw = await readFields(files, path);
   checkModel(raw, encoder, path);
   const name = checkName(as ?? raw.name ?? unnamed, `${path}: field 'name'`, 'Load it under another name.');
-  const own = isJsonObject(raw.config) && raw.config.pooling !== undefined;
+  const own = isJsonObject(raw.config) && (raw.config.pooling !== undefined || raw.config.normalize === true);
   const weights = await readWeights(files, folder, own ? OWN_WEIGHTS : HEAD_WEIGHTS);
   const { head, tensors: found } =
     raw.config === null

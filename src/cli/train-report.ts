@@ -31,7 +31,7 @@ export function render(result: TrainTaskResult, output: string | undefined, next
     return `  ${split.padEnd(10)} ${scores.join(', ')}`;
   });
   return [
-    `${name}: ${method}, ${parameters.toLocaleString('en')} trained parameters, ${steps} steps in ${duration(seconds)}`,
+    `${name}: ${method}, ${parameters.toLocaleString('en')} trained parameters, ${steps === 0 ? 'solved' : `${steps} steps`} in ${duration(seconds)}`,
     ...lines,
     ...(majority === undefined ? [] : [`  the most frequent answer alone scores ${majority.toFixed(4)} accuracy`]),
     ...more,

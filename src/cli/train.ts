@@ -6,6 +6,7 @@ import { loadTask, type Task } from '../tasks/index.ts';
 import { trainSettings, trainTask, trainTasks } from '../train/index.ts';
 import { encoderFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
+import { countProgress } from './count-progress.ts';
 import { methodOf } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
@@ -29,6 +30,9 @@ const schema = z.object({
     value: 'folder',
     description: 'a saved adapter of the same method to start from; its head too where it gives the same labels',
   }),
+  headStart: z.enum(['solved']).optional().meta({
+    description: 'begin with a head of one linear that is solved exactly, by logistic or ridge regression (default: drawn)',
+  }),
   ...trainingShape,
   ...trainSettings.shape,
   ...taskShape,
@@ -46,8 +50,9 @@ export const command = defineCommand({
     const engine = await engineOf(options);
     if (others.length === 0) noteUnsaved(context, options.output);
     const progress = trainingProgress(context, options.model);
+    const reading = await countProgress(context, 'rows read by the encoder');
     const exclusions = await exclusionsOf(context.files, options);
-    const { model, name, output, init, headLayers, pooling, limit, log, format } = options;
+    const { model, name, output, init, headLayers, headStart, pooling, limit, log, format } = options;
     const common = {
       files: context.files,
       engine,
@@ -56,7 +61,8 @@ export const command = defineCommand({
       settings,
       resume: options.resume,
       overwrite: options.overwrite,
-      ...defined({ headLayers, pooling, limit, format }),
+      ...defined({ headLayers, headStart, pooling, limit, format }),
+      onProgress: reading.onProgress,
       onEvent: progress.onEvent,
       signal: context.signal,
     };
@@ -80,6 +86,7 @@ export const command = defineCommand({
       progress.stop();
       context.stdout(context.json ? JSON.stringify(result) : render(result, output, nextCommand(output, model, method, task)));
     } finally {
+      reading.stop();
       progress.stop();
     }
   },

@@ -27,6 +27,14 @@ export function pooledHead(head: Head, { sentence }: Pick<Encoder, 'sentence'>, 
 }
 
 /**
+ * A head that is to be solved, of vectors of length one where the folder of a sentence encoder divides them by their length: one penalty
+ * then means the same for all rows. Where the vector is one that Python's heads read, they read it as it is.
+ */
+export function normalisedHead(head: Head, { sentence }: Pick<Encoder, 'sentence'>): Head {
+  return sentence?.normalizes && head.config.pooling !== undefined ? { ...head, config: { ...head.config, normalize: true } } : head;
+}
+
+/**
  * Tokens per sequence: what was asked, or `usual`, else 128 (384 for spans), and never more than the encoder takes, or what is
  * attached to it (`mostTokens`). @throws usage.value
  */

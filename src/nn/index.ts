@@ -29,4 +29,4 @@ export {
   recordedParameters,
   ZERO,
 } from './parameters.ts';
-export { POOLINGS, type Pooling, pooledTokens, TOKEN_POOLINGS, type TokenPooling } from './pooling.ts';
+export { normalised, POOLINGS, type Pooling, pooledTokens, TOKEN_POOLINGS, type TokenPooling } from './pooling.ts';

@@ -1,4 +1,4 @@
-import { add, type Dim, div, matmul, mul, reduceMax, reduceSum, reshape, scalar, sqrt, sub, type Value } from '../graph/index.ts';
+import { add, type Dim, div, matmul, max, mul, reduceMax, reduceSum, reshape, scalar, sqrt, sub, type Value } from '../graph/index.ts';
 
 /**
  * Which vector stands for a sequence: its first token's, what the encoder's pooler makes of that, or over all of its own tokens
@@ -10,6 +10,14 @@ export type Pooling = (typeof POOLINGS)[number];
 /** Those that read every token of a sequence. */
 export const TOKEN_POOLINGS = ['mean', 'max', 'mean_sqrt_len'] as const;
 export type TokenPooling = (typeof TOKEN_POOLINGS)[number];
+
+/** x [n, d], each row divided by its length. */
+export function normalised(x: Value): Value {
+  return div(x, max(sqrt(reduceSum(mul(x, x), [1])), scalar(SHORTEST)));
+}
+
+/** A length below this counts as this. */
+const SHORTEST = 1e-12;
 
 /** Below whatever an encoder gives: what stands for a pad where the largest is looked for. */
 const BELOW = 1e9;

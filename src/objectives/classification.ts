@@ -20,6 +20,7 @@ export const CLASSIFICATION: HeadKind<LabelConfig> = {
 
   task: 'classification',
   labelled: true,
+  solves: 'class',
   defaults: (task) => ({ ...labelDefaults(task), layers: 2 }),
   columns: textColumns,
   usualLength: 128,

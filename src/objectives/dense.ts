@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { EncoderFamily } from '../encoders/index.ts';
 import { gemm, matmul, type Value } from '../graph/index.ts';
-import { activation, isActivation, type ParameterSpec, TOKEN_POOLINGS } from '../nn/index.ts';
+import { activation, isActivation, normalised, type ParameterSpec, TOKEN_POOLINGS } from '../nn/index.ts';
 import type { Task } from '../tasks/index.ts';
 import type { FixedHead, Head, HeadConfig, HeadDrawing, HeadKind } from './kind.ts';
 import { poolingOf } from './pooling.ts';
@@ -33,6 +33,7 @@ const fields = {
   bias: z.boolean().default(true),
   dropout_prob: z.number().min(0).lt(1).nullable().default(null),
   pooling: z.enum(TOKEN_POOLINGS).optional(),
+  normalize: z.boolean().optional(),
 };
 
 /** What a zod object for a dense head with `num_labels` outputs has beside its `head_type`. */
@@ -56,6 +57,7 @@ function settled(keys: readonly string[]) {
     ...(!keys.includes('use_pooler') && {
       use_pooler: z.literal(false).default(false),
       pooling: z.undefined('nothing: it reads every token by itself').optional(),
+      normalize: z.undefined('nothing: it reads every token by itself').optional(),
     }),
     ...(!keys.includes('bias') && { bias: z.literal(true).default(true) }),
   };
@@ -144,5 +146,6 @@ export function fixedTokens(className: string, linear: string, { classifier }: E
 
 /** The vector of each sequence that a dense head reads [B, hidden]. */
 export function sequenceVector({ config }: Head<DenseConfig>, drawing: HeadDrawing): Value {
-  return drawing.vector(poolingOf(config));
+  const vector = drawing.vector(poolingOf(config));
+  return config.normalize ? normalised(vector) : vector;
 }

@@ -39,3 +39,4 @@ export { SPANS } from './spans.ts';
 export { TAGGING } from './tagging.ts';
 export { textColumns, textUnit } from './text-rows.ts';
 export type { Feeds, HeadBatch, PlacedUnit, Target, TaskUnit, Unit, UnitLogits } from './unit.ts';
+export { vectorHead } from './vector.ts';

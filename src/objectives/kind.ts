@@ -17,6 +17,8 @@ export interface HeadConfig {
   readonly use_pooler?: boolean;
   /** What it reads of all tokens in place of either; a key of our own, which no head of Python's has. */
   readonly pooling?: TokenPooling | undefined;
+  /** Whether it reads that vector divided by its length; a key of our own, too. */
+  readonly normalize?: boolean | undefined;
   readonly [key: string]: unknown;
 }
 
@@ -158,6 +160,11 @@ export interface HeadKind<C extends HeadConfig = HeadConfig> {
   readonly reads: 'all' | 'first';
   /** Set where its configuration says which vector of a sequence it reads: by `use_pooler`, and by `pooling`. */
   readonly pools?: true;
+  /**
+   * How one linear of it is solved exactly on vectors of rows, by what its questions answer: one of several classes, several labels
+   * each by itself, or a number; left out where that cannot be.
+   */
+  readonly solves?: 'class' | 'each' | 'number';
   /** Columns of its logits. */
   outputs(config: C): number;
   parameters(head: Head<C>, encoder: EncoderConfig): readonly ParameterSpec[];

@@ -20,6 +20,7 @@ export const MULTILABEL: HeadKind<LabelConfig> = {
 
   task: 'multilabel',
   labelled: true,
+  solves: 'each',
   defaults: (task) => ({ ...labelDefaults(task), layers: 2 }),
   columns: textColumns,
   usualLength: 128,

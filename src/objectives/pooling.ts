@@ -22,7 +22,11 @@ export function withPooling(head: Head, pooling: Pooling): Head {
       expected: 'a head that reads one vector of each sequence',
       next: 'Leave it out: this head reads every token.',
     });
-  const { pooling: _, ...config } = head.config;
+  return { ...head, config: pooled(head.config, pooling) };
+}
+
+/** The same configuration, reading another vector of each sequence. */
+export function pooled({ pooling: _, ...config }: HeadConfig, pooling: Pooling): HeadConfig {
   const own = pooling !== 'first' && pooling !== 'pooler';
-  return { ...head, config: { ...config, use_pooler: pooling === 'pooler', ...(own && { pooling }) } };
+  return { ...config, use_pooler: pooling === 'pooler', ...(own && { pooling }) } as HeadConfig;
 }

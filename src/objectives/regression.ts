@@ -21,6 +21,7 @@ export const REGRESSION: HeadKind<LabelConfig> = {
 
   task: 'regression',
   labelled: false,
+  solves: 'number',
   defaults: () => ({ num_labels: 1, layers: 2 }),
   units(row, tools) {
     const { label } = row as Partial<RegressionRow>;

@@ -26,7 +26,7 @@ export interface Predictor {
     onProgress?: OnProgress,
   ): Promise<Answer[]>;
   /** The logits of each unit's head: [rows of the unit, outputs]; rows of tokens go on into padding. */
-  logits(units: readonly Unit[]): Promise<Float32Array[]>;
+  logits(units: readonly Unit[], onProgress?: OnProgress): Promise<Float32Array[]>;
   release(): Promise<void>;
 }
 
@@ -119,11 +119,11 @@ export async function createPredictor(
     });
   }
 
-  async function logitsOf(units: readonly Unit[]): Promise<Float32Array[]> {
+  async function logitsOf(units: readonly Unit[], onProgress?: OnProgress): Promise<Float32Array[]> {
     const found = new Map<Unit, Float32Array>();
     // The same unit may be asked several times.
     const copies = units.map((unit) => ({ ...unit }));
-    await compute(copies, undefined, (unit, numbers) => void found.set(unit, numbers));
+    await compute(copies, onProgress, (unit, numbers) => void found.set(unit, numbers));
     return copies.map((unit) => found.get(unit) as Float32Array);
   }
 

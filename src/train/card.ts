@@ -1,7 +1,7 @@
 import type { Encoder } from '../encoders/index.ts';
 import type { Pooling } from '../nn/index.ts';
 import type { Task } from '../tasks/index.ts';
-import type { TrainSettings } from './settings.ts';
+import type { SolvedFacts } from './solved-head.ts';
 import type { TrainResult } from './trainer.ts';
 
 export interface TrainTaskResult {
@@ -12,8 +12,12 @@ export interface TrainTaskResult {
   readonly steps: number;
   readonly best: TrainResult['best'];
   readonly stoppedEarly: boolean;
+  /** How its head was solved exactly, where it was: to begin with, or with no steps at all. */
+  readonly solved?: SolvedFacts;
   /** Which vector of each sequence the head reads, where it reads one. */
   readonly pooling?: Pooling;
+  /** Whether that is divided by its length. */
+  readonly normalized?: true;
   /** Metrics by split. */
   readonly metrics: Readonly<Partial<Record<'validation' | 'test', Readonly<Record<string, number>>>>>;
   /** What always giving the most frequent answer scores on the last split. */
@@ -39,6 +43,14 @@ const WITHOUT_HEAD: Readonly<Record<SavedAs, string | undefined>> = {
   model: 'AutoAdapterModel.from_pretrained(".")',
 };
 
+/** How a head was solved, in words. */
+export function solvedText({ by, penalties, folds }: SolvedFacts): string {
+  const name = by === 'logistic regression' ? 'C' : 'α';
+  const values = [...new Set(penalties.map((penalty) => Number(penalty.toPrecision(3))))].sort((a, b) => a - b).join(', ');
+  const how = folds === 0 ? ', rows being too few to choose it' : `, chosen by cross-validation in ${folds} parts`;
+  return `The head is solved by ${by}, ${name} = ${values}${how}.`;
+}
+
 /** What a head reads of a row, in words. */
 export const READS: Readonly<Record<Pooling, string>> = {
   first: "the first token's vector",
@@ -60,7 +72,7 @@ function pythonText(pooling: Pooling | undefined, saved: SavedAs): string {
 }
 
 /** The README.md of an output folder: what it is, how good, how made, how to use it. */
-export function modelCard(result: TrainTaskResult, task: Task, encoder: Encoder, settings: TrainSettings, saved: SavedAs): string {
+export function modelCard(result: TrainTaskResult, task: Task, encoder: Encoder, settings: object, saved: SavedAs): string {
   const rows = Object.entries(result.metrics).flatMap(([split, values]) =>
     Object.entries(values).map(([metric, value]) => `| ${split} | ${metric} | ${value.toFixed(4)} |`),
   );
@@ -75,13 +87,13 @@ tags: [adapters, ${task.kind}]
 ---
 # ${result.name}
 
-A \`${result.method}\` module for the task ${task.name} (${task.kind}) on the encoder ${encoder.name}: ${result.parameters.toLocaleString('en')} trained parameters.${result.pooling === undefined ? '' : ` The head reads ${READS[result.pooling]}.`}
+A \`${result.method}\` module for the task ${task.name} (${task.kind}) on the encoder ${encoder.name}: ${result.parameters.toLocaleString('en')} trained parameters.${result.pooling === undefined ? '' : ` The head reads ${READS[result.pooling]}${result.normalized ? ', divided by its length' : ''}.`}
 
 | split | metric | value |
 | --- | --- | --- |
 ${rows.join('\n')}
 ${majority}
-Trained for ${result.steps} steps in ${result.seconds.toFixed(0)} s${result.best ? `; these are the weights of step ${result.best.step}, the best by ${task.metric} on the validation rows` : ''}.
+${result.solved ? `${solvedText(result.solved)}\n` : ''}${result.steps === 0 ? 'Made' : `Trained for ${result.steps} steps`} in ${result.seconds.toFixed(0)} s${result.best ? `; these are the weights of step ${result.best.step}, the best by ${task.metric} on the validation rows` : ''}.
 Licence of the training data: ${licence}.
 
 ## Use

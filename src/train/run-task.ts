@@ -3,7 +3,7 @@ import { asName, checkName, type HeadPackage, type HeadTraining } from '../check
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import { majorityScore } from '../metrics/index.ts';
 import { type Model, trainableParameters } from '../model/model.ts';
-import { headFor, pooledHead, sequenceLength, trainingOf, withDropout } from '../model/task-setup.ts';
+import { headFor, normalisedHead, pooledHead, sequenceLength, trainingOf, withDropout } from '../model/task-setup.ts';
 import type { Pooling } from '../nn/index.ts';
 import { type Head, poolingOf } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
@@ -11,7 +11,7 @@ import { metricsOf } from '../predict/evaluation.ts';
 import { createPredictor } from '../predict/predictor.ts';
 import { classBalance, type Row, type Task } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
-import { modelCard, type SavedAs, type TrainTaskResult } from './card.ts';
+import { modelCard, type SavedAs, solvedText, type TrainTaskResult } from './card.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
 import { type LoadedRows, loadSplit } from './load-rows.ts';
 import { openRun } from './open-run.ts';
@@ -19,7 +19,8 @@ import { checkOutputFolder } from './output-folder.ts';
 import { type TaskProgress, taskProgressSchema } from './progress.ts';
 import { releasing } from './releasing.ts';
 import { notesTo, type RunOptions } from './run-options.ts';
-import type { TrainSettings } from './settings.ts';
+import { exactSettings, type TrainSettings } from './settings.ts';
+import { checkSolvable, type SolvedHead, solveHead } from './solved-head.ts';
 import { type TrainResult, trainModel } from './trainer.ts';
 
 export interface RunTaskOptions extends RunOptions {
@@ -29,6 +30,10 @@ export interface RunTaskOptions extends RunOptions {
   readonly headLayers?: number;
   /** Which vector of each sequence the head reads; what the encoder's folder says when left out, else the first token's. */
   readonly pooling?: Pooling;
+  /** How the head begins: drawn when left out, or solved exactly for what everything else begins as (LP-FT, Kumar et al. 2022). */
+  readonly headStart?: 'solved';
+  /** Told how many rows have been read where a head is solved. */
+  readonly onProgress?: (done: number, of: number) => void;
   /** Read at most this many rows of each split. */
   readonly limit?: number;
   /** Training rows to leave out, from 0. */
@@ -42,6 +47,8 @@ export interface Plan {
   readonly text: string;
   /** What decides the result beside the options that all runs have; a run resumes with the same only. */
   readonly decisive?: Readonly<Record<string, unknown>>;
+  /** Whether the head is solved, and nothing is trained. */
+  readonly exact?: boolean;
   /** The task as this run reads it: in the words of a teacher. Runs before any row is read. */
   task?(task: Task, encoder: Encoder): Promise<Task>;
   /** Which vector the head reads where nothing is asked for. Runs after `task`. */
@@ -97,13 +104,20 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
   if (!validation)
     note(`No validation rows: the last weights are kept${test ? ', and only the test rows are scored' : ' and nothing is scored'}.`);
 
-  const head = pooledHead(headFor(task, name, train.rows, options.headLayers), encoder, options.pooling ?? plan.pooling?.());
+  const exact = plan.exact === true;
+  const solves = exact || options.headStart === 'solved';
+  const made = headFor(task, name, train.rows, options.headLayers ?? (solves ? 1 : undefined));
+  const reading = pooledHead(made, encoder, options.pooling ?? plan.pooling?.());
+  const head = solves ? normalisedHead(reading, encoder) : reading;
+  if (solves) checkSolvable(head, exact ? `--method ${plan.text}` : '--head-start solved');
   const { model, initial, contents } = await plan.model(withDropout(encoder, settings.dropout), head, note);
-  const { saveEvery: _, ...decisive } = settings;
+  const { saveEvery: _, ...trained } = settings;
+  const decisive = exact ? exactSettings(settings) : trained;
   const facts = { model: encoder.name, task: task.name, method: plan.text, name, rows: train.rows.length, ...decisive };
   const fingerprint = {
     ...facts,
     head: head.config,
+    ...(options.headStart && { headStart: options.headStart }),
     ...plan.decisive,
     ...contents,
     log: options.log ?? null,
@@ -113,32 +127,52 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
   };
   const run = await openRun<TaskProgress>(options, fingerprint, taskProgressSchema);
   const taught = plan.teach ? await plan.teach(train) : train;
-  const resume = defined({ resume: run.saved });
-  const trained = await run.train((hooks) =>
-    trainModel({ engine, model, task, train: taught, validation, settings, initial, ...resume, ...hooks }),
-  );
+  let solved: SolvedHead | undefined;
+  const result = await run.train(async (hooks): Promise<TrainResult> => {
+    // What goes on with a saved state has its head from there.
+    if (solves && !run.saved) {
+      if (exact) await hooks.begin?.();
+      const { units } = train.prepared;
+      solved = await solveHead({ engine, model, units, seed: settings.seed, initial, ...defined({ onProgress: options.onProgress }) });
+      note(solvedText(solved.facts));
+    }
+    const start = new Map([...initial, ...(solved?.tensors ?? [])]);
+    if (exact) return { parameters: start, steps: 0, best: undefined, stoppedEarly: false };
+    return trainModel({
+      engine,
+      model,
+      task,
+      train: taught,
+      validation,
+      settings,
+      initial: start,
+      ...defined({ resume: run.saved }),
+      ...hooks,
+    });
+  });
 
-  const metrics = await score(options, plan, { ...trained, model, task }, { validation, test });
+  const metrics = await score(options, plan, { ...result, model, task }, { validation, test });
   const last = test ?? validation;
   const summary: TrainTaskResult = {
     name,
     task: task.name,
     method: plan.text,
     parameters: totalElements(trainableParameters(model)),
-    steps: trained.steps,
-    best: trained.best,
-    stoppedEarly: trained.stoppedEarly,
-    ...(head.kind.pools && { pooling: poolingOf(head.config) }),
+    steps: result.steps,
+    best: result.best,
+    stoppedEarly: result.stoppedEarly,
+    ...(solved && { solved: solved.facts }),
+    ...(head.kind.pools && { pooling: poolingOf(head.config), ...(head.config.normalize && { normalized: true as const }) }),
     metrics,
     majority: last && majorityScore(task, last.rows, train.rows)?.accuracy,
     seconds: (performance.now() - started) / 1000,
   };
-  const learningRate = settings.learningRate ?? model.attachment.learningRate;
+  const told = exact ? decisive : { ...settings, learningRate: settings.learningRate ?? model.attachment.learningRate };
   await run.finish({
-    save: (into, folder) => plan.save(into, folder, trainedParts(trained, model, trainingOf(train.rows, maxLength))),
+    save: (into, folder) => plan.save(into, folder, trainedParts(result, model, trainingOf(train.rows, maxLength))),
     summary,
     settings: facts,
-    card: modelCard(summary, task, encoder, { ...settings, learningRate }, plan.saves),
+    card: modelCard(summary, task, encoder, told, plan.saves),
   });
   return summary;
 }

@@ -36,6 +36,22 @@ export const trainSettings = z.object({
 
 export type TrainSettings = z.infer<typeof trainSettings>;
 
+/** What decides a head that is solved: the rest is of training, and would change nothing. @throws usage.value for what was set of it */
+export function exactSettings(settings: TrainSettings): Pick<TrainSettings, 'seed' | 'maxLength'> {
+  const usual = trainSettings.parse({});
+  const { seed, maxLength, ...training } = settings;
+  const set = Object.entries(training).find(([key, value]) => value !== usual[key as keyof TrainSettings]);
+  if (set)
+    fail({
+      code: 'usage.value',
+      subject: `setting '${set[0]}'`,
+      found: JSON.stringify(set[1]),
+      expected: 'nothing: a solved head is not trained by steps',
+      next: 'Leave it out, or train with --method head.',
+    });
+  return { seed, ...(maxLength !== undefined && { maxLength }) };
+}
+
 /** Completes settings with their defaults. @throws usage.value naming the setting */
 export function checkSettings<S extends z.ZodObject>(schema: S, settings: z.input<S>): z.output<S> {
   const result = schema.strict().safeParse(settings);

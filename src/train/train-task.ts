@@ -24,6 +24,7 @@ function methodPlan(options: TrainTaskOptions): Plan {
   const { method, init, model: folder, format = 'bin' } = options;
   return {
     text: method.text,
+    exact: method.config.solved === true,
     saves: method.method.architecture !== undefined ? 'adapter' : method.method.trainsEncoder ? 'model' : 'head',
     async model(encoder, head, note) {
       const model = adapterModel(encoder, method, head.name, head);

@@ -34,6 +34,14 @@ export function multiTaskMethod(text: string, { trainEncoder = false }: { readon
   if (setting !== undefined && name === 'joint')
     fail({ code: 'method.config', subject: name, found: `the key '${setting}'`, expected: 'no settings in brackets' });
   const configured = configureMethod(preset, values);
+  if (configured.config.solved === true)
+    fail({
+      code: 'method.config',
+      subject: 'method',
+      found: `'${name}'`,
+      expected: 'a method that trains',
+      next: 'Solve each task by itself: multigraft train.',
+    });
   if (trainEncoder && configured.method.architecture === undefined) refuseTraining(name);
   return moduleMethod(text, configured, { shared: preset !== module, trainEncoder });
 }
