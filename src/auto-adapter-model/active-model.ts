@@ -1,5 +1,5 @@
 import { fail, nearest } from '../base/index.ts';
-import { blockKind, type Composition, describe, fusionsOf, lastBlockOf, type Shares } from '../methods/index.ts';
+import { blockKind, type Composition, describe, fusionsOf, lastBlockOf, nameOf, type Shares } from '../methods/index.ts';
 import { answerableRows, isUnpaired, taskForHead, taskOfHead } from '../model/head-task.ts';
 import type { Model } from '../model/model.ts';
 import { prepare } from '../model/prepare.ts';
@@ -11,7 +11,7 @@ import { createPredictor, type Predictor } from '../predict/predictor.ts';
 import type { Engine } from '../session/session.ts';
 import { loadRows, type PredictionRow, type Row, type Split, type Task } from '../tasks/index.ts';
 import type { AttachedHead } from './attached.ts';
-import { BASE, type ModelState, modelOf, nameOf, tokensFor, trainedSteps, trainedValues } from './model-state.ts';
+import { BASE, type ModelState, modelOf, tokensFor, trainedSteps, trainedValues } from './model-state.ts';
 import { type EvaluateOptions, noHead, type PredictOptions } from './options.ts';
 import { placeOf, type RowChoice, rowsOfHeads } from './rows-of-heads.ts';
 

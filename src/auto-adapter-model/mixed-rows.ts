@@ -10,6 +10,7 @@ import {
   fusionsOf,
   isFuse,
   mixedParameters,
+  nameOf,
   type Placed,
   withoutLayers,
 } from '../methods/index.ts';
@@ -26,7 +27,7 @@ import {
 import { ModuleStore } from '../predict/module-store.ts';
 import type { Engine } from '../session/session.ts';
 import { type AttachedHead, adapterTensors } from './attached.ts';
-import { attachmentOf, BASE, fusionTensors, type ModelState, nameOf, trainedSteps } from './model-state.ts';
+import { attachmentOf, BASE, fusionTensors, type ModelState, trainedSteps } from './model-state.ts';
 import { missing, noHead, type PredictOptions, refuseSeveral } from './options.ts';
 import { placeOf, rowsOfHeads } from './rows-of-heads.ts';
 

@@ -15,7 +15,7 @@ import {
   type FusionConfig,
   fusionsOf,
   lastBlockOf,
-  lastOf,
+  nameOf,
   withoutLayers,
 } from '../methods/index.ts';
 import type { Model } from '../model/model.ts';
@@ -90,13 +90,8 @@ export const BASE = '__base__';
 /** The head of a setup's name, or those of the children that answer by themselves, where they are all there. */
 export function headsOf({ heads, kinds }: Pick<ModelState, 'heads' | 'kinds'>, setup: Composition): readonly string[] | undefined {
   const last = lastBlockOf(setup);
-  const names = last && blockKind(last, kinds.blocks).heads ? last.children.map(lastOf) : [nameOf(setup)];
+  const names = last && blockKind(last, kinds.blocks).heads ? last.children.map(nameOf) : [nameOf(setup)];
   return names.every((name) => heads.has(name)) ? names : undefined;
-}
-
-/** The fusion that a setup is named after, or its last adapter. */
-export function nameOf(setup: Composition): string {
-  return fusionsOf(setup)[0]?.name ?? lastOf(setup);
 }
 
 /** Tokens per sequence for a head: those of its training where nothing else is asked for. @throws usage.value */

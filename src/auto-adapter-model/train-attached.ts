@@ -1,5 +1,5 @@
 import { defined, fail, totalElements } from '../base/index.ts';
-import type { Composition } from '../methods/index.ts';
+import { type Composition, nameOf } from '../methods/index.ts';
 import { taskForHead, taskOfHead, withLabels } from '../model/head-task.ts';
 import { trainableParameters } from '../model/model.ts';
 import { prepare } from '../model/prepare.ts';
@@ -11,7 +11,7 @@ import { checkSettings, trainSettings } from '../train/settings.ts';
 import { trainModel } from '../train/trainer.ts';
 import type { AttachedHead } from './attached.ts';
 import { readSplits } from './labelled-rows.ts';
-import { keepTrained, type ModelState, modelOf, nameOf, trainedValues } from './model-state.ts';
+import { keepTrained, type ModelState, modelOf, trainedValues } from './model-state.ts';
 import { type AdapterTraining, checkTask, type TrainAdapterOptions } from './options.ts';
 
 interface TrainAttachedOptions extends TrainAdapterOptions {

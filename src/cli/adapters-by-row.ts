@@ -1,6 +1,6 @@
 import type { AutoAdapterModel } from '../auto-adapter-model/index.ts';
 import { fail, nearest } from '../base/index.ts';
-import { adaptersOf, type Composition, fusionsOf, lastOf } from '../methods/index.ts';
+import { adaptersOf, type Composition, nameOf } from '../methods/index.ts';
 import type { Answer } from '../predict/index.ts';
 import { type ModelFlags, openEncoder, openFolder, tellNotes } from './attach.ts';
 import type { CommandContext } from './command.ts';
@@ -59,7 +59,7 @@ async function openedAt(context: CommandContext, model: AutoAdapterModel, path: 
   const twice = adaptersOf(setup).find((name) => before.adapters.has(name));
   if (twice !== undefined) refuse(path, `another adapter '${twice}'`, 'adapters of different names');
   if (head !== undefined && before.heads.has(head)) refuse(path, `another head '${head}'`, 'heads of different names');
-  return { setup, head, name: fusionsOf(setup)[0]?.name ?? lastOf(setup) };
+  return { setup, head, name: nameOf(setup) };
 }
 
 function refuse(path: string, found: string, expected: string): never {

@@ -8,18 +8,7 @@ import { type Attachment, alone, type Sequence } from './attachment.ts';
 import type { BlockKind, Extent } from './blocks/block.ts';
 import { BLOCKS, blockKind, checkNesting } from './blocks/index.ts';
 import { isOfSequences, repeatedSite } from './blocks/rows.ts';
-import {
-  adaptersOf,
-  type Block,
-  blocksOf,
-  type Composition,
-  describe,
-  firstOf,
-  fusionsOf,
-  isFuse,
-  lastBlockOf,
-  lastOf,
-} from './composition.ts';
+import { adaptersOf, type Block, blocksOf, type Composition, describe, firstOf, isFuse, lastBlockOf, nameOf } from './composition.ts';
 import type { EncoderFacts } from './context.ts';
 import { agreed, copied, extentsOf, namesOf, sharesOf } from './extents.ts';
 import type { FusionConfig } from './fusion.ts';
@@ -96,7 +85,7 @@ export function attachComposition(given: Composition, parts: CompositionParts, f
   const fed = bounds.filter(({ feeds }) => feeds);
   const scheduled = bounds.filter(({ schedule }) => schedule);
   const attachment: Attachment = {
-    name: fusionsOf(setup)[0]?.name ?? lastOf(setup),
+    name: nameOf(setup),
     text: describe(setup),
     learningRate: LEARNING_RATE,
     trainsEncoder: false,

@@ -186,6 +186,11 @@ export function fusionsOf(composition: Composition): Fuse[] {
   return blocksOf(composition).filter(isFuse);
 }
 
+/** The fusion that a part is called after, or its last adapter. */
+export function nameOf(part: Composition): string {
+  return fusionsOf(part)[0]?.name ?? lastOf(part);
+}
+
 /** As a text: `fuse(a, stack(b, c))`. */
 export function describe(composition: Composition): string {
   return typeof composition === 'string' ? composition : `${composition.type}(${composition.children.map(describe).join(', ')})`;

@@ -38,6 +38,7 @@ export {
   lastOf,
   type MultiTask,
   multiTask,
+  nameOf,
   type Parallel,
   parallel,
   type Split,

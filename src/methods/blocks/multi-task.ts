@@ -1,5 +1,5 @@
 import type { Sequence } from '../attachment.ts';
-import { lastOf, type MultiTask, multiTask } from '../composition.ts';
+import { type MultiTask, multiTask, nameOf } from '../composition.ts';
 import type { BlockKind } from './block.ts';
 import { SITES_OF_SEQUENCES } from './rows.ts';
 import { bindShares, symbolOf } from './shares.ts';
@@ -19,7 +19,7 @@ export const MULTI_TASK: BlockKind<MultiTask> = {
   extent: (_, child, outer, index) => ({ ...outer, batch: symbolOf(index, child) }),
   bind(block, setting) {
     const childOf = ({ task = -1 }: Sequence) => task;
-    return { ...bindShares(block, setting, childOf), shares: { names: block.children.map(lastOf), byTask: true, childOf } };
+    return { ...bindShares(block, setting, childOf), shares: { names: block.children.map(nameOf), byTask: true, childOf } };
   },
   write: () => undefined,
   read(children, kwargs, wrong) {
