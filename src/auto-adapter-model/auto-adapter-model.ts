@@ -20,7 +20,7 @@ import {
   methodOfConfig,
 } from '../methods/index.ts';
 import { taskOfHead, withLabels } from '../model/head-task.ts';
-import { headFor, pooledHead } from '../model/task-setup.ts';
+import { headFor, pooledHead, withTokenizer } from '../model/task-setup.ts';
 import { createHead } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
 import type { Evaluation } from '../predict/evaluation.ts';
@@ -118,7 +118,8 @@ export class AutoAdapterModel extends AttachedModel {
     const disk = files ?? (await import('#platform')).defaultFiles;
     const kinds = kindsWith(extensions);
     const encoder = await loadEncoder(disk, folder, { families: kinds.families });
-    const model = new AutoAdapterModel(encoder, await loadTokenizer(disk, encoder.folder), { files: disk, engine, kinds });
+    const tokenizer = await loadTokenizer(disk, encoder.folder);
+    const model = new AutoAdapterModel(withTokenizer(encoder, tokenizer), tokenizer, { files: disk, engine, kinds });
     if ((await disk.kind(joinPath(folder, HEAD_CONFIG))) === 'file') await model.loadHead(folder);
     return model;
   }

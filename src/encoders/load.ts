@@ -39,6 +39,8 @@ export interface Encoder {
   readonly notes: readonly string[];
   /** How its folder says that texts become vectors; absent where it says nothing of that. */
   readonly sentence?: SentenceModel;
+  /** Token ids of a text, those that begin and end it too, where its tokenizer is there. */
+  readonly tokenize?: (text: string) => readonly number[];
 }
 
 const WEIGHT_FILES = ['model.safetensors', 'model.safetensors.index.json', 'pytorch_model.bin', 'pytorch_model.bin.index.json'] as const;

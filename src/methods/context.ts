@@ -8,11 +8,13 @@ export type MethodConfig = Readonly<Record<string, unknown>>;
 export interface EncoderFacts {
   readonly encoder: EncoderConfig;
   readonly family: EncoderFamily;
+  /** Token ids of a text, those that begin and end it too, where the encoder's tokenizer is there. */
+  readonly tokenize?: Encoder['tokenize'];
 }
 
 /** What a method is told of an encoder. */
-export function encoderFacts({ config, family }: Pick<Encoder, 'config' | 'family'>): EncoderFacts {
-  return { encoder: config, family };
+export function encoderFacts({ config, family, tokenize }: Pick<Encoder, 'config' | 'family' | 'tokenize'>): EncoderFacts {
+  return { encoder: config, family, ...(tokenize && { tokenize }) };
 }
 
 /** What a method is attached to, and under which name. */

@@ -62,7 +62,7 @@ describe('a prompt', () => {
     expect(before.first).not.toEqual(firstOfText(before.output));
   });
 
-  it('starts within a half of zero; one that starts from a text is refused when it is made, not when it is read', async () => {
+  it('starts within a half of zero; one that starts from a text needs a tokenizer when it is made, not when it is read', async () => {
     const [spec] = attached('prompt_tuning[prompt_length=40]').parameters;
     const drawn = await firstValues(spec ? [spec] : [], encoder, { seed: 1 });
     const numbers = Array.from(drawn.get(PROMPT)?.data ?? [], Number);
@@ -72,7 +72,12 @@ describe('a prompt', () => {
     expect(Math.min(...numbers)).toBeLessThan(-0.49);
     const { parameters: specs } = attached("prompt_tuning[prompt_init='from_string', prompt_init_text='Is it good?']");
     expect(specs.map(({ shape }) => shape)).toEqual([[10, 32]]);
-    await expect(firstValues(specs, encoder, { seed: 1 })).rejects.toThrow(`found 'from_string' with "Is it good?"`);
+    await expect(firstValues(specs, encoder, { seed: 1 })).rejects.toThrow(
+      `found 'from_string' with "Is it good?", where no tokenizer is at hand; expected 'random_uniform'`,
+    );
+    const context = { ...facts, name: 'x', tokenize: () => [5] };
+    const { parameters: empty } = attach(configureMethod("prompt_tuning[prompt_init='from_string']"), context);
+    await expect(firstValues(empty, encoder, { seed: 1 })).rejects.toThrow("expected a text in 'prompt_init_text'");
   });
 });
 

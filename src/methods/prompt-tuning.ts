@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/index.ts';
+import { fail, type Tensor } from '../base/index.ts';
 import type { EmbeddedSite } from '../encoders/index.ts';
 import { addDims, concat, expand, multiplyDims, reshape, scalar, slice, type Value } from '../graph/index.ts';
 import type { Initializer } from '../nn/index.ts';
@@ -33,7 +33,12 @@ export const PROMPT_TUNING: Method<PromptConfig> = {
   learningRate: 1e-2,
   mixesTokens: () => false,
   parameters: (config, context) => [
-    { name: promptName(context), shape: [config.prompt_length, context.encoder.embedding], init: firstValues(config), decay: true },
+    {
+      name: promptName(context),
+      shape: [config.prompt_length, context.encoder.embedding],
+      init: firstValues(config, context),
+      decay: true,
+    },
   ],
   acts: (config, context, read) => ({
     embedded: () => ({ apply: (site) => withPrompt(site, read(promptName(context)), config.combine === 'prefix' ? 0 : 1) }),
@@ -59,17 +64,31 @@ function withPrompt({ x, mask, batch, length, added }: EmbeddedSite, prompt: Val
   };
 }
 
-/** U(−½, ½). A prompt that starts from a text is read from folders, but not made: words are not known here. */
-function firstValues({ prompt_init: from, prompt_init_text: text }: PromptConfig): Initializer {
+/** U(−½, ½), or the words of a text from the encoder's table, over again until there are enough. */
+function firstValues(
+  { prompt_init: from, prompt_init_text: text, prompt_length: length }: PromptConfig,
+  context: MethodContext,
+): Initializer {
   if (from === 'random_uniform') return { kind: 'fan-in-uniform', fanIn: 4 };
-  const make = () =>
-    fail({
-      code: 'method.config',
-      subject: 'prompt_init',
-      found: `'from_string' with ${JSON.stringify(text)}`,
-      expected: "'random_uniform': new prompts do not start from a text here",
-    });
-  return { kind: 'derived', reads: [], make };
+  const { encoder, family, tokenize } = context;
+  const make = ([table]: readonly Tensor[]): Float32Array => {
+    if (!tokenize || text === null)
+      return fail({
+        code: 'method.config',
+        subject: 'prompt_init',
+        found: `'from_string' with ${JSON.stringify(text)}${tokenize ? '' : ', where no tokenizer is at hand'}`,
+        expected: tokenize ? "a text in 'prompt_init_text'" : "'random_uniform'",
+      });
+    const ids = tokenize(text);
+    const words = (table as Tensor).data as Float32Array;
+    const values = new Float32Array(length * encoder.embedding);
+    for (let i = 0; i < length; i++) {
+      const start = (ids[i % ids.length] as number) * encoder.embedding;
+      values.set(words.subarray(start, start + encoder.embedding), i * encoder.embedding);
+    }
+    return values;
+  };
+  return { kind: 'derived', reads: [`${family.prefix}${family.wordTable}.weight`], make };
 }
 
 function promptName({ family, name }: MethodContext): string {

@@ -34,6 +34,11 @@ export function normalisedHead(head: Head, { sentence }: Pick<Encoder, 'sentence
   return sentence?.normalizes && head.config.pooling !== undefined ? { ...head, config: { ...head.config, normalize: true } } : head;
 }
 
+/** An encoder that can begin parameters with words of a text. */
+export function withTokenizer(encoder: Encoder, tokenizer: Tokenizer): Encoder {
+  return { ...encoder, tokenize: (text) => [...tokenizer.encode(text).inputIds] };
+}
+
 /**
  * Tokens per sequence: what was asked, or `usual`, else 128 (384 for spans), and never more than the encoder takes, or what is
  * attached to it (`mostTokens`). @throws usage.value

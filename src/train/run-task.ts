@@ -3,7 +3,7 @@ import { asName, checkName, type HeadPackage, type HeadTraining } from '../check
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
 import { majorityScore } from '../metrics/index.ts';
 import { type Model, trainableParameters } from '../model/model.ts';
-import { headFor, normalisedHead, pooledHead, sequenceLength, trainingOf, withDropout } from '../model/task-setup.ts';
+import { headFor, normalisedHead, pooledHead, sequenceLength, trainingOf, withDropout, withTokenizer } from '../model/task-setup.ts';
 import type { Pooling } from '../nn/index.ts';
 import { type Head, poolingOf } from '../objectives/index.ts';
 import type { Answer } from '../predict/answer.ts';
@@ -90,8 +90,9 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
   const name = checkName(options.name ?? asName(options.task.name), '--name', 'Choose another name.', 'usage.value');
   if (output !== undefined) await checkOutputFolder(files, output, options);
   const note = notesTo(options);
-  const encoder = await loadEncoder(files, options.model, { checkFinite: true });
-  const tokenizer = await loadTokenizer(files, encoder.folder);
+  const loaded = await loadEncoder(files, options.model, { checkFinite: true });
+  const tokenizer = await loadTokenizer(files, loaded.folder);
+  const encoder = withTokenizer(loaded, tokenizer);
   for (const text of encoder.notes) note(text);
   const task = (await plan.task?.(options.task, encoder)) ?? options.task;
 
