@@ -137,6 +137,16 @@ export abstract class AttachedModel {
     return { name: as, kept };
   }
 
+  /**
+   * Puts the keys and values that a prefix's network computes in the network's place, as Python does; of a union those of its prefix. It
+   * answers the same, and is saved and trained as a flat prefix then.
+   * @throws adapter.missing, method.config for an adapter without such a network
+   */
+  async ejectPrefixTuning(name: string): Promise<void> {
+    const { ejected } = await import('./eject.ts');
+    await this.#add(name, await ejected(this.state, name), { overwriteOk: true });
+  }
+
   async #add(name: string, made: Attached, { overwriteOk = false, setActive = false }: Adding): Promise<void> {
     refuseTaken(this.state, 'adapter', name);
     this.state.adapters.add(name, made, { overwriteOk });

@@ -6,16 +6,17 @@ import { countProgress } from './count-progress.ts';
 
 const schema = z.object({
   adapter: z.string().meta({ value: 'folder', description: 'a saved adapter, of adapters or of PEFT' }),
-  to: z
-    .enum(['adapters', 'peft', 'lora'])
-    .meta({ description: "the layout of a library, or 'lora': the nearest LoRA of a rank, whatever the method" }),
+  to: z.enum(['adapters', 'peft', 'lora', 'flat']).meta({
+    description:
+      "the layout of a library; 'lora': the nearest LoRA of a rank, whatever the method; 'flat': prefixes in place of their network",
+  }),
   rank: z.number().int().positive().optional().meta({ description: 'rank of the LoRA' }),
   ...combineShape,
 });
 
 export const command = defineCommand({
   name: 'convert',
-  summary: 'write an adapter in another layout, or as a LoRA',
+  summary: 'write an adapter in another layout, as a LoRA, or with flat prefixes',
   schema,
   async run(context, options) {
     const { files, stdout, json } = context;
@@ -37,7 +38,9 @@ export const command = defineCommand({
       ({ kept } = await model.toLora(name, { rank, as: name, overwriteOk: true, onProgress }));
       progress.stop();
     }
-    await model.saveAdapter(output, name, { ...(to !== 'lora' && { layout: to }), ...defined({ format }) });
+    if (to === 'flat') await model.ejectPrefixTuning(name);
+    const layout = to === 'adapters' || to === 'peft' ? to : undefined;
+    await model.saveAdapter(output, name, defined({ layout, format }));
     if (kept > 1 - 1e-6) await copyCards(files, adapter, output);
     await model.release();
     const part = to === 'lora' ? `, which keeps ${(100 * kept).toFixed(2)} % of what it changes` : '';

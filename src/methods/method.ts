@@ -51,6 +51,11 @@ export interface Method<C extends MethodConfig = MethodConfig> {
    * tasks, values of the others have an axis more in front: 1, or the batch, one for each sequence.
    */
   acts(config: C, context: MethodContext, read: ReadParameter, dropout: Dropout): Acts;
+  /**
+   * The same adapter with what it computes from its parameters alone put in their place, so that its other parameters are needed no more;
+   * absent, or undefined, where there is nothing to put.
+   */
+  eject?(config: C, context: MethodContext, read: ReadParameter): Ejected<C> | undefined;
   /** What whoever loads a configuration should know of it. */
   notes?(config: C): readonly string[];
   /** Whether it mixes tokens after attention, so that the last layer must be computed for all of them. */
@@ -59,6 +64,12 @@ export interface Method<C extends MethodConfig = MethodConfig> {
   withoutMean?(config: C): string | undefined;
   /** Of a method that is made of others. */
   readonly members?: Members<C>;
+}
+
+/** A simpler configuration, and the values of those of its parameters that are new, by full name. */
+export interface Ejected<C extends MethodConfig = MethodConfig> {
+  readonly config: C;
+  readonly values: ReadonlyMap<string, Value>;
 }
 
 /** A method with a complete, checked configuration. */

@@ -44,6 +44,12 @@ export const PREFIX_TUNING: Method<PrefixConfig> = {
   // Its gate reads what went into the layer, which is there for all tokens.
   mixesTokens: () => false,
   notes: gateNotes,
+  eject(config, context, read) {
+    if (config.flat) return undefined;
+    const pool = drawPool(config, context, read);
+    const count = pool.shape.reduce<number>((product, size) => product * (size as number), 1);
+    return { config: { ...config, flat: true }, values: new Map([[`${poolPath(context)}.control_trans`, reshape(pool, [count])]]) };
+  },
   parameters: (config, context) => [...poolParameters(config, context), ...gateParameters(config, context)],
   acts(config, context, read, dropout) {
     const prefixes = prefixReader(config, context, read, dropout);

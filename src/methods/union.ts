@@ -46,6 +46,13 @@ export function union(methods: readonly Method[], read: ReadConfig): Method<Unio
     learningRate: 1e-3,
     mixesTokens: (config) => membersOf(config).some(({ method, config: settings }) => method.mixesTokens(settings)),
     notes: (config) => membersOf(config).flatMap(({ method, config: settings }) => method.notes?.(settings) ?? []),
+    eject(config, context, readParameter) {
+      const members = membersOf(config);
+      const ejected = members.map(({ method, config: settings }) => method.eject?.(settings, context, readParameter));
+      if (ejected.every((one) => one === undefined)) return undefined;
+      const configs = members.map((member, i) => ({ ...(ejected[i]?.config ?? member.config) }));
+      return { config: { architecture: 'union', configs }, values: new Map(ejected.flatMap((one) => [...(one?.values ?? [])])) };
+    },
     parameters: (config, context) => unionParameters(membersOf(config), context),
     acts: (config, context, readParameter, dropout) => unionActs(membersOf(config), context, readParameter, dropout),
     members: {

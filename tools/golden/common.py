@@ -19,6 +19,8 @@ versions that each output file names under "provenance", for example:
     OMP_NUM_THREADS=1 python tools/golden/mtl_lora.py
     OMP_NUM_THREADS=1 python tools/golden/pals.py
     OMP_NUM_THREADS=1 python tools/golden/folders.py
+    OMP_NUM_THREADS=1 python tools/golden/ejected.py
+    OMP_NUM_THREADS=1 python tools/golden/prompt_text.py
     OMP_NUM_THREADS=1 python tools/golden/pooling.py       # after trajectories.py
     OMP_NUM_THREADS=1 python tools/golden/linear_models.py
 """
