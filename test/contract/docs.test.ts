@@ -10,6 +10,12 @@ import { METRIC_NAMES, TASK_KINDS } from '../../src/tasks/index.ts';
 const docs = join(import.meta.dirname, '..', '..', 'docs');
 const read = (name: string) => readFileSync(join(docs, name), 'utf8');
 
+it('docs/compatibility.md names tests that are there', () => {
+  const named = [...read('compatibility.md').matchAll(/`([\w/.-]+\.test\.ts)`/g)].map(([, path]) => path as string);
+  expect(named.length).toBeGreaterThan(50);
+  expect(named.filter((path) => !existsSync(join(docs, '..', path.includes('/') ? path : `test/golden/${path}`)))).toEqual([]);
+});
+
 // docs/commands.md is written by this test: run it with `-u` after changing a command.
 it('docs/commands.md is what the commands declare', async () => {
   const definitions = await Promise.all(Object.values(commands).map((load) => load()));
