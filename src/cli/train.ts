@@ -33,6 +33,10 @@ const schema = z.object({
   headStart: z.enum(['solved']).optional().meta({
     description: 'begin with a head of one linear that is solved exactly, by logistic or ridge regression (default: drawn)',
   }),
+  contrastive: z.boolean().default(false).meta({
+    description:
+      'few rows: train the adapter on pairs of rows, alike or not, then solve the head exactly (default steps, rows a step and learning rate: 30, 32, 0.002)',
+  }),
   ...trainingShape,
   ...trainSettings.shape,
   ...taskShape,
@@ -52,7 +56,7 @@ export const command = defineCommand({
     const progress = trainingProgress(context, options.model);
     const reading = await countProgress(context, 'rows read by the encoder');
     const exclusions = await exclusionsOf(context.files, options);
-    const { model, name, output, init, headLayers, headStart, pooling, limit, log, format } = options;
+    const { model, name, output, init, headLayers, headStart, contrastive, pooling, limit, log, format } = options;
     const common = {
       files: context.files,
       engine,
@@ -62,6 +66,7 @@ export const command = defineCommand({
       resume: options.resume,
       overwrite: options.overwrite,
       ...defined({ headLayers, headStart, pooling, limit, format }),
+      ...(contrastive && { contrastive }),
       onProgress: reading.onProgress,
       onEvent: progress.onEvent,
       signal: context.signal,

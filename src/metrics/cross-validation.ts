@@ -23,6 +23,8 @@ export interface Solved {
 }
 
 interface Choosing {
+  /** Where it is not to be chosen. */
+  readonly penalty?: number;
   readonly onProgress?: (done: number, of: number) => void;
 }
 
@@ -81,7 +83,7 @@ function withAbsent(model: LinearModel, features: Features, present: readonly nu
   return { weights, biases };
 }
 
-function solvePresent(features: Features, labels: ArrayLike<number>, classes: number, { onProgress }: Choosing): Solved {
+function solvePresent(features: Features, labels: ArrayLike<number>, classes: number, { penalty, onProgress }: Choosing): Solved {
   if (classes < 2)
     return {
       model: { weights: new Float64Array(classes * features.width), biases: new Float64Array(classes) },
@@ -92,7 +94,8 @@ function solvePresent(features: Features, labels: ArrayLike<number>, classes: nu
   const counts = new Array<number>(classes).fill(0);
   for (let i = 0; i < labels.length; i++) (counts[labels[i] as number] as number) += 1;
   const folds = Math.min(FOLDS, ...counts);
-  if (folds < 2) return { model: logisticRegression(features, labels, classes, 1), penalty: 1, scores: [], folds: 0 };
+  if (folds < 2 || penalty !== undefined)
+    return { model: logisticRegression(features, labels, classes, penalty ?? 1), penalty: penalty ?? 1, scores: [], folds: 0 };
   const foldOf = stratifiedFolds(labels, folds);
   return chosen(folds, onProgress, {
     inFold: (fold) => {

@@ -2,6 +2,7 @@ export { labelsOf } from './answers.ts';
 export type { SpanCandidate } from './best-spans.ts';
 export { CHOICE } from './choice.ts';
 export { CLASSIFICATION, type ClassTarget } from './classification.ts';
+export { CONTRASTIVE } from './contrastive.ts';
 export {
   DENSE_KEYS,
   denseParameters,

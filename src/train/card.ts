@@ -47,7 +47,7 @@ const WITHOUT_HEAD: Readonly<Record<SavedAs, string | undefined>> = {
 export function solvedText({ by, penalties, folds }: SolvedFacts): string {
   const name = by === 'logistic regression' ? 'C' : 'α';
   const values = [...new Set(penalties.map((penalty) => Number(penalty.toPrecision(3))))].sort((a, b) => a - b).join(', ');
-  const how = folds === 0 ? ', rows being too few to choose it' : `, chosen by cross-validation in ${folds} parts`;
+  const how = folds === 0 ? ', which no cross-validation chose' : `, chosen by cross-validation in ${folds} parts`;
   return `The head is solved by ${by}, ${name} = ${values}${how}.`;
 }
 

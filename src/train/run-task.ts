@@ -1,6 +1,7 @@
 import { defined, type Files, type Tensor, totalElements } from '../base/index.ts';
 import { asName, checkName, type HeadPackage, type HeadTraining } from '../checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../encoders/index.ts';
+import { trained } from '../methods/index.ts';
 import { majorityScore } from '../metrics/index.ts';
 import { type Model, trainableParameters } from '../model/model.ts';
 import { headFor, normalisedHead, pooledHead, sequenceLength, trainingOf, withDropout, withTokenizer } from '../model/task-setup.ts';
@@ -12,6 +13,7 @@ import { createPredictor } from '../predict/predictor.ts';
 import { classBalance, type Row, type Task } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
 import { modelCard, type SavedAs, solvedText, type TrainTaskResult } from './card.ts';
+import { checkContrastive, contrastiveModel, contrastiveSettings } from './contrastive.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
 import { type LoadedRows, loadSplit } from './load-rows.ts';
 import { openRun } from './open-run.ts';
@@ -32,6 +34,8 @@ export interface RunTaskOptions extends RunOptions {
   readonly pooling?: Pooling;
   /** How the head begins: drawn when left out, or solved exactly for what everything else begins as (LP-FT, Kumar et al. 2022). */
   readonly headStart?: 'solved';
+  /** Trains what is attached on pairs of rows, alike or not, and solves the head after it (docs/few-rows.md). */
+  readonly contrastive?: true;
   /** Told how many rows have been read where a head is solved. */
   readonly onProgress?: (done: number, of: number) => void;
   /** Read at most this many rows of each split. */
@@ -85,7 +89,8 @@ interface Trained {
 
 /** Trains on one task, scores it, and saves what was learnt with a card and its metrics. */
 export async function runTask(options: RunTaskOptions, plan: Plan): Promise<TrainTaskResult> {
-  const { files, engine, settings, output } = options;
+  const { files, engine, output, contrastive = false } = options;
+  const settings = contrastive ? contrastiveSettings(options.settings) : options.settings;
   const started = performance.now();
   const name = checkName(options.name ?? asName(options.task.name), '--name', 'Choose another name.', 'usage.value');
   if (output !== undefined) await checkOutputFolder(files, output, options);
@@ -106,19 +111,21 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     note(`No validation rows: the last weights are kept${test ? ', and only the test rows are scored' : ' and nothing is scored'}.`);
 
   const exact = plan.exact === true;
-  const solves = exact || options.headStart === 'solved';
+  const solves = exact || contrastive || options.headStart === 'solved';
   const made = headFor(task, name, train.rows, options.headLayers ?? (solves ? 1 : undefined));
   const reading = pooledHead(made, encoder, options.pooling ?? plan.pooling?.());
   const head = solves ? normalisedHead(reading, encoder) : reading;
-  if (solves) checkSolvable(head, exact ? `--method ${plan.text}` : '--head-start solved');
+  if (solves) checkSolvable(head, exact ? `--method ${plan.text}` : contrastive ? '--contrastive' : '--head-start solved');
   const { model, initial, contents } = await plan.model(withDropout(encoder, settings.dropout), head, note);
-  const { saveEvery: _, ...trained } = settings;
-  const decisive = exact ? exactSettings(settings) : trained;
+  if (contrastive) checkContrastive(head, totalElements(trained(model.attachment)), options, plan.text);
+  const { saveEvery: _, ...deciding } = settings;
+  const decisive = exact ? exactSettings(settings) : deciding;
   const facts = { model: encoder.name, task: task.name, method: plan.text, name, rows: train.rows.length, ...decisive };
   const fingerprint = {
     ...facts,
     head: head.config,
     ...(options.headStart && { headStart: options.headStart }),
+    ...(contrastive && { contrastive }),
     ...plan.decisive,
     ...contents,
     log: options.log ?? null,
@@ -130,26 +137,30 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
   const taught = plan.teach ? await plan.teach(train) : train;
   let solved: SolvedHead | undefined;
   const result = await run.train(async (hooks): Promise<TrainResult> => {
-    // What goes on with a saved state has its head from there.
-    if (solves && !run.saved) {
-      if (exact) await hooks.begin?.();
+    const solve = async (from: ReadonlyMap<string, Tensor>, penalty?: number) => {
       const { units } = train.prepared;
-      solved = await solveHead({ engine, model, units, seed: settings.seed, initial, ...defined({ onProgress: options.onProgress }) });
+      solved = await solveHead({
+        engine,
+        model,
+        units,
+        seed: settings.seed,
+        initial: from,
+        ...defined({ penalty, onProgress: options.onProgress }),
+      });
       note(solvedText(solved.facts));
+      return new Map([...from, ...solved.tensors]);
+    };
+    const common = { engine, task, train: taught, settings, ...defined({ resume: run.saved }), ...hooks };
+    if (contrastive) {
+      const learnt = await trainModel({ ...common, model: contrastiveModel(model), initial, validation: undefined });
+      return { ...learnt, parameters: await solve(new Map([...initial, ...learnt.parameters]), 1) };
     }
-    const start = new Map([...initial, ...(solved?.tensors ?? [])]);
-    if (exact) return { parameters: start, steps: 0, best: undefined, stoppedEarly: false };
-    return trainModel({
-      engine,
-      model,
-      task,
-      train: taught,
-      validation,
-      settings,
-      initial: start,
-      ...defined({ resume: run.saved }),
-      ...hooks,
-    });
+    if (exact) {
+      await hooks.begin?.();
+      return { parameters: await solve(initial), steps: 0, best: undefined, stoppedEarly: false };
+    }
+    // What goes on with a saved state has its head from there.
+    return trainModel({ ...common, model, validation, initial: solves && !run.saved ? await solve(initial) : initial });
   });
 
   const metrics = await score(options, plan, { ...result, model, task }, { validation, test });

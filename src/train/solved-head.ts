@@ -26,6 +26,8 @@ interface Solving {
   readonly seed: number;
   /** First values of what is attached, as training has them. */
   readonly initial: ReadonlyMap<string, Tensor>;
+  /** Of logistic regression, where the rows cannot tell: vectors that were trained on them fit whatever it is. */
+  readonly penalty?: number;
   readonly onProgress?: ((done: number, of: number) => void) | undefined;
 }
 
@@ -53,11 +55,11 @@ export function checkSolvable({ kind, config, name }: Head, subject: string): vo
  * ridge regression of numbers, each with the penalty under which rows left out are told best. The rows go through the encoder once.
  * @throws task.empty for rows of one answer
  */
-export async function solveHead({ engine, model, units, seed, initial, onProgress }: Solving): Promise<SolvedHead> {
+export async function solveHead({ engine, model, units, seed, initial, penalty, onProgress }: Solving): Promise<SolvedHead> {
   const head = model.heads[0] as Head;
   const features = await featuresOf({ engine, model, units, seed, initial, onProgress });
   const answers = units.map((unit) => head.kind.questions(unit, head.kind.outputs(head.config))[0]?.answers ?? []);
-  const { linear, facts } = solved(head, features, answers);
+  const { linear, facts } = solved(head, features, answers, penalty);
   const [weight, bias] = headParameters(head, model.encoder.config);
   const shape = weight?.shape as readonly number[];
   const tensors = new Map([[weight?.name as string, float32([...shape], Float32Array.from(linear.weights))]]);
@@ -87,6 +89,7 @@ function solved(
   { kind, config }: Head,
   features: Features,
   answers: readonly (readonly number[])[],
+  given: number | undefined,
 ): { readonly linear: LinearModel; readonly facts: SolvedFacts } {
   if (kind.solves === 'number') {
     const { model, penalty, folds } = solveNumbers(
@@ -99,7 +102,7 @@ function solved(
   if (kind.solves === 'class') {
     const labels = answers.map((row) => row.indexOf(1));
     refuseOneAnswer(labels);
-    const { model, penalty, folds } = solveClasses(features, labels, outputs);
+    const { model, penalty, folds } = solveClasses(features, labels, outputs, given === undefined ? {} : { penalty: given });
     return { linear: model, facts: { by: 'logistic regression', penalties: [penalty], folds } };
   }
   // Several labels a row: a logistic regression for each by itself, whose score is the difference of its two.

@@ -1,0 +1,46 @@
+import { fail } from '../base/index.ts';
+import type { Model } from '../model/model.ts';
+import { CONTRASTIVE, type Head, poolingOf, vectorHead } from '../objectives/index.ts';
+import { type TrainSettings, trainSettings } from './settings.ts';
+
+/** What suits eight to some hundred rows (docs/few-rows.md), in place of settings that are as they always are. */
+const USUAL = { maxSteps: 30, batchSize: 32, learningRate: 2e-3 } as const;
+
+/**
+ * The settings of a stage on pairs: steps, rows a step and learning rate are its own where they were left at their defaults. A step is
+ * computed at once where nothing else is asked for, since rows meet those they are computed with.
+ */
+export function contrastiveSettings(settings: TrainSettings): TrainSettings {
+  const defaults = trainSettings.parse({});
+  const batchSize = settings.batchSize === defaults.batchSize ? USUAL.batchSize : settings.batchSize;
+  const { epochs, learningRate = USUAL.learningRate, microBatch = batchSize } = settings;
+  const maxSteps = settings.maxSteps ?? (epochs === defaults.epochs ? USUAL.maxSteps : undefined);
+  return { ...settings, batchSize, learningRate, microBatch, ...(maxSteps !== undefined && { maxSteps }) };
+}
+
+/** A model whose adapter learns from pairs of rows: in the place of its head stand the vectors that this will read. */
+export function contrastiveModel(model: Model): Model {
+  const { config } = model.heads[0] as Head;
+  return { ...model, heads: [vectorHead(poolingOf(config), false, model.encoder.config)], objective: CONTRASTIVE };
+}
+
+/** @throws usage.value for a head without classes, for nothing to train beside it, and for what a stage on pairs does not do */
+export function checkContrastive(
+  { kind, name }: Head,
+  trains: number,
+  { headStart }: { readonly headStart?: string },
+  method: string,
+): void {
+  const subject = '--contrastive';
+  if (headStart !== undefined)
+    fail({
+      code: 'usage.value',
+      subject: '--head-start',
+      found: `${headStart}, with ${subject}`,
+      expected: 'nothing: the head is solved after it',
+    });
+  if (kind.solves !== 'class')
+    fail({ code: 'usage.value', subject, found: `the head '${name}' of type ${kind.type}`, expected: 'a task of one class a row' });
+  if (trains === 0)
+    fail({ code: 'usage.value', subject, found: `--method ${method}`, expected: 'a method with parameters to train, as lora' });
+}
