@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import { AutoAdapterModel, type SummaryRow } from '../auto-adapter-model/index.ts';
-import { fail, nearest } from '../base/index.ts';
-import { CA_MTL_PRESETS, type ConfiguredMethod, methodNames } from '../methods/index.ts';
+import { fail, joinPath, nearest } from '../base/index.ts';
+import { SETUP_CONFIG } from '../checkpoint/index.ts';
+import { CA_MTL_PRESETS, type ConfiguredMethod, methodNames, parseComposition } from '../methods/index.ts';
 import { maxTokens } from '../model/index.ts';
 import { multiTaskMethod } from '../train/index.ts';
 import { encoderFolder, isNews } from './assets.ts';
+import { openFolder } from './attach.ts';
 import { caMtlLines } from './ca-mtl-report.ts';
 import { defineCommand } from './command.ts';
 import { methodOf, usageOf } from './method-option.ts';
@@ -12,7 +14,15 @@ import { alignColumns, grouped } from './table.ts';
 
 const schema = z.object({
   model: z.string().optional().meta({ value: 'folder', description: 'encoder (default: the embedded seedling)' }),
-  adapter: z.array(z.string()).default([]).meta({ value: 'folder', description: 'a saved adapter to count; may be repeated' }),
+  adapter: z.array(z.string()).default([]).meta({ value: 'folder', description: 'a saved adapter or setup to count; may be repeated' }),
+  fusion: z
+    .array(z.string())
+    .default([])
+    .meta({ value: 'folder', description: 'a saved fusion of adapters that are given beside it; may be repeated' }),
+  setup: z.string().optional().meta({
+    value: 'setup',
+    description: 'which of them are active, "Stack(language, task)" by their names, or the folder of a saved setup (default: the last)',
+  }),
   method: z
     .array(z.string())
     .default([])
@@ -35,7 +45,11 @@ export const command = defineCommand({
       });
     const { tasks = 8 } = options;
     const model = await AutoAdapterModel.fromPretrained(await encoderFolder(context.files, options.model), { files: context.files });
-    for (const folder of options.adapter) await model.loadAdapter(folder);
+    for (const folder of options.adapter) await openFolder(context, model, folder);
+    for (const folder of options.fusion) await model.loadAdapterFusion(folder);
+    if (options.setup !== undefined)
+      if ((await context.files.kind(joinPath(options.setup, SETUP_CONFIG))) === 'file') await model.loadAdapterSetup(options.setup);
+      else model.setActiveAdapters(parseComposition(options.setup));
     const methods = options.method.filter((text) => !isCaMtl(text)).map(countable);
     if (methods.some(({ method }) => method.architecture === undefined && !method.trainsEncoder))
       context.stderr('note: The head is not counted: its size depends on the task.');

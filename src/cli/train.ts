@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { defined, fail } from '../base/index.ts';
+import { defined, type Files, fail } from '../base/index.ts';
+import { loadAdapter } from '../checkpoint/index.ts';
+import { loadEncoder } from '../encoders/index.ts';
 import { type ConfiguredMethod, DEFAULT_METHOD } from '../methods/index.ts';
 import { kindForTask } from '../objectives/index.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
@@ -22,13 +24,15 @@ const schema = z.object({
   }),
   method: z
     .string()
-    .default(DEFAULT_METHOD)
-    .meta({ description: `what to train: multigraft methods lists them; settings in brackets, ${DEFAULT_METHOD}[reduction_factor=8]` }),
+    .optional()
+    .meta({
+      description: `what to train: multigraft methods lists them; settings in brackets, ${DEFAULT_METHOD}[reduction_factor=8] (default: that of --init, else ${DEFAULT_METHOD})`,
+    }),
   output: z.string().optional().meta({ value: 'folder', description: 'where adapter, head, card and metrics go' }),
   name: z.string().optional().meta({ description: 'name of adapter and head (default: the task)' }),
   init: z.string().optional().meta({
     value: 'folder',
-    description: 'a saved adapter of the same method to start from; its head too where it gives the same labels',
+    description: 'a saved adapter to start from, with its method and settings; its head too where it gives the same labels',
   }),
   headStart: z.enum(['solved']).optional().meta({
     description: 'begin with a head of one linear that is solved exactly, by logistic or ridge regression (default: drawn)',
@@ -48,7 +52,8 @@ export const command = defineCommand({
   schema,
   async run(context, options) {
     const settings = trainSettings.parse(options);
-    const method = methodOf(options.method);
+    const folder = await encoderFolder(context.files, options.model);
+    const method = await methodToTrain(context.files, folder, options);
     const [task, ...others] = await Promise.all(tasksIn(options.task).map((path) => loadTask(context.files, path, taskOptions(options))));
     if (!task) return;
     const engine = await engineOf(options);
@@ -60,7 +65,7 @@ export const command = defineCommand({
     const common = {
       files: context.files,
       engine,
-      model: await encoderFolder(context.files, model),
+      model: folder,
       method,
       settings,
       resume: options.resume,
@@ -96,6 +101,34 @@ export const command = defineCommand({
     }
   },
 });
+
+/** Settings that an adapter may be trained on with, whatever it was made with. */
+const OF_TRAINING = /dropout|^init_/;
+
+/** The method of `--method`, or of the adapter that training starts from. @throws usage.value where both are given and differ */
+async function methodToTrain(
+  files: Files,
+  folder: string,
+  { method: given, init }: { readonly method?: string | undefined; readonly init?: string | undefined },
+): Promise<ConfiguredMethod> {
+  if (init === undefined) return methodOf(given ?? DEFAULT_METHOD);
+  const { method: own } = await loadAdapter(files, init, { encoder: await loadEncoder(files, folder), head: false });
+  if (given === undefined) return own;
+  const wanted = methodOf(given);
+  const differs = (key: string) => JSON.stringify(wanted.config[key]) !== JSON.stringify(own.config[key]);
+  const keys = [...new Set([...Object.keys(own.config), ...Object.keys(wanted.config)])].filter(
+    (key) => differs(key) && !OF_TRAINING.test(key),
+  );
+  const other = wanted.method.name !== own.method.name ? wanted.text : keys.map((key) => `${key} ${JSON.stringify(wanted.config[key])}`)[0];
+  if (other === undefined) return wanted;
+  return fail({
+    code: 'usage.value',
+    subject: '--method',
+    found: `${other}, beside --init ${init}`,
+    expected: `the method of that adapter, ${own.text}`,
+    next: 'Leave out --method: training goes on with that of --init.',
+  });
+}
 
 /** @throws usage.flag */
 function tasksIn(paths: readonly string[]): readonly string[] {
