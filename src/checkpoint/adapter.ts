@@ -205,7 +205,7 @@ const LEGACY: readonly [RegExp, string][] = [
 ];
 /** Whose a tensor is, in a key of today. */
 const OWNER =
-  /(?:^|\.)(?:adapters|invertible_adapters|loras|refts|prefix_tunings|prefix_gates|prompt_tunings|shared_parameters)\.([^.]+)\./;
+  /(?:^|\.)(?:adapters|invertible_adapters|loras|refts|prefix_tunings|prefix_gates|prompt_tunings|shared_parameters|modules_to_save)\.([^.]+)\./;
 
 /** A key as `adapters` writes it today. */
 function currentKey(key: string): string {

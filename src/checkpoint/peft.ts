@@ -1,8 +1,7 @@
 import { baseName, type Files, fail, joinPath, list, shown, type Tensor } from '../base/index.ts';
-import { encoderSpecs } from '../encoders/index.ts';
 import { type Json, pythonJson } from '../formats/json.ts';
-import { bindAdapter, encoderFacts, METHODS, methodOfConfig } from '../methods/index.ts';
-import { asName, checkName, type ModelFacts } from './facts.ts';
+import { bindAdapter, type ConfiguredMethod, encoderFacts, METHODS, methodOfConfig } from '../methods/index.ts';
+import { asName, checkName } from './facts.ts';
 import { stacksOf } from './fused.ts';
 import type { AdapterPackage, LoadedAdapter, LoadingOptions } from './package.ts';
 import { peftHead, readPeftHead } from './peft-head.ts';
@@ -43,18 +42,26 @@ export async function loadPeft(
   const weights = await readWeights(files, folder, WEIGHTS);
   const tensors = new Map([...weights.tensors].map(([key, value]) => [key.replace(/^base_model\.(?:model\.)?/, ''), value]));
   const context = { ...encoderFacts(encoder), name };
-  const reading = keeper.peft.read({ raw, path, tensors, weights: weights.path, model: encoder.name }, context);
-  const method = methodOfConfig({ architecture: keeper.architecture, ...reading.config }, path, { methods });
-  const matched = matchTensors(reading.tensors, bindAdapter(method, context).parameters, {
+  const peftFolder = { raw, path, tensors, weights: weights.path, model: encoder.name };
+  const reading = keeper.peft.read(peftFolder, context);
+  const task = typeof raw.task_type === 'string' ? raw.task_type : undefined;
+  const head = withHead === false ? undefined : readPeftHead(reading.rest, task, encoder, name, weights.path, headKinds);
+  const rest = new Map([...reading.rest].filter(([key]) => !head?.used.includes(key)));
+  const main = { architecture: keeper.architecture, ...reading.config };
+  const beside = methods.flatMap((other) => {
+    const found = other.peftBeside?.read(rest, peftFolder, context);
+    return found ? [{ ...found, config: { architecture: other.architecture, ...found.config } }] : [];
+  });
+  const config = beside.length > 0 ? { architecture: 'union', configs: [main, ...beside.map((one) => one.config)] } : main;
+  const method = methodOfConfig(config, path, { methods });
+  const found = new Map([reading, ...beside].flatMap((one) => [...one.tensors]));
+  const matched = matchTensors(found, bindAdapter(method, context).parameters, {
     path: weights.path,
     prefix: encoder.family.prefix,
     owner: `the adapter '${name}'`,
     groups: encoder.config.groups,
   });
-  const task = typeof raw.task_type === 'string' ? raw.task_type : undefined;
-  const head = withHead === false ? undefined : readPeftHead(reading.rest, task, encoder, name, weights.path, headKinds);
-  const ignored = [...reading.rest.keys()].filter((key) => !head?.used.includes(key));
-  refuseTrainedEncoder(ignored, encoder, weights.path);
+  const ignored = beside.reduce((left, one) => left.filter((key) => one.rest.has(key)), [...rest.keys()]);
   const notes = ignored.length ? [`Not part of the adapter '${name}', ignored: ${list(ignored)}.`] : [];
   return {
     name,
@@ -67,20 +74,6 @@ export async function loadPeft(
   };
 }
 
-/** @throws adapter.format for weights of the encoder, which `modules_to_save` puts into the file: they trained too */
-function refuseTrainedEncoder(keys: readonly string[], { name, family, config }: ModelFacts, path: string): void {
-  const names = new Set(encoderSpecs(family, config).map((spec) => spec.name));
-  const trained = keys.filter((key) => names.has(key) || names.has(family.prefix + key));
-  if (trained.length > 0)
-    fail({
-      code: 'adapter.format',
-      subject: path,
-      found: `${list(trained, 4)}, trained with the adapter`,
-      expected: `an adapter, perhaps with a head, and the weights of ${name} as they are`,
-      next: 'In Python, merge the adapter into the model and save that.',
-    });
-}
-
 /**
  * Writes a folder of PEFT, the config last. A head that transformers has too goes into the same file, so that Python's
  * AutoModelFor… classes find it; head_config.json beside it keeps every head for this package.
@@ -88,7 +81,10 @@ function refuseTrainedEncoder(keys: readonly string[], { name, family, config }:
 export async function savePeft(files: Files, folder: string, adapter: AdapterPackage, format: WeightFormat): Promise<void> {
   const { model, name, method } = adapter;
   const { prefix } = model.family;
-  const { peft } = method.method;
+  const context = { ...encoderFacts(model), name };
+  const members = method.method.members?.of(method.config) ?? [method];
+  const main = members.find((member) => !member.method.peftBeside) ?? method;
+  const { peft } = main.method;
   if (!peft)
     return fail({ code: 'adapter.format', subject: `method ${method.text}`, found: 'no form in PEFT', expected: 'the layout adapters' });
   const parts = [
@@ -106,18 +102,23 @@ export async function savePeft(files: Files, folder: string, adapter: AdapterPac
       next: 'Save it in the layout adapters.',
     });
   const head = adapter.head && peftHead(adapter.head, model);
-  const { fields, tensors, beside } = peft.write(method.config, adapter.tensors, { ...encoderFacts(model), name });
+  const tensorsOf = (member: ConfiguredMethod) =>
+    new Map(bindAdapter(member, context).parameters.map((spec) => [spec.name, adapter.tensors.get(spec.name) as Tensor]));
+  const { fields, tensors, beside } = peft.write(main.config, tensorsOf(main), context);
+  const saved = members.flatMap((member) => member.method.peftBeside?.write(member.config, tensorsOf(member), context) ?? []);
   const all = new Map<string, Tensor>();
   // A model with a head holds the encoder under its prefix, a bare encoder does not.
-  for (const [key, value] of tensors) all.set(`base_model.model.${head ? key : key.slice(prefix.length)}`, value);
+  for (const [key, value] of [tensors, ...saved.map((one) => one.tensors)].flatMap((one) => [...one]))
+    all.set(`base_model.model.${head ? key : key.slice(prefix.length)}`, value);
   for (const [key, value] of beside ?? []) all.set(`base_model.${key}`, value);
   for (const [key, value] of head?.tensors ?? []) all.set(`base_model.model.${key}`, value);
   await writeWeights(files, folder, WEIGHTS, format, all);
+  const modules = [...(head?.modules ?? []), ...saved.flatMap((one) => one.modules)];
   const config = {
     auto_mapping: null,
     base_model_name_or_path: model.name,
     inference_mode: true,
-    modules_to_save: head?.modules ?? null,
+    modules_to_save: modules.length > 0 ? modules : null,
     peft_type: peft.type,
     revision: null,
     task_type: head?.task ?? null,

@@ -5,7 +5,7 @@ import type { Value } from '../graph/index.ts';
 import type { Dropout, ParameterSpec } from '../nn/index.ts';
 import type { Acts } from './act.ts';
 import type { MethodConfig, MethodContext } from './context.ts';
-import type { PeftLayout } from './peft-layout.ts';
+import type { PeftBeside, PeftLayout } from './peft-layout.ts';
 
 /** A way to keep an adapter in a folder: that of `adapters`, or that of PEFT. */
 export type AdapterLayout = 'adapters' | 'peft';
@@ -44,6 +44,8 @@ export interface Method<C extends MethodConfig = MethodConfig> {
   layouts?(config: C): readonly AdapterLayout[];
   /** How PEFT keeps it. */
   readonly peft?: PeftLayout<C>;
+  /** How PEFT keeps it beside another method, where it never stands alone. */
+  readonly peftBeside?: PeftBeside<C>;
   /** Parameters the method adds, frozen ones too. Throws `method.config`, `method.site`. */
   parameters(config: C, context: MethodContext): readonly ParameterSpec[];
   /**

@@ -40,6 +40,21 @@ export interface PeftWriting {
   readonly beside?: ReadonlyMap<string, Tensor>;
 }
 
+/** How PEFT keeps a method that stands beside another one in the same folder, and never alone. */
+export interface PeftBeside<C extends MethodConfig = MethodConfig> {
+  /**
+   * What is its own of what another method left; undefined for nothing.
+   * @throws adapter.format naming a tensor that cannot be expressed
+   */
+  read(rest: ReadonlyMap<string, Tensor>, folder: PeftFolder, context: MethodContext): Omit<PeftReading, 'notes'> | undefined;
+  /** Names for `modules_to_save`, and tensors under names of the encoder. */
+  write(
+    config: C,
+    tensors: ReadonlyMap<string, Tensor>,
+    context: MethodContext,
+  ): { readonly modules: readonly string[]; readonly tensors: ReadonlyMap<string, Tensor> };
+}
+
 /** Whether a field of adapter_config.json says anything. */
 export function isSet(value: Json | undefined): boolean {
   return value !== undefined && value !== null && value !== false && !(typeof value === 'object' && Object.keys(value).length === 0);

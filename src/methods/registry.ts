@@ -14,6 +14,7 @@ import { LOKR } from './lokr.ts';
 import { LORA } from './lora.ts';
 import type { ConfiguredMethod, Method, ReadingOptions } from './method.ts';
 import { MISS } from './miss.ts';
+import { MODULES_TO_SAVE } from './modules-to-save.ts';
 import { MTL_LORA } from './mtl-lora.ts';
 import { FULL, HEAD } from './none.ts';
 import { OFT } from './oft.ts';
@@ -51,6 +52,7 @@ const SINGLE = [
   PALS,
   LN_TUNING,
   BITFIT,
+  MODULES_TO_SAVE,
   FULL,
   HEAD,
 ] as unknown as readonly Method[];

@@ -6,7 +6,7 @@ import type { Dropout, ParameterSpec } from '../nn/index.ts';
 import { type Act, type Acts, chain } from './act.ts';
 import { PARALLEL, SEQUENTIAL } from './bottleneck-config.ts';
 import type { MethodConfig, MethodContext } from './context.ts';
-import type { ConfiguredMethod, Method, ReadingOptions, ReadParameter } from './method.ts';
+import type { AdapterLayout, ConfiguredMethod, Method, ReadingOptions, ReadParameter } from './method.ts';
 
 const schema = z.strictObject({
   architecture: z.literal('union').default('union'),
@@ -45,6 +45,7 @@ export function union(methods: readonly Method[], read: ReadConfig): Method<Unio
     floatKeys: [...new Set(methods.flatMap(({ floatKeys }) => floatKeys))],
     learningRate: 1e-3,
     mixesTokens: (config) => membersOf(config).some(({ method, config: settings }) => method.mixesTokens(settings)),
+    layouts: (config) => layoutsOf(membersOf(config)),
     notes: (config) => membersOf(config).flatMap(({ method, config: settings }) => method.notes?.(settings) ?? []),
     eject(config, context, readParameter) {
       const members = membersOf(config);
@@ -62,7 +63,7 @@ export function union(methods: readonly Method[], read: ReadConfig): Method<Unio
       },
       of: membersOf,
       join(members) {
-        for (const member of members) checkMember(member);
+        checkMembers(members);
         return { architecture: 'union', configs: members.map(({ config }) => ({ ...config })) };
       },
     },
@@ -70,14 +71,24 @@ export function union(methods: readonly Method[], read: ReadConfig): Method<Unio
   return self;
 }
 
-/** @throws method.config for a method that leaves nothing to put beside others in a folder of `adapters` */
-function checkMember({ method, config, text }: ConfiguredMethod): void {
-  const found =
-    method.architecture === undefined || method.trainsEncoder
-      ? `'${text}', which trains weights that are there already`
-      : (method.layouts?.(config) ?? ['adapters']).includes('adapters')
-        ? undefined
-        : `'${text}' with settings that the layout of adapters has no place for`;
+/** The layouts that hold members together: that of PEFT one method, and beside it what it never keeps alone. */
+function layoutsOf(members: readonly ConfiguredMethod[]): AdapterLayout[] {
+  const alone = members.filter(({ method }) => !method.peftBeside);
+  const inPeft = alone.length === 1 && alone.length < members.length && alone.every((member) => fits(member, 'peft'));
+  return [...(inPeft ? (['peft'] as const) : []), ...(members.every((member) => fits(member, 'adapters')) ? (['adapters'] as const) : [])];
+}
+
+function fits({ method, config }: ConfiguredMethod, layout: AdapterLayout): boolean {
+  return (method.layouts?.(config) ?? ['adapters']).includes(layout);
+}
+
+/** @throws method.config for a method that leaves nothing to put beside others in a folder */
+function checkMembers(members: readonly ConfiguredMethod[]): void {
+  const trained = members.find(({ method }) => method.architecture === undefined || method.trainsEncoder);
+  const placeless = layoutsOf(members).length > 0 ? undefined : members.find((member) => !fits(member, 'adapters'));
+  const found = trained
+    ? `'${trained.text}', which trains weights that are there already`
+    : placeless && `'${placeless.text}' with settings that the layout of adapters has no place for`;
   if (found !== undefined)
     fail({ code: 'method.config', subject: 'union', found, expected: 'methods that add parameters and can be saved together' });
 }

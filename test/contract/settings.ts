@@ -12,6 +12,7 @@ const SETTINGS: Readonly<Record<string, string>> = {
   road: '[group_size=8]',
   miss: '[r=4]',
   shira: '[r=4]',
+  modules_to_save: "[modules=['output']]",
   fourierft: '[n_frequency=60]',
 };
 

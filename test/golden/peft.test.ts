@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { memoryFiles } from '../../src/base/files.ts';
+import type { Tensor } from '../../src/base/tensor.ts';
 import { type LoadedAdapter, loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
 import { type Encoder, loadEncoder } from '../../src/encoders/index.ts';
 import { isJsonObject, readJson } from '../../src/formats/json.ts';
-import { readSafetensors } from '../../src/formats/safetensors.ts';
+import { readSafetensors, writeSafetensors } from '../../src/formats/safetensors.ts';
 import { labelsOf } from '../../src/objectives/index.ts';
 import { nodeEngine } from '../../src/session/node.ts';
 import { goldenFiles } from './files.ts';
@@ -122,4 +123,19 @@ test('labels and the kind of a head are those of config.json, where it names as 
     null,
   ])
     expect(await headWith({ id2label })).toEqual(['classification', unnamed]);
+});
+
+test('a word table that trained is refused, whole modules are named as members of a union', async () => {
+  const encoder = await encoderOf();
+  const files = memoryFiles();
+  const adapter = await load(golden.variants['lora-bin'] as Variant);
+  await saveAdapter(files, 'out', adapter, { layout: 'peft' });
+  const { tensors } = await readSafetensors(files, 'out/adapter_model.safetensors');
+  const withWeight = async (name: string) => {
+    const value = (await encoder.weights.get(name)?.read()) as Tensor;
+    await files.write('out/adapter_model.safetensors', writeSafetensors(new Map([...tensors, [`base_model.model.${name}`, value]])));
+    return loadAdapter(files, 'out', { encoder });
+  };
+  await expect(withWeight('bert.embeddings.word_embeddings.weight')).rejects.toThrow('in no linear and no layer norm');
+  await expect(withWeight('bert.pooler.dense.weight')).rejects.toThrow('bias');
 });

@@ -30,7 +30,7 @@ const HEADS: readonly Record<string, unknown>[] = [
   { head_type: 'question_answering', num_labels: 2, layers: 1 },
   { head_type: 'multiple_choice', num_choices: 2, layers: 2 },
 ];
-const NOT_IN_PYTHON = ['pals', 'bitfit'];
+const NOT_IN_PYTHON = ['pals', 'bitfit', 'modules_to_save'];
 /** Python fails at prompts on DistilBERT, and its heads of tokens and spans answer for the prompt too. */
 const PROMPT = 'prompt_tuning';
 /** Every preset once, aliases left out; row drop path needs torchvision in Python even where it does nothing. */
@@ -47,6 +47,7 @@ const EXTRA = [
 const PEFT: readonly [title: string, text: string][] = [
   ['LoRA with attention output', "lora[attn_matrices=['q','o'],intermediate_lora=True,output_lora=True,r=4,alpha=6]"],
   ['LayerNorm tuning', 'ln_tuning'],
+  ['LoRA with whole modules', "lora|modules_to_save[modules=['output']]"],
 ];
 
 function usualLayout(text: string): AdapterLayout | undefined {
@@ -93,7 +94,7 @@ describe.skipIf(!python)(
       const pooled = { head_type: 'classification', num_labels: 3, layers: 1, use_pooler: true };
       for (const [title, text] of PEFT) cases.push(await peftCase(folder, bert, title, text, pooled));
       expect(PRESETS).toHaveLength(17);
-      expect(cases).toHaveLength(7 * (17 + 2 + 2 + 1) - 1 + 7 + 2);
+      expect(cases).toHaveLength(7 * (17 + 2 + PEFT.length + 1) - 1 + 7 + PEFT.length);
 
       await writeFile(join(folder, 'manifest.json'), JSON.stringify({ tolerance: 1e-5, cases }));
       const results = await check(join(folder, 'manifest.json'));
