@@ -20,6 +20,12 @@ export interface PeftParts<C extends MethodConfig> {
   readonly fixed?: Readonly<Record<string, unknown>>;
   /** Fields that change nothing of what is computed here, as they are written. */
   readonly idle?: Readonly<Record<string, unknown>>;
+  /** Settings that the tensors say, whatever the fields do that say them too. */
+  readonly told?: {
+    readonly fields: readonly string[];
+    read(linears: readonly PlacedLinear[], tensors: ReadonlyMap<string, Tensor>, context: MethodContext): MethodConfig;
+    write(config: C, context: MethodContext): Readonly<Record<string, unknown>>;
+  };
 }
 
 /** Fields that all methods of PEFT have. Which linears are adapted is taken from the weights, however they are named. */
@@ -45,9 +51,16 @@ export function peftAtLinears<C extends MethodConfig & Placing>(own: PeftParts<C
     read(folder, context) {
       const values = checkFields(folder, own);
       const { linears, tensors, rest } = tensorsAtLinears(folder, context, own);
-      return { config: { ...values, ...placingOf(linears, context) }, tensors, rest, notes: [] };
+      return {
+        config: { ...values, ...placingOf(linears, context), ...own.told?.read(linears, tensors, context) },
+        tensors,
+        rest,
+        notes: [],
+      };
     },
-    write(config, tensors, { family: { prefix }, name }) {
+    write(config, tensors, context) {
+      const { name } = context;
+      const { prefix } = context.family;
       const written = new Map<string, Tensor>();
       const targets = new Set<string>();
       for (const [key, value] of tensors) {
@@ -57,7 +70,10 @@ export function peftAtLinears<C extends MethodConfig & Placing>(own: PeftParts<C
       }
       const values = Object.fromEntries(own.keys.map((key) => [key, config[key]]));
       // Whole names: 'output.dense' alone would also be the end of 'attention.output.dense'.
-      return { fields: { ...own.idle, ...own.fixed, ...values, target_modules: [...targets] }, tensors: written };
+      return {
+        fields: { ...own.idle, ...own.fixed, ...values, ...own.told?.write(config, context), target_modules: [...targets] },
+        tensors: written,
+      };
     },
   };
 }
@@ -73,10 +89,10 @@ export function patternValue(
 }
 
 /** The method's own keys. @throws adapter.format for a field that would change what is computed */
-function checkFields<C extends MethodConfig>({ raw, path }: PeftFolder, { keys, fixed = {}, idle = {} }: PeftParts<C>): MethodConfig {
+function checkFields<C extends MethodConfig>({ raw, path }: PeftFolder, { keys, fixed = {}, idle = {}, told }: PeftParts<C>): MethodConfig {
   for (const [key, value] of Object.entries(raw)) {
     const constant = Object.hasOwn(fixed, key);
-    if (!isSet(value) || COMMON.includes(key) || keys.includes(key) || Object.hasOwn(idle, key)) continue;
+    if (!isSet(value) || COMMON.includes(key) || keys.includes(key) || told?.fields.includes(key) || Object.hasOwn(idle, key)) continue;
     if (constant && JSON.stringify(value) === JSON.stringify(fixed[key])) continue;
     fail({
       code: 'adapter.format',

@@ -7,6 +7,7 @@ import { DORA } from './dora.ts';
 import { FOURIERFT } from './fourierft.ts';
 import { formatLiteral, parseGrammar, splitUnion } from './grammar.ts';
 import { IA3 } from './ia3.ts';
+import { IA3_PEFT } from './ia3-peft.ts';
 import { INVERTIBLE } from './invertible.ts';
 import { LN_TUNING } from './ln-tuning.ts';
 import { LOHA } from './loha.ts';
@@ -42,6 +43,7 @@ const SINGLE = [
   OFT,
   ROAD,
   MISS,
+  IA3_PEFT,
   SHIRA,
   FOURIERFT,
   RANDLORA,

@@ -64,7 +64,7 @@ describe.each(PEFT_LINEARS)('%s', (_group, golden) => {
       const own = Object.entries(ours).filter(([key]) => Object.hasOwn(config, key) && key !== 'target_modules');
       expect(own).toEqual(own.map(([key]) => [key, theirs[key]]));
       expect(Object.keys(ours).length).toBeGreaterThan(own.length);
-      if (!Array.isArray(adapter.method.config.configs)) expect(own.length).toBeGreaterThan(1);
+      if (!Array.isArray(adapter.method.config.configs)) expect(own.length).toBeGreaterThan(0);
       if (format === 'safetensors') expect(await shapesIn(files)).toEqual(variant.keys);
     }
   });
