@@ -1,30 +1,26 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Attached, AttachedFusion, AttachedHead } from '../../src/auto-adapter-model/attached.ts';
-import { kindsWith } from '../../src/auto-adapter-model/extensions.ts';
-import { fusionFacts, type ModelState, modelOf, trainedValues } from '../../src/auto-adapter-model/model-state.ts';
-import { Named } from '../../src/auto-adapter-model/named.ts';
+import type { AttachedHead } from '../../src/auto-adapter-model/attached.ts';
+import { fusionFacts, modelOf, trainedValues } from '../../src/auto-adapter-model/model-state.ts';
 import { saveAttached, saveAttachedFusion, saveAttachedSetup } from '../../src/auto-adapter-model/saved.ts';
-import { nodeFiles } from '../../src/base/files-node.ts';
-import { createRandom, type Random } from '../../src/base/random.ts';
-import { float32, type Tensor } from '../../src/base/tensor.ts';
+import { createRandom } from '../../src/base/random.ts';
+import type { Tensor } from '../../src/base/tensor.ts';
 import { fusionSpecs } from '../../src/checkpoint/index.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
 import type { Value } from '../../src/graph/index.ts';
 import { adaptersOf, type Composition, configureMethod, fuse, fusionConfig, fusionsOf, lastOf, stack } from '../../src/methods/index.ts';
 import { drawModel } from '../../src/model/draw.ts';
 import { weightsOf } from '../../src/model/model.ts';
-import { noDropout, type ParameterSpec } from '../../src/nn/index.ts';
+import { noDropout } from '../../src/nn/index.ts';
 import { createHead, headParameters } from '../../src/objectives/index.ts';
-import { nodeEngine } from '../../src/session/node.ts';
+import { referenceEngine } from '../../src/session/reference.ts';
+import { goldenFiles } from '../golden/files.ts';
 import { type Batch, feedsOf, readCases } from '../golden/forward.ts';
+import { askPython, emptyState, python, record, valuesOf } from './python.ts';
 
 /** Fusions with their adapters and heads, and whole setups, that this package writes, loaded by Python's adapters. */
-const python = process.env.MULTIGRAFT_PYTHON;
 const FAMILIES = ['bert', 'roberta', 'xlm-roberta', 'distilbert', 'electra', 'albert', 'albert-groups'];
 const SEQ = { a: 'seq_bn[reduction_factor=8]', b: 'seq_bn[reduction_factor=4]', c: "seq_bn[reduction_factor=16,non_linearity='gelu']" };
 const DOUBLE = { a: 'double_seq_bn[reduction_factor=8]', b: 'double_seq_bn[reduction_factor=4]' };
@@ -68,13 +64,6 @@ const PLANS: readonly Plan[] = [
   plan('distilbert', 'parts', 'bin', { what: 'before the norm, without a value', config: { value: false, query_before_ln: true } }),
 ];
 
-interface Result {
-  readonly name: string;
-  readonly ok: boolean;
-  readonly relative: number | null;
-  readonly weights: string | null;
-}
-
 describe.skipIf(!python)(
   'fusions that this package writes, read by Python (skipped: MULTIGRAFT_PYTHON names no Python with adapters)',
   () => {
@@ -89,13 +78,13 @@ describe.skipIf(!python)(
       for (const [i, one] of PLANS.entries()) cases.push(await caseOf(one, join(folder, String(i))));
       const manifest = join(folder, 'manifest.json');
       await writeFile(manifest, JSON.stringify({ tolerance: 1e-5, cases }));
-      const results = await load(manifest);
+      const results = await askPython('load_fusion.py', manifest);
       expect(results.filter(({ ok }) => !ok)).toEqual([]);
       expect(PLANS).toHaveLength(23);
       expect(results.map(({ name }) => name)).toEqual(PLANS.map(({ title }) => title));
       expect(results.every(({ relative }) => relative !== null)).toBe(true);
       expect(new Set(results.map(({ weights }) => weights)).size).toBe(2);
-      if (process.env.MULTIGRAFT_RECORD_FUSION) await record(process.env.MULTIGRAFT_RECORD_FUSION, results);
+      await record('fusion', 'test/interop/fusion.test.ts', 'fusions with adapters and heads, and setups,', results);
     });
   },
 );
@@ -104,7 +93,7 @@ async function caseOf({ title, encoder: name, adapters, setup, config = 'dynamic
   const { state, head } = await stateOf(name, { adapters, setup, config });
   const model = await modelOf(state, setup, [head]);
   const { logits } = drawModel(model, noDropout, () => false, { read: 'all' });
-  const session = await (await nodeEngine({ threads: 1 })).compile(
+  const session = await referenceEngine().compile(
     { outputs: { logits: logits[0] as Value } },
     weightsOf(model, trainedValues(state, setup, [head])),
   );
@@ -126,79 +115,28 @@ async function caseOf({ title, encoder: name, adapters, setup, config = 'dynamic
 }
 
 async function stateOf(name: string, { adapters, setup, config }: Required<Pick<Plan, 'adapters' | 'setup' | 'config'>>) {
-  const encoder = await loadEncoder(nodeFiles, `test/golden/encoders/${name}`);
+  const encoder = await loadEncoder(goldenFiles, `test/golden/encoders/${name}`);
   const random = createRandom(17, name.length);
-  const state: ModelState = {
-    files: nodeFiles,
-    kinds: kindsWith({}),
-    encoder,
-    tokenizer: undefined as never,
-    adapters: new Named<Attached>('adapter'),
-    fusions: new Named<AttachedFusion>('fusion'),
-    heads: new Named<AttachedHead>('head'),
-  };
+  const state = emptyState(encoder);
   for (const [key, text] of Object.entries(adapters)) {
     const method = configureMethod(text);
     const specs = method.method.parameters(method.config, { encoder: encoder.config, family: encoder.family, name: key });
-    state.adapters.set(key, { method, tensors: randomTensors(specs, random) });
+    state.adapters.set(key, { method, tensors: await valuesOf(specs, encoder, random) });
   }
   for (const one of fusionsOf(setup)) {
     state.fusions.set(one.name, { adapters: one.children.map(lastOf), config: fusionConfig(config) });
-    const tensors = randomTensors(fusionSpecs(fusionFacts(state, one.name)), random);
+    const tensors = await valuesOf(fusionSpecs(fusionFacts(state, one.name)), encoder, random);
     state.fusions.set(one.name, { ...state.fusions.get(one.name), tensors });
   }
   const headName = (fusionsOf(setup)[0] as { name: string }).name;
   const label2id = { no: 0, perhaps: 1, yes: 2 };
   const head: AttachedHead = createHead(headName, { head_type: 'classification', num_labels: 3, layers: 2, label2id }, headName);
-  const filled = { ...head, tensors: randomTensors(headParameters(head, encoder.config), random) };
+  const filled = { ...head, tensors: await valuesOf(headParameters(head, encoder.config), encoder, random) };
   state.heads.set(headName, filled);
   return { state, head: filled };
-}
-
-/** No zeros, no unit gains: every tensor must arrive to give the right output. */
-function randomTensors(specs: readonly ParameterSpec[], random: Random): Map<string, Tensor> {
-  const value = (shape: readonly number[]) => random.normal() * 0.2 + (shape.length === 1 ? 0.1 : 0);
-  const size = (shape: readonly number[]) => shape.reduce((a, b) => a * b, 1);
-  return new Map(
-    specs.map(({ name, shape }) => [
-      name,
-      float32(
-        shape,
-        Float32Array.from({ length: size(shape) }, () => value(shape)),
-      ),
-    ]),
-  );
 }
 
 function batchOf(withTypes: boolean, name: string): Batch {
   const { tokenTypeIds, ...batch } = readCases<{ batches: Record<string, Batch> }>('methods/methods.json').batches[name] as Batch;
   return { ...batch, ...(withTypes && tokenTypeIds && { tokenTypeIds }) };
-}
-
-async function load(manifest: string): Promise<Result[]> {
-  const run = promisify(execFile)(python as string, ['tools/golden/load_fusion.py', manifest], {
-    env: { ...process.env, OMP_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1' },
-    maxBuffer: 2 ** 28,
-  });
-  // Exit code 1 means that a case differs: its line says which.
-  const { stdout, stderr } = await run.catch((error: { stdout: string; stderr: string }) => error);
-  const lines = stdout.split('\n').filter((line) => line.startsWith('{"name"'));
-  if (lines.length === 0) throw new Error(stderr);
-  return lines.map((line) => JSON.parse(line)).map(({ attentions: _, logits: __, ...result }) => result);
-}
-
-async function record(file: string, results: readonly Result[]): Promise<void> {
-  const script =
-    'import json,platform,torch,transformers,adapters;print(json.dumps({"python":platform.python_version(),**{m.__name__:m.__version__ for m in (torch,transformers,adapters)}}))';
-  const { stdout } = await promisify(execFile)(python as string, ['-c', script], { env: { ...process.env, OMP_NUM_THREADS: '1' } });
-  const report = {
-    what: 'fusions with adapters and heads, and setups, written by this package, loaded by Python: largest difference of the logits over their largest value',
-    script: 'test/interop/fusion.test.ts',
-    versions: { node: process.versions.node, ...JSON.parse(stdout.trim().split('\n').at(-1) as string) },
-    cases: results.length,
-    ok: results.filter(({ ok }) => ok).length,
-    worst: Math.max(...results.map(({ relative }) => relative ?? Number.POSITIVE_INFINITY)),
-    results: results.map(({ name, relative, weights }) => ({ name, relative, weights })),
-  };
-  await nodeFiles.write(file, `${JSON.stringify(report, null, 1)}\n`);
 }

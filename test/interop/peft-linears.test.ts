@@ -1,8 +1,6 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
 import { nodeFiles } from '../../src/base/files-node.ts';
 import { createRandom } from '../../src/base/random.ts';
@@ -10,16 +8,15 @@ import { float32 } from '../../src/base/tensor.ts';
 import { loadAdapter, saveAdapter } from '../../src/checkpoint/index.ts';
 import { loadEncoder } from '../../src/encoders/index.ts';
 import { bindAdapter, encoderFacts } from '../../src/methods/index.ts';
-import { nodeEngine } from '../../src/session/node.ts';
+import { referenceEngine } from '../../src/session/reference.ts';
 import { type Batch, forward } from '../golden/forward.ts';
 import { PEFT_LINEARS } from '../golden/peft-linears.ts';
+import { askPython, python, record } from './python.ts';
 
 /**
  * Adapters at linears that this package writes in PEFT's layout, loaded by PEFT: the variants of test/golden/peft-linears with other
  * values. Runs where the environment variable MULTIGRAFT_PYTHON names a Python that has peft.
  */
-const python = process.env.MULTIGRAFT_PYTHON;
-
 test.skipIf(!python)(
   'what this package writes in the layout of PEFT, read by PEFT (skipped: MULTIGRAFT_PYTHON names no Python)',
   async () => {
@@ -48,7 +45,7 @@ test.skipIf(!python)(
           await saveAdapter(nodeFiles, where, changed, { format: cases.length % 2 ? 'bin' : 'safetensors' });
           const batch = batches[name] as Batch;
           const tensors = new Map([...changed.tensors, ...(adapter.head?.tensors ?? [])]);
-          const results = await forward(await nodeEngine({ threads: 1 }), { ...changed, encoder, tensors }, batch);
+          const results = await forward(referenceEngine(), { ...changed, encoder, tensors }, batch);
           const width = adapter.head ? 3 : encoder.config.hidden;
           const flat = Array.from((adapter.head ? results.logits : results.hidden)?.data as Float32Array);
           const rows = Array.from({ length: flat.length / width }, (_, i) => flat.slice(i * width, (i + 1) * width));
@@ -66,15 +63,10 @@ test.skipIf(!python)(
           });
         }
       await writeFile(join(folder, 'manifest.json'), JSON.stringify({ tolerance: 1e-5, cases }));
-      const run = promisify(execFile)(python as string, ['tools/golden/check_ours.py', join(folder, 'manifest.json')], {
-        env: { ...process.env, OMP_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1' },
-        maxBuffer: 2 ** 26,
-      });
-      // Exit code 1 means that a case differs: its line says which.
-      const { stdout, stderr } = await run.catch((error: { stdout: string; stderr: string }) => error);
-      const lines = stdout.split('\n').filter((line) => line.startsWith('{"name"'));
-      expect(lines.length, stderr).toBe(cases.length);
-      expect(lines.map((line) => JSON.parse(line)).filter(({ ok }) => !ok)).toEqual([]);
+      const results = await askPython('check_ours.py', join(folder, 'manifest.json'));
+      expect(results).toHaveLength(cases.length);
+      expect(results.filter(({ ok }) => !ok)).toEqual([]);
+      await record('peft-linears', 'test/interop/peft-linears.test.ts', 'adapters at linears in the layout of PEFT', results);
     } finally {
       await rm(folder, { recursive: true });
     }

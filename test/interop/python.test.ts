@@ -1,8 +1,6 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { nodeFiles } from '../../src/base/files-node.ts';
 import { createRandom, type Random } from '../../src/base/random.ts';
@@ -10,16 +8,16 @@ import { float32, type Tensor } from '../../src/base/tensor.ts';
 import { type HeadPackage, saveAdapter, saveEncoder, saveHead } from '../../src/checkpoint/index.ts';
 import { type Encoder, type EncoderConfig, loadEncoder } from '../../src/encoders/index.ts';
 import { type AdapterLayout, configureMethod, METHODS } from '../../src/methods/index.ts';
-import type { ParameterSpec } from '../../src/nn/index.ts';
 import { createHead, type Head, headParameters } from '../../src/objectives/index.ts';
-import { nodeEngine } from '../../src/session/node.ts';
+import { referenceEngine } from '../../src/session/reference.ts';
+import { goldenFiles } from '../golden/files.ts';
 import { type Batch, forward, readCases } from '../golden/forward.ts';
+import { askPython, python, randomTensor, record, valuesOf } from './python.ts';
 
 /**
  * Adapters, heads and encoders that this package writes, loaded by Python's adapters, peft and transformers. Runs where the
- * environment variable MULTIGRAFT_PYTHON names a Python that has them; MULTIGRAFT_RECORD names a file for the numbers.
+ * environment variable MULTIGRAFT_PYTHON names a Python that has them; MULTIGRAFT_RECORD names a folder for the numbers.
  */
-const python = process.env.MULTIGRAFT_PYTHON;
 const ENCODERS = ['bert', 'roberta', 'xlm-roberta', 'distilbert', 'electra', 'albert', 'albert-groups'];
 const HEADS: readonly Record<string, unknown>[] = [
   { head_type: 'classification', num_labels: 3, layers: 1 },
@@ -48,6 +46,8 @@ const PEFT: readonly [title: string, text: string][] = [
   ['LoRA with attention output', "lora[attn_matrices=['q','o'],intermediate_lora=True,output_lora=True,r=4,alpha=6]"],
   ['LayerNorm tuning', 'ln_tuning'],
   ['LoRA with whole modules', "lora|modules_to_save[modules=['output']]"],
+  ['LoRA with ranks of its own', 'lora[linears="all-linear",rank_pattern={"query":2,"value":5},alpha_pattern={"key":3}]'],
+  ...['loha', 'lokr', 'oft', 'road', 'miss', 'shira', 'fourierft', 'randlora'].map((name): [string, string] => [name, name]),
 ];
 
 function usualLayout(text: string): AdapterLayout | undefined {
@@ -59,14 +59,6 @@ interface Case {
   name: string;
   [key: string]: unknown;
 }
-interface Result {
-  readonly name: string;
-  readonly ok: boolean;
-  readonly relative: number | null;
-  readonly weights: string | null;
-  readonly error: string | null;
-}
-
 describe.skipIf(!python)(
   'what this package writes, read by Python (skipped: MULTIGRAFT_PYTHON names no Python with adapters and peft)',
   () => {
@@ -79,7 +71,7 @@ describe.skipIf(!python)(
     test('adapters, heads and encoders give the same outputs', async () => {
       const cases: Case[] = [];
       for (const name of ENCODERS) {
-        const encoder = await loadEncoder(nodeFiles, `test/golden/encoders/${name}`);
+        const encoder = await loadEncoder(goldenFiles, `test/golden/encoders/${name}`);
         for (const [i, text] of [...PRESETS, ...EXTRA].entries()) {
           if (text === PROMPT && name === 'distilbert') continue;
           const head = HEADS[text === PROMPT ? 0 : (i + ENCODERS.indexOf(name)) % HEADS.length] as object;
@@ -88,58 +80,33 @@ describe.skipIf(!python)(
         for (const [title, text] of PEFT) cases.push(await peftCase(folder, encoder, title, text, HEADS[4] as object));
         cases.push(await fullCase(folder, encoder));
       }
-      const bert = await loadEncoder(nodeFiles, 'test/golden/encoders/bert');
+      const bert = await loadEncoder(goldenFiles, 'test/golden/encoders/bert');
       for (const [i, head] of HEADS.entries())
         cases.push(await adapterCase(folder, bert, 'seq_bn', head, i % 2 ? 'safetensors' : 'bin', `all heads ${i}`));
       const pooled = { head_type: 'classification', num_labels: 3, layers: 1, use_pooler: true };
       for (const [title, text] of PEFT) cases.push(await peftCase(folder, bert, title, text, pooled));
-      expect(PRESETS).toHaveLength(17);
-      expect(cases).toHaveLength(7 * (17 + 2 + PEFT.length + 1) - 1 + 7 + PEFT.length);
+      expect(PRESETS).toHaveLength(23);
+      expect(cases).toHaveLength(7 * (23 + EXTRA.length + PEFT.length + 1) - 1 + 7 + PEFT.length);
 
       await writeFile(join(folder, 'manifest.json'), JSON.stringify({ tolerance: 1e-5, cases }));
-      const results = await check(join(folder, 'manifest.json'));
+      const results = await askPython('check_ours.py', join(folder, 'manifest.json'));
       expect(results.filter(({ ok }) => !ok)).toEqual([]);
       expect(results).toHaveLength(cases.length);
-      if (process.env.MULTIGRAFT_RECORD) await record(process.env.MULTIGRAFT_RECORD, results);
+      await record('python', 'test/interop/python.test.ts', 'adapters, heads and encoders', results);
     });
   },
 );
-
-async function check(manifest: string): Promise<Result[]> {
-  const run = promisify(execFile)(python as string, ['tools/golden/check_ours.py', manifest], {
-    env: { ...process.env, OMP_NUM_THREADS: '1', PYTHONDONTWRITEBYTECODE: '1' },
-    maxBuffer: 2 ** 26,
-  });
-  // Exit code 1 means that a case differs: its line says which.
-  const { stdout, stderr } = await run.catch((error: { stdout: string; stderr: string }) => error);
-  const lines = stdout.split('\n').filter((line) => line.startsWith('{"name"'));
-  if (lines.length === 0) throw new Error(stderr);
-  return lines.map((line) => JSON.parse(line));
-}
 
 function batchOf({ config }: Encoder, name: string): Batch {
   const batch = readCases<{ batches: Record<string, Batch> }>('methods/methods.json').batches[name] as Batch;
   return config.types > 0 ? batch : { inputIds: batch.inputIds, attentionMask: batch.attentionMask };
 }
 
-/** No zeros, no unit gains: every tensor must arrive to give the right output. */
-function randomTensors(specs: readonly ParameterSpec[], random: Random): Map<string, Tensor> {
-  return new Map(
-    specs.map(({ name, shape }) => [
-      name,
-      float32(
-        shape,
-        Float32Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () => random.normal() * 0.2 + (shape.length === 1 ? 0.3 : 0)),
-      ),
-    ]),
-  );
-}
-
 function makeHead(config: object, name: string, encoder: EncoderConfig, random: Random): HeadPackage {
   const count = (config as { num_labels?: number; num_choices?: number }).num_labels ?? 2;
   const label2id = Object.fromEntries(Array.from({ length: count }, (_, i) => [`label ${i}`, i]));
   const head = createHead(name, { ...config, label2id });
-  return { ...head, tensors: randomTensors(headParameters(head, encoder), random) };
+  return { ...head, tensors: new Map(headParameters(head, encoder).map(({ name: key, shape }) => [key, randomTensor(shape, random)])) };
 }
 
 async function adapterCase(
@@ -156,7 +123,7 @@ async function adapterCase(
   const method = configureMethod(text, narrow);
   const specs = method.method.parameters(method.config, { encoder: encoder.config, family: encoder.family, name });
   const head = makeHead(headConfig, name, encoder.config, random);
-  const tensors = randomTensors(specs, random);
+  const tensors = await valuesOf(specs, encoder, random);
   const where = join(folder, `${encoder.name}-${name}`);
   await saveAdapter(nodeFiles, where, { name, method, tensors, head, model: encoder }, { format });
   const outputs = await outputsOf(encoder, head, new Map([...tensors, ...head.tensors]), method);
@@ -176,7 +143,7 @@ async function peftCase(folder: string, encoder: Encoder, title: string, text: s
   const method = configureMethod(text);
   const specs = method.method.parameters(method.config, { encoder: encoder.config, family: encoder.family, name });
   const head = makeHead(headConfig, name, encoder.config, random);
-  const tensors = randomTensors(specs, random);
+  const tensors = await valuesOf(specs, encoder, random);
   const where = join(folder, `${encoder.name}-${name}`);
   await saveAdapter(nodeFiles, where, { name, method, tensors, head, model: encoder });
   const outputs = await outputsOf(encoder, head, new Map([...tensors, ...head.tensors]), method);
@@ -221,11 +188,7 @@ async function outputsOf(
   const whole = batchOf(encoder, batchName);
   const rows = head.config.head_type === 'multiple_choice' ? 4 : whole.inputIds.length;
   const batch = Object.fromEntries(Object.entries(whole).map(([key, value]) => [key, value.slice(0, rows)])) as unknown as Batch;
-  const { logits } = await forward(
-    await nodeEngine({ threads: 1 }),
-    { encoder, ...(method && { method }), name: head.name, head, tensors },
-    batch,
-  );
+  const { logits } = await forward(referenceEngine(), { encoder, ...(method && { method }), name: head.name, head, tensors }, batch);
   const values = Array.from(logits?.data as Float32Array);
   const width = (batch.inputIds[0] as number[]).length;
   const grouped = (flat: readonly number[], size: number) =>
@@ -248,21 +211,4 @@ async function outputsOf(
     ...batch,
     logits: head.config.head_type === 'tagging' ? grouped(grouped(values, labels) as never, width) : grouped(values, labels),
   };
-}
-
-async function record(file: string, results: readonly Result[]): Promise<void> {
-  const script =
-    'import json,platform,torch,transformers,adapters,peft;print(json.dumps({"python":platform.python_version(),**{m.__name__:m.__version__ for m in (torch,transformers,adapters,peft)}}))';
-  const { stdout } = await promisify(execFile)(python as string, ['-c', script], { env: { ...process.env, OMP_NUM_THREADS: '1' } });
-  const worst = Math.max(...results.map(({ relative }) => relative ?? Number.POSITIVE_INFINITY));
-  const report = {
-    what: 'adapters, heads and encoders written by this package, loaded by Python: largest difference of the outputs over their largest value',
-    script: 'test/interop/python.test.ts',
-    versions: { node: process.versions.node, ...JSON.parse(stdout.trim().split('\n').at(-1) as string) },
-    cases: results.length,
-    ok: results.filter(({ ok }) => ok).length,
-    worst,
-    results: results.map(({ name, relative, weights }) => ({ name, relative, weights })),
-  };
-  await nodeFiles.write(file, `${JSON.stringify(report, null, 1)}\n`);
 }
