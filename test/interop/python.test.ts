@@ -47,7 +47,16 @@ const PEFT: readonly [title: string, text: string][] = [
   ['LayerNorm tuning', 'ln_tuning'],
   ['LoRA with whole modules', "lora|modules_to_save[modules=['output']]"],
   ['LoRA with ranks of its own', 'lora[linears="all-linear",rank_pattern={"query":2,"value":5},alpha_pattern={"key":3}]'],
-  ...['loha', 'lokr', 'oft', 'road', 'miss', 'shira', 'fourierft', 'randlora'].map((name): [string, string] => [name, name]),
+  ...[
+    'loha',
+    'lokr',
+    'oft',
+    'road[group_size=8]',
+    'miss[r=4]',
+    'shira[r=4]',
+    'fourierft[n_frequency=20]',
+    'randlora[r=4,randlora_alpha=8]',
+  ].map((text): [string, string] => [text, text]),
 ];
 
 function usualLayout(text: string): AdapterLayout | undefined {
