@@ -46,7 +46,7 @@ const PEFT: readonly [title: string, text: string][] = [
   ['LoRA with attention output', "lora[attn_matrices=['q','o'],intermediate_lora=True,output_lora=True,r=4,alpha=6]"],
   ['LayerNorm tuning', 'ln_tuning'],
   ['LoRA with whole modules', "lora|modules_to_save[modules=['output']]"],
-  ['LoRA with ranks of its own', 'lora[linears="all-linear",rank_pattern={"query":2,"value":5},alpha_pattern={"key":3}]'],
+  ['LoRA with ranks of its own', 'lora[linears="all-linear",rank_pattern={"q[a-z_]+":2,"v[a-z_]+":5},alpha_pattern={"k[a-z_]+":3}]'],
   ...[
     'loha',
     'lokr',
