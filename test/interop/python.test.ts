@@ -31,6 +31,11 @@ const HEADS: readonly Record<string, unknown>[] = [
 const NOT_IN_PYTHON = ['pals', 'bitfit', 'modules_to_save'];
 /** Python fails at prompts on DistilBERT, and its heads of tokens and spans answer for the prompt too. */
 const PROMPT = 'prompt_tuning';
+/** Python fails at their rows of several choices. */
+const NO_CHOICES = ['loreft', 'noreft', 'direft', 'unipelt'];
+/** The gates of Python average over padding too: of these rows only the tokens that all have are taken. */
+const GATED = 'unipelt';
+const SHORTEST = 3;
 /** Every preset once, aliases left out; row drop path needs torchvision in Python even where it does nothing. */
 const PRESETS = METHODS.flatMap(({ presets }) => [
   ...new Map(Object.entries(presets).map(([name, preset]) => [JSON.stringify(preset), name])).values(),
@@ -83,7 +88,8 @@ describe.skipIf(!python)(
         const encoder = await loadEncoder(goldenFiles, `test/golden/encoders/${name}`);
         for (const [i, text] of [...PRESETS, ...EXTRA].entries()) {
           if (text === PROMPT && name === 'distilbert') continue;
-          const head = HEADS[text === PROMPT ? 0 : (i + ENCODERS.indexOf(name)) % HEADS.length] as object;
+          const heads = HEADS.length - (NO_CHOICES.includes(text) ? 1 : 0);
+          const head = HEADS[text === PROMPT ? 0 : (i + ENCODERS.indexOf(name)) % heads] as object;
           cases.push(await adapterCase(folder, encoder, text, head));
         }
         for (const [title, text] of PEFT) cases.push(await peftCase(folder, encoder, title, text, HEADS[4] as object));
@@ -106,9 +112,11 @@ describe.skipIf(!python)(
   },
 );
 
-function batchOf({ config }: Encoder, name: string): Batch {
+function batchOf({ config }: Encoder, name: string, length?: number): Batch {
   const batch = readCases<{ batches: Record<string, Batch> }>('methods/methods.json').batches[name] as Batch;
-  return config.types > 0 ? batch : { inputIds: batch.inputIds, attentionMask: batch.attentionMask };
+  const { tokenTypeIds, ...rest } = batch;
+  const taken = config.types > 0 && tokenTypeIds ? { ...rest, tokenTypeIds } : rest;
+  return Object.fromEntries(Object.entries(taken).map(([key, rows]) => [key, rows.map((row) => row.slice(0, length))])) as unknown as Batch;
 }
 
 function makeHead(config: object, name: string, encoder: EncoderConfig, random: Random): HeadPackage {
@@ -194,7 +202,7 @@ async function outputsOf(
   method?: ReturnType<typeof configureMethod>,
   batchName = encoder.name,
 ) {
-  const whole = batchOf(encoder, batchName);
+  const whole = batchOf(encoder, batchName, method?.text === GATED ? SHORTEST : undefined);
   const rows = head.config.head_type === 'multiple_choice' ? 4 : whole.inputIds.length;
   const batch = Object.fromEntries(Object.entries(whole).map(([key, value]) => [key, value.slice(0, rows)])) as unknown as Batch;
   const { logits } = await forward(referenceEngine(), { encoder, ...(method && { method }), name: head.name, head, tensors }, batch);

@@ -19,7 +19,7 @@ torch, transformers, adapters and peft. The manifest (paths are relative to its 
        }]}
 
 Prints one JSON object a case ({"name", "ok", "relative", "missingKeys", "unexpectedKeys", "weights", "error"}) and
-exits 0 when every case is within the tolerance (largest difference over largest value) with no key missing or
+exits 0 when every case is, in float64, within the tolerance (largest difference over largest value) with no key missing or
 unexpected, 1 otherwise, 2 for a manifest that cannot be read. `weights` says which file Python chose.
 """
 
@@ -27,6 +27,8 @@ import json
 import logging
 import sys
 from pathlib import Path
+
+from adapters.methods.reft import ReftUnit
 
 from common import torch, transformers
 
@@ -56,7 +58,7 @@ def check(case, root, tolerance):
     try:
         load = {"adapters": load_adapters, "peft": load_peft}[case["format"]]
         model = load(case, root, result).eval()
-        result["relative"] = compare(model, case)
+        result["relative"] = compare(model.double(), case)
         result["ok"] = result["relative"] <= tolerance and not result["missingKeys"] and not result["unexpectedKeys"]
     except Exception as error:  # one bad folder must not hide the others' results
         result["error"] = f"{type(error).__name__}: {error}"
@@ -75,6 +77,7 @@ def load_adapters(case, root, result):
         info = {}
         name = model.load_adapter(str(folder), with_head=False, use_safetensors=safe, loading_info=info)
         model.set_active_adapters(name)
+        keep_projections(model, json.loads((folder / "adapter_config.json").read_text())["config"])
         note_keys(result, info)
         note_unsaved(result, model, name, saved_keys(folder / result["weights"]))
     if head:
@@ -93,6 +96,13 @@ def load_adapters(case, root, result):
 def load_head(model, folder, safe):
     _, name = model.load_head(str(folder), use_safetensors=safe)
     return name
+
+
+def keep_projections(model, config):
+    """load_adapter knows no subtract_projection: a DiReFT that was loaded is a NoReFT."""
+    for module in model.modules():
+        if isinstance(module, ReftUnit):
+            module.subtract_projection = config.get("subtract_projection", True)
 
 
 def note_keys(result, info):
