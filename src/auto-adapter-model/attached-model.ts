@@ -8,6 +8,7 @@ import type { Head } from '../objectives/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import type { Attached } from './attached.ts';
 import type { AverageOptions, WeightsOptions } from './combine.ts';
+import type { Embedder, EmbedderOptions, EmbedOptions } from './embed.ts';
 import type { MergeOptions } from './merge.ts';
 import { type ModelState, refuseTaken } from './model-state.ts';
 import { choiceHead, classificationHead, maskedLmHead, regressionHead, spanHead, taggingHead } from './new-heads.ts';
@@ -165,6 +166,28 @@ export abstract class AttachedModel {
   protected attachHead(head: Head, options: { readonly overwriteOk?: boolean } = {}): void {
     this.state.heads.add(head.name, withLabels(head), options);
     this.nowActive(head.name);
+  }
+
+  abstract embedder(options?: EmbedderOptions): Promise<Embedder>;
+
+  /**
+   * A vector for each text, in order, as sentence-transformers makes it by the encoder's folder, with the active adapter where there is one.
+   * @throws usage.value, encoder.config
+   */
+  async embed(texts: readonly string[], { onProgress, ...options }: EmbedOptions = {}): Promise<Float32Array[]> {
+    if (!Array.isArray(texts) || texts.some((text) => typeof text !== 'string'))
+      fail({
+        code: 'usage.value',
+        subject: 'embed(texts)',
+        found: Array.isArray(texts) ? 'an array with other things' : typeof texts,
+        expected: 'an array of texts',
+      });
+    const embedder = await this.embedder(options);
+    try {
+      return await embedder.embed(texts, onProgress);
+    } finally {
+      await embedder.release();
+    }
   }
 
   abstract setActiveAdapters(setup: Composition | undefined): void;

@@ -30,6 +30,7 @@ import { loadTokenizer, type Tokenizer } from '../text/index.ts';
 import { type Active, ActiveModel, activeHeads, type NamedEvaluation } from './active-model.ts';
 import { type Attached, type AttachedFusion, type AttachedHead, packedHead } from './attached.ts';
 import { AttachedModel } from './attached-model.ts';
+import type { Embedder, EmbedderOptions } from './embed.ts';
 import { type Kinds, kindsWith } from './extensions.ts';
 import type { MergeOptions } from './merge.ts';
 import type { MixedModel } from './mixed-rows.ts';
@@ -414,6 +415,12 @@ export class AutoAdapterModel extends AttachedModel {
     this.#notes.push(...notes);
     this.activeHead = head.name;
     return head.name;
+  }
+
+  /** What makes vectors of texts with what is active now; whoever has many texts makes it once. @throws usage.value, encoder.config */
+  async embedder(options: EmbedderOptions = {}): Promise<Embedder> {
+    const { createEmbedder } = await import('./embed.ts');
+    return createEmbedder(await this.#runtime(), this.state, { setup: this.#active, skipLayers: this.#skipLayers }, options);
   }
 
   /** Numbers of parameters by adapter and fusion, the encoder last. Methods `asIf` are counted as if the last of them were active. */

@@ -1,5 +1,6 @@
 export type { NamedEvaluation } from './active-model.ts';
 export { AutoAdapterModel } from './auto-adapter-model.ts';
+export type { Embedder, EmbedderOptions, EmbedOptions } from './embed.ts';
 export type { Extensions } from './extensions.ts';
 export type {
   AdapterTraining,

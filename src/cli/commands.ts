@@ -13,6 +13,7 @@ export const commands: Commands = {
   merge: async () => (await import('./merge.ts')).command,
   convert: async () => (await import('./convert.ts')).command,
   predict: async () => (await import('./predict.ts')).command,
+  embed: async () => (await import('./embed.ts')).command,
   evaluate: async () => (await import('./evaluate.ts')).command,
   inspect: async () => (await import('./inspect.ts')).command,
   summary: async () => (await import('./summary.ts')).command,

@@ -8,6 +8,8 @@ interface Asked {
   readonly input?: string | undefined;
   /** The column of the text. */
   readonly text?: string | undefined;
+  /** The command that asks, 'predict' when left out. */
+  readonly command?: string;
 }
 
 const STDIN = 'stdin.jsonl';
@@ -19,17 +21,20 @@ export interface InputRow {
 }
 
 /** What was asked: texts, a file of rows, or standard input. @throws usage.flag, file.*, task.empty */
-export async function readRows({ files, stdin }: CommandContext, { texts, input, text = 'text' }: Asked): Promise<InputRow[]> {
+export async function readRows(
+  { files, stdin }: CommandContext,
+  { texts, input, text = 'text', command = 'predict' }: Asked,
+): Promise<InputRow[]> {
   if (texts.length > 0 && input !== undefined)
-    fail({ code: 'usage.flag', subject: 'multigraft predict', found: 'both --input and texts', expected: 'one of them' });
+    fail({ code: 'usage.flag', subject: `multigraft ${command}`, found: 'both --input and texts', expected: 'one of them' });
   if (texts.length > 0) return texts.map((value, i) => ({ line: i + 1, value: { [text]: value } }));
   if (input === undefined)
     return fail({
       code: 'usage.flag',
-      subject: 'multigraft predict',
+      subject: `multigraft ${command}`,
       found: 'nothing to answer',
       expected: '--input FILE, --input - or texts',
-      next: 'See multigraft predict --help.',
+      next: `See multigraft ${command} --help.`,
     });
   if (input !== '-' && (await files.kind(input)) === 'folder')
     fail({
@@ -37,7 +42,7 @@ export async function readRows({ files, stdin }: CommandContext, { texts, input,
       subject: input,
       found: 'a folder',
       expected: 'a file of rows',
-      next: 'For the score on a task folder use multigraft evaluate.',
+      next: command === 'predict' ? 'For the score on a task folder use multigraft evaluate.' : 'Give one of the files in it.',
     });
   const rows = input === '-' ? await readTable(memoryFiles({ [STDIN]: await stdin() }), STDIN) : await readTable(files, input);
   if (rows.length === 0) fail({ code: 'task.empty', subject: input === '-' ? STDIN : input, found: 'no rows', expected: 'at least one' });

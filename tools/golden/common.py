@@ -23,6 +23,7 @@ versions that each output file names under "provenance", for example:
     OMP_NUM_THREADS=1 python tools/golden/prompt_text.py
     OMP_NUM_THREADS=1 python tools/golden/pooling.py       # after trajectories.py
     OMP_NUM_THREADS=1 python tools/golden/linear_models.py
+    OMP_NUM_THREADS=1 python tools/golden/sentences.py
 """
 
 import json
