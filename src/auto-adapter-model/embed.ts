@@ -73,6 +73,14 @@ export async function createEmbedder(
   const tokens = maxLength ?? Math.min(sentence?.maxLength ?? most, most);
   const head = vectorHead(pooling, normalizes, encoder.config);
   const model = await modelOf(state, setup, [head], { skipLayers });
+  const { shares, channels = [], text } = model.attachment;
+  if (shares !== undefined || channels.length > 1)
+    fail({
+      code: 'usage.value',
+      subject: text,
+      found: 'adapters that each have rows or answers of their own',
+      expected: 'what acts on all texts alike',
+    });
   const fixed = await valuesOf(model, trainedValues(state, setup, []));
   const steps = trainedSteps(state, setup);
   const predictor = await createPredictor(engine, model, { fixed, steps: () => steps });

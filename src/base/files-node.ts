@@ -46,11 +46,12 @@ export const nodeFiles: Files = {
       }
       await rename(temporary, path);
     }),
-  append: (path, text) =>
+  append: (path, bytes) =>
     guard(path, async () => {
       await makeFolder(dirname(path));
-      await appendFile(path, text);
+      await appendFile(path, bytes);
     }),
+  rename: (from, to) => guard(to, () => rename(from, to)),
   truncate: (path, length) => guard(path, () => truncate(path, length)),
   remove: (path) => guard(path, () => rm(path, { recursive: true, force: true })),
   realPath: (path) => guard(path, () => realpath(path)),

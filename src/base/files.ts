@@ -15,7 +15,9 @@ export interface Files {
   list(path: string): Promise<string[]>;
   /** Replaces a file atomically: after a crash it holds the old bytes or the new ones. Makes missing folders. */
   write(path: string, bytes: Uint8Array | string): Promise<void>;
-  append(path: string, text: string): Promise<void>;
+  append(path: string, bytes: Uint8Array | string): Promise<void>;
+  /** Gives a file another place; what was there before is replaced. */
+  rename(from: string, to: string): Promise<void>;
   /** Shortens a file to `length` bytes. */
   truncate(path: string, length: number): Promise<void>;
   /** Removes a file or a folder with all it holds; nothing happens when it is absent. */
@@ -84,13 +86,17 @@ export function memoryFiles(initial: Record<string, Uint8Array | string> = {}): 
       return [...names].sort();
     },
     write: async (path, bytes) => void store.set(clean(path), encode(bytes).slice()),
-    async append(path, text) {
+    async append(path, bytes) {
       const old = store.get(clean(path)) ?? new Uint8Array();
-      const more = encode(text);
+      const more = encode(bytes);
       const all = new Uint8Array(old.length + more.length);
       all.set(old);
       all.set(more, old.length);
       store.set(clean(path), all);
+    },
+    async rename(from, to) {
+      store.set(clean(to), get(from));
+      store.delete(clean(from));
     },
     truncate: async (path, length) => void store.set(clean(path), get(path).slice(0, length)),
     async remove(path) {

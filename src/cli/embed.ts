@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fail } from '../base/index.ts';
+import { type Files, fail } from '../base/index.ts';
 import { POOLINGS } from '../nn/index.ts';
 import { isNews } from './assets.ts';
 import { type ModelFlags, modelShape, openEncoder, openFolder } from './attach.ts';
@@ -37,12 +37,19 @@ const schema = z.object({
   text: z.string().default('text').meta({ value: 'column', description: 'column of the text' }),
   output: z.string().default('-').meta({
     value: 'file',
-    description: 'one JSON object a line, in the order of the rows, written as it is made; a file is replaced; - writes to standard output',
+    description:
+      '.jsonl or .parquet, in the order of the rows, written as it is made; a file is replaced; - writes JSON lines to standard output',
   }),
 });
 
 /** Texts that are embedded, and written, at once. */
 const CHUNK = 512;
+
+/** Where vectors go, part by part. */
+interface Sink {
+  write(rows: readonly InputRow[], vectors: readonly Float32Array[]): Promise<void>;
+  finish(): Promise<void>;
+}
 
 export const command = defineCommand({
   name: 'embed',
@@ -52,6 +59,7 @@ export const command = defineCommand({
   async run(context, options) {
     const { files, stdout, stderr, json, signal } = context;
     const output = options.output === '/dev/stdout' ? '-' : options.output;
+    checkName(output);
     if (output !== '-') await checkOutput(context, { ...options, output });
     const rows = await readRows(context, { ...options, command: 'embed' });
     const source = sourceOf(options);
@@ -81,16 +89,20 @@ export const command = defineCommand({
       },
     });
     const progress = await countProgress(context, 'texts');
+    const partial = `${output}.partial`;
     try {
-      if (output !== '-') await files.write(output, '');
+      const sink = output === '-' ? linesTo(async (text) => stdout(text.trimEnd())) : await fileSink(files, partial, output, rows);
       for (let from = 0; from < texts.length; from += CHUNK) {
         if (signal.aborted)
           fail({ code: 'train.stopped', subject: 'embed', found: `${from} of ${texts.length} texts done`, next: 'Run the command again.' });
         const vectors = await embedder.embed(texts.slice(from, from + CHUNK), (done) => progress.onProgress(from + done, texts.length));
-        const lines = vectors.map((vector, i) => lineOf(vector, rows[from + i]?.value.id));
-        if (output === '-') stdout(lines.join('\n'));
-        else await files.append(output, `${lines.join('\n')}\n`);
+        await sink.write(rows.slice(from, from + CHUNK), vectors);
       }
+      await sink.finish();
+      if (output !== '-') await files.rename(partial, output);
+    } catch (error) {
+      if (output !== '-') await files.remove(partial);
+      throw error;
     } finally {
       progress.stop();
       await embedder.release();
@@ -142,8 +154,54 @@ function textOf({ value, line }: InputRow, column: string, file: string): string
   });
 }
 
+/** @throws usage.value */
+function checkName(output: string): void {
+  if (output === '-' || /\.(jsonl|parquet)$/i.test(output)) return;
+  fail({ code: 'usage.value', subject: '--output', found: output, expected: 'a file .jsonl or .parquet, or -' });
+}
+
+async function fileSink(files: Files, partial: string, output: string, rows: readonly InputRow[]): Promise<Sink> {
+  const id = idColumn(rows);
+  await files.write(partial, '');
+  if (!/\.parquet$/i.test(output)) return linesTo((text) => files.append(partial, text));
+  if (id === 'mixed')
+    return fail({
+      code: 'task.row',
+      subject: 'column "id"',
+      found: 'texts and numbers',
+      expected: 'one type, which a column of Parquet has',
+      next: 'Write .jsonl.',
+    });
+  const { ParquetFile } = await import('../formats/parquet-writer.ts');
+  const file = new ParquetFile(files, partial, [...(id ? [{ name: 'id', holds: id }] : []), { name: 'embedding', holds: 'vector' }]);
+  return {
+    write: (part, vectors) => file.write([...(id ? [part.map(({ value }) => idOf(value))] : []), vectors]),
+    finish: () => file.finish(),
+  };
+}
+
+function linesTo(write: (text: string) => Promise<void>): Sink {
+  return {
+    write: (rows, vectors) => write(rows.map(({ value }, i) => `${lineOf(vectors[i] as Float32Array, idOf(value))}\n`).join('')),
+    finish: async () => {},
+  };
+}
+
 /** `id` is the row's own; numbers have the digits that tell float32 apart. */
-function lineOf(vector: Float32Array, id: unknown): string {
-  const known = typeof id === 'string' || typeof id === 'number' ? { id } : {};
-  return JSON.stringify({ ...known, embedding: Array.from(vector, (x) => Number(x.toPrecision(9))) });
+function lineOf(vector: Float32Array, id: string | number | undefined): string {
+  return JSON.stringify({ ...(id !== undefined && { id }), embedding: Array.from(vector, (x) => Number(x.toPrecision(9))) });
+}
+
+function idOf({ id }: InputRow['value']): string | number | undefined {
+  return typeof id === 'string' || typeof id === 'number' ? id : undefined;
+}
+
+/** What a column of the ids that rows have would hold; undefined where none has one. */
+function idColumn(rows: readonly InputRow[]): 'text' | 'integer' | 'number' | 'mixed' | undefined {
+  const ids = rows.map(({ value }) => idOf(value)).filter((id) => id !== undefined);
+  if (ids.length === 0) return undefined;
+  const texts = ids.filter((id) => typeof id === 'string').length;
+  if (texts === ids.length) return 'text';
+  if (texts > 0) return 'mixed';
+  return ids.every((id) => Number.isSafeInteger(id)) ? 'integer' : 'number';
 }
