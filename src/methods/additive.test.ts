@@ -48,9 +48,10 @@ const every =
   };
 
 it('entries are kept without a scale, or over their mean, also where none is kept', async () => {
-  const kept = keptEntries(4, 0.2, every(2), 'a');
-  const none = keptEntries(4, 0.2, every(9), 'b');
+  const kept = keptEntries(4, 0.2, every(2), 'a') as Value;
+  const none = keptEntries(4, 0.2, every(9), 'b') as Value;
   const outputs = { kept, scaled: overMean(kept), none: overMean(sub(none, none)) };
+  expect(keptEntries(4, 0.2, noDropout, 'c')).toBeUndefined();
   const found = await (await referenceEngine().compile({ outputs }, new Map())).run({});
   const rounded = (name: string) => Array.from(found[name]?.data ?? [], Number).map((x) => Math.round(x * 1e6) / 1e6);
   expect(rounded('kept')).toEqual([1, 0, 1, 0]);

@@ -68,14 +68,16 @@ export function refuseBefore({ name }: MethodContext, where: string): never {
   });
 }
 
-/** [1, n]: 1 with probability 1 − p, else 0, drawn anew for each run and not rescaled. */
-export function keptEntries(n: number, p: number, dropout: Dropout, place: string): Value {
-  return mul(dropout(expand(scalar(1), [1, n]), p, place), scalar(1 - p));
+/** [1, n]: 1 with probability 1 − p, else 0, drawn anew for each run and not rescaled. Undefined where nothing is dropped. */
+export function keptEntries(n: number, p: number, dropout: Dropout, place: string): Value | undefined {
+  const all = expand(scalar(1), [1, n]);
+  const some = dropout(all, p, place);
+  return some === all ? undefined : mul(some, scalar(1 - p));
 }
 
 /**
  * What is left of an update while training, as factors [1, out] or [1, 1]: `rank_dropout` drops outputs, `module_dropout` all of them, each
- * for a whole run. Where `scaled` holds the outputs that are left are divided by their share. Undefined without dropout.
+ * for a whole run. Where `scaled` holds the outputs that are left are divided by their share. Undefined without dropout, and in evaluation.
  */
 export function keptUpdate(
   { rank_dropout, module_dropout }: { readonly rank_dropout: number; readonly module_dropout: number },
@@ -84,8 +86,8 @@ export function keptUpdate(
   place: string,
   scaled = true,
 ): Value | undefined {
-  const outputs = rank_dropout > 0 ? keptEntries(out, rank_dropout, dropout, `${place}.rank`) : undefined;
-  const all = module_dropout > 0 ? keptEntries(1, module_dropout, dropout, `${place}.module`) : undefined;
+  const outputs = keptEntries(out, rank_dropout, dropout, `${place}.rank`);
+  const all = keptEntries(1, module_dropout, dropout, `${place}.module`);
   const some = outputs && scaled ? overMean(outputs) : outputs;
   return some && all ? mul(some, all) : (some ?? all);
 }

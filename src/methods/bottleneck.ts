@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { fail } from '../base/index.ts';
 import { PLACES, type Place, type ResidualSite } from '../encoders/index.ts';
 import { add, expand, layerNorm, mul, reshape, scalar, type Value } from '../graph/index.ts';
-import { type Dropout, type LinearParameters, ONE, type ParameterSpec, ZERO } from '../nn/index.ts';
+import { type Dropout, type LinearParameters, NORMAL, ONE, type ParameterSpec, ZERO } from '../nn/index.ts';
 import type { Acts, Opened, ResidualState } from './act.ts';
 import {
   type BottleneckConfig,
@@ -18,7 +18,7 @@ import { type LinearForm, linearsAt, PLAIN_LINEARS } from './bottleneck-linears.
 import type { MethodContext } from './context.ts';
 import { foldNorm, type LowRank, NORM_EPSILON, product, standardize } from './low-rank.ts';
 import { adapterPath, type Method, modules, type ReadParameter } from './method.ts';
-import { gateNotes, gateParameters, keptRows, perSequence, sequenceGate } from './per-sequence.ts';
+import { gateNotes, gateParameters, keptRows, linearStart, perSequence, sequenceGate } from './per-sequence.ts';
 
 const fields = bottleneckFields.extend({ inv_adapter: z.null().default(null), phm_layer: NO_PHM });
 
@@ -185,7 +185,9 @@ function parametersAt<C extends BottleneckConfig>(
     ...(typeof config.scaling === 'string'
       ? [{ name: `${path}.scaling`, shape: [config.scaling === 'channel' ? d : 1], init: ONE, decay: true }]
       : []),
-    ...(config.use_gating ? gateParameters(path, d) : []),
+    ...(config.use_gating
+      ? gateParameters(path, d, config.init_weights === 'houlsby' ? linearStart(d) : { weight: NORMAL, bias: ZERO })
+      : []),
   ];
 }
 

@@ -49,7 +49,7 @@ const IN_ADAPTERS: readonly LinearName[] = [...Object.values(ATTENTION_LETTERS),
 const ALL = 'all-linear';
 
 /** What a configuration without any linear is told. */
-export const SOME_LINEAR = 'some linear to adapt: selfattn_lora, intermediate_lora, output_lora or linears';
+export const SOME_LINEAR = 'some linear to adapt: selfattn_lora with attn_matrices, intermediate_lora, output_lora or linears';
 
 /** Whether a configuration names any linear. */
 export function namesLinears(config: Placing): boolean {

@@ -3,7 +3,7 @@ import { fail, list, shown, type Tensor } from '../base/index.ts';
 import type { MethodConfig, MethodContext } from './context.ts';
 import { pathIn, placingOf } from './linears.ts';
 import { loraPath } from './method.ts';
-import { isSet, type PeftFolder, type PeftLayout, type PeftReading } from './peft-layout.ts';
+import { COMMON_FIELDS, isSet, type PeftFolder, type PeftLayout, type PeftReading } from './peft-layout.ts';
 import { pairsOf, type Update } from './peft-pairs.ts';
 import { type Ranked, valueAt } from './ranks.ts';
 
@@ -35,7 +35,22 @@ const REFUSED = [
   'arrow_config',
   'kasa_config',
   'monteclora_config',
+  'velora_config',
 ];
+
+/** Fields of other ways to start, of what runs the model, and of switches that are refused. */
+const IDLE = [
+  'corda_config',
+  'ensure_weight_tying',
+  'eva_config',
+  'fan_in_fan_out',
+  'lora_ga_config',
+  'megatron_config',
+  'megatron_core',
+  'qalora_group_size',
+  'runtime_config',
+];
+const KNOWN = new Set([...Object.keys(schema.shape), ...COMMON_FIELDS, ...IDLE]);
 
 interface WrittenConfig extends MethodConfig, Ranked {
   readonly dropout: number;
@@ -127,13 +142,13 @@ function usual(values: readonly (readonly [string, number])[]): [number, Record<
 }
 
 function checkConfig(raw: PeftFolder['raw'], path: string): PeftConfig {
-  const refused = REFUSED.find((key) => isSet(raw[key]));
+  const refused = Object.keys(raw).find((key) => !KNOWN.has(key) && isSet(raw[key]));
   if (refused !== undefined)
     fail({
       code: 'adapter.format',
       subject: `${path}: field '${refused}'`,
       found: shown(raw[refused]),
-      expected: 'a plain LoRA',
+      expected: REFUSED.includes(refused) ? 'a plain LoRA' : 'nothing: no such field is known',
       next: 'In Python, merge the adapter into the model and save that.',
     });
   const result = schema.safeParse(raw);

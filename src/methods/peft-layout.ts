@@ -54,6 +54,21 @@ export interface PeftBeside<C extends MethodConfig = MethodConfig> {
     context: MethodContext,
   ): { readonly modules: readonly string[]; readonly tensors: ReadonlyMap<string, Tensor> };
 }
+/** Fields that all methods of PEFT have. Which linears are adapted is taken from the weights, however they are named. */
+export const COMMON_FIELDS = [
+  'auto_mapping',
+  'base_model_name_or_path',
+  'exclude_modules',
+  'inference_mode',
+  'layers_pattern',
+  'layers_to_transform',
+  'modules_to_save',
+  'peft_type',
+  'peft_version',
+  'revision',
+  'target_modules',
+  'task_type',
+];
 
 /** Whether a field of adapter_config.json says anything. */
 export function isSet(value: Json | undefined): boolean {

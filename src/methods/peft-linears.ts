@@ -3,7 +3,7 @@ import { encoderSpecs } from '../encoders/index.ts';
 import type { MethodConfig, MethodContext } from './context.ts';
 import { type PlacedLinear, type Placing, placedLinears } from './linears.ts';
 import { loraPath } from './method.ts';
-import { isSet, type PeftFolder, type PeftLayout } from './peft-layout.ts';
+import { COMMON_FIELDS, isSet, type PeftFolder, type PeftLayout } from './peft-layout.ts';
 import { pythonPattern } from './python-pattern.ts';
 
 /** How PEFT keeps a method whose modules stand inside linears, and whose keys are PEFT's own. */
@@ -27,22 +27,6 @@ export interface PeftParts<C extends MethodConfig> {
     write(config: C, context: MethodContext): Readonly<Record<string, unknown>>;
   };
 }
-
-/** Fields that all methods of PEFT have. Which linears are adapted is taken from the weights, however they are named. */
-const COMMON = [
-  'auto_mapping',
-  'base_model_name_or_path',
-  'exclude_modules',
-  'inference_mode',
-  'layers_pattern',
-  'layers_to_transform',
-  'modules_to_save',
-  'peft_type',
-  'peft_version',
-  'revision',
-  'target_modules',
-  'task_type',
-];
 
 /** The layout of a method: see {@link PeftParts}. */
 export function peftAtLinears<C extends MethodConfig & Placing>(own: PeftParts<C>): PeftLayout<C> {
@@ -92,7 +76,7 @@ export function patternValue(
 function checkFields<C extends MethodConfig>({ raw, path }: PeftFolder, { keys, fixed = {}, idle = {}, told }: PeftParts<C>): MethodConfig {
   for (const [key, value] of Object.entries(raw)) {
     const constant = Object.hasOwn(fixed, key);
-    if (!isSet(value) || COMMON.includes(key) || keys.includes(key) || told?.fields.includes(key) || Object.hasOwn(idle, key)) continue;
+    if (!isSet(value) || COMMON_FIELDS.includes(key) || keys.includes(key) || told?.fields.includes(key) || Object.hasOwn(idle, key)) continue;
     if (constant && JSON.stringify(value) === JSON.stringify(fixed[key])) continue;
     fail({
       code: 'adapter.format',

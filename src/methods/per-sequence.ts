@@ -16,7 +16,7 @@ import {
   sub,
   type Value,
 } from '../graph/index.ts';
-import { type Dropout, NORMAL, type ParameterSpec, ZERO } from '../nn/index.ts';
+import { type Dropout, type Initializer, NORMAL, type ParameterSpec } from '../nn/index.ts';
 import type { MethodContext } from './context.ts';
 
 /** The keys of methods with gates. Python has no `gate_over_pads`, and keeps what it does not know. */
@@ -37,11 +37,23 @@ export function gateNotes({ use_gating, gate_over_pads }: GateConfig): readonly 
   return ["Its gates average over a row's own tokens; Python's average over padding too, which 'gate_over_pads: true' replays."];
 }
 
+/** First values of a gate, which Python makes in two ways. */
+interface GateStart {
+  readonly weight: Initializer;
+  readonly bias: Initializer;
+}
+
+/** A linear as PyTorch makes it, [1, width]. */
+export function linearStart(width: number): GateStart {
+  const init = { kind: 'fan-in-uniform', fanIn: width } as const;
+  return { weight: init, bias: init };
+}
+
 /** A gate under `path` that reads [rows, width]. */
-export function gateParameters(path: string, width: number): ParameterSpec[] {
+export function gateParameters(path: string, width: number, start: GateStart = { ...linearStart(width), weight: NORMAL }): ParameterSpec[] {
   return [
-    { name: `${path}.gate.weight`, shape: [1, width], init: NORMAL, decay: true },
-    { name: `${path}.gate.bias`, shape: [1], init: ZERO, decay: false },
+    { name: `${path}.gate.weight`, shape: [1, width], init: start.weight, decay: true },
+    { name: `${path}.gate.bias`, shape: [1], init: start.bias, decay: false },
   ];
 }
 

@@ -24,6 +24,8 @@ versions that each output file names under "provenance", for example:
     OMP_NUM_THREADS=1 python tools/golden/pooling.py       # after trajectories.py
     OMP_NUM_THREADS=1 python tools/golden/linear_models.py
     OMP_NUM_THREADS=1 python tools/golden/sentences.py
+    OMP_NUM_THREADS=1 python tools/golden/config_sweep.py
+    OMP_NUM_THREADS=1 python tools/golden/peft_sweep.py
 """
 
 import json
