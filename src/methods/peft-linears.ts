@@ -76,7 +76,8 @@ export function patternValue(
 function checkFields<C extends MethodConfig>({ raw, path }: PeftFolder, { keys, fixed = {}, idle = {}, told }: PeftParts<C>): MethodConfig {
   for (const [key, value] of Object.entries(raw)) {
     const constant = Object.hasOwn(fixed, key);
-    if (!isSet(value) || COMMON_FIELDS.includes(key) || keys.includes(key) || told?.fields.includes(key) || Object.hasOwn(idle, key)) continue;
+    if (!isSet(value) || COMMON_FIELDS.includes(key) || keys.includes(key) || told?.fields.includes(key) || Object.hasOwn(idle, key))
+      continue;
     if (constant && JSON.stringify(value) === JSON.stringify(fixed[key])) continue;
     fail({
       code: 'adapter.format',
