@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { type Files, fail } from '../base/index.ts';
+import { fail } from '../base/index.ts';
 import { POOLINGS } from '../nn/index.ts';
 import { isNews } from './assets.ts';
 import { type ModelFlags, modelShape, openEncoder, openFolder } from './attach.ts';
 import { defineCommand } from './command.ts';
 import { countProgress } from './count-progress.ts';
 import { checkOutput, type InputRow, readRows, sourceOf } from './input-rows.ts';
+import { checkName, fileSink, linesTo } from './vector-sink.ts';
 
 const schema = z.object({
   texts: z.array(z.string()).default([]).meta({ value: 'text', description: 'texts to embed' }),
@@ -44,12 +45,6 @@ const schema = z.object({
 
 /** Texts that are embedded, and written, at once. */
 const CHUNK = 512;
-
-/** Where vectors go, part by part. */
-interface Sink {
-  write(rows: readonly InputRow[], vectors: readonly Float32Array[]): Promise<void>;
-  finish(): Promise<void>;
-}
 
 export const command = defineCommand({
   name: 'embed',
@@ -152,56 +147,4 @@ function textOf({ value, line }: InputRow, column: string, file: string): string
     expected: 'a text',
     next: 'Name the column of the text with --text.',
   });
-}
-
-/** @throws usage.value */
-function checkName(output: string): void {
-  if (output === '-' || /\.(jsonl|parquet)$/i.test(output)) return;
-  fail({ code: 'usage.value', subject: '--output', found: output, expected: 'a file .jsonl or .parquet, or -' });
-}
-
-async function fileSink(files: Files, partial: string, output: string, rows: readonly InputRow[]): Promise<Sink> {
-  const id = idColumn(rows);
-  await files.write(partial, '');
-  if (!/\.parquet$/i.test(output)) return linesTo((text) => files.append(partial, text));
-  if (id === 'mixed')
-    return fail({
-      code: 'task.row',
-      subject: 'column "id"',
-      found: 'texts and numbers',
-      expected: 'one type, which a column of Parquet has',
-      next: 'Write .jsonl.',
-    });
-  const { ParquetFile } = await import('../formats/parquet-writer.ts');
-  const file = new ParquetFile(files, partial, [...(id ? [{ name: 'id', holds: id }] : []), { name: 'embedding', holds: 'vector' }]);
-  return {
-    write: (part, vectors) => file.write([...(id ? [part.map(({ value }) => idOf(value))] : []), vectors]),
-    finish: () => file.finish(),
-  };
-}
-
-function linesTo(write: (text: string) => Promise<void>): Sink {
-  return {
-    write: (rows, vectors) => write(rows.map(({ value }, i) => `${lineOf(vectors[i] as Float32Array, idOf(value))}\n`).join('')),
-    finish: async () => {},
-  };
-}
-
-/** `id` is the row's own; numbers have the digits that tell float32 apart. */
-function lineOf(vector: Float32Array, id: string | number | undefined): string {
-  return JSON.stringify({ ...(id !== undefined && { id }), embedding: Array.from(vector, (x) => Number(x.toPrecision(9))) });
-}
-
-function idOf({ id }: InputRow['value']): string | number | undefined {
-  return typeof id === 'string' || typeof id === 'number' ? id : undefined;
-}
-
-/** What a column of the ids that rows have would hold; undefined where none has one. */
-function idColumn(rows: readonly InputRow[]): 'text' | 'integer' | 'number' | 'mixed' | undefined {
-  const ids = rows.map(({ value }) => idOf(value)).filter((id) => id !== undefined);
-  if (ids.length === 0) return undefined;
-  const texts = ids.filter((id) => typeof id === 'string').length;
-  if (texts === ids.length) return 'text';
-  if (texts > 0) return 'mixed';
-  return ids.every((id) => Number.isSafeInteger(id)) ? 'integer' : 'number';
 }

@@ -1,7 +1,5 @@
 import { z } from 'zod';
-import { defined, type Files, fail } from '../base/index.ts';
-import { loadAdapter } from '../checkpoint/index.ts';
-import { loadEncoder } from '../encoders/index.ts';
+import { defined, fail } from '../base/index.ts';
 import { type ConfiguredMethod, DEFAULT_METHOD } from '../methods/index.ts';
 import { kindForTask } from '../objectives/index.ts';
 import { loadTask, type Task } from '../tasks/index.ts';
@@ -9,7 +7,7 @@ import { trainSettings, trainTask, trainTasks } from '../train/index.ts';
 import { encoderFolder } from './assets.ts';
 import { defineCommand } from './command.ts';
 import { countProgress } from './count-progress.ts';
-import { methodOf } from './method-option.ts';
+import { methodToTrain } from './method-option.ts';
 import { trainingProgress } from './progress.ts';
 import { taskOptions, taskShape } from './task-options.ts';
 import { noteUnsaved, render, renderSeveral, resultFlags } from './train-report.ts';
@@ -101,34 +99,6 @@ export const command = defineCommand({
     }
   },
 });
-
-/** Settings that an adapter may be trained on with, whatever it was made with. */
-const OF_TRAINING = /dropout|^init_/;
-
-/** The method of `--method`, or of the adapter that training starts from. @throws usage.value where both are given and differ */
-async function methodToTrain(
-  files: Files,
-  folder: string,
-  { method: given, init }: { readonly method?: string | undefined; readonly init?: string | undefined },
-): Promise<ConfiguredMethod> {
-  if (init === undefined) return methodOf(given ?? DEFAULT_METHOD);
-  const { method: own } = await loadAdapter(files, init, { encoder: await loadEncoder(files, folder), head: false });
-  if (given === undefined) return own;
-  const wanted = methodOf(given);
-  const differs = (key: string) => JSON.stringify(wanted.config[key]) !== JSON.stringify(own.config[key]);
-  const keys = [...new Set([...Object.keys(own.config), ...Object.keys(wanted.config)])].filter(
-    (key) => differs(key) && !OF_TRAINING.test(key),
-  );
-  const other = wanted.method.name !== own.method.name ? wanted.text : keys.map((key) => `${key} ${JSON.stringify(wanted.config[key])}`)[0];
-  if (other === undefined) return wanted;
-  return fail({
-    code: 'usage.value',
-    subject: '--method',
-    found: `${other}, beside --init ${init}`,
-    expected: `the method of that adapter, ${own.text}`,
-    next: 'Leave out --method: training goes on with that of --init.',
-  });
-}
 
 /** @throws usage.flag */
 function tasksIn(paths: readonly string[]): readonly string[] {
