@@ -109,10 +109,10 @@ describe('folders of PEFT that say more than gains and biases', () => {
     ],
     ['no norms', 'adapter.format', 'no copy of a layer norm', () => load({}, (all) => all.clear())],
     [
-      'a trained pooler',
+      'a trained table',
       'adapter.format',
-      'pooler.dense.bias, trained',
-      () => load({}, (all) => all.set('base_model.model.bert.pooler.dense.bias', vector)),
+      'position_embeddings.weight',
+      () => load({}, (all) => all.set('base_model.model.bert.embeddings.position_embeddings.weight', vector)),
     ],
   ] as const)('%s is refused by name', async (_, code, message, attempt) => {
     await expect(attempt()).rejects.toMatchObject({ code, message: expect.stringContaining(message) });

@@ -56,7 +56,7 @@ export interface Plan {
   /** The task as this run reads it: in the words of a teacher. Runs before any row is read. */
   task?(task: Task, encoder: Encoder): Promise<Task>;
   /** Which vector the head reads where nothing is asked for. Runs after `task`. */
-  pooling?(): Pooling;
+  pooling?(): Pooling | undefined;
   /** The model to train, and what it begins with. */
   model(encoder: Encoder, head: Head, note: (text: string) => void): Promise<Start>;
   /** Other targets for the training rows than their labels: a teacher's answers. */

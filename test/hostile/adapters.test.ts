@@ -167,7 +167,7 @@ const ATTEMPTS: Attempt[] = [
   ['layers left out of what has none', 'method.config', /leave_out/, () => changed('prompt_tuning', same), { leaveOut: [1] }],
   ['all layers left out', 'method.site', /leave_out/, () => changed('seq_bn', same), { leaveOut: [0, 1, 2] }],
   ['a layer that is no number', 'method.config', /leave_out/, () => changed('seq_bn', same), { leaveOut: [Number.NaN] }],
-  ['PEFT of another kind', 'adapter.format', /peft_type/, () => changedPeft(set('peft_type', 'IA3'))],
+  ['PEFT of another kind', 'adapter.format', /peft_type/, () => changedPeft(set('peft_type', 'VERA'))],
   ['PEFT with a switch that changes the sum', 'adapter.format', /use_dora/, () => changedPeft(set('use_dora', true))],
   ['PEFT that changed the encoder', 'adapter.format', /init_lora_weights/, () => changedPeft(set('init_lora_weights', 'pissa'))],
   [

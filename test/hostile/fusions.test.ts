@@ -217,7 +217,6 @@ const SETUPS: readonly [title: string, code: string, message: RegExp, setup: unk
   ['a fusion in a fusion', 'composition.nesting', /Fuse in Fuse/, block('Fuse', fuseAB, single('c'))],
   ['a stack in a stack', 'composition.nesting', /Stack in Stack/, block('Stack', block('Stack', single('a')), single('c'))],
   ['deep nesting', 'composition.nesting', /Fuse in Stack in Fuse/, block('Fuse', block('Stack', fuseAB, single('c')), single('d'))],
-  ['several heads', 'adapter.format', /several heads/, block('Stack', single('a')), ['one', 'two']],
   ['a path as head', 'adapter.format', /'head_setup'/, block('Stack', single('a')), '../head'],
   ['a fusion without a folder', 'file.missing', /no fusion of a, b/, fuseAB],
 ];
@@ -227,7 +226,7 @@ it('refuses setups that are wrong or not available', async () => {
     const files = memoryFiles({ 's/adapter_setup.json': JSON.stringify({ adapter_setup: setup, head_setup: head ?? null }) });
     await expect(loadSetup(files, 's'), title).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   }
-  expect(SETUPS).toHaveLength(19);
+  expect(SETUPS).toHaveLength(18);
   await expect(loadSetup(memoryFiles({ 's/adapter_setup.json': '[]' }), 's')).rejects.toMatchObject({ code: 'adapter.format' });
   await expect(loadSetup(memoryFiles({ 's/x': '' }), 's')).rejects.toMatchObject({ code: 'file.missing' });
 });

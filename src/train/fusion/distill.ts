@@ -70,7 +70,10 @@ function distillPlan(options: DistillOptions): Plan {
       // The fusion's logits stand in its own order of labels, whatever order the task's card has.
       return { ...taskForHead(task, head), labels: taskOfHead(head).labels };
     },
-    pooling: () => poolingOf((teacher as FusionTeacher).head.config),
+    pooling() {
+      const { kind, config } = (teacher as FusionTeacher).head;
+      return kind.pools ? poolingOf(config) : undefined;
+    },
     async model(encoder, head, note) {
       const fusion = teacher as FusionTeacher;
       const start = startOf(options, fusion);
