@@ -16,8 +16,11 @@ const schema = z.looseObject({
   alpha_pattern: PATTERN,
   rank_pattern: PATTERN,
   bias: z.literal('none').default('none'),
-  // The other ways to start change the encoder's own weights.
-  init_lora_weights: z.union([z.boolean(), z.enum(['gaussian', 'orthogonal', 'eva'])]).nullish(),
+  init_lora_weights: z
+    .union([z.boolean(), z.enum(['gaussian', 'orthogonal', 'eva'])], {
+      error: 'true, false, "gaussian", "orthogonal" or "eva", for the other ways to start change the weights of the encoder',
+    })
+    .nullish(),
 });
 type PeftConfig = z.infer<typeof schema>;
 

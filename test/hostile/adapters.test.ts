@@ -440,3 +440,8 @@ it('500 adapter configs and weights with bytes changed: loaded or refused with a
   expect(configs.tried + bins.tried).toBe(500);
   expect(configs.refused).toBeGreaterThan(100);
 });
+
+it('says what a start that changes the encoder may be in its place', async () => {
+  const read = loadAdapter(await changedPeft(set('init_lora_weights', 'olora')), 'a', { encoder: await encoderOf() });
+  await expect(read).rejects.toThrow('found "olora"; expected true, false, "gaussian", "orthogonal" or "eva"');
+});
