@@ -1,5 +1,6 @@
 /**
- * Accuracy with few labelled rows, the heads solved exactly on frozen vectors: `node bench/few-rows.mjs [--rows 8] [--tasks trec6,subj]`.
+ * Accuracy with few labelled rows: `node bench/few-rows.mjs [--rows 8] [--tasks trec6,subj] [--method NAME] [--more=FLAGS]`, heads solved
+ * exactly on frozen vectors where no other method is given; docs/few-rows.md has the table.
  * Rows are drawn as in shared/reference/few-rows.json: Python's random.seed(SEED), a shuffle of the train rows, the first ROWS of each
  * label; scored on the first 1,000 test rows. Each draw goes into results/few-rows/METHOD.json as it is done: what is there is not made again.
  */

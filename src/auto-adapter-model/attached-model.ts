@@ -184,7 +184,10 @@ export abstract class AttachedModel {
       });
     const embedder = await this.embedder(options);
     try {
-      return await embedder.embed(texts, onProgress);
+      const vectors = await embedder.embed(texts, onProgress);
+      const { cut, maxLength } = embedder;
+      if (cut > 0) options.onNote?.(`${cut} of ${texts.length} texts are longer than ${maxLength} tokens and were cut.`);
+      return vectors;
     } finally {
       await embedder.release();
     }

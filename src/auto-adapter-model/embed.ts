@@ -1,8 +1,8 @@
 import { fail, list } from '../base/index.ts';
 import { usualPooling } from '../encoders/index.ts';
 import type { Composition } from '../methods/index.ts';
-import { maxTokens } from '../model/encoder-inputs.ts';
 import { valuesOf } from '../model/start-values.ts';
+import { sequenceLength } from '../model/task-setup.ts';
 import type { Pooling } from '../nn/index.ts';
 import { type Unit, vectorHead } from '../objectives/index.ts';
 import { createPredictor } from '../predict/predictor.ts';
@@ -18,7 +18,7 @@ export interface EmbedderOptions {
   readonly prompt?: string;
   /** Tokens per text, special tokens included; what the folder says when left out, or as many as the encoder takes. */
   readonly maxLength?: number;
-  /** Told of what a user should know: texts that were cut, what was assumed. */
+  /** Told of what a user should know: what was assumed, and by `embed` how many texts were cut. */
   readonly onNote?: (text: string) => void;
 }
 
@@ -33,6 +33,10 @@ export interface Embedder {
   /** Which vector stands for a text, and whether it is divided by its length. */
   readonly pooling: Pooling;
   readonly normalizes: boolean;
+  /** Tokens per text that are read, special tokens included. */
+  readonly maxLength: number;
+  /** How many of the texts so far were longer. */
+  readonly cut: number;
   /** One vector [width] for each text, in order. */
   embed(texts: readonly string[], onProgress?: (done: number, of: number) => void): Promise<Float32Array[]>;
   release(): Promise<void>;
@@ -62,15 +66,6 @@ export async function createEmbedder(
   const pooling = asked ?? usualPooling(sentence) ?? 'mean';
   const normalizes = normalize || sentence?.normalizes === true;
   const before = promptOf(state, prompt);
-  const most = Math.min(maxTokens(encoder), tokenizer.modelMaxLength);
-  if (maxLength !== undefined && maxLength > most)
-    fail({
-      code: 'usage.value',
-      subject: '--max-length',
-      found: `${maxLength}`,
-      expected: `at most ${most}: ${encoder.name} has no more positions`,
-    });
-  const tokens = maxLength ?? Math.min(sentence?.maxLength ?? most, most);
   const head = vectorHead(pooling, normalizes, encoder.config);
   const model = await modelOf(state, setup, [head], { skipLayers });
   const { shares, channels = [], text } = model.attachment;
@@ -81,21 +76,27 @@ export async function createEmbedder(
       found: 'adapters that each have rows or answers of their own',
       expected: 'what acts on all texts alike',
     });
+  const usual = sentence?.maxLength ?? Number.POSITIVE_INFINITY;
+  const tokens = sequenceLength(encoder, tokenizer, maxLength, head.kind.task, usual, model.attachment.mostTokens);
   const fixed = await valuesOf(model, trainedValues(state, setup, []));
   const steps = trainedSteps(state, setup);
   const predictor = await createPredictor(engine, model, { fixed, steps: () => steps });
 
+  let cut = 0;
   return {
     width: encoder.config.hidden,
     pooling,
     normalizes,
+    maxLength: tokens,
+    get cut() {
+      return cut;
+    },
     async embed(texts, onProgress) {
       const units = texts.map((text, row): Unit => {
         const encoding = tokenizer.encode(prepared(before + text), undefined, { maxLength: tokens });
         return { row, encodings: [encoding], length: encoding.inputIds.length, target: undefined };
       });
-      const cut = units.filter(({ encodings }) => encodings.some(({ truncated }) => truncated > 0)).length;
-      if (cut > 0) onNote?.(`${cut} of ${texts.length} texts are longer than ${tokens} tokens and were cut.`);
+      cut += units.filter(({ encodings }) => encodings.some(({ truncated }) => truncated > 0)).length;
       return predictor.logits(units, onProgress);
     },
     release: () => predictor.release(),

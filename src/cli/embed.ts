@@ -6,7 +6,7 @@ import { type ModelFlags, modelShape, openEncoder, openFolder } from './attach.t
 import { defineCommand } from './command.ts';
 import { countProgress } from './count-progress.ts';
 import { checkOutput, type InputRow, readRows, sourceOf } from './input-rows.ts';
-import { checkName, fileSink, linesTo } from './vector-sink.ts';
+import { checkOutputName, fileSink, linesTo } from './vector-sink.ts';
 
 const schema = z.object({
   texts: z.array(z.string()).default([]).meta({ value: 'text', description: 'texts to embed' }),
@@ -54,7 +54,7 @@ export const command = defineCommand({
   async run(context, options) {
     const { files, stdout, stderr, json, signal } = context;
     const output = options.output === '/dev/stdout' ? '-' : options.output;
-    checkName(output);
+    checkOutputName(output);
     if (output !== '-') await checkOutput(context, { ...options, output });
     const rows = await readRows(context, { ...options, command: 'embed' });
     const source = sourceOf(options);
@@ -72,16 +72,12 @@ export const command = defineCommand({
         next: 'Leave it out: a head makes no vectors.',
       });
     for (const note of model.notes.filter((text) => isNews(text, options.model))) stderr(`note: ${note}`);
-    let cut = 0;
     const embedder = await model.embedder({
       normalize,
       ...(pooling && { pooling }),
       ...(prompt !== undefined && { prompt }),
       ...(maxLength !== undefined && { maxLength }),
-      onNote: (text) => {
-        if (/ were cut\.$/.test(text)) cut += Number.parseInt(text, 10);
-        else stderr(`note: ${text}`);
-      },
+      onNote: (text) => stderr(`note: ${text}`),
     });
     const progress = await countProgress(context, 'texts');
     const partial = `${output}.partial`;
@@ -103,7 +99,8 @@ export const command = defineCommand({
       await embedder.release();
       await model.release();
     }
-    if (cut > 0) stderr(`note: ${cut} of ${texts.length} texts were cut at the length that the encoder reads.`);
+    const { cut, maxLength: read } = embedder;
+    if (cut > 0) stderr(`note: ${cut} of ${texts.length} texts are longer than ${read} tokens and were cut.`);
     if (output === '-') return;
     const { width, normalizes } = embedder;
     const report = {

@@ -55,7 +55,7 @@ function idColumn(rows: readonly InputRow[]): 'text' | 'integer' | 'number' | 'm
 }
 
 /** @throws usage.value */
-export function checkName(output: string): void {
+export function checkOutputName(output: string): void {
   if (output === '-' || /\.(jsonl|parquet)$/i.test(output)) return;
   fail({ code: 'usage.value', subject: '--output', found: output, expected: 'a file .jsonl or .parquet, or -' });
 }

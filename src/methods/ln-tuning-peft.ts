@@ -1,7 +1,7 @@
 import { fail, list, shown, type Tensor } from '../base/index.ts';
 import { encoderNorms, encoderSpecs } from '../encoders/index.ts';
 import type { MethodContext } from './context.ts';
-import { isSet, type PeftFolder, type PeftLayout } from './peft-layout.ts';
+import { COMMON_FIELDS, isSet, type PeftFolder, type PeftLayout } from './peft-layout.ts';
 
 const MODULE = 'ln_tuning_layers';
 
@@ -9,20 +9,6 @@ const MODULE = 'ln_tuning_layers';
 export function lnTuningPath(norm: string, { name }: MethodContext): string {
   return `${norm}.${MODULE}.${name}`;
 }
-
-/** All fields of PEFT's configuration. */
-const FIELDS = [
-  'auto_mapping',
-  'base_model_name_or_path',
-  'exclude_modules',
-  'inference_mode',
-  'modules_to_save',
-  'peft_type',
-  'peft_version',
-  'revision',
-  'target_modules',
-  'task_type',
-];
 
 /** LayerNorm tuning as PEFT keeps it. Which norms it has is taken from the weights, so every way to name targets is understood. */
 export const LN_TUNING_PEFT: PeftLayout = {
@@ -71,7 +57,7 @@ export const LN_TUNING_PEFT: PeftLayout = {
 
 /** @throws adapter.format for a field that PEFT does not have today: it may change what is computed */
 function checkFields({ raw, path }: PeftFolder): void {
-  const other = Object.keys(raw).find((key) => !FIELDS.includes(key) && isSet(raw[key]));
+  const other = Object.keys(raw).find((key) => !COMMON_FIELDS.includes(key) && isSet(raw[key]));
   if (other !== undefined)
     fail({ code: 'adapter.format', subject: `${path}: field '${other}'`, found: shown(raw[other]), expected: 'a plain LayerNorm tuning' });
 }

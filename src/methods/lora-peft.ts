@@ -3,7 +3,7 @@ import { fail, list, shown, type Tensor } from '../base/index.ts';
 import type { MethodConfig, MethodContext } from './context.ts';
 import { pathIn, placingOf } from './linears.ts';
 import { loraPath } from './method.ts';
-import { COMMON_FIELDS, isSet, type PeftFolder, type PeftLayout, type PeftReading } from './peft-layout.ts';
+import { isSet, LINEAR_FIELDS, type PeftFolder, type PeftLayout, type PeftReading } from './peft-layout.ts';
 import { pairsOf, type Update } from './peft-pairs.ts';
 import { type Ranked, valueAt } from './ranks.ts';
 
@@ -53,7 +53,7 @@ const IDLE = [
   'qalora_group_size',
   'runtime_config',
 ];
-const KNOWN = new Set([...Object.keys(schema.shape), ...COMMON_FIELDS, ...IDLE]);
+const KNOWN = new Set([...Object.keys(schema.shape), ...LINEAR_FIELDS, ...IDLE]);
 
 interface WrittenConfig extends MethodConfig, Ranked {
   readonly dropout: number;

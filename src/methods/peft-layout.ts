@@ -54,14 +54,13 @@ export interface PeftBeside<C extends MethodConfig = MethodConfig> {
     context: MethodContext,
   ): { readonly modules: readonly string[]; readonly tensors: ReadonlyMap<string, Tensor> };
 }
-/** Fields that all methods of PEFT have. Which linears are adapted is taken from the weights, however they are named. */
+
+/** Fields that all methods of PEFT have. */
 export const COMMON_FIELDS = [
   'auto_mapping',
   'base_model_name_or_path',
   'exclude_modules',
   'inference_mode',
-  'layers_pattern',
-  'layers_to_transform',
   'modules_to_save',
   'peft_type',
   'peft_version',
@@ -69,6 +68,8 @@ export const COMMON_FIELDS = [
   'target_modules',
   'task_type',
 ];
+/** Those of methods at linears. Which are adapted is taken from the weights, however they are named. */
+export const LINEAR_FIELDS = [...COMMON_FIELDS, 'layers_pattern', 'layers_to_transform'];
 
 /** Whether a field of adapter_config.json says anything. */
 export function isSet(value: Json | undefined): boolean {

@@ -3,7 +3,7 @@ import { encoderSpecs } from '../encoders/index.ts';
 import type { MethodConfig, MethodContext } from './context.ts';
 import { type PlacedLinear, type Placing, placedLinears } from './linears.ts';
 import { loraPath } from './method.ts';
-import { COMMON_FIELDS, isSet, type PeftFolder, type PeftLayout } from './peft-layout.ts';
+import { isSet, LINEAR_FIELDS, type PeftFolder, type PeftLayout } from './peft-layout.ts';
 import { pythonPattern } from './python-pattern.ts';
 
 /** How PEFT keeps a method whose modules stand inside linears, and whose keys are PEFT's own. */
@@ -76,7 +76,7 @@ export function patternValue(
 function checkFields<C extends MethodConfig>({ raw, path }: PeftFolder, { keys, fixed = {}, idle = {}, told }: PeftParts<C>): MethodConfig {
   for (const [key, value] of Object.entries(raw)) {
     const constant = Object.hasOwn(fixed, key);
-    if (!isSet(value) || COMMON_FIELDS.includes(key) || keys.includes(key) || told?.fields.includes(key) || Object.hasOwn(idle, key))
+    if (!isSet(value) || LINEAR_FIELDS.includes(key) || keys.includes(key) || told?.fields.includes(key) || Object.hasOwn(idle, key))
       continue;
     if (constant && JSON.stringify(value) === JSON.stringify(fixed[key])) continue;
     fail({

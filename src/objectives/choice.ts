@@ -4,9 +4,10 @@ import { gather, reshape } from '../graph/index.ts';
 import type { ChoiceRow } from '../tasks/index.ts';
 import { argmax } from './answers.ts';
 import type { ClassTarget } from './classification.ts';
-import { type ChoiceConfig, choiceSchema, DENSE_KEYS, denseParameters, drawDense, fixedDense, sequenceVector } from './dense.ts';
+import { type ChoiceConfig, choiceSchema, DENSE_KEYS, denseParameters, drawDense, fixedDense } from './dense.ts';
 import type { HeadKind } from './kind.ts';
 import { crossEntropy } from './loss.ts';
+import { sequenceVector } from './pooling.ts';
 
 const TYPE = 'multiple_choice';
 const KEYS = [...DENSE_KEYS, 'num_choices', 'use_pooler'];

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type { EncoderFamily } from '../encoders/index.ts';
 import { gemm, matmul, type Value } from '../graph/index.ts';
-import { activation, isActivation, normalised, type ParameterSpec, TOKEN_POOLINGS } from '../nn/index.ts';
+import { activation, isActivation, type ParameterSpec, TOKEN_POOLINGS } from '../nn/index.ts';
 import type { Task } from '../tasks/index.ts';
 import type { FixedHead, Head, HeadConfig, HeadDrawing, HeadKind } from './kind.ts';
-import { poolingOf } from './pooling.ts';
+import { sequenceVector } from './pooling.ts';
 
 /** Heads that are linears one after another, as most of `adapters` are: a torch Sequential of [dropout, linear, activation]. */
 interface DenseConfig extends HeadConfig {
@@ -142,10 +142,4 @@ export function fixedDense(
 /** One linear over every token, for families whose heads are known. */
 export function fixedTokens(className: string, linear: string, { classifier }: EncoderFamily, task: string): FixedHead | undefined {
   return classifier && fixedDense(className, 'num_labels', { linears: [linear], activation: null, pooled: false }, task);
-}
-
-/** The vector of each sequence that a dense head reads [B, hidden]. */
-export function sequenceVector({ config }: Head<DenseConfig>, drawing: HeadDrawing): Value {
-  const vector = drawing.vector(poolingOf(config));
-  return config.normalize ? normalised(vector) : vector;
 }

@@ -10,7 +10,6 @@ export {
   LABEL_FIELDS,
   type LabelConfig,
   labelDefaults,
-  sequenceVector,
 } from './dense.ts';
 export { headFeeds, headInputs } from './inputs.ts';
 export type {
@@ -32,7 +31,7 @@ export { binaryCrossEntropy, crossEntropy, meanSquaredError, squaredError } from
 export { drawTransform, MASKED_LM, type MaskedTarget } from './masked-lm.ts';
 export { MULTILABEL } from './multilabel.ts';
 export { DISTILLATION, LABELS, type LogitsTarget } from './objective.ts';
-export { poolingOf, readsTokens, withPooling } from './pooling.ts';
+export { poolingOf, readsTokens, sequenceVector, withPooling } from './pooling.ts';
 export { createHead, HEAD_KINDS, headParameters, kindForTask } from './registry.ts';
 export { type NumberTarget, REGRESSION } from './regression.ts';
 export { type LogitRows, logitRows, realRows } from './rows.ts';

@@ -1,10 +1,17 @@
 import { fail } from '../base/index.ts';
-import type { Pooling } from '../nn/index.ts';
-import type { Head, HeadConfig } from './kind.ts';
+import type { Value } from '../graph/index.ts';
+import { normalised, type Pooling } from '../nn/index.ts';
+import type { Head, HeadConfig, HeadDrawing } from './kind.ts';
 
 /** The vector of a sequence that a head of a configuration reads. */
 export function poolingOf({ pooling, use_pooler }: Pick<HeadConfig, 'pooling' | 'use_pooler'>): Pooling {
   return pooling ?? (use_pooler ? 'pooler' : 'first');
+}
+
+/** That vector of each sequence [B, hidden], divided by its length where the configuration says so. */
+export function sequenceVector({ config }: { readonly config: HeadConfig }, drawing: HeadDrawing): Value {
+  const vector = drawing.vector(poolingOf(config));
+  return config.normalize ? normalised(vector) : vector;
 }
 
 /** Whether a head reads more of a sequence than its first token. */

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { fail } from '../base/index.ts';
 import type { EncoderConfig } from '../encoders/index.ts';
-import { normalised, type Pooling } from '../nn/index.ts';
+import type { Pooling } from '../nn/index.ts';
 import type { Head, HeadConfig, HeadKind } from './kind.ts';
-import { pooled, poolingOf } from './pooling.ts';
+import { pooled, sequenceVector } from './pooling.ts';
 import { textColumns, textUnit } from './text-rows.ts';
 
 interface VectorConfig extends HeadConfig {
@@ -26,7 +26,7 @@ const KIND: HeadKind<VectorConfig> = {
   reads: 'first',
   outputs: ({ width }) => width,
   parameters: () => [],
-  draw: ({ config }, drawing) => (config.normalize ? normalised(drawing.vector(poolingOf(config))) : drawing.vector(poolingOf(config))),
+  draw: sequenceVector,
   loss: untrained,
   targets: untrained,
   answer: (_, __, [unit]) => ({ prediction: '', logits: [...(unit?.logits ?? [])] }),

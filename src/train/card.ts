@@ -12,6 +12,8 @@ export interface TrainTaskResult {
   readonly steps: number;
   readonly best: TrainResult['best'];
   readonly stoppedEarly: boolean;
+  /** Set where what was trained beside the head learnt from pairs of rows. */
+  readonly contrastive?: true;
   /** How its head was solved exactly, where it was: to begin with, or with no steps at all. */
   readonly solved?: SolvedFacts;
   /** Which vector of each sequence the head reads, where it reads one. */
@@ -93,7 +95,7 @@ A \`${result.method}\` module for the task ${task.name} (${task.kind}) on the en
 | --- | --- | --- |
 ${rows.join('\n')}
 ${majority}
-${result.solved ? `${solvedText(result.solved)}\n` : ''}${result.steps === 0 ? 'Made' : `Trained for ${result.steps} steps`} in ${result.seconds.toFixed(0)} s${result.best ? `; these are the weights of step ${result.best.step}, the best by ${task.metric} on the validation rows` : ''}.
+${result.contrastive ? 'It learnt from pairs of rows, alike or not (`--contrastive`).\n' : ''}${result.solved ? `${solvedText(result.solved)}\n` : ''}${result.steps === 0 ? 'Made' : `Trained for ${result.steps} steps`} in ${result.seconds.toFixed(0)} s${result.best ? `; these are the weights of step ${result.best.step}, the best by ${task.metric} on the validation rows` : ''}.
 Licence of the training data: ${licence}.
 
 ## Use

@@ -65,10 +65,19 @@ async function setting(name: string, method = 'lora') {
 
 it('an adapter learns from pairs, and the head is solved on what it gives then', async () => {
   const { files, losses, options } = await setting('classification');
-  const result = await trainTask({ ...options, output: 'out' });
+  const notes: string[] = [];
+  const onEvent = (event: TrainEvent) => {
+    options.onEvent(event);
+    if (event.type === 'note') notes.push(event.text);
+  };
+  const result = await trainTask({ ...options, onEvent, output: 'out' });
   expect(losses).toHaveLength(8);
   expect(losses.at(-1)).toBeLessThan(0.8 * (losses[0] as number));
   expect(result).toMatchObject({ steps: 8, solved: { by: 'logistic regression', penalties: [1], folds: 0 } });
+  expect(result.contrastive).toBe(true);
+  expect(notes).toContain('The adapter learns from pairs of rows: 8 steps of 4 rows, learning rate 0.02.');
+  const card = new TextDecoder().decode(await files.read('out/README.md'));
+  expect(card).toContain('It learnt from pairs of rows');
   const model = await open(files);
   await model.loadAdapter('out');
   const { metrics } = await model.evaluate(options.task, 'test');
@@ -99,5 +108,8 @@ it('what has no pairs, nothing to train or two ways to begin is refused by name'
   const head = await setting('classification', 'head');
   await expect(trainTask(head.options)).rejects.toThrow('--contrastive: found --method head; expected a method with parameters');
   const { options } = await setting('classification');
+  const wrong = (more: object) => trainTask({ ...options, settings: { ...options.settings, ...more } });
+  await expect(wrong({ patience: 2 })).rejects.toThrow('--patience: found 2, with --contrastive');
+  await expect(wrong({ microBatch: 1 })).rejects.toThrow('--micro-batch: found 1, with --contrastive; expected 2 or more');
   await expect(trainTask({ ...options, headStart: 'solved' })).rejects.toThrow('--head-start: found solved, with --contrastive');
 });

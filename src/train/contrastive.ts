@@ -24,14 +24,36 @@ export function contrastiveModel(model: Model): Model {
   return { ...model, heads: [vectorHead(poolingOf(config), false, model.encoder.config)], objective: CONTRASTIVE };
 }
 
+/** What a stage on pairs does, in words. */
+export function contrastiveText({ maxSteps, epochs, batchSize, microBatch, learningRate }: TrainSettings): string {
+  const steps = maxSteps === undefined ? `${epochs} epochs` : `${maxSteps} steps`;
+  const parts = microBatch === batchSize ? '' : ` in parts of ${microBatch}`;
+  return `The adapter learns from pairs of rows: ${steps} of ${batchSize} rows${parts}, learning rate ${learningRate}.`;
+}
+
 /** @throws usage.value for a head without classes, for nothing to train beside it, and for what a stage on pairs does not do */
 export function checkContrastive(
   { kind, name }: Head,
   trains: number,
-  { headStart }: { readonly headStart?: string },
+  { headStart, settings }: { readonly headStart?: string; readonly settings: TrainSettings },
   method: string,
 ): void {
   const subject = '--contrastive';
+  for (const [flag, value] of Object.entries({ '--eval-every': settings.evalEvery, '--patience': settings.patience }))
+    if (value !== undefined)
+      fail({
+        code: 'usage.value',
+        subject: flag,
+        found: `${value}, with ${subject}`,
+        expected: 'nothing: validation rows are scored once, at the end',
+      });
+  if (settings.batchSize < 2 || settings.microBatch === 1)
+    fail({
+      code: 'usage.value',
+      subject: settings.batchSize < 2 ? '--batch-size' : '--micro-batch',
+      found: `1, with ${subject}`,
+      expected: '2 or more: a row alone has no pairs',
+    });
   if (headStart !== undefined)
     fail({
       code: 'usage.value',
@@ -42,5 +64,5 @@ export function checkContrastive(
   if (kind.solves !== 'class')
     fail({ code: 'usage.value', subject, found: `the head '${name}' of type ${kind.type}`, expected: 'a task of one class a row' });
   if (trains === 0)
-    fail({ code: 'usage.value', subject, found: `--method ${method}`, expected: 'a method with parameters to train, as lora' });
+    fail({ code: 'usage.value', subject, found: `--method ${method}`, expected: 'a method with parameters of its own to train, as lora' });
 }

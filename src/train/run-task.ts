@@ -13,7 +13,7 @@ import { createPredictor } from '../predict/predictor.ts';
 import { classBalance, type Row, type Task } from '../tasks/index.ts';
 import { loadTokenizer } from '../text/index.ts';
 import { modelCard, type SavedAs, solvedText, type TrainTaskResult } from './card.ts';
-import { checkContrastive, contrastiveModel, contrastiveSettings } from './contrastive.ts';
+import { checkContrastive, contrastiveModel, contrastiveSettings, contrastiveText } from './contrastive.ts';
 import { digestOfEncoder, digestOfRows } from './fingerprint.ts';
 import { type LoadedRows, loadSplit } from './load-rows.ts';
 import { openRun } from './open-run.ts';
@@ -117,15 +117,18 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
   const head = solves ? normalisedHead(reading, encoder) : reading;
   if (solves) checkSolvable(head, exact ? `--method ${plan.text}` : contrastive ? '--contrastive' : '--head-start solved');
   const { model, initial, contents } = await plan.model(withDropout(encoder, settings.dropout), head, note);
-  if (contrastive) checkContrastive(head, totalElements(trained(model.attachment)), options, plan.text);
+  if (contrastive) {
+    checkContrastive(head, totalElements(trained(model.attachment)), { ...options, settings }, plan.text);
+    note(contrastiveText(settings));
+  }
   const { saveEvery: _, ...deciding } = settings;
   const decisive = exact ? exactSettings(settings) : deciding;
-  const facts = { model: encoder.name, task: task.name, method: plan.text, name, rows: train.rows.length, ...decisive };
+  const stage = contrastive ? { contrastive } : {};
+  const facts = { model: encoder.name, task: task.name, method: plan.text, name, rows: train.rows.length, ...stage, ...decisive };
   const fingerprint = {
     ...facts,
     head: head.config,
     ...(options.headStart && { headStart: options.headStart }),
-    ...(contrastive && { contrastive }),
     ...plan.decisive,
     ...contents,
     log: options.log ?? null,
@@ -173,13 +176,14 @@ export async function runTask(options: RunTaskOptions, plan: Plan): Promise<Trai
     steps: result.steps,
     best: result.best,
     stoppedEarly: result.stoppedEarly,
+    ...stage,
     ...(solved && { solved: solved.facts }),
     ...(head.kind.pools && { pooling: poolingOf(head.config), ...(head.config.normalize && { normalized: true as const }) }),
     metrics,
     majority: last && majorityScore(task, last.rows, train.rows)?.accuracy,
     seconds: (performance.now() - started) / 1000,
   };
-  const told = exact ? decisive : { ...settings, learningRate: settings.learningRate ?? model.attachment.learningRate };
+  const told = exact ? decisive : { ...stage, ...settings, learningRate: settings.learningRate ?? model.attachment.learningRate };
   await run.finish({
     save: (into, folder) => plan.save(into, folder, trainedParts(result, model, trainingOf(train.rows, maxLength))),
     summary,
